@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * bench.h - what a case tells nde-bench. Case files compile twice, as the library does: with nde.h, and with ndef.h under the
+ * nde_ names (BENCH_SINGLE). */
+#ifndef NDE_BENCH_H
+#define NDE_BENCH_H
+
+#ifdef BENCH_SINGLE
+#include "ndef.h"
+#include "bench_names.h"
+#define BENCH_NAME(name) name##_single
+#else
+#include "nde.h"
+#define BENCH_NAME(name) name##_double
+#endif
+
+#include <stdbool.h>
+
+typedef struct bench_setup {
+    const char *name; /* of the case: one file may hold several */
+    int threads, isa; /* NDE_ISA_BASELINE, V3 or V4: of the library's kernels and of the bench's own fields */
+} bench_setup;
+
+typedef struct bench_facts {
+    long long evaluations; /* of the right-hand side: summed over independent trajectories, once for a joint batch */
+    double error;          /* against what the answer says */
+    double bound;          /* the case fails above it; and see text */
+    char text[240];        /* what failed; "": nothing */
+} bench_facts;
+
+/* A case on libnde's side. check runs after run, and may run again; answer [count] comes from the reference (its file in
+ * reference/ says what it is); NULL: there is none, and the case checks what it can. */
+typedef struct bench_subject {
+    void *(*make)(const bench_setup *setup, char *text, size_t text_size); /* NULL: text says why */
+    bool (*run)(void *state);                                             /* what is timed */
+    void (*check)(void *state, const double *answer, size_t count, bench_facts *facts);
+    void (*free)(void *state);
+} bench_subject;
+
+extern const bench_subject bench_one_double;
+extern const bench_subject bench_ensemble_double;
+extern const bench_subject bench_train_double, bench_train_single;
+extern const bench_subject bench_gbm_double, bench_gbm_single;
+
+#endif

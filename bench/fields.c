@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ * fields.c - right-hand sides on n lanes, [3][ld] or [4][ld]; one lane goes without a loop. */
+#include "fields.h"
+
+#include <math.h>
+
+static inline void lorenz_at(nde_real s, nde_real r, nde_real b, const nde_real *y, nde_real *dy, size_t ld) {
+    const nde_real y0 = y[0], y1 = y[ld], y2 = y[2*ld];
+    dy[0] = s*(y1 - y0);
+    dy[ld] = y0*(r - y2) - y1;
+    dy[2*ld] = y0*y1 - b*y2;
+}
+
+static int lorenz(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+    (void)self;
+    const nde_real s = at->p[0], r = at->p[1], b = at->p[2];
+    if (at->n == 1) {
+        lorenz_at(s, r, b, y, dy, at->ld);
+        return 0;
+    }
+    for (size_t i = 0; i < at->n; i++) lorenz_at(s, r, b, y + i, dy + i, at->ld);
+    return 0;
+}
+
+static int lorenz_rho(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+    (void)self;
+    const nde_real *rho = at->q;
+    for (size_t i = 0; i < at->n; i++) lorenz_at(10, rho[i], (nde_real)(8.0/3), y + i, dy + i, at->ld);
+    return 0;
+}
+
+static int lorenz_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+    (void)t, (void)ctx;
+    lorenz_at(p[0], p[1], p[2], y, dy, 1);
+    return 0;
+}
+
+static inline void kepler_at(const nde_real *y, nde_real *dy, size_t ld) {
+    const nde_real x0 = y[0], x1 = y[ld], v0 = y[2*ld], v1 = y[3*ld], r2 = x0*x0 + x1*x1;
+    const nde_real pull = 1/(r2*(nde_real)sqrt((double)r2));
+    dy[0] = v0;
+    dy[ld] = v1;
+    dy[2*ld] = -x0*pull;
+    dy[3*ld] = -x1*pull;
+}
+
+static int kepler(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+    (void)self;
+    if (at->n == 1) {
+        kepler_at(y, dy, at->ld);
+        return 0;
+    }
+    for (size_t i = 0; i < at->n; i++) kepler_at(y + i, dy + i, at->ld);
+    return 0;
+}
+
+static int kepler_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+    (void)t, (void)p, (void)ctx;
+    kepler_at(y, dy, 1);
+    return 0;
+}
+
+/* out [dim][ld] = a y */
+static int scaled(nde_real a, const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict out) {
+    for (size_t i = 0; i < self->dim; i++)
+        for (size_t b = 0; b < at->n; b++) out[i*at->ld + b] = a*y[i*at->ld + b];
+    return 0;
+}
+
+static int growth(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    return scaled(at->p[0], self, at, y, dy);
+}
+
+static int volatility(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *g) {
+    return scaled(at->p[1], self, at, y, g);
+}
+
+static int one(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *g) {
+    (void)y;
+    for (size_t i = 0; i < self->dim; i++)
+        for (size_t b = 0; b < at->n; b++) g[i*at->ld + b] = 1;
+    return 0;
+}
+
+const bench_fields BENCH_NAME(BENCH_FIELDS) = {
+    .lorenz = lorenz, .lorenz_rho = lorenz_rho, .kepler = kepler, .growth = growth, .volatility = volatility, .one = one,
+    .lorenz_point = lorenz_point, .kepler_point = kepler_point,
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ * replay.c - repeating what the record says. */
+#include "adjoint/replay.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t nde_jumps_before(const nde_solver *s, size_t f) {
+    size_t jumps = 0;
+    for (size_t i = 0; i < f; i++) jumps += s->forced.jump[i] != SIZE_MAX;
+    return jumps;
+}
+
+nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f) {
+    const double t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
+    nde_segment g = { .from = t0, .to = t1, .lower = NDE_BOUNDARY_START, .upper = NDE_BOUNDARY_END };
+    if (f > 0 && s->direction*s->forced.t[f - 1] > s->direction*t0) g.from = s->forced.t[f - 1], g.lower = (ptrdiff_t)f - 1;
+    if (f < s->forced.count && s->direction*s->forced.t[f] < s->direction*t1) g.to = s->forced.t[f], g.upper = (ptrdiff_t)f;
+    return g;
+}
+
+void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n) {
+    nde_panel *r = &w->replica;
+    nde_panel_bind(s, r, w);
+    if (n) memcpy(r->trajectory, who, n*sizeof *who);
+    nde_panel_resize(r, n);
+}
+
+void nde_replay_unmap(const nde_record *record, nde_panel *r, size_t from, size_t to) {
+    nde_entry e;
+    for (size_t at = to; nde_record_before(record, at, &e) && e.at >= from; at = e.at) {
+        size_t n = r->live->n;
+        if (e.kind == NDE_ENTRY_ENTER) n -= e.n;
+        for (size_t k = e.n; e.kind == NDE_ENTRY_LEAVE && k-- > 0; n++) {
+            r->trajectory[n] = r->trajectory[e.lane[k]];
+            r->trajectory[e.lane[k]] = e.who[k];
+        }
+        nde_panel_resize(r, n);
+        if (e.at == 0) break;
+    }
+}
+
+void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
+    const bool mixed = e->flags & NDE_ENTRY_MIXED;
+    for (size_t b = 0; b < e->n; b++) {
+        const size_t who = r->trajectory[b];
+        r->accept[b] = !mixed || e->mask[b];
+        r->t[b] = e->t[b];
+        r->t_new[b] = r->accept[b] ? e->t_new[b] : e->t[b];
+        r->dt[b] = r->accept[b] ? nde_step_length(s, who, e->t[b], e->t_new[b]) : 0;
+        if (s->options.steps > 0) {
+            const double t0 = nde_start_of(s, who), whole = (nde_end_of(s, who) - t0)/(double)s->options.steps;
+            r->node[b] = (int64_t)floor((e->t[b] - t0)/whole + 1e-6);
+        }
+    }
+}
+
+void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y) {
+    nde_panel *r = &w->replica;
+    nde_replay_times(s, r, e);
+    memcpy(r->y, y, r->slab*sizeof *y);
+    for (size_t b = 0; b < e->n; b++) {
+        const size_t who = r->trajectory[b];
+        r->forced[b] = nde_forced_after(s, e->t[b]);
+        r->interval[b] = nde_jumps_before(s, r->forced[b]);
+        r->t1[b] = nde_end_of(s, who);
+        r->mark[b] = NDE_LANE_OK;
+        for (size_t i = 0; i < s->rhs.nq; i++) r->q[i*r->ld + b] = s->rhs.problem.q[i*s->N + who];
+    }
+}
+
+int nde_replay_slope(const nde_solver *s, nde_worker *w) {
+    nde_panel *r = &w->replica;
+    if (!s->table.fsal) return 0;
+    if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt, r->node);
+    return nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->carry, NULL, 0);
+}
+
+void nde_replay_accept(const nde_solver *s, nde_panel *r, const nde_entry *e) {
+    nde_panel_advance(s, r, !(e->flags & NDE_ENTRY_MIXED));
+    for (size_t b = 0; b < e->n; b++) {
+        if (!r->accept[b]) continue;
+        r->t[b] = r->t_new[b];
+        r->accepted[b]++;
+        const size_t f = r->forced[b];
+        if (f < s->forced.count && r->t[b] == s->forced.t[f]) r->forced[b]++;
+    }
+}
+
+static int replay_step(const nde_solver *s, nde_worker *w, const nde_entry *e) {
+    nde_panel *r = &w->replica;
+    nde_replay_times(s, r, e);
+    memset(r->mark, NDE_LANE_OK, e->n);
+    const int rc = nde_panel_attempt(s, r, NULL);
+    if (!rc) nde_replay_accept(s, r, e);
+    return rc;
+}
+
+int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
+    nde_panel *r = &w->replica;
+    switch (e->kind) {
+    case NDE_ENTRY_ENTER: nde_panel_enter(s, r, e->who, e->n); return 0;
+    case NDE_ENTRY_LEAVE:
+        for (size_t k = 0; k < e->n; k++) nde_panel_leave(s, r, e->lane[k]);
+        return 0;
+    case NDE_ENTRY_FRESH: (void)nde_panel_fresh(s, r, w, e->lane, e->n); return 0; /* lanes that failed leave next */
+    case NDE_ENTRY_JUMP: return nde_panel_jump(s, r, w, e->lane, e->n);
+    default: return replay_step(s, w, e);
+    }
+}

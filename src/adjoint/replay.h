@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * replay.h - repeating what the record says, in a worker's replica of the panel: the same lanes, the same steps, the same bits. */
+#ifndef NDE_REPLAY_H
+#define NDE_REPLAY_H
+
+#include "solve/solver.h"
+
+/* The replica with the lanes of a map, empty of state. */
+void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n);
+/* Takes back what entries in [from, to) did to the replica's map; to = SIZE_MAX: from the end. */
+void nde_replay_unmap(const nde_record *record, nde_panel *replica, size_t from, size_t to);
+/* Puts the replica at the start of a recorded step: its times, y [rows][ld], lanes' parameters. Rejected lanes get dt = 0. */
+void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *step, const nde_real *y);
+/* Slope 0 of the loaded step into k. Returns what the field returned. */
+int nde_replay_slope(const nde_solver *s, nde_worker *w);
+/* Times and mask of a recorded step; rejected lanes get dt = 0. */
+void nde_replay_times(const nde_solver *s, nde_panel *replica, const nde_entry *step);
+/* Takes the attempted step over. */
+void nde_replay_accept(const nde_solver *s, nde_panel *replica, const nde_entry *step);
+/* Carries out one entry. A step is attempted and its result taken over. */
+int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *entry);
+
+/* Ends of the segment in which the lane's step from t lies: f the next forced time. Boundary numbers: NDE_BOUNDARY_START,
+ * NDE_BOUNDARY_END, or the forced time. */
+enum { NDE_BOUNDARY_START = -1, NDE_BOUNDARY_END = -2 };
+typedef struct nde_segment {
+    double from, to;
+    ptrdiff_t lower, upper;
+} nde_segment;
+nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f);
+/* Number of jumps before forced time f. */
+size_t nde_jumps_before(const nde_solver *s, size_t f);
+
+#endif

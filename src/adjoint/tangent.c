@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ * tangent.c - forward mode: the record repeated from the start, with tangents beside the values. */
+#include "adjoint/replay.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct course {
+    nde_solver *s;
+    nde_worker *w;
+    const nde_direction *along;
+    const nde_output_tangent *out;
+    size_t ld;
+} course;
+
+/* Names of the worker's cotangent arrays when they hold tangents. */
+static nde_real *v_y(const course *c) { return c->w->a_y; }
+static nde_real *v_carry(const course *c) { return c->w->a_carry; }
+static nde_real *v_k(const course *c) { return c->w->a_k; }
+static nde_real *v_q(const course *c) { return c->w->a_q; }
+static nde_real *v_z(const course *c) { return c->w->a_z; }
+
+static double boundary_tangent(const course *c, size_t who, ptrdiff_t boundary) {
+    const nde_direction *d = c->along;
+    if (boundary == NDE_BOUNDARY_START) return d->t0 ? d->t0[who] : 0;
+    if (boundary == NDE_BOUNDARY_END) return d->t1 ? d->t1[who] : 0;
+    const size_t jump = c->s->forced.jump[boundary];
+    return jump != SIZE_MAX && d->jump_t ? d->jump_t[jump] : 0;
+}
+
+/* The tangent of the time at which lane b stands, when that is a boundary. */
+static double standing_tangent(const course *c, const nde_panel *r, size_t b) {
+    const size_t f = nde_forced_after(c->s, r->t[b]);
+    const bool forced = f > 0 && c->s->forced.t[f - 1] == r->t[b];
+    return boundary_tangent(c, r->trajectory[b], forced ? (ptrdiff_t)f - 1 : NDE_BOUNDARY_START);
+}
+
+static void move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t to) {
+    for (size_t i = 0; i < rows; i++) x[i*ld + to] = x[i*ld + from];
+}
+
+static void enter(course *c, const nde_entry *e) {
+    const nde_solver *s = c->s;
+    nde_panel *r = &c->w->replica;
+    const size_t n = r->live->n, ld = c->ld, N = s->N;
+    nde_panel_enter(s, r, e->who, e->n);
+    for (size_t k = 0; k < e->n; k++) {
+        const size_t b = n + k, who = e->who[k];
+        for (size_t i = 0; i < s->rhs.rows; i++) {
+            v_y(c)[i*ld + b] = i < s->rhs.dim && c->along->y0 ? c->along->y0[i*N + who] : 0;
+            v_carry(c)[i*ld + b] = 0;
+        }
+        for (size_t i = 0; i < s->rhs.nq; i++) v_q(c)[i*ld + b] = c->along->q ? c->along->q[i*N + who] : 0;
+        if (!c->out->y) continue;
+        if (s->saving == NDE_SAVE_EVERY) {
+            for (size_t i = 0; i < s->rhs.dim; i++) c->out->y[i*N + who] = v_y(c)[i*ld + b];
+        } else if (s->saving == NDE_SAVE_TIMES) {
+            for (; r->saved[b] < s->rows_saved && s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b]; r->saved[b]++)
+                for (size_t i = 0; i < s->rhs.dim; i++)
+                    c->out->y[(r->saved[b]*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + b];
+        }
+    }
+}
+
+static void leave(course *c, const nde_entry *e) {
+    const nde_solver *s = c->s;
+    nde_panel *r = &c->w->replica;
+    const size_t ld = c->ld, N = s->N;
+    for (size_t k = 0; k < e->n; k++) {
+        const size_t b = e->lane[k], who = e->who[k], last = r->live->n - 1;
+        for (size_t i = 0; i < s->rhs.dim; i++) {
+            if (c->out->y_end) c->out->y_end[i*N + who] = v_y(c)[i*ld + b];
+            if (c->out->y && s->saving == NDE_SAVE_END) c->out->y[i*N + who] = v_y(c)[i*ld + b];
+        }
+        for (size_t i = s->rhs.dim; c->out->quadrature && i < s->rhs.rows; i++)
+            c->out->quadrature[(i - s->rhs.dim)*N + who] = v_y(c)[i*ld + b];
+        if (b != last) {
+            move_column(v_y(c), s->rhs.rows, ld, last, b);
+            move_column(v_carry(c), s->rhs.rows, ld, last, b);
+            move_column(v_q(c), s->rhs.nq, ld, last, b);
+        }
+        nde_panel_leave(s, r, b);
+    }
+}
+
+static nde_source source_of(const course *c, const nde_real *q, const double *t) {
+    const nde_direction *d = c->along;
+    return (nde_source){ .p = d->p, .q = d->q ? q : NULL, .x_input = d->input_x, .x_term = d->term_x, .t = t };
+}
+
+/* Tangent columns of lanes into the group, and the times' tangents. */
+static void gather(course *c, const size_t *lane, size_t m) {
+    const nde_solver *s = c->s;
+    nde_group *g = &c->w->group;
+    const size_t ld = g->lanes.site.ld;
+    for (size_t j = 0; j < m; j++) {
+        for (size_t i = 0; i < s->rhs.dim; i++) g->a_y[i*ld + j] = v_y(c)[i*c->ld + lane[j]];
+        for (size_t i = 0; i < s->rhs.nq; i++) g->a_q[i*ld + j] = v_q(c)[i*c->ld + lane[j]];
+        g->a_t[j] = standing_tangent(c, &c->w->replica, lane[j]);
+    }
+}
+
+static int fresh(course *c, const nde_entry *e) {
+    const nde_solver *s = c->s;
+    nde_worker *w = c->w;
+    nde_group *g = &w->group;
+    if (nde_panel_fresh(s, &w->replica, w, e->lane, e->n)) return 0; /* these lanes leave next */
+    gather(c, e->lane, e->n);
+    const nde_source source = source_of(c, g->a_q, g->a_t);
+    const int rc = nde_rhs_jvp(&s->rhs, &g->lanes, g->t, g->y, g->a_y, &source, g->a_k);
+    for (size_t i = 0; i < s->rhs.rows; i++)
+        for (size_t j = 0; j < e->n; j++) v_carry(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
+    return rc;
+}
+
+static int jump(course *c, const nde_entry *e) {
+    const nde_solver *s = c->s;
+    nde_worker *w = c->w;
+    nde_group *g = &w->group;
+    const int rc = nde_panel_jump(s, &w->replica, w, e->lane, e->n);
+    if (rc) return rc;
+    gather(c, e->lane, e->n);
+    nde_group_jump_inputs(s, w, e->n, c->along->jump_u, g->a_u);
+    const nde_source source = source_of(c, g->a_q, g->a_t);
+    const int bad = nde_jump_jvp(&s->rhs, &g->lanes, g->t, g->y, g->u, g->a_y, g->a_u, &source, g->a_k);
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t j = 0; j < e->n; j++) v_y(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
+    return bad;
+}
+
+static int step(course *c, const nde_entry *e) {
+    const nde_solver *s = c->s;
+    nde_worker *w = c->w;
+    nde_panel *r = &w->replica;
+    const size_t n = e->n, ld = c->ld, slab = r->slab;
+    nde_replay_times(s, r, e);
+    memset(r->mark, NDE_LANE_OK, n);
+    int rc = nde_panel_attempt(s, r, NULL);
+    if (rc) return rc;
+    for (size_t b = 0; b < n; b++) {
+        const nde_segment g = nde_segment_of(s, r->trajectory[b], nde_forced_after(s, r->t[b]));
+        const double v0 = boundary_tangent(c, r->trajectory[b], g.lower), v1 = boundary_tangent(c, r->trajectory[b], g.upper);
+        const double sigma = (r->t[b] - g.from)/(g.to - g.from), delta = r->dt[b]/(g.to - g.from);
+        w->a_t[b] = v0*(1 - sigma) + v1*sigma;
+        w->a_h[b] = delta*(v1 - v0);
+    }
+    if (s->table.fsal) memcpy(v_k(c), v_carry(c), slab*sizeof(nde_real));
+    const nde_source source = source_of(c, v_q(c), NULL);
+    const nde_attempt at = nde_panel_step(s, r, NULL);
+    const nde_step_tangent v = { .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = w->a_t, .h = w->a_h, .source = &source };
+    if ((rc = s->body->tangent(&at, &v))) return rc;
+    const nde_real *last = v_k(c) + (size_t)(s->table.stages - 1)*slab;
+    for (size_t b = 0; b < n; b++) {
+        if (!r->accept[b]) continue;
+        const nde_save_tangent save = { .y = v_y(c) + b, .z = v_z(c) + b, .k = v_k(c) + b, .t = w->a_t[b], .h = w->a_h[b],
+                                        .save_t = c->along->save_t };
+        if (c->out->y && s->status[r->trajectory[b]] >= 0) nde_save_step_tangent(s, r, b, &save, c->out->y);
+    }
+    for (size_t i = 0; i < s->rhs.rows; i++)
+        for (size_t b = 0; b < n; b++)
+            if (r->accept[b]) {
+                v_y(c)[i*ld + b] = v_z(c)[i*ld + b];
+                if (s->table.fsal) v_carry(c)[i*ld + b] = last[i*ld + b];
+            }
+    nde_replay_accept(s, r, e);
+    return 0;
+}
+
+static int run_course(course *c, const nde_record *record) {
+    nde_entry e;
+    int rc = 0;
+    nde_replay_map(c->s, c->w, NULL, 0);
+    for (size_t at = SIZE_MAX; !rc && nde_record_after(record, at, &e); at = e.at) switch (e.kind) {
+        case NDE_ENTRY_ENTER: enter(c, &e); break;
+        case NDE_ENTRY_LEAVE: leave(c, &e); break;
+        case NDE_ENTRY_FRESH: rc = fresh(c, &e); break;
+        case NDE_ENTRY_JUMP: rc = jump(c, &e); break;
+        default: rc = step(c, &e);
+        }
+    return rc;
+}
+
+typedef struct order {
+    nde_solver *s;
+    const nde_direction *along;
+    const nde_output_tangent *out;
+    atomic_int failed;
+} order;
+
+static void forward_shard(void *arg, size_t i, int worker) {
+    order *o = arg;
+    nde_solver *s = o->s;
+    const nde_shard *shard = &s->shard[i];
+    nde_worker *w = &s->worker[worker];
+    for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
+        course c = { .s = s, .w = w, .along = o->along, .out = o->out, .ld = w->replica.ld };
+        const int rc = run_course(&c, &s->panel[shard->first + k].record);
+        if (rc) atomic_store(&o->failed, rc);
+    }
+}
+
+nde_status nde_forward(nde_solver *s, const nde_direction *direction, const nde_output_tangent *tangent) {
+    nde_direction along;
+    nde_output_tangent out;
+    if (!s) return nde_fail(NDE_E_ARG, "nde_forward: solver is NULL");
+    if (!direction || !tangent) return nde_fail(NDE_E_ARG, "nde_forward: %s is NULL", direction ? "tangent" : "direction");
+    if (!nde_read_sized(&along, sizeof along, direction, sizeof along) || !nde_read_sized(&out, sizeof out, tangent, sizeof out))
+        return nde_fail(NDE_E_ARG, "nde_forward: size of direction or tangent is not a layout that this library knows");
+    if (!s->recorded || !s->finished)
+        return nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a run to its end, are needed");
+    const nde_field *without = nde_rhs_without_jvp(&s->rhs);
+    if (without) return nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp", without->name ? without->name : "field");
+    const size_t N = s->N, dim = s->rhs.dim; /* trajectories that failed are constants */
+    if (out.y) memset(out.y, 0, s->rows_saved*dim*N*sizeof *out.y);
+    if (out.y_end) memset(out.y_end, 0, dim*N*sizeof *out.y_end);
+    if (out.quadrature) memset(out.quadrature, 0, s->rhs.nz*N*sizeof *out.quadrature);
+    order o = { .s = s, .along = &along, .out = &out };
+    const int rc = nde_solver_tasks(s, s->n_shards, forward_shard, &o);
+    if (rc || atomic_load(&o.failed))
+        return nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d", rc ? rc : atomic_load(&o.failed));
+    return NDE_OK;
+}

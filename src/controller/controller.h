@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * controller.h - accept? which next step size? No real type. */
+#ifndef NDE_CONTROLLER_H
+#define NDE_CONTROLLER_H
+
+#include "core/core.h"
+
+/* A controller with everything resolved: factor = safety * err^-alpha * err_before^beta, within [factor_min, factor_max];
+ * after a rejection it does not grow; a rejected step uses err^-1/(q + 1) alone. */
+typedef struct nde_control {
+    double alpha, beta, reject, safety, factor_min, factor_max;
+} nde_control;
+
+/* id NDE_CONTROLLER_*; error_order: of the lower of the two solutions. Errors: NDE_E_ARG (text set). */
+nde_status nde_control_make(int id, int error_order, const nde_options *options, nde_control *control);
+
+/* x^a for x > 0 to about 1e-7, same bits everywhere: enough for a step size. */
+double nde_control_power(double x, double a);
+
+/* Judges n lanes: error[b] is the norm relative to the tolerance (<= 1 accepts; NaN rejects with factor_min).
+ *   before    in, out: error of the last accepted step (at least 1e-4), 1e-4 at the start
+ *   rejected  in, out: was the last attempt rejected
+ *   factor    out: of the next step size;  accept  out: 1 or 0 */
+void nde_control_judge(const nde_control *control, size_t n, const double *error, double *before, unsigned char *rejected,
+                       double *factor, unsigned char *accept);
+
+/* Hairer's first step from the scaled norms d0 of y and d1 of f (each RMS): the trial step, then the step from d2, the scaled
+ * norm of the difference of slopes over the trial step. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
+ * Differential Equations I (1993), II.4. */
+double nde_control_trial_step(double d0, double d1);
+double nde_control_first_step(double trial, double d1, double d2, int order);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * step.h - the kernels of a step on a block of lanes, compiled for each instruction set.
+ *
+ * Letters: n lanes, ld their distance, rows of a state or slope, k slopes: slab j at k + j*slab. All arrays are the
+ * library's own: rows are ld apart, and when n > 1, ld is a multiple of 64 bytes and kernels may read and write the padding.
+ * h is one step size a lane, already in nde_real. A lane's bits are the same in every kernel, block and instruction set:
+ * products and sums are never fused, and sums run over slopes in index order. */
+#ifndef NDE_STEP_H
+#define NDE_STEP_H
+
+#include "nde/real.h"
+#include "core/core.h"
+
+/* The non-zero weights of one row of a tableau. */
+typedef struct nde_row {
+    int count;
+    const int *index;       /* [count] slopes, ascending */
+    const nde_real *weight; /* [count] */
+} nde_row;
+
+typedef struct nde_tolerance {
+    double rtol, atol;
+    const double *atol_each; /* [dim] or NULL */
+} nde_tolerance;
+
+typedef struct nde_step_kernels {
+    /* z = y + sum_j (h w_j) k_j */
+    void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
+                    size_t slab, const nde_real *y, nde_real *z);
+    /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol max(|y|, |z|);
+     * NaN when z is not finite. row->count = 0: only that. */
+    void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
+                  size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *sum);
+    /* y = accept ? z : y */
+    void (*blend)(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z, nde_real *y);
+    /* y += (h w) x */
+    void (*accumulate)(size_t rows, size_t n, size_t ld, const nde_real *h, nde_real w, const nde_real *x, nde_real *y);
+    /* d [n] += w sum_rows x y */
+    void (*dot)(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y, double *d);
+} nde_step_kernels;
+
+extern const nde_step_kernels nde_step_kernels_baseline;
+extern const nde_step_kernels nde_step_kernels_v3;
+extern const nde_step_kernels nde_step_kernels_v4;
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * parts.h - what fields, and what calls them, share: validation, sites and cotangents of a part, sizes.
+ *
+ * jvp and vjp_jvp neither read nor write at->tape; vjp_jvp ignores cotape. */
+#ifndef NDE_FIELD_PARTS_H
+#define NDE_FIELD_PARTS_H
+
+#include "nde/field.h"
+#include "core/core.h"
+#include "core/kernels.h"
+
+/* May this field be used? `who` names the argument in the text: "nde_problem.drift".
+ * Errors: NDE_E_ARG, NDE_E_SIZE (text set). */
+nde_status nde_field_validate(const nde_field *field, const char *who);
+
+static inline const char *nde_field_name(const nde_field *field) { return field->name ? field->name : "field"; }
+
+/* Offsets of a part's slices in the arrays of the whole: rows of tape, cotape and work, reals of prepared. */
+typedef struct nde_slice {
+    size_t tape, cotape, prepared, work;
+} nde_slice;
+
+/* Rows rounded up so that what follows them in `work` stays at a multiple of 64 bytes for any ld. */
+static inline size_t nde_aligned_rows(size_t rows) { return (rows + 15)/16*16; }
+
+/* The site and the cotangents as `part` sees them: from its p_first and q_first on, with its slices. y of the cotangents is
+ * left as it is. */
+nde_site nde_part_site(const nde_field *part, const nde_site *at, nde_slice slice);
+nde_cotangent nde_part_cotangent(const nde_field *part, const nde_site *at, const nde_cotangent *to, nde_slice slice);
+nde_tangent nde_part_tangent(const nde_field *part, const nde_site *at, const nde_tangent *v);
+
+/* *total += a*b; false when it does not fit. */
+static inline bool nde_size_grow(size_t *total, size_t a, size_t b) {
+    size_t product;
+    return nde_size_multiply(a, b, &product) && nde_size_add(*total, product, total);
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ * body.h - one step of a method on a block of lanes, its transpose and its tangent: the struct of functions through which the
+ * loop and the sweep know methods.
+ *
+ * Letters: s stages, rows = dim + nz of a state [y; z] and of a slope; slope j stands at k + j*slab, ld apart. */
+#ifndef NDE_BODY_H
+#define NDE_BODY_H
+
+#include "method/method.h"
+#include "method/rhs.h"
+
+enum { NDE_MOST_STAGES = 64 };
+
+/* A method's table in this precision, by its non-zero weights. Partitioned: the second set is for rows >= split. */
+typedef struct nde_table {
+    const nde_method *method;
+    int stages;
+    bool fsal;              /* slope s-1 is slope 0 of the next step */
+    bool last_is_new;       /* the state of stage s-1 is the new state */
+    size_t split;           /* rows of the first set; dim when not partitioned */
+    nde_row *row[2];        /* [stages] each */
+    nde_row out[2], error;
+} nde_table;
+
+nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *method, size_t dim, size_t split);
+
+/* Weights of the continuous extension at theta: y(theta) = y + h sum w_j k_j, and of its derivative: h dy/dt. set 0 or 1. */
+void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw);
+
+/* One attempt. k0 is in slab 0 when the method is first-same-as-last. */
+typedef struct nde_attempt {
+    const nde_rhs *rhs;
+    const nde_table *table;
+    nde_lanes *lanes;
+    const double *t, *t_new, *dt; /* [n] */
+    const nde_real *h;            /* [n] dt in nde_real */
+    const nde_real *y;            /* [rows][ld] */
+    nde_real *z;                  /* [rows][ld] out: new state */
+    nde_real *k;                  /* [s][rows][ld] out: slopes */
+    size_t slab;
+    nde_real *tape;               /* stage i at tape + i*tape_slab, [tape][ld]; NULL: none kept */
+    size_t tape_slab;
+} nde_attempt;
+
+/* Cotangents of a step. Lanes that were not accepted come with dt = 0 and zero cotangents of slopes. */
+typedef struct nde_step_cotangent {
+    nde_real *y;   /* [rows][ld] in: of the new state; out: of the old one */
+    nde_real *k;   /* [s][rows][ld] in: of the slopes (dense output, next step's k0); slab 0 out: of k0 when fsal */
+    double *t, *h; /* [n] added to; NULL: times are not wanted */
+    double *loss;  /* [n] += <cotangent of the new state, embedded error>; NULL: not wanted */
+    const nde_sink *sink;
+} nde_step_cotangent;
+
+typedef struct nde_step_tangent {
+    const nde_real *y; /* [rows][ld] of the old state */
+    nde_real *z;       /* [rows][ld] out */
+    nde_real *k;       /* [s][rows][ld] out; slab 0 in when fsal */
+    const double *t, *h; /* [n] */
+    const nde_source *source; /* t, h, v_h of it are filled in by the body */
+} nde_step_tangent;
+
+typedef struct nde_body {
+    int (*attempt)(const nde_attempt *step);
+    int (*transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);
+    int (*tangent)(const nde_attempt *step, const nde_step_tangent *tangent);
+} nde_body;
+
+extern const nde_body nde_body_runge_kutta;
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * method.h - what a method is: a constant table, and the kind of body that runs it. No real type: coefficients are double in
+ * both precisions.
+ *
+ * A method's file writes R(p, q) for the exact fraction p/q and D(x) for a decimal, so that the tests can read the same
+ * text in extended arithmetic (they define both before they include the file). */
+#ifndef NDE_METHOD_H
+#define NDE_METHOD_H
+
+#include <stdbool.h>
+
+#include "nde/base.h"
+
+#ifndef R
+typedef double nde_coefficient;
+#define R(p, q) ((double)(p)/(double)(q))
+#define D(x) x
+#endif
+
+/* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
+ *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
+ *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2, e2 and rows below a, b, e
+ *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < dense_terms} dense[i*dense_terms + j] theta^(j+1);
+ *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
+ *   first_same_as_last   k of the last stage is k_0 of the next step
+ *   KIND_EULER_MARUYAMA  no table */
+struct nde_method {
+    const char *name, *source;
+    int kind, order, error_order, dense_order;
+    int stages, dense_terms;
+    bool first_same_as_last;
+    const nde_coefficient *a, *b, *c, *e, *dense;
+    const nde_coefficient *a2, *b2, *dense2;
+};
+
+/* Checks a caller's table and writes it as a method; `text` gets the reason. b, c, e are kept in `space`: doubles,
+ * nde_tableau_space(stages) of them. */
+size_t nde_tableau_space(size_t stages);
+nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, double *space);
+
+#endif

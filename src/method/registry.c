@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * registry.c - the methods of methods.def and their facts. */
+#include "method/method.h"
+
+#include <string.h>
+
+#define NDE_METHOD(number, name) extern const nde_method nde_method_##name;
+#include "method/methods.def"
+#undef NDE_METHOD
+
+static const struct { int id; const nde_method *method; } list[] = {
+#define NDE_METHOD(number, name) { number, &nde_method_##name },
+#include "method/methods.def"
+#undef NDE_METHOD
+};
+enum { COUNT = sizeof list/sizeof *list };
+
+size_t nde_method_count(void) { return COUNT; }
+const nde_method *nde_method_at(size_t i) { return i < COUNT ? list[i].method : NULL; }
+
+const nde_method *nde_method_find(const char *name) {
+    for (size_t i = 0; name && i < COUNT; i++)
+        if (!strcmp(list[i].method->name, name)) return list[i].method;
+    return NULL;
+}
+
+const nde_method *nde_method_get(int id) {
+    for (size_t i = 0; i < COUNT; i++)
+        if (list[i].id == id) return list[i].method;
+    return NULL;
+}
+
+int nde_method_id(const nde_method *m) {
+    for (size_t i = 0; m && i < COUNT; i++)
+        if (list[i].method == m) return list[i].id;
+    return m ? NDE_METHOD_TABLEAU : NDE_METHOD_AUTO;
+}
+
+const char *nde_method_name(const nde_method *m) { return m ? m->name : NULL; }
+const char *nde_method_source(const nde_method *m) { return m ? m->source : NULL; }
+int nde_method_kind(const nde_method *m) { return m ? m->kind : 0; }
+int nde_method_order(const nde_method *m) { return m ? m->order : 0; }
+int nde_method_error_order(const nde_method *m) { return m ? m->error_order : 0; }
+int nde_method_dense_order(const nde_method *m) { return m ? m->dense_order : 0; }
+size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
+size_t nde_method_evaluations(const nde_method *m) { return m ? (size_t)m->stages - m->first_same_as_last : 0; }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ * rhs.h - the right-hand side of a problem as a method sees it: one function of (t, y) on a block of lanes, whatever it is
+ * made of (drift, path terms, noise terms, quadrature), with its transpose and its tangent.
+ *
+ * Letters: dim rows of y, nz of the quadrature, rows = dim + nz of a slope: [F; l]. A noise term enters with the slope
+ * dW/h over the step, so that y + h k is y + h f + g dW; a path term with dX/dt. */
+#ifndef NDE_RHS_H
+#define NDE_RHS_H
+
+#include "nde/solve.h"
+#include "core/kernels.h"
+#include "core/step.h"
+
+/* One field of the problem and where its parts of the shared arrays begin. */
+typedef struct nde_part {
+    const nde_field *field;
+    size_t tape, cotape, prepared; /* first row, first row, first real */
+    size_t piece;                  /* row of its path in nde_lanes.piece */
+    size_t rate, rates;            /* noise: first row and rows in nde_lanes.rate */
+} nde_part;
+
+typedef struct nde_rhs {
+    nde_problem problem; /* resolved: sizes filled in */
+    size_t N, dim, nz, rows, np, nq;
+    size_t channels;     /* of the input path: first rows of every u */
+    nde_part drift, quadrature, jump, *term;
+    bool plain;          /* drift alone, without u: the fast way */
+    bool noisy;
+    size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
+    int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
+    const nde_kernels *kernels;
+    nde_real *prepared_values;
+} nde_rhs;
+
+/* What a worker works with: nothing in it outlives a call of rhs or body. */
+typedef struct nde_scratch {
+    nde_real *work, *u, *a_u, *value; /* [work][ld], [u_rows][ld], [u_rows][ld], [max out][ld] */
+    nde_real *Y, *a_Y;                /* [dim][ld] a stage and its cotangent */
+    double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
+    double *dw, *cell;                /* [rates][ld], [ld] */
+    int64_t *cell_first;              /* [ld] */
+    int worker;
+} nde_scratch;
+
+/* The lanes that a call works on. */
+typedef struct nde_lanes {
+    nde_site site;      /* complete for the drift but for t and tape */
+    size_t *piece;      /* [paths][ld] */
+    nde_real *rate;     /* [rates][ld] dW/h of this step */
+    nde_scratch *scratch;
+} nde_lanes;
+
+/* Reads the problem (sizes checked, everything but the values in its arrays): E_ARG, E_SIZE, E_CALCULUS with text.
+ * term_space: [n_terms]. */
+nde_status nde_rhs_make(nde_rhs *rhs, const nde_problem *problem, nde_part *term_space);
+/* Runs every field's prepare. */
+nde_status nde_rhs_prepare(const nde_rhs *rhs);
+/* The scratch of one worker, out of the workspace. */
+void nde_scratch_lay(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+/* Points lanes at a worker's scratch and fills in the site. */
+void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *rhs, nde_scratch *scratch);
+
+/* Pieces of the paths that drive terms, and slopes of the noise, for a step from t to t + dt; step [n]: number of the
+ * fixed step. */
+void nde_rhs_begin(const nde_rhs *rhs, const nde_lanes *lanes, const double *t, const double *dt, const int64_t *step);
+
+/* k [rows][ld] = [F; l] at (t, y); tape NULL or [tape][tape_ld]. The first row is poisoned before, so that a field that
+ * writes nothing is seen. Returns what the field returned. */
+int nde_rhs_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
+                 size_t tape_ld);
+
+/* Where cotangents go: NULL is not wanted; all are added to. x_input, x_term: the caller's whole arrays. */
+typedef struct nde_sink {
+    double *p;                 /* [np] */
+    nde_real *q;               /* [nq][ld] */
+    nde_real *x_input, *const *x_term;
+    double *t;                 /* [ld], of the time of the call */
+    double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h */
+    struct nde_window *window; /* not NULL: parameter gradients of fields with vjp_window are formed in windows */
+} nde_sink;
+
+/* A ring of columns, flushed by one product a layer when full (deferring gains 4-6 x on small blocks, nothing on large
+ * ones: a stage of at least NDE_WINDOW_DIRECT lanes goes straight through). Shared by all panels of a worker in turn. */
+enum { NDE_WINDOW = 256, NDE_WINDOW_DIRECT = 128 };
+typedef struct nde_window {
+    size_t used, ld;
+    nde_real *tape, *cotape; /* [tape][ld], [cotape][ld] */
+} nde_window;
+void nde_window_lay(nde_window *window, nde_arena *arena, const nde_rhs *rhs, size_t panel_ld);
+int nde_window_flush(nde_window *window, const nde_rhs *rhs, const nde_lanes *lanes, double *p);
+
+/* Adds to a_y [dim][ld] and to the sink from a [rows][ld]; tape as eval left it (needed when rhs.tape > 0). */
+int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,
+                nde_real *tape, size_t tape_ld, nde_real *a_y, const nde_sink *sink);
+
+/* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. */
+typedef struct nde_source {
+    const nde_real *p, *q, *x_input, *const *x_term; /* q [nq][ld] */
+    const double *t, *h, *v_h;
+} nde_source;
+/* v_k [rows][ld] along v_y and the source. */
+int nde_rhs_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                const nde_source *source, nde_real *v_k);
+
+/* The jump map and its derivatives on lanes: u [jump_inputs][ld]. */
+int nde_jump_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, nde_real *z);
+int nde_jump_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u,
+                 const nde_real *a, nde_real *a_y, nde_real *a_u, const nde_sink *sink);
+int nde_jump_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u,
+                 const nde_real *v_y, const nde_real *v_u, const nde_source *source, nde_real *v_z);
+
+/* The first field without vjp (or jvp): NULL when none is missing. */
+const nde_field *nde_rhs_without_vjp(const nde_rhs *rhs);
+const nde_field *nde_rhs_without_jvp(const nde_rhs *rhs);
+
+#endif

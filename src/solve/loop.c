@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT
+ * loop.c - step, judge, commit: the one loop of every problem and method.
+ *
+ * attempt() tries a step on a panel, settle() carries out the decision. Independent steps: each shard runs its panel with a
+ * queue to the end. Joint steps: one attempt on all panels, one norm, one decision. */
+#include "solve/solver.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum {
+    MOST_REFUSALS = 40,                 /* 0.2^40 of the first step: no progress is to be expected */
+    LANE_UNIT = 64/(int)sizeof(nde_real) /* kernels pass over whole vectors of lanes */
+};
+
+int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg) {
+    if (s->executor && count > 1) return s->executor->run(s->executor->ctx, count, task, arg);
+    for (size_t i = 0; i < count; i++) task(arg, i, 0);
+    return 0;
+}
+
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
+
+/* Writes the outputs of a lane that ends here, at its last accepted state. */
+static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
+    const size_t who = p->trajectory[b], N = s->N;
+    nde_stats *stats = &s->stats[who];
+    for (size_t i = 0; i < s->rhs.dim; i++) s->y_end[i*N + who] = p->y[i*p->ld + b];
+    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) s->z_end[(i - s->rhs.dim)*N + who] = p->y[i*p->ld + b];
+    s->t_end[who] = p->t[b];
+    s->status[who] = status;
+    const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
+    stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
+    stats->evals = p->evals[b] + each*(p->accepted[b] + p->rejected[b]);
+    stats->h_last = p->h_last[b];
+    if (status < 0) {
+        stats->t_fail = p->t[b];
+        stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt[b] : 0;
+        stats->error_fail = p->accepted[b] + p->rejected[b] ? p->error[b] : 0;
+    }
+    nde_save_end(s, p, b, status);
+    atomic_fetch_add_explicit(&s->done, 1, memory_order_relaxed);
+}
+
+/* The first component that is not finite, or with the largest error: for the message. */
+static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b) {
+    size_t worst = 0;
+    double most = -1;
+    for (size_t i = 0; i < s->rhs.dim; i++) {
+        const double z = (double)p->z[i*p->ld + b];
+        double e = 0;
+        for (int j = 0; j < s->table.error.count; j++)
+            e += (double)s->table.error.weight[j]*(double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
+        e = fabs(e*p->dt[b])/(s->tolerance.rtol*fabs(z) + (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
+        if (!isfinite(z) || !(e < HUGE_VAL)) return i;
+        if (e > most) most = e, worst = i;
+    }
+    return worst;
+}
+
+/* Appends a list to the record. Without room the record is lost, and with it nothing but the way back. */
+static bool log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry) {
+    if (!s->recorded || p->over_budget) return false;
+    p->over_budget = nde_record_list(&p->record, kind, m, entry) != NDE_OK;
+    return !p->over_budget;
+}
+
+/* Ends the listed lanes (ascending) with the statuses, and logs it. */
+static void leave(nde_solver *s, nde_panel *p, const size_t *lane, const nde_status *status, size_t m) {
+    if (!m) return;
+    nde_entry entry;
+    const bool logged = log_list(s, p, NDE_ENTRY_LEAVE, m, &entry);
+    for (size_t j = m, k = 0; j-- > 0; k++) { /* from behind, so that lanes still to go keep their place */
+        const size_t b = lane[j];
+        end_lane(s, p, b, status[j]);
+        if (logged) entry.lane[k] = b, entry.who[k] = p->trajectory[b];
+        nde_panel_leave(s, p, b);
+    }
+}
+
+/* Ends all lanes. */
+static void leave_all(nde_solver *s, nde_panel *p, nde_worker *w, nde_status status) {
+    const size_t n = p->live->n;
+    for (size_t b = 0; b < n; b++) w->list[b] = b, w->status[b] = status;
+    leave(s, p, w->list, w->status, n);
+}
+
+static nde_status status_of_code(int rc, bool first) {
+    return rc == NDE_FIELD_STOP ? NDE_STOPPED : first ? NDE_E_FIELD_FIRST : NDE_E_FIELD;
+}
+
+/* ---- starts ------------------------------------------------------------------------------------------------------ */
+
+/* Sums of squares over the rows, by lane of the group: of y and of slope 0, relative to the tolerance. */
+static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, const nde_real *x, const nde_real *minus) {
+    double sum = 0;
+    const size_t ld = g->lanes.site.ld;
+    for (size_t i = 0; i < s->rhs.dim; i++) {
+        const double atol = s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol;
+        const double scale = atol + s->tolerance.rtol*fabs((double)g->y[i*ld + j]);
+        const double v = ((double)x[i*ld + j] - (minus ? (double)minus[i*ld + j] : 0))/scale;
+        sum += scale > 0 ? v*v : 0;
+    }
+    return sum;
+}
+
+/* Slope over the trial step h[j] of the gathered lanes, into the group's second slope. */
+static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
+    const size_t m = g->lanes.site.n, ld = g->lanes.site.ld;
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t j = 0; j < m; j++) g->z[i*ld + j] = g->y[i*ld + j] + (nde_real)h[j]*g->k[i*ld + j];
+    for (size_t j = 0; j < m; j++) g->t[j] += h[j];
+    return nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld, NULL, 0);
+}
+
+static double bounded(const nde_solver *s, double h, double span) {
+    const double most = s->options.h_max > 0 ? fmin(s->options.h_max, fabs(span)) : fabs(span);
+    return s->direction*fmin(h, most);
+}
+
+/* First steps of lanes that stand gathered in the group with their slope 0. */
+static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    nde_group *g = &w->group;
+    const int order = s->table.method->error_order;
+    const size_t ld = g->lanes.site.ld;
+    if (s->options.h0 > 0) {
+        for (size_t j = 0; j < m; j++) p->h[lane[j]] = bounded(s, s->options.h0, p->t1[lane[j]] - p->t[lane[j]]);
+        return;
+    }
+    const double dim = (double)s->rhs.dim;
+    for (size_t j = 0; j < m; j++) {
+        const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim), d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
+        p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->dt[j]);
+    }
+    const int rc = trial_slope(s, g, g->dt); /* a trial that fails leaves the trial step: the first attempt will shrink it */
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        p->evals[b]++;
+        if (rc || g->mark[j] != NDE_LANE_OK) continue;
+        const double d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
+        const double d2 = sqrt(scaled_square(s, g, j, g->k + s->rhs.rows*ld, g->k)/dim)/fabs(g->dt[j]);
+        const double h = nde_control_first_step(fabs(g->dt[j]), d1, d2, order);
+        if (isfinite(h) && h > 0) p->h[b] = bounded(s, h, p->t1[b] - p->t[b]);
+    }
+}
+
+static bool column_is_finite(const nde_real *x, size_t rows, size_t ld, size_t b) {
+    for (size_t i = 0; i < rows; i++)
+        if (!isfinite(x[i*ld + b])) return false;
+    return true;
+}
+
+/* Slope 0 of lanes after a start, jump or knot; what fails is named in status[j] (NDE_OK: fine). A failing return code
+ * speaks for the whole call, so the lanes are then asked one by one. */
+static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status, bool first) {
+    int rc = nde_panel_fresh(s, p, w, lane, m);
+    if (rc && m > 1) {
+        for (size_t j = 0; j < m; j++) fresh(s, p, w, lane + j, 1, status + j, first);
+        nde_group_gather(s, p, w, lane, m);
+        return;
+    }
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        const unsigned char mark = p->mark[b];
+        p->evals[b]++;
+        status[j] = rc ? status_of_code(rc, first) : mark == NDE_LANE_STOP ? NDE_STOPPED
+                  : mark == NDE_LANE_RETRY ? status_of_code(NDE_FIELD_RETRY, first)
+                  : !column_is_finite(p->carry, s->rhs.rows, p->ld, b) ? NDE_E_NONFINITE : NDE_OK;
+        if (rc) s->stats[p->trajectory[b]].callback = rc;
+        if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
+        p->mark[b] = NDE_LANE_OK;
+    }
+    nde_entry entry;
+    if (s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, m, &entry)) memcpy(entry.lane, lane, m*sizeof *lane);
+}
+
+/* m trajectories from `first` on come in. Joint steps find their first step size together, later. */
+static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size_t m) {
+    const size_t n = p->live->n;
+    size_t *lane = w->list, *who = w->list2;
+    nde_status *status = w->status;
+    for (size_t j = 0; j < m; j++) who[j] = first + j, lane[j] = n + j, status[j] = NDE_OK;
+    nde_panel_enter(s, p, who, m);
+    nde_entry entry;
+    if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
+    if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, true);
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
+        if (status[j] == NDE_OK) nde_save_start(s, p, b);
+    }
+    if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m);
+    size_t gone = 0;
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        const bool empty = status[j] == NDE_OK && p->t[b] == p->t1[b];
+        if (empty || status[j] != NDE_OK) who[gone] = b, status[gone++] = status[j];
+    }
+    leave(s, p, who, status, gone);
+}
+
+static void refill(nde_solver *s, nde_panel *p, nde_worker *w) {
+    nde_live *live = p->live;
+    for (;;) {
+        const size_t waiting = p->first + p->count - live->next, room = p->capacity - live->n;
+        if (!waiting || !room || (room < p->capacity/32 && live->n)) return;
+        const size_t m = waiting < room ? waiting : room;
+        live->next += m;
+        start(s, p, w, live->next - m, m);
+    }
+}
+
+/* ---- attempt ----------------------------------------------------------------------------------------------------- */
+
+/* Where each lane goes. */
+static void plan(const nde_solver *s, nde_panel *p) {
+    const size_t n = p->live->n;
+    const double direction = s->direction;
+    for (size_t b = 0; b < n; b++) {
+        const size_t f = p->forced[b];
+        const double t = p->t[b], t1 = p->t1[b];
+        const double stop = f < s->forced.count && direction*s->forced.t[f] < direction*t1 ? s->forced.t[f] : t1;
+        double next = t + p->h[b];
+        if (s->adaptive) {
+            if (direction*(t + 1.01*p->h[b]) >= direction*stop) next = stop;
+            p->dt[b] = next - t;
+        } else {
+            const size_t who = p->trajectory[b];
+            const double t0 = nde_start_of(s, who), whole = (t1 - t0)/(double)s->options.steps;
+            next = p->node[b] + 1 >= s->options.steps ? t1 : t0 + (double)(p->node[b] + 1)*whole;
+            if (direction*(stop - next) <= 1e-9*fabs(whole)) next = stop;
+            p->dt[b] = nde_step_length(s, who, t, next);
+        }
+        p->t_new[b] = next;
+    }
+}
+
+static void attempt(nde_solver *s, nde_panel *p) {
+    const size_t n = p->live->n;
+    p->tried = true;
+    plan(s, p);
+    nde_real *tape = NULL;
+    if (s->recorded) {
+        if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, n, &p->slot) != NDE_OK;
+        if (p->over_budget) return;
+        p->k = p->slot.k ? p->slot.k : p->own_k;
+        tape = p->slot.tape;
+    }
+    memset(p->mark, NDE_LANE_OK, n);
+    p->live->attempts++;
+    p->live->lane_attempts += (int64_t)n;
+    p->live->lane_room += (int64_t)((n + LANE_UNIT - 1)/LANE_UNIT*LANE_UNIT);
+    p->rc = nde_panel_attempt(s, p, tape);
+    if (p->rc) {
+        for (size_t b = 0; b < n; b++) p->error[b] = NAN;
+        return;
+    }
+    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
+    for (size_t b = 0; b < n; b++)
+        if (p->mark[b] != NDE_LANE_OK) p->error[b] = NAN;
+    if (s->adaptive && !s->joint)
+        for (size_t b = 0; b < n; b++) p->error[b] = sqrt(p->error[b]*s->per_dim);
+}
+
+/* ---- settle ------------------------------------------------------------------------------------------------------ */
+
+/* Has this lane reason to end after a rejection? */
+static nde_status after_rejection(const nde_solver *s, nde_panel *p, size_t b) {
+    const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
+    if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
+    const nde_status why = callback ? NDE_E_FIELD : isnan(p->error[b]) ? NDE_E_NONFINITE : NDE_E_STEPSIZE;
+    if (!s->adaptive) return why;
+    p->rejected[b]++;
+    p->refusals[b]++;
+    p->h[b] = p->dt[b]*p->factor[b];
+    const double least = s->options.h_min > 0 ? s->options.h_min : 16*DBL_EPSILON*fabs(p->t[b]);
+    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least || p->t[b] + p->h[b] == p->t[b]) return why;
+    if (s->options.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->options.max_steps) return NDE_E_STEPS;
+    return NDE_OK;
+}
+
+/* Moves the clock of an accepted lane. */
+static nde_status after_acceptance(const nde_solver *s, nde_panel *p, size_t b) {
+    if (!p->accepted[b]) s->stats[p->trajectory[b]].h_first = p->dt[b];
+    p->accepted[b]++;
+    p->refusals[b] = 0;
+    p->h_last[b] = p->dt[b];
+    p->t[b] = p->t_new[b];
+    if (s->adaptive) {
+        double h = p->dt[b]*p->factor[b];
+        if (s->options.h_max > 0 && fabs(h) > s->options.h_max) h = s->direction*s->options.h_max;
+        p->h[b] = h;
+    } else {
+        const double t0 = nde_start_of(s, p->trajectory[b]), whole = (p->t1[b] - t0)/(double)s->options.steps;
+        if (s->direction*(p->t[b] - (t0 + ((double)p->node[b] + 0.999999999)*whole)) >= 0) p->node[b]++;
+    }
+    if (s->options.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->options.max_steps && p->t[b] != p->t1[b])
+        return NDE_E_STEPS;
+    return NDE_OK;
+}
+
+/* Jumps and knots that lanes have just reached. */
+static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status) {
+    size_t jumping = 0;
+    for (size_t j = 0; j < m; j++) {
+        status[j] = NDE_OK;
+        if (s->forced.jump[p->forced[lane[j]]] != SIZE_MAX) w->list2[jumping++] = lane[j];
+    }
+    if (jumping) {
+        nde_entry entry;
+        if (log_list(s, p, NDE_ENTRY_JUMP, jumping, &entry))
+            for (size_t j = 0; j < jumping; j++) {
+                const size_t b = w->list2[j];
+                entry.lane[j] = b, entry.who[j] = p->interval[b];
+                for (size_t i = 0; i < s->rhs.dim; i++) entry.y[i*jumping + j] = p->y[i*p->ld + b];
+            }
+        const int rc = nde_panel_jump(s, p, w, w->list2, jumping);
+        if (rc) {
+            for (size_t j = 0; j < m; j++) {
+                status[j] = status_of_code(rc, false);
+                s->stats[p->trajectory[lane[j]]].callback = rc;
+            }
+            if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
+            return;
+        }
+    }
+    for (size_t j = 0; j < m; j++) p->forced[lane[j]]++;
+    if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        if (p->mark[b] != NDE_LANE_OK) status[j] = p->mark[b] == NDE_LANE_STOP ? NDE_STOPPED : NDE_E_FIELD;
+        if (status[j] == NDE_OK && !column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
+    }
+}
+
+/* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a neighbour's tape. */
+static void keep(const nde_solver *s, nde_panel *p, bool all) {
+    nde_entry *entry = &p->slot;
+    const size_t n = p->live->n, ld = p->ld;
+    memcpy(entry->t, p->t, n*sizeof *p->t);
+    memcpy(entry->t_new, p->t_new, n*sizeof *p->t_new);
+    if (entry->y) memcpy(entry->y, p->y, p->slab*sizeof *p->y);
+    if (!all) {
+        memcpy(entry->mask, p->accept, n);
+        size_t good = 0;
+        while (!p->accept[good]) good++;
+        for (size_t b = 0; b < n; b++) {
+            if (p->accept[b]) continue;
+            for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++) entry->k[i*ld + b] = 0;
+            for (size_t i = 0; entry->tape && i < (size_t)s->table.stages*s->rhs.tape; i++)
+                entry->tape[i*ld + b] = entry->tape[i*ld + good];
+        }
+    }
+    nde_record_commit(&p->record, entry, !all);
+}
+
+static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
+    const size_t n = p->live->n;
+    p->tried = false;
+    if (p->over_budget || p->rc < 0 || p->rc == NDE_FIELD_STOP) {
+        const nde_status status = p->over_budget ? NDE_E_BUDGET : status_of_code(p->rc, false);
+        for (size_t b = 0; b < n; b++) s->stats[p->trajectory[b]].callback = p->over_budget ? 0 : p->rc;
+        if (status == NDE_STOPPED || s->joint) atomic_store(&s->stop, 1);
+        leave_all(s, p, w, status);
+        return;
+    }
+    if (s->adaptive)
+        nde_control_judge(&s->control, n, p->error, p->before, p->refused, p->factor, p->accept);
+    else
+        for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
+    size_t taken = 0;
+    for (size_t b = 0; b < n; b++) taken += p->accept[b];
+    const bool all = taken == n;
+    if (taken) {
+        if (s->recorded) keep(s, p, all);
+        for (size_t b = 0; b < n; b++)
+            if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
+    }
+    size_t gone = 0, crossing = 0;
+    size_t *list = w->list, *forced = w->list2;
+    nde_status *status = w->status;
+    if (!all) { /* before the new state: the message looks at what failed */
+        for (size_t b = 0; b < n; b++) {
+            if (p->accept[b]) continue;
+            const nde_status why = after_rejection(s, p, b);
+            if (why == NDE_OK) continue;
+            s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
+            if (p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
+            p->failed[b] = 1;
+            p->why[b] = why;
+        }
+    }
+    if (taken) {
+        nde_panel_advance(s, p, all);
+        p->live->accepted++;
+    }
+    for (size_t b = 0; b < n; b++) {
+        if (!p->accept[b]) {
+            if (p->failed[b]) list[gone] = b, status[gone++] = p->why[b];
+            p->failed[b] = 0;
+            continue;
+        }
+        const nde_status why = after_acceptance(s, p, b);
+        if (why != NDE_OK || p->t[b] == p->t1[b]) list[gone] = b, status[gone++] = why;
+        else if (p->forced[b] < s->forced.count && p->t[b] == s->forced.t[p->forced[b]]) forced[crossing++] = b;
+    }
+    if (crossing) { /* before lanes move */
+        nde_status *crossed = w->crossed;
+        memcpy(w->list3, forced, crossing*sizeof *forced);
+        cross(s, p, w, w->list3, crossing, crossed);
+        size_t merged = 0;
+        for (size_t j = 0; j < crossing; j++)
+            if (crossed[j] != NDE_OK) w->list2[merged] = w->list3[j], crossed[merged++] = crossed[j];
+        for (size_t j = 0; j < merged; j++) { /* insert, ascending */
+            size_t at = gone++;
+            for (; at > 0 && list[at - 1] > w->list2[j]; at--) list[at] = list[at - 1], status[at] = status[at - 1];
+            list[at] = w->list2[j], status[at] = crossed[j];
+        }
+    }
+    leave(s, p, list, status, gone);
+}
+
+/* ---- progress ---------------------------------------------------------------------------------------------------- */
+
+static void report(nde_solver *s, const nde_panel *p, int worker) {
+    if (!s->options.progress || worker != 0 || p->live->attempts % 16) return;
+    double fraction = (double)atomic_load(&s->done)/(double)s->N;
+    if (p->live->n && (s->joint || s->N == 1)) {
+        const double t0 = nde_start_of(s, p->trajectory[0]);
+        fraction = (p->t[0] - t0)/(p->t1[0] - t0);
+    }
+    if (s->options.progress(s->options.progress_ctx, fraction, p->live->attempts)) atomic_store(&s->stop, 1);
+}
+
+static bool paused(const nde_solver *s, const nde_panel *p) {
+    return s->step_limit >= 0 && p->live->accepted >= p->step_goal;
+}
+
+/* ---- independent steps ------------------------------------------------------------------------------------------- */
+
+static void stop_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
+    leave_all(s, p, w, NDE_STOPPED);
+    while (p->live->next < p->first + p->count) { /* those that never began stay at their start */
+        const size_t room = p->capacity, waiting = p->first + p->count - p->live->next, m = waiting < room ? waiting : room;
+        for (size_t j = 0; j < m; j++) w->list2[j] = p->live->next + j;
+        nde_panel_enter(s, p, w->list2, m);
+        p->live->next += m;
+        nde_entry entry;
+        if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, w->list2, m*sizeof *w->list2);
+        leave_all(s, p, w, NDE_STOPPED);
+    }
+}
+
+static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
+    nde_panel_bind(s, p, w);
+    for (;;) {
+        if (atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+            stop_panel(s, p, w);
+            return;
+        }
+        if (paused(s, p)) return;
+        if (p->live->next < p->first + p->count) refill(s, p, w);
+        if (!p->live->n) return;
+        attempt(s, p);
+        settle(s, p, w);
+        report(s, p, w->scratch.worker);
+    }
+}
+
+static void run_shard(void *arg, size_t i, int worker) {
+    nde_solver *s = arg;
+    const nde_shard *shard = &s->shard[i];
+    for (size_t k = 0; k < shard->count; k++) run_panel(s, &s->panel[shard->first + k], &s->worker[worker]);
+}
+
+/* ---- joint steps ------------------------------------------------------------------------------------------------- */
+
+static void joint_shard(void *arg, size_t i, int worker) {
+    nde_solver *s = arg;
+    const nde_shard *shard = &s->shard[i];
+    nde_worker *w = &s->worker[worker];
+    for (size_t k = 0; k < shard->count; k++) {
+        nde_panel *p = &s->panel[shard->first + k];
+        nde_panel_bind(s, p, w);
+        if (p->tried) {
+            for (size_t b = 0; b < p->live->n && !p->over_budget; b++)
+                if (p->mark[b] != NDE_LANE_STOP) p->error[b] = s->joint_error;
+            if (!p->rc && isnan(s->joint_error) && !p->over_budget) p->rc = s->joint_rc > 0 && s->joint_rc != NDE_FIELD_STOP ? s->joint_rc : 0;
+            settle(s, p, w);
+        }
+        if (atomic_load_explicit(&s->stop, memory_order_relaxed)) stop_panel(s, p, w);
+        else if (p->live->n && !paused(s, p)) attempt(s, p);
+        report(s, p, k || i ? 1 : worker);
+    }
+}
+
+/* Everybody in; one first step for all. */
+static void joint_start(nde_solver *s) {
+    nde_worker *w = &s->worker[0];
+    for (size_t k = 0; k < s->n_panels; k++) {
+        nde_panel *p = &s->panel[k];
+        nde_panel_bind(s, p, w);
+        p->live->next += p->count;
+        start(s, p, w, p->first, p->count);
+    }
+    double d0 = 0, d1 = 0, d2 = 0, total = 0, span = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const double trial = pass ? bounded(s, nde_control_trial_step(sqrt(d0/total), sqrt(d1/total)), span) : 0;
+        for (size_t k = 0; k < s->n_panels; k++) {
+            nde_panel *p = &s->panel[k];
+            nde_panel_bind(s, p, w);
+            const size_t n = p->live->n;
+            for (size_t b = 0; b < n; b++) w->list[b] = b;
+            if (!n) continue;
+            span = p->t1[0] - p->t[0];
+            nde_group_gather(s, p, w, w->list, n);
+            if (pass && s->options.h0 <= 0) {
+                if (s->rhs.paths) nde_rhs_begin(&s->rhs, &w->group.lanes, w->group.t, w->group.dt, w->group.node);
+                for (size_t b = 0; b < n; b++) w->group.dt[b] = trial, p->evals[b]++;
+                if (trial_slope(s, &w->group, w->group.dt)) d2 = NAN;
+            }
+            for (size_t b = 0; b < n; b++) {
+                if (!pass) {
+                    d0 += scaled_square(s, &w->group, b, w->group.y, NULL);
+                    d1 += scaled_square(s, &w->group, b, w->group.k, NULL);
+                    total += (double)s->rhs.dim;
+                } else if (s->options.h0 <= 0) {
+                    d2 += scaled_square(s, &w->group, b, w->group.k + s->rhs.rows*w->group.lanes.site.ld, w->group.k);
+                }
+            }
+        }
+        if (total == 0) return;
+        if (!pass) continue;
+        double h = s->options.h0 > 0 ? s->options.h0
+                                     : nde_control_first_step(fabs(trial), sqrt(d1/total), sqrt(d2/total)/fabs(trial), s->table.method->error_order);
+        if (!isfinite(h) || h <= 0) h = fabs(trial);
+        h = bounded(s, h, span);
+        for (size_t k = 0; k < s->n_panels; k++)
+            for (size_t b = 0; b < s->panel[k].live->n; b++) s->panel[k].h[b] = h;
+    }
+}
+
+/* One norm over all panels, in their order. */
+static bool joint_reduce(nde_solver *s) {
+    double sum = 0;
+    size_t lanes = 0;
+    bool tried = false;
+    s->joint_rc = 0;
+    for (size_t k = 0; k < s->n_panels; k++) {
+        nde_panel *p = &s->panel[k];
+        if (!p->tried) continue;
+        tried = true;
+        lanes += p->live->n;
+        if (p->rc && !s->joint_rc) s->joint_rc = p->rc;
+        if (p->over_budget) atomic_store(&s->stop, 1);
+        for (size_t b = 0; b < p->live->n; b++) sum += p->error[b];
+    }
+    s->joint_error = s->joint_rc ? (double)NAN : sqrt(sum*s->per_dim/(double)lanes);
+    return tried;
+}
+
+static void run_joint(nde_solver *s) {
+    if (!s->started) joint_start(s);
+    int rc = 0;
+    do {
+        rc = nde_solver_tasks(s, s->n_shards, joint_shard, s);
+    } while (!rc && joint_reduce(s));
+    if (rc) atomic_store(&s->stop, 1);
+}
+
+nde_status nde_loop(nde_solver *s) {
+    for (size_t k = 0; k < s->n_panels; k++)
+        s->panel[k].step_goal = s->panel[k].live->accepted + (s->step_limit < 0 ? 0 : s->step_limit);
+    if (s->joint) run_joint(s);
+    else if (nde_solver_tasks(s, s->n_shards, run_shard, s)) return NDE_E_FIELD;
+    s->started = true;
+    for (size_t k = 0; k < s->n_panels; k++)
+        if (s->panel[k].live->n || s->panel[k].live->next < s->panel[k].first + s->panel[k].count) return NDE_UNFINISHED;
+    return NDE_OK;
+}

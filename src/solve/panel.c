@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ * panel.c - what a panel of lanes can do: take trajectories in, let them go, step, jump. The loop decides, the sweep repeats. */
+#include "solve/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+double nde_step_length(const nde_solver *s, size_t who, double t, double t_new) {
+    const double length = t_new - t;
+    if (s->options.steps <= 0) return length;
+    /* the rounding of t + h - t must not move the step: symplectic methods would lose their energy by it */
+    const double whole = (nde_end_of(s, who) - nde_start_of(s, who))/(double)s->options.steps;
+    return fabs(length - whole) <= 1e-6*fabs(whole) ? whole : length;
+}
+
+size_t nde_forced_after(const nde_solver *s, double t) {
+    size_t low = 0, high = s->forced.count;
+    while (low < high) {
+        const size_t middle = low + (high - low)/2;
+        if (s->direction*s->forced.t[middle] > s->direction*t) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w) {
+    nde_lanes_bind(&p->lanes, &s->rhs, &w->scratch);
+    p->y = p->state[p->live->flip];
+    p->z = p->state[!p->live->flip];
+    p->carry = p->own_k;
+    if (!p->tried) p->k = p->own_k; /* else the attempt's slopes may stand in the record */
+    nde_panel_resize(p, p->live->n);
+}
+
+void nde_panel_resize(nde_panel *p, size_t n) {
+    p->live->n = n;
+    p->lanes.site.n = n;
+}
+
+void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m) {
+    const nde_problem *q = &s->rhs.problem;
+    const size_t n = p->live->n, ld = p->ld, N = s->N;
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t j = 0; j < m; j++) p->y[i*ld + n + j] = q->y0[i*N + who[j]];
+    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
+        for (size_t j = 0; j < m; j++) p->y[i*ld + n + j] = 0;
+    for (size_t i = 0; i < s->rhs.nq; i++)
+        for (size_t j = 0; j < m; j++) p->q[i*ld + n + j] = q->q[i*N + who[j]];
+    for (size_t j = 0, b = n; j < m; j++, b++) {
+        p->trajectory[b] = who[j];
+        p->t[b] = nde_start_of(s, who[j]);
+        p->t1[b] = nde_end_of(s, who[j]);
+        p->forced[b] = nde_forced_after(s, p->t[b]);
+        p->interval[b] = 0;
+        for (size_t f = 0; f < p->forced[b]; f++) p->interval[b] += s->forced.jump[f] != SIZE_MAX;
+        p->saved[b] = 0;
+        p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
+        p->h[b] = p->h_last[b] = 0;
+        p->before[b] = 1e-4;
+        p->refused[b] = 0;
+        p->mark[b] = NDE_LANE_OK;
+    }
+    nde_panel_resize(p, n + m);
+}
+
+void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
+    const size_t last = p->live->n - 1, ld = p->ld;
+    if (b != last) {
+        for (size_t i = 0; i < s->rhs.rows; i++) {
+            p->y[i*ld + b] = p->y[i*ld + last];
+            p->carry[i*ld + b] = p->carry[i*ld + last];
+        }
+        for (size_t i = 0; i < s->rhs.nq; i++) p->q[i*ld + b] = p->q[i*ld + last];
+        p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last], p->forced[b] = p->forced[last];
+        p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];
+        p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last], p->refusals[b] = p->refusals[last];
+        p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last], p->before[b] = p->before[last];
+        p->h_last[b] = p->h_last[last], p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
+    }
+    nde_panel_resize(p, last);
+}
+
+/* ---- a few lanes at a time --------------------------------------------------------------------------------------- */
+
+static void copy_columns(size_t rows, const nde_real *from, size_t from_ld, const size_t *lane, size_t m, nde_real *to, size_t ld) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < m; j++) to[i*ld + j] = from[i*from_ld + lane[j]];
+}
+
+static void put_columns(size_t rows, const nde_real *from, size_t ld, const size_t *lane, size_t m, nde_real *to, size_t to_ld) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < m; j++) to[i*to_ld + lane[j]] = from[i*ld + j];
+}
+
+void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    nde_group *g = &w->group;
+    nde_site *at = &g->lanes.site;
+    nde_lanes_bind(&g->lanes, &s->rhs, &w->scratch);
+    at->n = m;
+    at->ld = nde_leading_dimension(m, sizeof(nde_real));
+    at->index = g->trajectory, at->interval = g->interval, at->lane = g->mark, at->q = g->q;
+    at->flags = p->lanes.site.flags;
+    g->lanes.piece = g->piece, g->lanes.rate = g->rate;
+    copy_columns(s->rhs.rows, p->y, p->ld, lane, m, g->y, at->ld);
+    copy_columns(s->rhs.rows, p->carry, p->ld, lane, m, g->k, at->ld);
+    copy_columns(s->rhs.nq, p->q, p->ld, lane, m, g->q, at->ld);
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j], f = p->forced[b];
+        g->trajectory[j] = p->trajectory[b], g->interval[j] = p->interval[b], g->node[j] = p->node[b];
+        g->t[j] = p->t[b], g->mark[j] = NDE_LANE_OK;
+        g->dt[j] = (f < s->forced.count && s->direction*s->forced.t[f] < s->direction*p->t1[b] ? s->forced.t[f] : p->t1[b]) - p->t[b];
+    }
+}
+
+/* Marks of the group go back to the panel. */
+static void return_marks(nde_panel *p, const nde_group *g, const size_t *lane, size_t m) {
+    for (size_t j = 0; j < m; j++)
+        if (g->mark[j] != NDE_LANE_OK) p->mark[lane[j]] = g->mark[j];
+}
+
+int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    nde_group *g = &w->group;
+    nde_group_gather(s, p, w, lane, m);
+    if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
+    const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
+    put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
+    return_marks(p, g, lane, m);
+    return rc;
+}
+
+void nde_group_jump_inputs(const nde_solver *s, nde_worker *w, size_t m, const nde_real *from, nde_real *u) {
+    const nde_group *g = &w->group;
+    const size_t inputs = s->rhs.problem.jump_inputs, ld = g->lanes.site.ld;
+    for (size_t i = 0; i < inputs; i++)
+        for (size_t j = 0; j < m; j++)
+            u[i*ld + j] = from ? from[(g->interval[j]*inputs + i)*s->N + g->trajectory[j]] : 0;
+}
+
+int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    nde_group *g = &w->group;
+    nde_group_gather(s, p, w, lane, m);
+    nde_group_jump_inputs(s, w, m, s->rhs.problem.jump_u, g->u);
+    const int rc = nde_jump_eval(&s->rhs, &g->lanes, g->t, g->y, g->u, g->z);
+    return_marks(p, g, lane, m);
+    if (rc) return rc;
+    put_columns(s->rhs.dim, g->z, g->lanes.site.ld, lane, m, p->y, p->ld);
+    for (size_t j = 0; j < m; j++) p->interval[lane[j]]++;
+    return 0;
+}
+
+/* ---- a step ------------------------------------------------------------------------------------------------------ */
+
+nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape) {
+    return (nde_attempt){
+        .rhs = &s->rhs, .table = &s->table, .lanes = &p->lanes, .t = p->t, .t_new = p->t_new, .dt = p->dt, .h = p->h_real,
+        .y = p->y, .z = p->z, .k = p->k, .slab = p->slab, .tape = tape, .tape_slab = s->rhs.tape*p->ld,
+    };
+}
+
+int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
+    const size_t n = p->live->n;
+    for (size_t b = 0; b < n; b++) p->h_real[b] = (nde_real)p->dt[b];
+    if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &p->lanes, p->t, p->dt, p->node);
+    if (p->k != p->carry && s->table.fsal) memcpy(p->k, p->carry, p->slab*sizeof *p->k);
+    const nde_attempt step = nde_panel_step(s, p, tape);
+    return s->body->attempt(&step);
+}
+
+void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all) {
+    const size_t n = p->live->n;
+    const nde_real *last = p->k + (size_t)(s->table.stages - 1)*p->slab;
+    if (all) {
+        nde_real *y = p->y;
+        p->live->flip = !p->live->flip;
+        p->y = p->z, p->z = y;
+        if (s->table.fsal) memcpy(p->carry, last, p->slab*sizeof *last);
+        return;
+    }
+    const nde_step_kernels *use = s->rhs.kernels->step;
+    for (size_t b = 0; b < n; b++) p->chosen[b] = p->accept[b];
+    use->blend(s->rhs.rows, n, p->ld, p->chosen, p->z, p->y);
+    if (s->table.fsal) use->blend(s->rhs.rows, n, p->ld, p->chosen, last, p->carry);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ * solver.h - what a solver is made of. Its life: solver.c lays it out and runs it, loop.c steps, panel.c carries out what the
+ * loop decides (and what the sweep replays), record.c logs it, adjoint/ walks the log back.
+ *
+ * A panel is a block of lanes with everything it needs; a shard is what one task works on: with independent steps one panel
+ * with a queue of trajectories, with joint steps a run of panels that hold all of theirs. Shards depend on n and dim only. */
+#ifndef NDE_SOLVER_H
+#define NDE_SOLVER_H
+
+#include <stdatomic.h>
+
+#include "nde/adjoint.h"
+#include "nde/solve.h"
+#include "controller/controller.h"
+#include "method/body.h"
+#include "solve/record.h"
+
+/* Times at which every step ends: jumps, and knots of linear paths that drive a term. */
+typedef struct nde_forced {
+    size_t count;
+    double *t;     /* in the direction of time */
+    size_t *jump;  /* which jump; SIZE_MAX: a knot */
+} nde_forced;
+
+/* The part of a panel that is a number and outlives a step; saved with the state. */
+typedef struct nde_live {
+    size_t n, next;        /* active lanes; next trajectory of the queue */
+    int64_t attempts, lane_attempts, lane_room; /* block steps, lanes in them, lanes there was room for */
+    int64_t accepted;      /* block steps with an accepted lane */
+    int flip;              /* which of the two states is y */
+    bool clean;            /* every slope 0 is that of its lane */
+} nde_live;
+
+typedef struct nde_panel {
+    nde_lanes lanes;
+    size_t first, count;   /* trajectories of this panel */
+    size_t capacity, ld, slab;
+    nde_live *live;
+    /* lanes, between steps: [capacity] */
+    size_t *trajectory, *interval, *forced, *saved; /* forced: the next one ahead */
+    int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
+    double *t, *t1, *h, *before, *h_last;           /* h: proposed; before: error before */
+    unsigned char *refused;                         /* the last attempt was rejected */
+    int64_t *refusals;                              /* attempts rejected in a row */
+    nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
+    /* one attempt */
+    double *t_new, *dt, *error, *factor;
+    unsigned char *accept, *mark;
+    nde_real *h_real, *chosen;                      /* [ld] */
+    nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
+    nde_real *own_k;
+    bool tried;                                     /* an attempt waits for its decision */
+    bool over_budget;                               /* the record had no room: it is lost */
+    int rc;                                         /* what the attempt returned */
+    unsigned char *failed;
+    nde_status *why;                                /* [capacity] of failed lanes */
+    int64_t step_goal;                              /* pause when live->accepted gets there */
+    nde_record record;
+    nde_entry slot;                                 /* of the attempt */
+} nde_panel;
+
+/* A few lanes taken out of a panel: starting, jumping. One a worker. */
+typedef struct nde_group {
+    nde_lanes lanes;
+    size_t *trajectory, *interval, *piece;
+    int64_t *node;
+    double *t, *dt;
+    unsigned char *mark;
+    nde_real *y, *z, *k, *q, *rate, *u;             /* y, z [rows][ld], k [2][rows][ld], u [jump_inputs][ld] */
+    nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint */
+    double *a_t;
+} nde_group;
+
+/* What a worker owns. */
+typedef struct nde_worker {
+    nde_scratch scratch;
+    nde_group group;
+    size_t *list, *list2, *list3;  /* [capacity] */
+    nde_status *status, *crossed;
+    /* with an adjoint */
+    nde_panel replica;     /* recomputes states */
+    nde_window window;
+    size_t *who, *saved, *forced;  /* the sweep's lanes: trajectory, cursor into the saves, next forced time */
+    int64_t *accepted;
+    double *now;                   /* their time */
+    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [rows][ld] y, carry, z; [s][rows][ld], [nq][ld], [s][tape][ld] */
+    double *a_t, *a_h, *loss;
+} nde_worker;
+
+/* Sums of one shard. */
+typedef struct nde_shard {
+    size_t first, count;   /* panels */
+    double *p, *save_t, *jump_t, loss_error;
+} nde_shard;
+
+enum { NDE_MOST_TERMS = 32 };
+
+struct nde_solver {
+    nde_options options;
+    nde_rhs rhs;
+    nde_part term[NDE_MOST_TERMS];
+    nde_method own_method; /* the caller's tableau */
+    nde_table table;
+    const nde_body *body;
+    nde_control control;
+    nde_tolerance tolerance;
+    enum { NDE_SAVE_END, NDE_SAVE_TIMES, NDE_SAVE_EVERY } saving;
+    bool adaptive, joint;  /* joint: adaptive with one step size for all */
+    bool started, finished, recorded;
+    double direction, per_dim; /* 1/dim */
+    size_t N, rows_saved;  /* rows of the output */
+    nde_forced forced;
+    size_t n_panels, n_shards, n_workers;
+    nde_panel *panel;
+    nde_shard *shard;
+    nde_worker *worker;
+    const nde_executor *executor;
+    nde_executor own_executor;
+    nde_pool *pool;
+    _Atomic size_t done;   /* trajectories that have ended */
+    atomic_int stop;       /* set by a field, the progress callback or a failure; seen by all */
+    int64_t step_limit;    /* of this call, for each panel; < 0: none */
+    double joint_error;
+    int joint_rc;
+    /* outputs, [N] */
+    nde_real *y_out, *y_end, *z_end;
+    double *save_t, *save_t_out, *t_end;
+    size_t *saved;
+    nde_status *status;
+    nde_stats *stats;
+    /* gradients until they are complete */
+    nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
+    double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum;
+    /* memory */
+    nde_allocator allocator;
+    void *block;
+    size_t bytes, state_from, state_to;
+    bool own_block;
+    char error[256];
+};
+
+/* ---- times ---- */
+static inline double nde_start_of(const nde_solver *s, size_t who) {
+    return s->rhs.problem.t0_each ? s->rhs.problem.t0_each[who] : s->rhs.problem.t0;
+}
+static inline double nde_end_of(const nde_solver *s, size_t who) {
+    return s->rhs.problem.t1_each ? s->rhs.problem.t1_each[who] : s->rhs.problem.t1;
+}
+/* Length of a step from t to t_new of trajectory `who`: whole fixed steps have all the same. */
+double nde_step_length(const nde_solver *s, size_t who, double t, double t_new);
+/* First forced time after t in the direction of time. */
+size_t nde_forced_after(const nde_solver *s, double t);
+/* Row i of save times for a trajectory; true when there is one. */
+static inline double nde_save_time(const nde_solver *s, size_t row) { return s->save_t[row]; }
+
+/* ---- panel.c: what a panel can do. All return what a field returned; 0 is fine ---- */
+void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
+void nde_panel_resize(nde_panel *p, size_t n);
+/* Trajectories come into the lanes behind: y, q, t and counters as at their start. */
+void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);
+/* The last lane takes the place of this one. */
+void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t lane);
+/* Slope 0 of some lanes at (t, y); marks of lanes that fail are left in p->mark. */
+int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* One attempt from t to t_new with dt, into z and k. */
+int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape);
+/* Makes the new state and slope 0 of the lanes with accept[b] the present ones. */
+void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all);
+nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape);
+
+/* Takes lanes out of a panel into the worker's group. */
+void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* u of the jump ahead of each gathered lane; interval[j] numbers it. */
+void nde_group_jump_inputs(const nde_solver *s, nde_worker *w, size_t m, const nde_real *from, nde_real *u);
+
+/* ---- save.c: outputs of a step, and their transposes and tangents ---- */
+
+/* Rows of the output: save_t, every k-th step, or the end alone. */
+void nde_save_start(nde_solver *s, nde_panel *p, size_t lane);
+bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t lane);
+void nde_save_step(nde_solver *s, nde_panel *p, size_t lane);
+void nde_save_end(nde_solver *s, nde_panel *p, size_t lane, nde_status status);
+
+/* Where the cotangents of one lane of a step are. */
+typedef struct nde_save_sink {
+    nde_real *y, *k;       /* column of [rows][ld] and of slab 0 */
+    double *t, *h, *save_t; /* of the lane, the lane, [n_save]; NULL: times are not wanted */
+} nde_save_sink;
+/* Cotangents of the rows that lane b saved in the step of panel p, the last *cursor of them; before the body's transpose
+ * those of the new state and the slopes, after it those of the old state (then the cursor moves). total: accepted steps of the
+ * trajectory up to and with this one; ended: it is its last. */
+void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t cursor, int64_t step, const nde_seed *seed,
+                     const nde_save_sink *sink);
+void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *cursor, int64_t step, const nde_seed *seed,
+                    const nde_save_sink *sink);
+/* Cotangents that meet a lane at its end and at its start. */
+void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y, size_t ld);
+void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, const nde_seed *seed, nde_real *a_y, size_t ld);
+
+/* Tangents of the rows that lane b saves in a step; v_y, v_z, v_k are its columns. */
+typedef struct nde_save_tangent {
+    const nde_real *y, *z, *k;
+    double t, h;
+    const double *save_t;
+} nde_save_tangent;
+void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v, nde_real *out);
+
+/* Value and slope of lane b at theta of the step of panel p: columns with the given stride; either may be NULL. */
+void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
+                    size_t stride);
+
+/* ---- loop.c ---- */
+nde_status nde_loop(nde_solver *s);
+/* Runs count tasks on the executor, or here. */
+int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * loss.c - the weighted mean square of the distance to data, some of which may be missing. */
+#include "nde/train.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "core/core.h"
+
+/* The number of entries of y, or an error. */
+static nde_status read_solution(const nde_solution *solution, nde_solution *s, size_t *count) {
+    if (!solution) return nde_fail(NDE_E_ARG, "nde_loss_mse: solution is NULL");
+    if (!nde_read_sized(s, sizeof *s, solution, sizeof *s))
+        return nde_fail(NDE_E_ARG, "nde_loss_mse: solution.size is %zu, which is not a layout that this library knows", solution->size);
+    if (!s->y) return nde_fail(NDE_E_ARG, "nde_loss_mse: solution.y is NULL");
+    if (!nde_size_multiply(s->n_save, s->dim, count) || !nde_size_multiply(*count, s->n, count))
+        return nde_fail(NDE_E_ARG, "nde_loss_mse: solution has %zu x %zu x %zu values", s->n_save, s->dim, s->n);
+    return NDE_OK;
+}
+
+/* Weight 0 and data NaN both mean missing: neither y nor data counts there. */
+static double weight_at(const nde_real *data, const nde_real *weight, size_t i) {
+    return isnan(data[i]) ? 0 : weight ? (double)weight[i] : 1;
+}
+
+nde_status nde_loss_mse(const nde_solution *solution, const nde_real *data, const nde_real *weight, double *loss, nde_real *seed_y) {
+    nde_solution s;
+    size_t count;
+    const nde_status bad = read_solution(solution, &s, &count);
+    if (bad) return bad;
+    if (!data || !loss) return nde_fail(NDE_E_ARG, "nde_loss_mse: %s is NULL", data ? "loss" : "data");
+    for (size_t i = 0; weight && i < count; i++)
+        if (!(weight[i] >= 0 && (double)weight[i] <= DBL_MAX))
+            return nde_fail(NDE_E_ARG, "nde_loss_mse: weight[%zu] is %g: it must be finite and not negative", i, (double)weight[i]);
+    double total = 0, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double w = weight_at(data, weight, i);
+        if (w == 0) continue;
+        const double d = (double)s.y[i] - (double)data[i];
+        total += w;
+        sum += w*(d*d);
+    }
+    if (!(total > 0 && total <= DBL_MAX))
+        return nde_fail(NDE_E_ARG, total > 0 ? "nde_loss_mse: the sum of the weights is not finite" : "nde_loss_mse: there is no data: all of it is missing or has weight 0");
+    *loss = 0.5*(sum/total);
+    for (size_t i = 0; seed_y && i < count; i++) {
+        const double w = weight_at(data, weight, i);
+        seed_y[i] = w == 0 ? 0 : (nde_real)(w/total*((double)s.y[i] - (double)data[i]));
+    }
+    return NDE_OK;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * controller.c - powers, decisions and first steps. */
+#include "controller/controller.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double uniform(uint64_t i, double low, double high) {
+    return low + (high - low)*nde_uniform(7, 200, 0, i, 0);
+}
+
+static uint64_t hash(uint64_t h, const void *data, size_t bytes) { /* FNV-1a */
+    const unsigned char *c = data;
+    for (size_t i = 0; i < bytes; i++) h = (h ^ c[i])*UINT64_C(0x100000001b3);
+    return h;
+}
+
+static void power_is_close(void **state) {
+    (void)state;
+    double worst = 0;
+    for (uint64_t i = 0; i < 300000; i++) {
+        const double x = exp(uniform(3*i, -700, 700)), a = uniform(3*i + 1, -1, 1);
+        const double wrong = fabs(nde_control_power(x, a)/pow(x, a) - 1);
+        worst = wrong > worst ? wrong : worst;
+    }
+    assert_true(worst < 1e-7);
+}
+
+static void power_of_extremes(void **state) {
+    (void)state;
+    const double tiny = 4.9406564584124654e-324;
+    assert_true(fabs(nde_control_power(tiny, -0.2)/pow(tiny, -0.2) - 1) < 1e-7);
+    assert_true(fabs(nde_control_power(tiny, 0.5)/pow(tiny, 0.5) - 1) < 1e-7);
+    assert_true(fabs(nde_control_power(DBL_MAX, -0.5)/pow(DBL_MAX, -0.5) - 1) < 1e-7);
+    assert_true(fabs(nde_control_power(DBL_MIN, 1)/DBL_MIN - 1) < 1e-7);
+    assert_true(nde_control_power(0, 0.2) == 0 && nde_control_power(0, -0.2) == (double)INFINITY);
+    assert_true(nde_control_power((double)INFINITY, 0.2) == (double)INFINITY && nde_control_power((double)INFINITY, -0.2) == 0);
+    assert_true(isnan(nde_control_power((double)NAN, 0.2)) && isnan(nde_control_power(2, (double)NAN)));
+    assert_true(isnan(nde_control_power(-1, 0.2)));
+    assert_true(nde_control_power(2, 5000) == (double)INFINITY && nde_control_power(2, -5000) == 0);
+}
+
+static void power_is_monotone(void **state) {
+    (void)state;
+    for (int i = 1; i < 4000; i++) { /* coarser than its error, over several octaves */
+        const double x = 0.1*exp(0.002*i), y = 0.1*exp(0.002*(i + 1));
+        assert_true(nde_control_power(x, -0.2) > nde_control_power(y, -0.2));
+    }
+}
+
+/* The bits of powers for ever: equal on every machine and compiler. */
+static void power_has_golden_bits(void **state) {
+    (void)state;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (uint64_t i = 0; i < 1000; i++) {
+        const double value = nde_control_power(uniform(2*i, 0, 4)*uniform(2*i, 0, 4), uniform(2*i + 1, -1, 1));
+        h = hash(h, &value, sizeof value);
+    }
+    assert_int_equal(h, UINT64_C(0xa55d7a8b6a35b832));
+}
+
+static void refuse(int id, int order, const nde_options *options, const char *name, const char *value) {
+    nde_control c = { .alpha = 42 };
+    assert_int_equal(nde_control_make(id, order, options, &c), NDE_E_ARG);
+    assert_non_null(strstr(nde_error(), name));
+    assert_non_null(strstr(nde_error(), value));
+    assert_true(c.alpha == 42);
+}
+
+static void making(void **state) {
+    (void)state;
+    nde_control c;
+    assert_int_equal(nde_control_make(NDE_CONTROLLER_AUTO, 4, NULL, &c), NDE_OK); /* DOPRI5 */
+    assert_true(fabs(c.beta - 0.04) < 1e-16 && fabs(c.alpha - 0.17) < 1e-16 && fabs(c.reject - 0.2) < 1e-16);
+    assert_true(c.safety == 0.9 && c.factor_min == 0.2 && c.factor_max == 10);
+    const nde_options own = { .safety = 0.8, .factor_min = 0.1, .factor_max = 5 };
+    assert_int_equal(nde_control_make(NDE_CONTROLLER_I, 2, &own, &c), NDE_OK);
+    assert_true(c.beta == 0 && c.alpha == 1.0/3 && c.safety == 0.8 && c.factor_min == 0.1 && c.factor_max == 5);
+    refuse(17, 4, NULL, "controller", "17");
+    refuse(NDE_CONTROLLER_PI, 0, NULL, "error order", "0");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = 1.5 }, "safety", "1.5");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = NDE_ZERO }, "safety", "-1");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = (double)NAN }, "safety", "nan");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_min = 1 }, "factor_min", "1");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_min = -0.5 }, "factor_min", "-0.5");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_min = (double)NAN }, "factor_min", "nan");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_max = 0.5 }, "factor_max", "0.5");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_max = (double)INFINITY }, "factor_max", "inf");
+    refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .factor_max = (double)NAN }, "factor_max", "nan");
+}
+
+typedef struct lane {
+    double error, before, factor;
+    unsigned char rejected, accept;
+} lane;
+
+static lane judge(const nde_control *c, double error, double before, unsigned char rejected) {
+    lane l = { error, before, 0, rejected, 7 };
+    nde_control_judge(c, 1, &l.error, &l.before, &l.rejected, &l.factor, &l.accept);
+    return l;
+}
+
+static void assert_near(double value, double expected) { assert_true(fabs(value - expected) < 2e-7*fabs(expected)); }
+
+static void judging(void **state) {
+    (void)state;
+    nde_control c;
+    assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 4, NULL, &c), NDE_OK);
+    lane l = judge(&c, 0.5, 0.3, 0);
+    assert_true(l.accept == 1 && l.rejected == 0 && l.before == 0.5);
+    assert_near(l.factor, 0.9*pow(0.5, -0.17)*pow(0.3, 0.04));
+    l = judge(&c, 1, 0.3, 0);
+    assert_true(l.accept == 1 && l.rejected == 0 && l.before == 1);
+    l = judge(&c, 1e-3, 0.3, 1); /* after a rejection it does not grow */
+    assert_true(l.accept == 1 && l.rejected == 0 && l.factor == 1 && l.before == 1e-3);
+    l = judge(&c, 0.9, 1e-4, 1); /* but may shrink */
+    assert_near(l.factor, 0.9*pow(0.9, -0.17)*pow(1e-4, 0.04));
+    l = judge(&c, 1e-7, 0.3, 0);
+    assert_true(l.before == 1e-4);
+    l = judge(&c, 0, 1e-4, 0);
+    assert_true(l.accept == 1 && l.factor == 10 && l.before == 1e-4);
+    l = judge(&c, 3, 0.3, 0); /* a rejected step: the plain controller, the memory stays */
+    assert_true(l.accept == 0 && l.rejected == 1 && l.before == 0.3);
+    assert_near(l.factor, 0.9*pow(3, -0.2));
+    l = judge(&c, nextafter(1, 2), 0.3, 0);
+    assert_true(l.accept == 0 && l.factor < 1);
+    const double bad[] = { (double)NAN, (double)INFINITY, DBL_MAX, 1e200 };
+    for (size_t i = 0; i < 4; i++) {
+        l = judge(&c, bad[i], 0.3, 0);
+        assert_true(l.accept == 0 && l.rejected == 1 && l.factor == 0.2 && l.before == 0.3);
+    }
+}
+
+static void lanes_do_not_meet(void **state) {
+    (void)state;
+    enum { N = 37 };
+    nde_control c;
+    assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 2, NULL, &c), NDE_OK);
+    double error[N], before[N], factor[N];
+    unsigned char rejected[N], accept[N];
+    lane alone[N];
+    for (size_t b = 0; b < N; b++) {
+        error[b] = b % 11 == 10 ? (double)NAN : exp(uniform(b, -9, 3));
+        before[b] = exp(uniform(100 + b, -9, 0));
+        rejected[b] = b % 3 == 0;
+        alone[b] = judge(&c, error[b], before[b], rejected[b]);
+    }
+    nde_control_judge(&c, N, error, before, rejected, factor, accept);
+    for (size_t b = 0; b < N; b++)
+        assert_true(factor[b] == alone[b].factor && before[b] == alone[b].before && rejected[b] == alone[b].rejected &&
+                    accept[b] == alone[b].accept);
+}
+
+static void first_steps(void **state) {
+    (void)state;
+    assert_near(nde_control_trial_step(2, 4), 0.005);
+    assert_true(nde_control_trial_step(1e-6, 4) == 1e-6 && nde_control_trial_step(2, 1e-6) == 1e-6);
+    assert_true(nde_control_trial_step(0, 0) == 1e-6 && nde_control_trial_step((double)NAN, 1) == 1e-6);
+    assert_true(nde_control_trial_step(1, (double)INFINITY) == 1e-6 && nde_control_trial_step((double)INFINITY, 1) == 1e-6);
+    assert_near(nde_control_first_step(0.005, 4, 8, 4), pow(0.01/8, 0.2));
+    assert_near(nde_control_first_step(0.005, 8, 4, 4), pow(0.01/8, 0.2));
+    assert_near(nde_control_first_step(1e-4, 4, 8, 4), 1e-2); /* at most 100 trial steps */
+    assert_near(nde_control_first_step(pow(0.01/8, 0.2)/99.5, 4, 8, 4), pow(0.01/8, 0.2));
+    assert_near(nde_control_first_step(5, 0, 1e-16, 4), 5e-3);
+    assert_near(nde_control_first_step(1e-6, 0, 0, 4), 1e-6);
+    assert_near(nde_control_first_step(0.005, 4, (double)NAN, 4), 5e-6);
+    assert_near(nde_control_first_step(0.005, 4, (double)INFINITY, 4), 5e-6);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(power_is_close), cmocka_unit_test(power_of_extremes), cmocka_unit_test(power_is_monotone),
+        cmocka_unit_test(power_has_golden_bits), cmocka_unit_test(making), cmocka_unit_test(judging),
+        cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(first_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

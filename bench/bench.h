@@ -7,11 +7,12 @@
 #ifdef BENCH_SINGLE
 #include "ndef.h"
 #include "bench_names.h"
-#define BENCH_NAME(name) name##_single
+#define BENCH_NAME_(name) name##_single
 #else
 #include "nde.h"
-#define BENCH_NAME(name) name##_double
+#define BENCH_NAME_(name) name##_double
 #endif
+#define BENCH_NAME(name) BENCH_NAME_(name)
 
 #include <stdbool.h>
 

@@ -56,7 +56,7 @@ static int compare(const void *a, const void *b) {
 static void check(void *state, const double *answer, size_t count, bench_facts *facts) {
     ensemble *me = state;
     for (size_t i = 0; i < COUNT; i++) facts->evaluations += me->solution.stats[i].evals;
-    facts->error = NAN;
+    facts->error = (double)NAN;
     if (!answer || count != 3*COUNT) return;
     for (size_t i = 0; i < COUNT; i++) {
         me->error[i] = 0;

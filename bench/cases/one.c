@@ -57,7 +57,7 @@ static bool run(void *state) {
 static void check(void *state, const double *answer, size_t count, bench_facts *facts) {
     const one *me = state;
     facts->evaluations = me->solution.stats->evals;
-    facts->error = answer ? 0 : NAN;
+    facts->error = answer ? 0 : (double)NAN;
     facts->bound = me->bound;
     for (size_t i = 0; i < count; i++) facts->error = fmax(facts->error, fabs(me->solution.y_end[i] - answer[i]));
 }

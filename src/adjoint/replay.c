@@ -65,6 +65,8 @@ void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, con
         r->interval[b] = nde_jumps_before(s, r->forced[b]);
         r->t1[b] = nde_end_of(s, who);
         r->mark[b] = NDE_LANE_OK;
+        r->saved[b] = s->rows_saved;
+        nde_panel_watch(s, r, b);
         for (size_t i = 0; i < s->rhs.nq; i++) r->q[i*r->ld + b] = s->rhs.problem.q[i*s->N + who];
     }
 }
@@ -84,6 +86,7 @@ void nde_replay_accept(const nde_solver *s, nde_panel *r, const nde_entry *e) {
         r->accepted[b]++;
         const size_t f = r->forced[b];
         if (f < s->forced.count && r->t[b] == s->forced.t[f]) r->forced[b]++;
+        nde_panel_watch(s, r, b);
     }
 }
 

@@ -103,6 +103,7 @@ static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a) {
         r->trajectory[b] = w->who[b], r->t[b] = w->now[b], r->t1[b] = nde_end_of(v->s, w->who[b]);
         r->forced[b] = nde_forced_after(v->s, w->now[b]);
         r->interval[b] = nde_jumps_before(v->s, r->forced[b]);
+        nde_panel_watch(v->s, r, b);
     }
     nde_group_gather(v->s, r, w, lane, m);
     const size_t ld = g->lanes.site.ld;

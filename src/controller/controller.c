@@ -7,11 +7,8 @@
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
-#include "controller/tables.h"
-
-#define LN2 0.693147180559945309417232121458
+#include "controller/power.h"
 
 /* ---- the controller with everything resolved ---------------------------------------------------------------------- */
 
@@ -48,67 +45,14 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
 
 /* ---- powers ------------------------------------------------------------------------------------------------------- */
 
-static inline uint64_t bits_of(double x) { uint64_t u; memcpy(&u, &x, sizeof u); return u; }
-static inline double from_bits(uint64_t u) { double x; memcpy(&x, &u, sizeof x); return x; }
-
-/* log2 of a normal x > 0, error below 6e-8: x = 2^k m with m in [1, 2), and a quadratic in m on each 64th of that. */
-static inline double log2_normal(double x) {
-    const uint64_t u = bits_of(x);
-    const double k = from_bits(u >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    const double m = from_bits((u & UINT64_C(0x000fffffffffffff)) | UINT64_C(0x3ff0000000000000));
-    const double *c = log2_table[u >> 46 & 63];
-    return (c[0] + k) + c[1]*m + c[2]*(m*m);
-}
-
-/* 2^x for |x| <= 1020, relative error below 3e-8: 2^(k + j/64) e^r with |r| <= ln(2)/128, e^r cut after r^2/2. Adding
- * 1.5 2^46 rounds to a 64th; 64 k + j then stands in the low bits. */
-static inline double exp2_normal(double x) {
-    const double t = x + 0x1.8p46, f = x - (t - 0x1.8p46);
-    const uint64_t u = bits_of(t);
-    const double power = from_bits(bits_of(exp2_table[u & 63]) + (u >> 6 << 52));
-    return power + (power*f)*(LN2 + LN2*LN2/2*f);
-}
-
 double nde_control_power(double x, double a) {
     if (!(x > 0 && x <= DBL_MAX)) { /* 0, Inf; NaN and negative numbers */
         if (!(x >= 0) || a != a) return (double)NAN;
         return a == 0 ? 1 : (x == 0) == (a > 0) ? 0 : (double)INFINITY;
     }
-    const double log2_x = x < DBL_MIN ? log2_normal(x*0x1p54) - 54 : log2_normal(x); /* subnormal */
+    const double log2_x = x < DBL_MIN ? nde_log2_normal(x*0x1p54) - 54 : nde_log2_normal(x); /* subnormal */
     const double y = a*log2_x;
-    return y > 1100 ? (double)INFINITY : y < -1100 ? 0 : exp2_normal(0.5*y)*exp2_normal(0.5*y);
-}
-
-/* ---- judging ------------------------------------------------------------------------------------------------------ */
-
-/* One lane. */
-static inline void judge(const nde_control *c, double error, double *before, unsigned char *rejected, double *factor,
-                         unsigned char *accept) {
-    const bool good = error <= 1;
-    *accept = good;
-    if (!(error <= DBL_MAX)) { /* Inf or NaN */
-        *factor = c->factor_min;
-        *rejected = 1;
-        return;
-    }
-    const double e = error > DBL_MIN ? error : DBL_MIN; /* only meets factor_max */
-    const double f = c->safety*(good ? exp2_normal(c->beta*log2_normal(*before) - c->alpha*log2_normal(e))
-                                     : exp2_normal(-c->reject*log2_normal(e)));
-    const double most = good && !*rejected ? c->factor_max : 1;
-    const double cut = f < most ? f : most;
-    *factor = cut > c->factor_min ? cut : c->factor_min;
-    if (good) *before = e > 1e-4 ? e : 1e-4;
-    *rejected = !good;
-}
-
-void nde_control_judge(const nde_control *control, size_t n, const double *error, double *before, unsigned char *rejected,
-                       double *factor, unsigned char *accept) {
-    if (n == 1) { /* once a step of one trajectory */
-        judge(control, *error, before, rejected, factor, accept);
-        return;
-    }
-    const nde_control c = *control;
-    for (size_t b = 0; b < n; b++) judge(&c, error[b], before + b, rejected + b, factor + b, accept + b);
+    return y > 1100 ? (double)INFINITY : y < -1100 ? 0 : nde_exp2_normal(0.5*y)*nde_exp2_normal(0.5*y);
 }
 
 /* ---- the first step ----------------------------------------------------------------------------------------------- */

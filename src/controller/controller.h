@@ -17,13 +17,6 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
 /* x^a for x > 0 to about 1e-7, same bits everywhere: enough for a step size. */
 double nde_control_power(double x, double a);
 
-/* Judges n lanes: error[b] is the norm relative to the tolerance (<= 1 accepts; NaN rejects with factor_min).
- *   before    in, out: error of the last accepted step (at least 1e-4), 1e-4 at the start
- *   rejected  in, out: was the last attempt rejected
- *   factor    out: of the next step size;  accept  out: 1 or 0 */
-void nde_control_judge(const nde_control *control, size_t n, const double *error, double *before, unsigned char *rejected,
-                       double *factor, unsigned char *accept);
-
 /* Hairer's first step from the scaled norms d0 of y and d1 of f (each RMS): the trial step, then the step from d2, the scaled
  * norm of the difference of slopes over the trial step. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
  * Differential Equations I (1993), II.4. */

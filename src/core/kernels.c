@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * kernels.c - the kernels of each instruction set that was compiled in. */
 #include "core/kernels.h"
+#include "controller/clock.h"
 #include "core/isa.h"
 #include "core/step.h"
-#if __has_include("core/dense.h") /* bootstrapping */
 #include "core/dense.h"
-#define DENSE(isa) .dense = &nde_dense_kernels_##isa
-#else
-#define DENSE(isa) .dense = NULL
-#endif
 
 #define KERNELS(isa_name, number, never_blas) \
-    { .name = #isa_name, .isa = number, .reproducible = never_blas, .step = &nde_step_kernels_##isa_name, DENSE(isa_name) }
+    { .name = #isa_name, .isa = number, .reproducible = never_blas, .clock = &nde_clock_kernels_##isa_name, \
+      .step = &nde_step_kernels_##isa_name, .dense = &nde_dense_kernels_##isa_name }
 
 static const nde_kernels list[] = { /* best first */
 #ifdef NDE_HAVE_V4

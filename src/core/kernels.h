@@ -7,12 +7,14 @@
 #include "core/core.h"
 
 struct nde_step_kernels;  /* core/step.h: combinations of slopes, norms, per-lane selection */
+struct nde_clock_kernels; /* controller/clock.h: time and step size of each lane */
 struct nde_dense_kernels; /* core/dense.h: matrix products, activations */
 
 typedef struct nde_kernels {
     const char *name; /* "baseline", "v3", "v4" */
     int isa;          /* NDE_ISA_* */
     bool reproducible; /* never BLAS */
+    const struct nde_clock_kernels *clock;
     const struct nde_step_kernels *step;
     const struct nde_dense_kernels *dense;
 } nde_kernels;

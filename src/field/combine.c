@@ -241,10 +241,13 @@ static int composition_vjp_jvp(const nde_field *self, const nde_site *at, const 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* What every combination has in common: sizes, parameter ranges, traits; derivatives are those of `all`, as far as every
- * part has them. `own`: blocks of rows of work that the whole keeps for itself. False (text set) when a part is wrong. */
+ * part has them. False (text set) when a part is wrong. */
 static bool gather(const nde_parts *parts, const char *who, nde_field *all) {
-    if (!parts || !parts->part || parts->n == 0)
-        return nde_fail(NDE_E_ARG, "%s: %s", who, parts && parts->part ? "n is 0" : "no parts are given"), false;
+    nde_parts p;
+    if (!parts) return nde_fail(NDE_E_ARG, "%s: the description is NULL", who), false;
+    if (!nde_read_sized(&p, sizeof p, parts, sizeof p))
+        return nde_fail(NDE_E_ARG, "%s: size is %zu, this library knows %zu", who, parts->size, sizeof p), false;
+    if (!p.part || p.n == 0) return nde_fail(NDE_E_ARG, "%s: %s", who, p.part ? "n is 0" : "part is NULL"), false;
     bool windows = true, has_np = false;
     all->traits = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE;
     for (size_t i = 0; i < parts->n; i++) {
@@ -361,11 +364,12 @@ static int cube_jvp(const nde_field *self, const nde_site *at, const nde_real *y
 
 static int cube_vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, const nde_real *a,
                         const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v) {
-    for (size_t i = 0; i < self->dim*at->ld; i++) {
-        if (i % at->ld >= at->n) continue;
-        const nde_real slope = 3*y[i]*y[i], bend = v->y ? 6*y[i]*v->y[i] : 0;
-        if (to_y->y) to_y->y[i] += (a ? slope*a[i] : 0) + (b ? bend*b[i] : 0);
-        if (to_v && to_v->y && b) to_v->y[i] += slope*b[i];
+    for (size_t row = 0; row < self->dim*at->ld; row += at->ld) {
+        for (size_t i = row; i < row + at->n; i++) {
+            const nde_real slope = 3*y[i]*y[i], bend = v->y ? 6*y[i]*v->y[i] : 0;
+            if (to_y->y) to_y->y[i] += (a ? slope*a[i] : 0) + (b ? bend*b[i] : 0);
+            if (to_v && to_v->y && b) to_v->y[i] += slope*b[i];
+        }
     }
     return NDE_FIELD_OK;
 }

@@ -76,12 +76,17 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
 }
 
 nde_field nde_field_pointwise(const nde_pointwise *one, size_t dim, size_t np) {
+    static const char who[] = "nde_field_pointwise";
     const nde_field none = { 0 };
-    if (!one || !one->f) return (void)nde_fail(NDE_E_ARG, "nde_field_pointwise: %s is NULL", one ? "f" : "the description"), none;
+    nde_pointwise p;
+    if (!one) return (void)nde_fail(NDE_E_ARG, "%s: the description is NULL", who), none;
+    if (!nde_read_sized(&p, sizeof p, one, sizeof p))
+        return (void)nde_fail(NDE_E_ARG, "%s: size is %zu, this library knows %zu", who, one->size, sizeof p), none;
+    if (!p.f) return (void)nde_fail(NDE_E_ARG, "%s: f is NULL", who), none;
+    if (dim > SIZE_MAX/3) return (void)nde_fail(NDE_E_SIZE, "%s: dim is %zu", who, dim), none;
     const nde_field field = {
         .size = sizeof field, .name = "pointwise", .ctx = one, .dim = dim, .np = np, .out = dim, .work = 3*dim,
-        .traits = NDE_LANEWISE, .eval = eval, .vjp = one->vjp ? vjp : NULL, .jvp = one->jvp ? jvp : NULL,
+        .traits = NDE_LANEWISE, .eval = eval, .vjp = p.vjp ? vjp : NULL, .jvp = p.jvp ? jvp : NULL,
     };
-    if (dim > SIZE_MAX/3) return (void)nde_fail(NDE_E_SIZE, "nde_field_pointwise: dim is %zu", dim), none;
-    return nde_field_validate(&field, "nde_field_pointwise") == NDE_OK ? field : none;
+    return nde_field_validate(&field, who) == NDE_OK ? field : none;
 }

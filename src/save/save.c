@@ -52,6 +52,11 @@ bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t b) {
     return s->saving == NDE_SAVE_EVERY && row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]) != SIZE_MAX;
 }
 
+double nde_save_next(const nde_solver *s, const nde_panel *p, size_t b) {
+    if (s->saving == NDE_SAVE_EVERY) return -s->direction*(double)INFINITY;
+    return s->saving == NDE_SAVE_TIMES && p->saved[b] < s->rows_saved ? s->save_t[p->saved[b]] : s->direction*(double)INFINITY;
+}
+
 void nde_save_start(nde_solver *s, nde_panel *p, size_t b) {
     const size_t who = p->trajectory[b];
     if (s->saving == NDE_SAVE_EVERY) {

@@ -33,7 +33,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = p->evals[b] + each*(p->accepted[b] + p->rejected[b]);
-    stats->h_last = p->h_last[b];
+    stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     if (status < 0) {
         stats->t_fail = p->t[b];
         stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt[b] : 0;
@@ -188,7 +188,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
-        if (status[j] == NDE_OK) nde_save_start(s, p, b);
+        if (status[j] == NDE_OK) nde_save_start(s, p, b), nde_panel_watch(s, p, b);
     }
     if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m);
     size_t gone = 0;
@@ -216,23 +216,15 @@ static void refill(nde_solver *s, nde_panel *p, nde_worker *w) {
 /* Where each lane goes. */
 static void plan(const nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
-    const double direction = s->direction;
-    for (size_t b = 0; b < n; b++) {
-        const size_t f = p->forced[b];
-        const double t = p->t[b], t1 = p->t1[b];
-        const double stop = f < s->forced.count && direction*s->forced.t[f] < direction*t1 ? s->forced.t[f] : t1;
-        double next = t + p->h[b];
-        if (s->adaptive) {
-            if (direction*(t + 1.01*p->h[b]) >= direction*stop) next = stop;
-            p->dt[b] = next - t;
-        } else {
-            const size_t who = p->trajectory[b];
-            const double t0 = nde_start_of(s, who), whole = (t1 - t0)/(double)s->options.steps;
-            next = p->node[b] + 1 >= s->options.steps ? t1 : t0 + (double)(p->node[b] + 1)*whole;
-            if (direction*(stop - next) <= 1e-9*fabs(whole)) next = stop;
-            p->dt[b] = nde_step_length(s, who, t, next);
-        }
-        p->t_new[b] = next;
+    if (s->adaptive) {
+        s->rhs.kernels->clock->plan(s->direction, n, p->t, p->h, p->stop, p->t_new, p->dt);
+        return;
+    }
+    for (size_t b = 0; b < n; b++) { /* nodes t0 + k h; the end and forced times themselves */
+        const double t0 = nde_start_of(s, p->trajectory[b]), whole = p->h[b], stop = p->stop[b];
+        const double node = p->node[b] + 1 >= s->options.steps ? p->t1[b] : t0 + (double)(p->node[b] + 1)*whole;
+        p->t_new[b] = s->direction*(stop - node) <= 1e-9*fabs(whole) ? stop : node;
+        p->dt[b] = nde_step_length(s, p->trajectory[b], p->t[b], p->t_new[b]);
     }
 }
 
@@ -265,39 +257,32 @@ static void attempt(nde_solver *s, nde_panel *p) {
 
 /* ---- settle ------------------------------------------------------------------------------------------------------ */
 
-/* Has this lane reason to end after a rejection? */
-static nde_status after_rejection(const nde_solver *s, nde_panel *p, size_t b) {
+/* Has this lane reason to end after a rejection? Its clock has moved. */
+static nde_status after_rejection(const nde_solver *s, const nde_panel *p, size_t b) {
     const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
     if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
     const nde_status why = callback ? NDE_E_FIELD : isnan(p->error[b]) ? NDE_E_NONFINITE : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
-    p->rejected[b]++;
-    p->refusals[b]++;
-    p->h[b] = p->dt[b]*p->factor[b];
     const double least = s->options.h_min > 0 ? s->options.h_min : 16*DBL_EPSILON*fabs(p->t[b]);
     if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least || p->t[b] + p->h[b] == p->t[b]) return why;
-    if (s->options.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->options.max_steps) return NDE_E_STEPS;
     return NDE_OK;
 }
 
-/* Moves the clock of an accepted lane. */
-static nde_status after_acceptance(const nde_solver *s, nde_panel *p, size_t b) {
-    if (!p->accepted[b]) s->stats[p->trajectory[b]].h_first = p->dt[b];
-    p->accepted[b]++;
-    p->refusals[b] = 0;
-    p->h_last[b] = p->dt[b];
-    p->t[b] = p->t_new[b];
+/* Moves the clocks of all lanes. */
+static void move_clocks(const nde_solver *s, nde_panel *p) {
+    const size_t n = p->live->n;
     if (s->adaptive) {
-        double h = p->dt[b]*p->factor[b];
-        if (s->options.h_max > 0 && fabs(h) > s->options.h_max) h = s->direction*s->options.h_max;
-        p->h[b] = h;
-    } else {
-        const double t0 = nde_start_of(s, p->trajectory[b]), whole = (p->t1[b] - t0)/(double)s->options.steps;
-        if (s->direction*(p->t[b] - (t0 + ((double)p->node[b] + 0.999999999)*whole)) >= 0) p->node[b]++;
+        s->rhs.kernels->clock->move(&s->clock, n, p->accept, p->t_new, p->dt, p->factor, p->t, p->h, p->h_first, p->h_last, p->accepted, p->rejected, p->refusals);
+        return;
     }
-    if (s->options.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->options.max_steps && p->t[b] != p->t1[b])
-        return NDE_E_STEPS;
-    return NDE_OK;
+    for (size_t b = 0; b < n; b++) {
+        if (!p->accept[b]) continue;
+        const double node = nde_start_of(s, p->trajectory[b]) + (double)(p->node[b] + 1)*p->h[b];
+        p->t[b] = p->t_new[b];
+        if (s->direction*(p->t[b] - node) >= -1e-9*fabs(p->h[b])) p->node[b]++;
+        if (!p->accepted[b]++) p->h_first[b] = p->dt[b];
+        p->h_last[b] = p->dt[b];
+    }
 }
 
 /* Jumps and knots that lanes have just reached. */
@@ -325,13 +310,38 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
             return;
         }
     }
-    for (size_t j = 0; j < m; j++) p->forced[lane[j]]++;
+    for (size_t j = 0; j < m; j++) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
     if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (p->mark[b] != NDE_LANE_OK) status[j] = p->mark[b] == NDE_LANE_STOP ? NDE_STOPPED : NDE_E_FIELD;
         if (status[j] == NDE_OK && !column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
     }
+}
+
+/* What lanes need that were rejected, or reached something: end, jump, go on. */
+static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *attend, size_t attending) {
+    size_t gone = 0, crossing = 0, *list = w->list, *crossed = w->list3;
+    nde_status *status = w->status;
+    for (size_t j = 0; j < attending; j++) {
+        const size_t b = attend[j];
+        nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, b);
+        const bool end = p->accept[b] && p->t[b] == p->t1[b];
+        if (why == NDE_OK && !end && s->clock.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->clock.max_steps) why = NDE_E_STEPS;
+        if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b); /* z and k are still there */
+        if (why == NDE_E_FIELD && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
+        if (why != NDE_OK || end) list[gone] = b, status[gone++] = why;
+        else if (p->accept[b] && p->t[b] == p->stop[b]) crossed[crossing++] = b;
+        else if (p->accept[b]) nde_panel_watch(s, p, b);
+    }
+    if (crossing) cross(s, p, w, crossed, crossing, w->crossed);
+    for (size_t j = 0; j < crossing; j++) { /* those that failed there join the list, ascending */
+        if (w->crossed[j] == NDE_OK) continue;
+        size_t at = gone++;
+        for (; at > 0 && list[at - 1] > crossed[j]; at--) list[at] = list[at - 1], status[at] = status[at - 1];
+        list[at] = crossed[j], status[at] = w->crossed[j];
+    }
+    leave(s, p, list, status, gone);
 }
 
 /* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a neighbour's tape. */
@@ -365,60 +375,25 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         leave_all(s, p, w, status);
         return;
     }
+    const nde_clock_kernels *clock = s->rhs.kernels->clock;
     if (s->adaptive)
-        nde_control_judge(&s->control, n, p->error, p->before, p->refused, p->factor, p->accept);
+        clock->judge(&s->control, n, p->error, p->before, p->refused, p->factor, p->accept);
     else
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
-    size_t taken = 0;
+    size_t taken = 0, *attend = w->attend;
     for (size_t b = 0; b < n; b++) taken += p->accept[b];
-    const bool all = taken == n;
-    if (taken) {
-        if (s->recorded) keep(s, p, all);
-        for (size_t b = 0; b < n; b++)
-            if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
-    }
-    size_t gone = 0, crossing = 0;
-    size_t *list = w->list, *forced = w->list2;
-    nde_status *status = w->status;
-    if (!all) { /* before the new state: the message looks at what failed */
-        for (size_t b = 0; b < n; b++) {
-            if (p->accept[b]) continue;
-            const nde_status why = after_rejection(s, p, b);
-            if (why == NDE_OK) continue;
-            s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
-            if (p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
-            p->failed[b] = 1;
-            p->why[b] = why;
-        }
+    const size_t attending = clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
+    if (taken && s->recorded) keep(s, p, taken == n);
+    for (size_t j = 0; j < attending; j++) {
+        const size_t b = attend[j];
+        if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
     }
     if (taken) {
-        nde_panel_advance(s, p, all);
+        nde_panel_advance(s, p, taken == n);
         p->live->accepted++;
     }
-    for (size_t b = 0; b < n; b++) {
-        if (!p->accept[b]) {
-            if (p->failed[b]) list[gone] = b, status[gone++] = p->why[b];
-            p->failed[b] = 0;
-            continue;
-        }
-        const nde_status why = after_acceptance(s, p, b);
-        if (why != NDE_OK || p->t[b] == p->t1[b]) list[gone] = b, status[gone++] = why;
-        else if (p->forced[b] < s->forced.count && p->t[b] == s->forced.t[p->forced[b]]) forced[crossing++] = b;
-    }
-    if (crossing) { /* before lanes move */
-        nde_status *crossed = w->crossed;
-        memcpy(w->list3, forced, crossing*sizeof *forced);
-        cross(s, p, w, w->list3, crossing, crossed);
-        size_t merged = 0;
-        for (size_t j = 0; j < crossing; j++)
-            if (crossed[j] != NDE_OK) w->list2[merged] = w->list3[j], crossed[merged++] = crossed[j];
-        for (size_t j = 0; j < merged; j++) { /* insert, ascending */
-            size_t at = gone++;
-            for (; at > 0 && list[at - 1] > w->list2[j]; at--) list[at] = list[at - 1], status[at] = status[at - 1];
-            list[at] = w->list2[j], status[at] = crossed[j];
-        }
-    }
-    leave(s, p, list, status, gone);
+    move_clocks(s, p);
+    settle_lanes(s, p, w, attend, attending);
 }
 
 /* ---- progress ---------------------------------------------------------------------------------------------------- */

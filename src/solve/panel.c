@@ -37,6 +37,13 @@ void nde_panel_resize(nde_panel *p, size_t n) {
     p->lanes.site.n = n;
 }
 
+void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t b) {
+    const size_t f = p->forced[b];
+    const double d = s->direction, save = nde_save_next(s, p, b);
+    p->stop[b] = f < s->forced.count && d*s->forced.t[f] < d*p->t1[b] ? s->forced.t[f] : p->t1[b];
+    p->watch[b] = d*save < d*p->stop[b] ? save : p->stop[b];
+}
+
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m) {
     const nde_problem *q = &s->rhs.problem;
     const size_t n = p->live->n, ld = p->ld, N = s->N;
@@ -55,10 +62,12 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         for (size_t f = 0; f < p->forced[b]; f++) p->interval[b] += s->forced.jump[f] != SIZE_MAX;
         p->saved[b] = 0;
         p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
-        p->h[b] = p->h_last[b] = 0;
+        p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
+        p->h_first[b] = p->h_last[b] = 0;
         p->before[b] = 1e-4;
         p->refused[b] = 0;
         p->mark[b] = NDE_LANE_OK;
+        nde_panel_watch(s, p, b);
     }
     nde_panel_resize(p, n + m);
 }
@@ -75,7 +84,8 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];
         p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last], p->refusals[b] = p->refusals[last];
         p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last], p->before[b] = p->before[last];
-        p->h_last[b] = p->h_last[last], p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
+        p->stop[b] = p->stop[last], p->watch[b] = p->watch[last];
+        p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last], p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
     }
     nde_panel_resize(p, last);
 }
@@ -105,10 +115,10 @@ void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, co
     copy_columns(s->rhs.rows, p->carry, p->ld, lane, m, g->k, at->ld);
     copy_columns(s->rhs.nq, p->q, p->ld, lane, m, g->q, at->ld);
     for (size_t j = 0; j < m; j++) {
-        const size_t b = lane[j], f = p->forced[b];
+        const size_t b = lane[j];
         g->trajectory[j] = p->trajectory[b], g->interval[j] = p->interval[b], g->node[j] = p->node[b];
         g->t[j] = p->t[b], g->mark[j] = NDE_LANE_OK;
-        g->dt[j] = (f < s->forced.count && s->direction*s->forced.t[f] < s->direction*p->t1[b] ? s->forced.t[f] : p->t1[b]) - p->t[b];
+        g->dt[j] = p->stop[b] - p->t[b]; /* within one piece of every path that drives a term */
     }
 }
 

@@ -189,6 +189,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->trajectory, 1, capacity), TAKE(p->interval, 1, capacity), TAKE(p->forced, 1, capacity), TAKE(p->saved, 1, capacity);
     TAKE(p->node, 1, capacity), TAKE(p->accepted, 1, capacity), TAKE(p->rejected, 1, capacity), TAKE(p->evals, 1, capacity);
     TAKE(p->t, 1, capacity), TAKE(p->t1, 1, capacity), TAKE(p->h, 1, capacity), TAKE(p->before, 1, capacity), TAKE(p->h_last, 1, capacity);
+    TAKE(p->h_first, 1, capacity), TAKE(p->stop, 1, capacity), TAKE(p->watch, 1, capacity);
     TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
     TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
@@ -197,7 +198,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     const size_t ld = p->ld, capacity = p->capacity;
     TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)), TAKE(p->factor, 1, ld);
-    TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity), TAKE(p->failed, 1, capacity), TAKE(p->why, 1, capacity);
+    TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
     TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
     p->lanes.site = (nde_site){ .ld = ld, .index = p->trajectory, .interval = p->interval, .q = p->q, .lane = p->mark };
@@ -219,7 +220,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows, stages = (size_t)s->table.stages;
     nde_scratch_lay(&w->scratch, arena, &s->rhs, ld);
     lay_group(&w->group, arena, s, capacity, ld);
-    TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity);
+    TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity), TAKE(w->attend, 1, capacity);
     TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
     if (!s->options.adjoint) return;
     lay_state(&w->replica, arena, s, capacity);
@@ -493,6 +494,7 @@ static nde_status begin(nde_solver *s) {
     s->error[0] = 0;
     nde_status bad = check_arrays(s);
     if (bad || (bad = check_times(s)) || (bad = gather_forced(s)) || (bad = nde_rhs_prepare(&s->rhs))) return refuse(s, bad);
+    s->clock = (nde_clock){ .direction = s->direction, .h_max = s->options.h_max, .max_steps = s->options.max_steps };
     atomic_store(&s->stop, 0);
     atomic_store(&s->done, 0);
     for (size_t k = 0; k < s->n_panels; k++) {

@@ -11,7 +11,7 @@
 
 #include "nde/adjoint.h"
 #include "nde/solve.h"
-#include "controller/controller.h"
+#include "controller/clock.h"
 #include "method/body.h"
 #include "solve/record.h"
 
@@ -39,7 +39,8 @@ typedef struct nde_panel {
     /* lanes, between steps: [capacity] */
     size_t *trajectory, *interval, *forced, *saved; /* forced: the next one ahead */
     int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
-    double *t, *t1, *h, *before, *h_last;           /* h: proposed; before: error before */
+    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before */
+    double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to do */
     unsigned char *refused;                         /* the last attempt was rejected */
     int64_t *refusals;                              /* attempts rejected in a row */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
@@ -52,8 +53,6 @@ typedef struct nde_panel {
     bool tried;                                     /* an attempt waits for its decision */
     bool over_budget;                               /* the record had no room: it is lost */
     int rc;                                         /* what the attempt returned */
-    unsigned char *failed;
-    nde_status *why;                                /* [capacity] of failed lanes */
     int64_t step_goal;                              /* pause when live->accepted gets there */
     nde_record record;
     nde_entry slot;                                 /* of the attempt */
@@ -75,7 +74,7 @@ typedef struct nde_group {
 typedef struct nde_worker {
     nde_scratch scratch;
     nde_group group;
-    size_t *list, *list2, *list3;  /* [capacity] */
+    size_t *list, *list2, *list3, *attend;  /* [capacity] */
     nde_status *status, *crossed;
     /* with an adjoint */
     nde_panel replica;     /* recomputes states */
@@ -103,6 +102,7 @@ struct nde_solver {
     nde_table table;
     const nde_body *body;
     nde_control control;
+    nde_clock clock;
     nde_tolerance tolerance;
     enum { NDE_SAVE_END, NDE_SAVE_TIMES, NDE_SAVE_EVERY } saving;
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
@@ -156,6 +156,8 @@ static inline double nde_save_time(const nde_solver *s, size_t row) { return s->
 /* ---- panel.c: what a panel can do. All return what a field returned; 0 is fine ---- */
 void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
 void nde_panel_resize(nde_panel *p, size_t n);
+/* Sets stop and watch of a lane, from its next forced time and its next save. */
+void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t lane);
 /* Trajectories come into the lanes behind: y, q, t and counters as at their start. */
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);
 /* The last lane takes the place of this one. */
@@ -179,6 +181,8 @@ void nde_group_jump_inputs(const nde_solver *s, nde_worker *w, size_t m, const n
 /* Rows of the output: save_t, every k-th step, or the end alone. */
 void nde_save_start(nde_solver *s, nde_panel *p, size_t lane);
 bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t lane);
+/* The next time at which something may be due for this lane; against the direction of time without end: at every step. */
+double nde_save_next(const nde_solver *s, const nde_panel *p, size_t lane);
 void nde_save_step(nde_solver *s, nde_panel *p, size_t lane);
 void nde_save_end(nde_solver *s, nde_panel *p, size_t lane, nde_status status);
 

@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as scratch:
         flags = shlex.split(output("pkg-config", "--cflags", "--libs", *static, "nde", env=environment))
         if static: # the static libnde, everything else as the system has it
             flags = [str(library/"libnde.a") if flag == "-lnde" else flag for flag in flags]
-        output(compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags, "-lm")
+        output(compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags, *([] if static else ["-lm"]))
         done = subprocess.run([program], cwd=scratch, text=True, capture_output=True,
                               env={**os.environ, "LD_LIBRARY_PATH": "" if static else str(library)})
         check(done.returncode == 0 and done.stdout, f"first program {static}: exit {done.returncode}\n{done.stdout}{done.stderr}")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * controller.c - powers, decisions and first steps. */
+#include "controller/clock.h"
 #include "controller/controller.h"
 
 #include <math.h>
@@ -97,7 +98,7 @@ typedef struct lane {
 
 static lane judge(const nde_control *c, double error, double before, unsigned char rejected) {
     lane l = { error, before, 0, rejected, 7 };
-    nde_control_judge(c, 1, &l.error, &l.before, &l.rejected, &l.factor, &l.accept);
+    nde_clock_kernels_baseline.judge(c, 1, &l.error, &l.before, &l.rejected, &l.factor, &l.accept);
     return l;
 }
 
@@ -146,7 +147,7 @@ static void lanes_do_not_meet(void **state) {
         rejected[b] = b % 3 == 0;
         alone[b] = judge(&c, error[b], before[b], rejected[b]);
     }
-    nde_control_judge(&c, N, error, before, rejected, factor, accept);
+    nde_clock_kernels_baseline.judge(&c, N, error, before, rejected, factor, accept);
     for (size_t b = 0; b < N; b++)
         assert_true(factor[b] == alone[b].factor && before[b] == alone[b].before && rejected[b] == alone[b].rejected &&
                     accept[b] == alone[b].accept);

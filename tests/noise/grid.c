@@ -122,7 +122,7 @@ static void instruction_sets_agree(void **state) {
     (void)state;
     const struct {
         int isa;
-        nde_noise_kernel *sums;
+        nde_noise_kernel *increment;
     } kernels[] = {
         { NDE_ISA_BASELINE, nde_noise_kernel_baseline },
 #ifdef __x86_64__
@@ -130,16 +130,14 @@ static void instruction_sets_agree(void **state) {
         { NDE_ISA_V4, nde_noise_kernel_v4 },
 #endif
     };
-    nde_noise_chunk chunk = { .n = NDE_NOISE_CHUNK, .seed = 5, .count = 1000 };
-    for (size_t b = 0; b < NDE_NOISE_CHUNK; b++)
-        chunk.trajectory[b] = b*b*b*b, chunk.first[b] = b << 33, chunk.scale[b] = 1, chunk.round[b] = 0x1.8p6;
-    double even[NDE_NOISE_CHUNK], odd[NDE_NOISE_CHUNK], even2[NDE_NOISE_CHUNK], odd2[NDE_NOISE_CHUNK];
-    kernels[0].sums(&chunk, 12, even, odd);
+    const nde_noise noise = { .seed = 5 };
+    const lanes l = some_lanes();
+    static double one[M*LD], other[M*LD];
+    kernels[0].increment(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, one);
     for (size_t k = 1; k < sizeof kernels/sizeof *kernels; k++) {
         if (!nde_isa_has(kernels[k].isa)) continue;
-        kernels[k].sums(&chunk, 12, even2, odd2);
-        assert_memory_equal(even, even2, sizeof even);
-        assert_memory_equal(odd, odd2, sizeof odd);
+        kernels[k].increment(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, other);
+        assert_memory_equal(one, other, sizeof one);
     }
 }
 

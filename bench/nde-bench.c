@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ * nde-bench.c - libnde beside hand-written programs, in one run on one machine.
+ *
+ * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample repeats the work
+ * until it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest build. */
+#include "bench.h"
+#include "child.h"
+#include "native_files.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SAMPLE 0.02
+enum { PAIRS = 11, PAIRS_MIN = 7, PAIRS_MAX = 999, BUILDS = 4 };
+
+typedef struct bench_case {
+    const char *name, *what;
+    const bench_subject *subject[2]; /* double, single; NULL: not in this precision */
+    const char *program, *argument;  /* of the reference: reference/PROGRAM.c around reference/native/PROGRAM.c */
+    const char *builds[BUILDS];      /* each begins with its instruction set */
+} bench_case;
+
+#define ONE .subject = { &bench_one_double }, .program = "ode_dopri5", .builds = { "v3", "v4" }
+#define TRAIN .subject = { &bench_train_double, &bench_train_single }, .program = "node_roofline", .builds = { "v3", "v4" }
+
+static const bench_case cases[] = {
+    { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes", ONE, .argument = "lorenz" },
+    { "lorenz_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "lorenz" },
+    { "kepler", "ten revolutions at eccentricity 0.6, dopri5 at 1e-9; field by pointer, written for lanes", ONE,
+      .argument = "kepler" },
+    { "kepler_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "kepler" },
+    { "spiral", "training step of MLP(y^3) 2-50-2, batch 20, 10 times, dopri5 at 1e-7", TRAIN, .argument = "spiral" },
+    { "mid", "training step of 64-256-256-64, batch 256, dopri5 at 1e-5", TRAIN, .argument = "mid" },
+    { "small", "training step of 4-32-32-4, batch 1, dopri5 at 1e-5", TRAIN, .argument = "small" },
+    { "ensemble", "10,000 Lorenz trajectories to t = 10, own steps and refill, dopri5 at 1e-6",
+      .subject = { &bench_ensemble_double }, .program = "ode_batch", .argument = "ensemble",
+      .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" } },
+    { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
+      .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm", .builds = { "v3", "v4" } },
+};
+enum { CASES = sizeof cases/sizeof cases[0] };
+static const char *const precision_names[] = { "double", "single" };
+
+typedef struct settings {
+    bool wanted[CASES], any, json;
+    int precision, threads, isa, pairs;
+} settings;
+
+/* ---- instruction sets ---- */
+
+static int isa_of_machine(void) {
+#ifdef BENCH_HAVE_X86
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return NDE_ISA_V4;
+    if (v3) return NDE_ISA_V3;
+#endif
+    return NDE_ISA_BASELINE;
+}
+
+static const char *isa_name(int isa) {
+    return isa == NDE_ISA_V4 ? "v4" : isa == NDE_ISA_V3 ? "v3" : "baseline";
+}
+
+static int isa_find(const char *name) {
+    for (int isa = NDE_ISA_BASELINE; isa <= NDE_ISA_V4; isa++)
+        if (strncmp(name, isa_name(isa), strlen(isa_name(isa))) == 0) return isa;
+    return 0;
+}
+
+/* ---- samples ---- */
+
+typedef struct samples {
+    long times; /* runs of a sample */
+    double seconds[PAIRS_MAX], median;
+} samples;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
+}
+
+/* Seconds of `times` runs of libnde (reference NULL) or of a reference; negative: it failed. */
+static double sample(const bench_subject *subject, void *state, child *reference, long times) {
+    if (reference) return child_run(reference, times);
+    const double start = now();
+    for (long i = 0; i < times; i++)
+        if (!subject->run(state)) return -1;
+    return now() - start;
+}
+
+/* Runs of a sample; 0: it failed. */
+static long calibrate(const bench_subject *subject, void *state, child *reference) {
+    for (long times = 1;;) {
+        const double seconds = sample(subject, state, reference, times);
+        if (seconds < 0) return 0;
+        if (seconds >= SAMPLE) return times;
+        times = seconds < 0.01*SAMPLE ? 100*times : (long)((double)times*1.2*SAMPLE/seconds) + 1;
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort(samples *s, int pairs) {
+    qsort(s->seconds, (size_t)pairs, sizeof *s->seconds, compare);
+    s->median = 0.5*(s->seconds[(pairs - 1)/2] + s->seconds[pairs/2]);
+}
+
+/* s[0]: libnde, s[1 + i]: reference i. */
+static bool measure(const bench_subject *subject, void *state, child *reference, int references, int pairs, samples *s) {
+    for (int i = 0; i <= references; i++)
+        if (!(s[i].times = calibrate(subject, state, i ? reference + i - 1 : NULL))) return false;
+    for (int k = 0; k < pairs; k++)
+        for (int j = 0; j <= references; j++) {
+            const int i = k%2 ? references - j : j;
+            const double seconds = sample(subject, state, i ? reference + i - 1 : NULL, s[i].times);
+            if (seconds < 0) return false;
+            s[i].seconds[k] = seconds/(double)s[i].times;
+        }
+    for (int i = 0; i <= references; i++) sort(s + i, pairs);
+    return true;
+}
+
+/* ---- output ---- */
+
+static void number(char *text, size_t size, const char *format, double x, const char *without) {
+    if (isfinite(x)) snprintf(text, size, format, x);
+    else snprintf(text, size, "%s", without);
+}
+
+static void print(const settings *set, const bench_case *c, const char *who, int threads, int isa, const samples *s,
+                  long long evaluations, double error, double ratio) {
+    char error_text[32], ratio_text[32];
+    const double *seconds = s->seconds, most = seconds[set->pairs - 1];
+    number(error_text, sizeof error_text, "%.4g", error, set->json ? "null" : "-");
+    number(ratio_text, sizeof ratio_text, "%.4g", ratio, set->json ? "null" : "");
+    printf(set->json ? "{\"case\":\"%s\",\"who\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"isa\":\"%s\",\"seconds_median\":%.6g,"
+                       "\"seconds_min\":%.6g,\"seconds_max\":%.6g,\"evaluations\":%lld,\"error\":%s,\"ratio\":%s}\n"
+                     : "%-17s %-10s %-9s %7d  %-8s %11.4g %11.4g %11.4g %12lld %10s %7s\n",
+           c->name, who, precision_names[set->precision], threads, isa_name(isa), s->median, seconds[0], most, evaluations,
+           error_text, ratio_text);
+    fflush(stdout);
+}
+
+static void print_head(const settings *set) {
+    FILE *out = set->json ? stderr : stdout;
+    fprintf(out, "# %s\n", nde_build_info());
+    for (size_t i = 0; i < sizeof native_files/sizeof native_files[0]; i++)
+        fprintf(out, "# reference/native/%s sha256 %s\n", native_files[i].file, native_files[i].sha256);
+    if (!set->json)
+        printf("%-17s %-10s %-9s %7s  %-8s %11s %11s %11s %12s %10s %7s\n", "case", "who", "precision", "threads", "isa", "median [s]",
+               "min", "max", "evaluations", "error", "ratio");
+    fflush(out);
+}
+
+static bool wrong(const bench_case *c, const char *text) {
+    fprintf(stderr, "nde-bench: %s: %s\n", c->name, text);
+    return false;
+}
+
+/* ---- one case ---- */
+
+/* Every build that this machine runs; how many, or -1. */
+static int start_references(const settings *set, const bench_case *c, child *reference, int *isa) {
+    int count = 0;
+    for (int i = 0; i < BUILDS && c->builds[i]; i++) {
+        char program[96], text[200];
+        isa[count] = isa_find(c->builds[i]);
+        if (isa[count] > set->isa) continue;
+        snprintf(program, sizeof program, "reference_%s_%s", c->program, c->builds[i]);
+        if (child_start(reference + count, program, c->argument, precision_names[set->precision], text, sizeof text)) count++;
+        else if (*text) {
+            wrong(c, text);
+            while (count) child_end(reference + --count);
+            return -1;
+        }
+    }
+    return count;
+}
+
+/* Runs once, and says what is wrong with the result. */
+static bool verify(const bench_case *c, const bench_subject *subject, void *state, const child *reference, int references,
+                   bench_facts *facts) {
+    char text[200];
+    *facts = (bench_facts){ .error = (double)NAN };
+    if (!subject->run(state)) return wrong(c, "the solve failed");
+    subject->check(state, references ? reference->answer : NULL, references ? reference->count : 0, facts);
+    if (*facts->text) return wrong(c, facts->text);
+    if (facts->bound > 0 && !(facts->error <= facts->bound)) {
+        snprintf(text, sizeof text, "the error %.4g is above its bound %.4g", facts->error, facts->bound);
+        return wrong(c, text);
+    }
+    for (int i = 0; i < references; i++)
+        if (facts->bound > 0 && !(reference[i].error <= facts->bound)) {
+            snprintf(text, sizeof text, "%s: the error %.4g is above its bound %.4g", reference[i].name, reference[i].error,
+                     facts->bound);
+            return wrong(c, text);
+        }
+    return true;
+}
+
+/* libnde's line, then one of the fastest build for each instruction set. */
+static void report(const settings *set, const bench_case *c, const bench_facts *facts, const child *reference, const int *isa,
+                   int references, const samples *s) {
+    double fastest = (double)INFINITY;
+    for (int i = 1; i <= references; i++) fastest = fmin(fastest, s[i].median);
+    print(set, c, "libnde", set->threads, set->isa, s, facts->evaluations, facts->error, references ? s[0].median/fastest : (double)NAN);
+    for (int set_of = NDE_ISA_BASELINE; set_of <= NDE_ISA_V4; set_of++) {
+        int best = -1;
+        for (int i = 0; i < references; i++)
+            if (isa[i] == set_of && (best < 0 || s[1 + i].median < s[1 + best].median)) best = i;
+        if (best >= 0)
+            print(set, c, "reference", 1, set_of, s + 1 + best, reference[best].evaluations, reference[best].error, (double)NAN);
+    }
+}
+
+static bool run_case(const settings *set, const bench_case *c) {
+    const bench_subject *subject = c->subject[set->precision];
+    const bench_setup setup = { .name = c->name, .threads = set->threads, .isa = set->isa };
+    static samples s[1 + BUILDS];
+    child reference[BUILDS];
+    int isa[BUILDS];
+    char text[240] = "out of memory";
+    bench_facts facts;
+    const int references = start_references(set, c, reference, isa);
+    if (references < 0) return false;
+    if (references == 0) fprintf(stderr, "nde-bench: %s: no reference is built\n", c->name);
+    void *state = subject->make(&setup, text, sizeof text);
+    bool good = state ? verify(c, subject, state, reference, references, &facts) : wrong(c, text);
+    if (good) {
+        good = measure(subject, state, reference, references, set->pairs, s);
+        if (good) report(set, c, &facts, reference, isa, references, s);
+        else wrong(c, "a run failed while it was timed");
+    }
+    if (state) subject->free(state);
+    for (int i = 0; i < references; i++) child_end(reference + i);
+    return good;
+}
+
+/* ---- arguments ---- */
+
+static const char usage[] =
+    "usage: nde-bench [--list] [--case NAME]... [--precision single|double] [--threads N] [--isa baseline|v3|v4] [--pairs N]\n"
+    "                 [--json]\n";
+
+static int misuse(const char *what, const char *value) {
+    fprintf(stderr, "nde-bench: %s %s\n%s", what, value, usage);
+    return 2;
+}
+
+static bool whole(const char *text, int low, int high, int *value) {
+    char *end;
+    const long x = strtol(text, &end, 10);
+    *value = (int)x;
+    return *text && !*end && x >= low && x <= high;
+}
+
+static void list(void) {
+    for (int i = 0; i < CASES; i++)
+        printf("%-17s %s %s\n", cases[i].name, cases[i].subject[1] ? "double single" : "double       ", cases[i].what);
+}
+
+/* 0: go on; else exit with it, less one. */
+static int parse(int argc, char **argv, settings *set) {
+    static const struct option options[] = {
+        { "list", no_argument, NULL, 'l' }, { "case", required_argument, NULL, 'c' }, { "precision", required_argument, NULL, 'p' },
+        { "threads", required_argument, NULL, 't' }, { "isa", required_argument, NULL, 'i' }, { "pairs", required_argument, NULL, 'n' },
+        { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+    };
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        int i = 0;
+        switch (o) {
+        case 'l': list(); return 1;
+        case 'h': printf("%s", usage); return 1;
+        case 'j': set->json = true; break;
+        case 'c':
+            while (i < CASES && strcmp(optarg, cases[i].name) != 0) i++;
+            if (i == CASES) return 1 + misuse("there is no case", optarg);
+            set->wanted[i] = set->any = true;
+            break;
+        case 'p':
+            if (strcmp(optarg, "single") != 0 && strcmp(optarg, "double") != 0) return 1 + misuse("there is no precision", optarg);
+            set->precision = *optarg == 's';
+            break;
+        case 't':
+            if (!whole(optarg, 1, 1024, &set->threads)) return 1 + misuse("--threads: 1 to 1024, not", optarg);
+            break;
+        case 'n':
+            if (!whole(optarg, PAIRS_MIN, PAIRS_MAX, &set->pairs)) return 1 + misuse("--pairs: 7 to 999, not", optarg);
+            break;
+        case 'i':
+            i = isa_find(optarg);
+            if (!i || strcmp(optarg, isa_name(i)) != 0) return 1 + misuse("there is no instruction set", optarg);
+            if (i > set->isa) return 1 + misuse("this machine does not have", optarg);
+            set->isa = i;
+            break;
+        default: fprintf(stderr, "%s", usage); return 3;
+        }
+    }
+    return optind < argc ? 1 + misuse("what is", argv[optind]) : 0;
+}
+
+int main(int argc, char **argv) {
+    settings set = { .threads = 1, .pairs = PAIRS, .isa = isa_of_machine() };
+    const int done = parse(argc, argv, &set);
+    if (done) return done - 1;
+    for (int i = 0; i < CASES; i++)
+        if (set.wanted[i] && !cases[i].subject[set.precision])
+            return misuse("not in this precision:", cases[i].name);
+    signal(SIGPIPE, SIG_IGN);
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* for the references: ours was read when OpenBLAS was loaded */
+    print_head(&set);
+    bool good = true;
+    for (int i = 0; i < CASES; i++)
+        if ((set.wanted[i] || !set.any) && cases[i].subject[set.precision]) good &= run_case(&set, cases + i);
+    return good ? 0 : 1;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ * nde/adjoint.h - exact derivatives of a finished solve.
+ *
+ * What is differentiated: the map in which each step is a fixed fraction of its segment between forced times (t0, jumps,
+ * knots of a linear path, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
+ * trace. A save time moves alone; a jump time moves the ends of its two segments; the increments of grid noise scale with
+ * the square root of the step. */
+#ifndef NDE_ADJOINT_H
+#define NDE_ADJOINT_H
+
+#include "base.h"
+#include "real.h"
+#include "solve.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Cotangents (backward: in) or tangents (forward: out) of the outputs. NULL: zero, or not wanted. */
+typedef struct nde_seed {
+    size_t size;
+    const nde_real *y;          /* [n_save][dim][n] */
+    const nde_real *y_end;      /* [dim][n] */
+    const nde_real *quadrature; /* [nz][n] */
+} nde_seed;
+
+/* Gradients; NULL: not wanted. Overwritten; untouched on error. */
+typedef struct nde_gradient {
+    size_t size;
+    nde_real *y0;         /* [dim][n] */
+    nde_real *p;          /* [np] */
+    nde_real *q;          /* [nq][n] */
+    double *t0, *t1;      /* [n] */
+    double *save_t;       /* [n_save] */
+    double *jump_t;       /* [n_jumps] */
+    nde_real *jump_u;     /* [n_jumps][jump_inputs][n] */
+    nde_real *input_x;    /* [knots][channels][n] of problem.input */
+    nde_real *const *term_x; /* [n_terms] each NULL or [knots][channels][n] of the term's path */
+    double *loss_error;   /* [1] sum over steps of <cotangent of the new state, embedded error>: an estimate of the loss's
+                           * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate */
+} nde_gradient;
+
+/* A direction of the inputs; NULL: zero. */
+typedef struct nde_direction {
+    size_t size;
+    const nde_real *y0, *p, *q;
+    const double *t0, *t1, *save_t, *jump_t;
+    const nde_real *jump_u, *input_x;
+    const nde_real *const *term_x;
+} nde_direction;
+
+/* Tangents of the outputs; NULL: not wanted. Shapes as nde_seed. */
+typedef struct nde_output_tangent {
+    size_t size;
+    nde_real *y, *y_end, *quadrature;
+} nde_output_tangent;
+
+/* Gradients of the last run, any number of times.
+ *   solver     ran to NDE_OK, or to NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
+ *   seed       cotangents of the outputs
+ *   gradient   out
+ * Errors: NDE_E_ARG (no record), NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute).
+ * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
+ * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
+NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
+/* Forward mode of the same map: the tangent of the outputs along one direction of the inputs.
+ * Errors: NDE_E_ARG (no record), NDE_E_NO_JVP, NDE_E_FIELD. */
+NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
+                                         const nde_output_tangent *tangent);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

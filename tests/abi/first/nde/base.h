@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ * nde/base.h - the names of libnde that mention no real type: they exist once and serve both precisions.
+ *
+ * Conventions of the whole library (docs/architecture.md, section 3):
+ *   - A function that can fail returns nde_status; 0 is success, > 0 a good reason to stop early, < 0 a failure.
+ *   - A struct that may grow begins with `size`, filled in by NDE_INIT. 0 means the layout of the first release of the
+ *     series. A larger size than the library knows is accepted when its tail is zero, else it is NDE_E_ARG.
+ *   - Zero means "the sensible default" in tolerances, limits, factors and enums. NDE_ZERO (-1) means literally zero or
+ *     off. Times, states, seeds and indices are always literal.
+ *   - Time, step sizes, tolerances and norms are double in both precisions.
+ *   - Functions are thread-safe on different objects; one object belongs to one thread at a time. */
+#ifndef NDE_BASE_H
+#define NDE_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define NDE_API __attribute__((visibility("default")))
+#define NDE_CHECK __attribute__((warn_unused_result))
+#else
+#define NDE_API
+#define NDE_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NDE_VERSION_MAJOR 0
+#define NDE_VERSION_MINOR 1
+#define NDE_VERSION_PATCH 0
+
+/* Designated initialiser that fills in `size`: nde_options o = NDE_INIT(nde_options, .rtol = 1e-8); C only. */
+#define NDE_INIT(type, ...) ((type){ .size = sizeof(type), __VA_ARGS__ })
+#define NDE_ZERO (-1)
+
+/* ---- status ------------------------------------------------------------------------------------------------------ */
+
+#define NDE_STATUS_LIST(X)                                                                     \
+    X(OK, 0, "done")                                                                           \
+    X(STOPPED, 1, "stopped by the caller")                                                     \
+    X(EVENT, 2, "ended at a terminal event")                                                   \
+    X(UNFINISHED, 3, "paused before the end: more steps remain")                               \
+    X(E_ARG, -1, "an argument is wrong")                                                       \
+    X(E_NOMEM, -2, "out of memory")                                                            \
+    X(E_BUDGET, -3, "the record does not fit its budget")                                      \
+    X(E_FIELD, -4, "a field failed")                                                           \
+    X(E_STEPSIZE, -5, "the step size went to zero")                                            \
+    X(E_STEPS, -6, "too many steps")                                                           \
+    X(E_NO_VJP, -7, "a field has no vjp")                                                      \
+    X(E_CALCULUS, -8, "method and problem disagree on the calculus or on the kind of noise")   \
+    X(E_LANES, -9, "some trajectories failed: see solution.status")                            \
+    X(E_SIZE, -10, "a size is too large")                                                      \
+    X(E_IO, -11, "reading or writing failed")                                                  \
+    X(E_FIELD_FIRST, -12, "a field failed at its first call")                                  \
+    X(E_NONFINITE, -13, "a value is not finite")                                               \
+    X(E_CALLS, -14, "too many evaluations, or out of time")                                    \
+    X(E_NO_JVP, -15, "a field has no jvp")
+
+typedef enum nde_status {
+#define NDE_X(name, value, text) NDE_##name = value,
+    NDE_STATUS_LIST(NDE_X)
+#undef NDE_X
+} nde_status;
+
+/* The sentence of a status; "unknown status" for any other number. Never NULL, never freed. */
+NDE_API const char *nde_status_text(int status);
+/* The name of a status without its prefix ("OK", "E_ARG"); "?" for any other number. */
+NDE_API const char *nde_status_name(int status);
+/* Status of a name as given by nde_status_name. Errors: NDE_E_ARG when there is none. */
+NDE_API NDE_CHECK nde_status nde_status_find(const char *name, nde_status *status);
+/* Text of the last failure, in this thread, of a call that has no object (create, check, parse); "" before the first.
+ * Failures of solvers stand in the solver and its solution instead. Valid until this thread's next such call. */
+NDE_API const char *nde_error(void);
+/* "major.minor.patch" of the library that is loaded. */
+NDE_API const char *nde_version(void);
+/* One line: version, instruction sets compiled in and found, BLAS, compiler. */
+NDE_API const char *nde_build_info(void);
+
+/* ---- memory and threads ------------------------------------------------------------------------------------------ */
+
+/* Where memory comes from. NULL members of options mean malloc and free.
+ *   take   `bytes` > 0 at a multiple of `align` (a power of two, at most 4096), or NULL; need not be zeroed
+ *   give   gives back a block of take, with the bytes that were asked for */
+typedef struct nde_allocator {
+    void *(*take)(void *ctx, size_t bytes, size_t align);
+    void (*give)(void *ctx, void *block, size_t bytes);
+    void *ctx;
+} nde_allocator;
+
+/* Runs task(arg, i, worker) for each i < count, in any order and on any threads, and returns when all are done.
+ * worker in [0, workers) is unique among the tasks that run at one time. Nonzero return: the solve fails with
+ * NDE_E_FIELD. Assignment of tasks to workers never changes a result. */
+typedef struct nde_executor {
+    int (*run)(void *ctx, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg);
+    void *ctx;
+    int workers; /* >= 1 */
+} nde_executor;
+
+/* ---- methods ----------------------------------------------------------------------------------------------------- */
+
+/* Method numbers NDE_EULER, NDE_TSIT5 ...: generated from src/method/methods.def; never reused. 0: chosen by the problem. */
+#include "methods.h"
+
+typedef struct nde_method nde_method;
+
+/* Kinds of methods: which body runs the table, which problems it solves. */
+enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3 };
+
+NDE_API size_t nde_method_count(void);
+NDE_API const nde_method *nde_method_at(size_t i);              /* NULL when i >= count */
+NDE_API const nde_method *nde_method_find(const char *name);    /* NULL when there is none; "tsit5" */
+NDE_API const nde_method *nde_method_get(int id);               /* NULL when there is none; NDE_TSIT5 */
+NDE_API int nde_method_id(const nde_method *method);
+NDE_API const char *nde_method_name(const nde_method *method);
+NDE_API const char *nde_method_source(const nde_method *method); /* paper or book of the coefficients */
+NDE_API int nde_method_kind(const nde_method *method);
+NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; strong order x 2 = 1 for euler_maruyama */
+NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed steps only */
+NDE_API int nde_method_dense_order(const nde_method *method);    /* of the continuous extension */
+NDE_API size_t nde_method_stages(const nde_method *method);
+NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step */
+
+/* The caller's own explicit Runge-Kutta table; checked on entry, copied, need not outlive the call.
+ *   a   [stages*(stages-1)/2] rows of the strictly lower triangle, one after the other (row 0 is empty)
+ *   b   [stages] weights; c [stages] nodes, NULL: row sums of a
+ *   e   [stages] b minus the embedded weights, NULL: no error estimate
+ * first_same_as_last: the last row of a equals b and c of it is 1. Order as claimed by the caller. */
+typedef struct nde_tableau {
+    size_t size;
+    size_t stages;
+    const double *a, *b, *c, *e;
+    int order, error_order, first_same_as_last;
+} nde_tableau;
+
+/* ---- controllers, stepping, adjoints ----------------------------------------------------------------------------- */
+
+enum { NDE_CONTROLLER_AUTO = 0, NDE_CONTROLLER_I = 1, NDE_CONTROLLER_PI = 2 };
+enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
+enum { NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1 };
+/* No default: 0 with noise present is NDE_E_CALCULUS. */
+enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
+enum { NDE_NOISE_DIAGONAL = 1, NDE_NOISE_SCALAR = 2, NDE_NOISE_ADDITIVE = 3, NDE_NOISE_COMMUTATIVE = 4, NDE_NOISE_GENERAL = 5 };
+enum { NDE_ISA_AUTO = 0, NDE_ISA_BASELINE = 1, NDE_ISA_V3 = 3, NDE_ISA_V4 = 4 };
+/* Forms of the record, in the order in which it falls back when its budget is used up. */
+enum { NDE_RECORD_NONE = 0, NDE_RECORD_TAPE = 1, NDE_RECORD_STAGES = 2, NDE_RECORD_STATES = 3, NDE_RECORD_CHECKPOINTS = 4 };
+
+/* ---- noise ------------------------------------------------------------------------------------------------------- */
+
+/* Brownian motion as a pure function of (seed, trajectory, component, cell): never stored, the same on the way back.
+ * The span [t0, t1] of the problem has `grid` equal cells; the increment over several cells is the sum of theirs,
+ * exactly: increments are multiples of one power of two. The float library sees the double path, rounded.
+ *   dim    independent components m; 0: what the term's field needs
+ *   grid   > 0: cells; must be a multiple of options.steps. 0: options.steps
+ * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24, purpose :
+ * 8 }, { cell, low 32 }, { cell, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the result are the
+ * radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
+ * Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011). */
+typedef struct nde_noise {
+    size_t size;
+    uint64_t seed;
+    size_t dim;
+    int64_t grid;
+} nde_noise;
+
+/* Purposes of random numbers under one seed, numbered for ever; 128 to 255 are the user's. */
+enum {
+    NDE_PURPOSE_W = 0, NDE_PURPOSE_H = 1, NDE_PURPOSE_K = 2, NDE_PURPOSE_AREA = 3, NDE_PURPOSE_TREE = 4,
+    NDE_PURPOSE_INITIALISATION = 5, NDE_PURPOSE_SHUFFLE = 6, NDE_PURPOSE_PROBE = 7, NDE_PURPOSE_DROPOUT = 8
+};
+/* One standard normal: a pure function of its arguments, same bits on every IEEE-754 machine and compiler.
+ * component < 2^25, position and trajectory < 2^48 (higher bits are ignored), purpose < 256. */
+NDE_API double nde_normal(uint64_t seed, unsigned purpose, uint64_t trajectory, uint64_t position, uint64_t component);
+/* One uniform in (0, 1), likewise. */
+NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory, uint64_t position, uint64_t component);
+
+/* ---- fields: flags ----------------------------------------------------------------------------------------------- */
+
+/* nde_site.flags */
+enum {
+    NDE_SAME_TIME = 1, /* all t of the call are equal */
+    NDE_HAS_IDLE = 2   /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
+};
+/* nde_site.lane[]: in OK or IDLE; a field may write RETRY (step again, smaller) or STOP (the user stops) for one lane. */
+enum { NDE_LANE_OK = 0, NDE_LANE_IDLE = 1, NDE_LANE_RETRY = 2, NDE_LANE_STOP = 3 };
+/* What a callback returns. Other values > 0: this block cannot be evaluated here, retry smaller. < 0: failed. */
+#define NDE_FIELD_OK 0
+#define NDE_FIELD_RETRY 1
+#define NDE_FIELD_STOP 2147483647
+/* nde_field.traits */
+#define NDE_AUTONOMOUS 1u  /* does not depend on t */
+#define NDE_LINEAR_IN_U 2u /* linear in u */
+#define NDE_LANEWISE 4u    /* a lane's bits do not depend on its neighbours */
+
+typedef enum nde_activation {
+    NDE_ACTIVATION_DEFAULT = 0, /* hidden layers: tanh; last layer: identity */
+    NDE_IDENTITY = 1, NDE_TANH = 2, NDE_SOFTPLUS = 3
+} nde_activation;
+
+typedef enum nde_path_kind { NDE_PATH_LINEAR = 0 } nde_path_kind;
+
+/* ---- options of a solve ------------------------------------------------------------------------------------------ */
+
+typedef struct nde_options {
+    size_t size;
+    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, euler_maruyama with noise, velocity_verlet with problem.split */
+    int32_t stepping;    /* NDE_STEP_INDEPENDENT: own t, h and decision for each trajectory; NDE_STEP_JOINT: one for all */
+    int32_t controller;  /* NDE_CONTROLLER_*; 0: PI. Ignored with fixed steps */
+    int32_t adjoint;     /* NDE_ADJOINT_DISCRETE: keep the record that nde_backward, nde_forward and dense need */
+    const nde_tableau *tableau;    /* instead of method */
+    double rtol, atol;             /* 0: 1e-6 and 1e-9 (float: 1e-4 and 1e-6). NDE_ZERO: literally zero, not both */
+    const double *atol_each;       /* [dim], instead of atol; zeros are literal here; NULL: atol */
+    int64_t steps;                 /* > 0: that many equal steps, nodes t0 + k*h; 0: adaptive */
+    double h0;                     /* > 0: length of the first step; 0: Hairer's choice */
+    double h_min, h_max;           /* 0: 16 ulp of t, and no bound */
+    double safety, factor_min, factor_max; /* 0: 0.9, 0.2 and 10 */
+    int64_t max_steps;             /* accepted and rejected, for each trajectory; 0: 1,000,000; NDE_ZERO: no limit */
+    const double *save_t;          /* [n_save] monotone from t0 towards t1; NULL: the end only */
+    size_t n_save;
+    int64_t save_every;            /* > 0: every save_every-th accepted step instead of save_t, the start and end too */
+    size_t save_rows;              /* with save_every: rows kept for each trajectory; 0: 1024, or what fixed steps need */
+    size_t budget;                 /* bytes of the record; 0: 1 GiB or an eighth of the memory, whichever is less. When used
+                                    * up, the record falls back in place: tape, stages, states, checkpoints */
+    int32_t record;                /* NDE_RECORD_*: the richest form to begin with; 0: tape */
+    int32_t threads;               /* 0 and 1: the calling thread only; ignored with an executor */
+    const nde_executor *executor;  /* NULL: a pool owned by the solver when threads > 1. Must outlive the solver */
+    size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
+    int32_t reproducible;          /* 1: own dense kernels in fixed order at every size, also where BLAS is faster */
+    int32_t isa;                   /* NDE_ISA_*: force a set of kernels; 0: the best this machine has */
+    int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time; nonzero: stop */
+    void *progress_ctx;
+    const nde_allocator *allocator; /* NULL: malloc and free. Copied */
+} nde_options;
+
+/* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */
+typedef struct nde_stats {
+    int64_t evals;               /* evaluations of the right-hand side */
+    int64_t accepted, rejected;  /* steps */
+    double h_first, h_last;      /* first and last accepted step */
+    double t_fail, h_fail, error_fail; /* where, at which step and with which error norm it failed; 0 when it did not */
+    size_t worst;                /* component with the largest error, or the first non-finite one, at the failure */
+    int64_t callback;            /* value that the failing callback returned */
+    int64_t reserved[4];
+} nde_stats;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

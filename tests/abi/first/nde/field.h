@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * nde/field.h - one type for every function of the state: out = F(t, y, u; p, q) on a block of lanes.
+ *
+ * Drift, diffusion (as the product g dW), CDE field (as the product with dX), quadrature, jump map, observation are all
+ * fields; u is what drives them: values of problem.input first, then dW, dX/dt or the jump's input.
+ *
+ * Arrays of a block: component i of lane b at a[i*ld + b], b < n <= ld. One trajectory (n = ld = 1) is a plain vector. */
+#ifndef NDE_FIELD_H
+#define NDE_FIELD_H
+
+#include "base.h"
+#include "real.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a field is evaluated. Everything it may depend on is here; eval and vjp of one field may run at the same time in
+ * several workers. */
+typedef struct nde_site {
+    size_t n, ld;             /* lanes, distance between components of every [..][ld] array of the call */
+    const double *t;          /* [n] */
+    const size_t *index;      /* [n] number of the trajectory in the ensemble */
+    const size_t *interval;   /* [n] how many scheduled jumps lie behind */
+    const nde_real *u;        /* [nu][ld]; NULL when nu = 0 */
+    const nde_real *p;        /* [np] shared by all trajectories, from field.p_first on */
+    const nde_real *q;        /* [nq][ld] of each trajectory, from row field.q_first on; NULL when nq = 0 */
+    const nde_real *prepared; /* [prepared] what field.prepare made of p for this run; NULL when prepared = 0 */
+    nde_real *tape;           /* [tape][tape_ld]: eval writes it, vjp reads it; NULL: eval leaves none, vjp recomputes */
+    size_t tape_ld;           /* >= n; distance of the rows of tape and cotape */
+    nde_real *work;           /* [work][ld] scratch, 64-byte aligned for the first row, undefined on entry */
+    unsigned char *lane;      /* [n] NDE_LANE_OK or NDE_LANE_IDLE on entry; a field may mark RETRY or STOP */
+    const struct nde_kernels *kernels; /* the library's own: kernels of this solver's instruction set; may be NULL */
+    int worker;               /* number of the calling worker */
+    unsigned flags;           /* NDE_SAME_TIME, NDE_HAS_IDLE */
+} nde_site;
+
+/* A direction; NULL members are zero. */
+typedef struct nde_tangent {
+    const double *t;           /* [n] */
+    const nde_real *y, *u, *q; /* [dim][ld], [nu][ld], [nq][ld] */
+    const nde_real *p;         /* [np] */
+} nde_tangent;
+
+/* Cotangents; added to, never overwritten; NULL members are not wanted and cost nothing. */
+typedef struct nde_cotangent {
+    double *t;             /* [n] */
+    nde_real *y, *u, *q;   /* [dim][ld], [nu][ld], [nq][ld] */
+    double *p;             /* [np], double in both precisions */
+    nde_real *cotape;      /* [cotape][tape_ld]: when not NULL, a field with vjp_window leaves its deltas here (overwritten)
+                            * and does not touch p; a field without vjp_window ignores it */
+} nde_cotangent;
+
+/* A field. Only dim, out and eval are required. The struct belongs to the caller and must outlive every solver made with
+ * it. What is missing is refused by name when it is needed: NDE_E_NO_VJP, NDE_E_NO_JVP.
+ *
+ * eval, vjp, jvp, ... return 0; > 0: the block cannot be evaluated here, retry with a smaller step; NDE_FIELD_STOP: the
+ * user stops; < 0: failed, the value is kept in nde_stats.callback. One lane alone fails by at->lane[b] or by NaN. */
+typedef struct nde_field nde_field;
+struct nde_field {
+    size_t size;
+    const char *name;          /* for messages; NULL: "field" */
+    const void *ctx;           /* the field's own; read-only to the library */
+    size_t dim, nu, np, nq;    /* rows of y, u, p, q that it sees */
+    size_t out;                /* rows of its value */
+    size_t p_first, q_first;   /* it sees p + p_first and the rows of q from q_first on */
+    size_t tape, cotape, work; /* reals a lane; work is for each call, vjp's included */
+    size_t prepared;           /* reals that prepare makes of p, once a run */
+    unsigned traits;           /* NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE */
+    /* dy [out][ld] = F; every lane b < n is written. */
+    int (*eval)(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy);
+    /* Adds the product of a [out][ld] with the derivatives of F to `to`. */
+    int (*vjp)(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to);
+    /* ap [np] += gradient of a window of n columns whose tape and cotape were left by eval and vjp; window->tape,
+     * tape_ld, n, p and prepared are set, t, u, q, index are NULL. */
+    int (*vjp_window)(const nde_field *self, const nde_site *window, const nde_real *cotape, double *ap);
+    /* dv [out][ld] = derivative of F along v. */
+    int (*jvp)(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv);
+    /* Reverse of (y, v) -> (F, J v): the cotangents a of F and b of J v [out][ld] go to to_y (cotangents of y, u, q, p, t)
+     * and to to_v (cotangents of v, as if it were a state, input ...). a or b NULL: zero. to_v NULL: not wanted. */
+    int (*vjp_jvp)(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v,
+                   const nde_real *a, const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v);
+    /* j [out][dim][ld] = dF/dy. */
+    int (*jacobian)(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *j);
+    /* Non-zeros of the Jacobian by rows: [out + 1], [nnz]; NULL: dense. */
+    const size_t *sparsity_start, *sparsity_index;
+    /* prepared [prepared] from p [np]: transposed weights and the like; once a run, by one thread. */
+    int (*prepare)(const nde_field *self, const nde_real *p, nde_real *prepared);
+};
+
+/* Compares every derivative that a field gives with central differences of its eval, at one site.
+ *   at     n, ld, t, p, q, u as the field needs them; tape, work, lane, prepared may be NULL: they are made here
+ *   y      [dim][ld]
+ *   worst  out: largest error relative to 1 + the size of what is compared; may be NULL
+ *   text   out: which derivative and entry is worst, in a sentence; text_size bytes; may be NULL
+ * Errors: NDE_E_ARG, NDE_E_NOMEM, NDE_E_FIELD; NDE_E_NONFINITE when a value is not finite. A wrong derivative is not an
+ * error of the call: *worst says it (healthy: below 1e-6 in double, 1e-2 in float). */
+NDE_API NDE_CHECK nde_status nde_field_check(const nde_field *field, const nde_site *at, const nde_real *y, double *worst,
+                                             char *text, size_t text_size);
+
+/* ---- constructors: each takes a description that must outlive the field; .eval is NULL when it is wrong, and
+ * nde_error() says why -------------------------------------------------------------------------------------------- */
+
+/* Five lines of physics: one trajectory, no lanes. Arrays are plain vectors; u and q are left out.
+ *   f      dy [out] from y [dim], p [np]
+ *   vjp    ay [dim], ap [np] += from a [out]; NULL: no gradient through it. ap is double in both precisions; may be NULL
+ *   jvp    dv [out] from vy [dim], vp [np], vt; NULL: no forward mode through it. vy, vp may be NULL: zero
+ *   at     NULL, or adds df/dt . a to *at when the field depends on t (only needed for gradients of times) */
+typedef struct nde_pointwise {
+    size_t size;
+    int (*f)(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx);
+    int (*vjp)(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
+               void *ctx);
+    int (*jvp)(double t, const nde_real *y, const nde_real *p, double vt, const nde_real *vy, const nde_real *vp,
+               nde_real *dv, void *ctx);
+    void *ctx;
+} nde_pointwise;
+/* out = dim. */
+NDE_API nde_field nde_field_pointwise(const nde_pointwise *one, size_t dim, size_t np);
+
+/* Several fields side by side. Parameters: each part sees p from its own p_first on, so that parts share parameters
+ * where their ranges overlap; np and nq of the whole are the largest ends. */
+typedef struct nde_parts {
+    size_t size;
+    const nde_field *const *part; /* [n] */
+    size_t n;                     /* >= 1 */
+} nde_parts;
+/* F = F1 + F2 + ...: physics and network. All parts have the same dim, nu and out. */
+NDE_API nde_field nde_field_sum(const nde_parts *parts);
+/* F = (F1, F2, ...): out is the sum of the parts'. All parts have the same dim and nu. */
+NDE_API nde_field nde_field_concatenation(const nde_parts *parts);
+/* F = outer(t, inner(t, y, u), u): part[0] is outer, part[1] inner; outer.dim = inner.out; both have the same nu or
+ * none. */
+NDE_API nde_field nde_field_composition(const nde_parts *outer_inner);
+/* F_i = y_i^3, dim = out. */
+NDE_API nde_field nde_field_cube(size_t dim);
+
+/* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
+ * Parameters, layer after layer: weight [out][in] row-major (the layout of PyTorch's Linear), then bias [out].
+ * width [layers + 1] must outlive the field. */
+typedef struct nde_mlp {
+    size_t size;
+    size_t layers;
+    const size_t *width;
+    int32_t hidden, last;       /* nde_activation */
+    int32_t time_input;         /* 1: t is the last input */
+    size_t inputs_u, inputs_q;
+} nde_mlp;
+NDE_API nde_field nde_field_mlp(const nde_mlp *mlp);
+/* Glorot (uniform) weights and zero biases into p [np], a pure function of the seed.
+ * Source: X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward neural networks (2010).
+ * Errors: NDE_E_ARG. */
+NDE_API NDE_CHECK nde_status nde_mlp_init(const nde_mlp *mlp, uint64_t seed, nde_real *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * nde/solve.h - the problem, the solver and the solution. */
+#ifndef NDE_SOLVE_H
+#define NDE_SOLVE_H
+
+#include "base.h"
+#include "field.h"
+#include "path.h"
+#include "real.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* + field(t, y, [input values][dZ]) beside the drift.
+ *   path   dZ = dX/dt: a controlled differential equation; field.nu = input channels + path.channels, out = dim
+ *   noise  dZ = dW: field.nu = input channels + m; kind DIAGONAL: the field is called without dZ, m = dim, and its out = dim
+ *          values are multiplied with dW by the solver. The other kinds return the product g(t, y) dW, linear in dW
+ * Exactly one of noise and path. In an array of terms the first one's size is the stride. */
+typedef struct nde_term {
+    size_t size;
+    const nde_field *field;
+    const nde_noise *noise;
+    const nde_path *path;
+    int32_t kind; /* NDE_NOISE_*; needed with noise */
+} nde_term;
+
+/* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
+ * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
+typedef struct nde_problem {
+    size_t size;
+    size_t n;                   /* trajectories; 0: 1 */
+    size_t dim;                 /* rows of y; 0: drift.dim */
+    size_t np, nq;              /* rows of p and q; 0: what the fields need */
+    double t0, t1;              /* t1 < t0 runs backwards in time */
+    const double *t0_each, *t1_each; /* [n], instead; the same direction for all. NULL: t0, t1 */
+    const nde_real *y0;         /* [dim][n] */
+    const nde_real *p;          /* [np] shared by all fields and trajectories; NULL when np = 0 */
+    const nde_real *q;          /* [nq][n]; NULL when nq = 0 */
+    const nde_field *drift;     /* dim = out; nu = 0 or input.channels. NULL only with terms */
+    const nde_term *terms;      /* [n_terms] */
+    size_t n_terms;
+    const nde_field *quadrature; /* z' = quadrature(t, y, u), z(t0) = 0: same nodes and weights, outside the error norm */
+    const nde_path *input;      /* its values are the first part of every field's u; NULL: none */
+    int32_t calculus;           /* NDE_ITO or NDE_STRATONOVICH; needed with noise */
+    size_t split;               /* > 0: rows below are positions q, the others velocities v, and drift is separable:
+                                 * q' = F1(t, v), v' = F2(t, q) */
+    const double *jump_t;       /* [n_jumps] strictly monotone towards t1; outside (t0, t1) they do nothing */
+    size_t n_jumps;
+    const nde_field *jump;      /* y+ = jump(t, y-, u): dim = out; nu = jump_inputs. site.interval numbers the jump */
+    size_t jump_inputs;
+    const nde_real *jump_u;     /* [n_jumps][jump_inputs][n]; NULL when jump_inputs = 0 */
+} nde_problem;
+
+typedef struct nde_solver nde_solver;
+
+/* Belongs to the solver; valid until its next run, restore or destroy. Zero it, or NDE_INIT it, before the first use:
+ * only `size` is read. */
+typedef struct nde_solution {
+    size_t size;
+    size_t n, dim, nz;
+    size_t n_save;              /* rows of y */
+    const double *t;            /* [n_save] save times; [n_save][n] with save_every */
+    const nde_real *y;          /* [n_save][dim][n]; rows a trajectory did not reach are NaN */
+    const size_t *saved;        /* [n] rows that each trajectory reached */
+    const nde_real *y_end;      /* [dim][n] state where each trajectory stopped, always an accepted one */
+    const nde_real *quadrature; /* [nz][n] where each stopped; NULL without */
+    const double *t_end;        /* [n] where each stopped */
+    const nde_status *status;   /* [n] */
+    const nde_stats *stats;     /* [n] */
+    const char *error;          /* first failure in trajectory order: trajectory, t, h, component; NULL: none */
+    size_t record_bytes;        /* bytes used of the budget */
+    int record;                 /* NDE_RECORD_*: the form that the record ended in */
+    double lanes_busy;          /* accepted and rejected lane steps / lanes that the kernels passed over */
+    nde_solver *solver;         /* set by nde_solve only: nde_solution_free destroys it */
+} nde_solution;
+
+/* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */
+NDE_API size_t nde_solver_bytes(const nde_problem *problem, const nde_options *options);
+/* Makes a solver; one allocation of nde_solver_bytes bytes (and the threads, when options.threads > 1).
+ *   problem, options   options may be NULL: all defaults. save_t and atol_each are copied
+ *   solver             out; NULL on error
+ * Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM, NDE_E_CALCULUS, NDE_E_BUDGET, NDE_E_NO_VJP is left to nde_backward. */
+NDE_API NDE_CHECK nde_status nde_solver_create(const nde_problem *problem, const nde_options *options, nde_solver **solver);
+/* The same in the caller's block, at a multiple of 64 bytes, of at least nde_solver_bytes bytes; it allocates nothing
+ * (unless options.threads > 1). The block must outlive the solver. Errors: also NDE_E_ARG for a block that is too small. */
+NDE_API NDE_CHECK nde_status nde_solver_create_in(void *block, size_t bytes, const nde_problem *problem,
+                                                  const nde_options *options, nde_solver **solver);
+/* Solves from the start; allocates nothing. After any status the solver may be run again or destroyed.
+ *   solution   out, also on failure: states up to the last accepted step; may be NULL
+ * Returns NDE_OK; NDE_STOPPED; for one trajectory (or joint steps) its failure; NDE_E_LANES when some of several failed;
+ * NDE_E_ARG for arrays that are missing, times that are not finite. */
+NDE_API NDE_CHECK nde_status nde_solver_run(nde_solver *solver, nde_solution *solution);
+/* Goes on by at most `steps` accepted block steps of each group, from the start, the last pause or a restored state.
+ * Returns also NDE_UNFINISHED: call again. */
+NDE_API NDE_CHECK nde_status nde_solver_steps(nde_solver *solver, int64_t steps, nde_solution *solution);
+/* Saves the state between two calls of nde_solver_steps: state, carry, times, controllers, queues, what was saved so far.
+ *   block   out; NULL: only *bytes is set
+ *   bytes   in: bytes of block; out: bytes that are needed
+ * Errors: NDE_E_ARG (block too small). The record is not part of it. */
+NDE_API NDE_CHECK nde_status nde_solver_state(const nde_solver *solver, void *block, size_t *bytes);
+/* Brings a saved state back, into a solver made with the same problem sizes and options; goes on with the same bits.
+ * Until the next run there is no record: nde_backward refuses. Errors: NDE_E_ARG. */
+NDE_API NDE_CHECK nde_status nde_solver_restore(nde_solver *solver, const void *block, size_t bytes);
+/* The solution of one trajectory at time t by the method's continuous extension; needs options.adjoint.
+ *   y, dy   out [dim]: value and time derivative; either may be NULL
+ * Errors: NDE_E_ARG (no record; t outside what was solved). */
+NDE_API NDE_CHECK nde_status nde_solver_dense(nde_solver *solver, size_t trajectory, double t, nde_real *y, nde_real *dy);
+/* Text of the last failure of this solver: "" when there was none. */
+NDE_API const char *nde_solver_error(const nde_solver *solver);
+/* NULL is allowed. */
+NDE_API void nde_solver_destroy(nde_solver *solver);
+/* Create, run and keep: solution->solver is destroyed by nde_solution_free. *solution is zeroed when creation fails. */
+NDE_API NDE_CHECK nde_status nde_solve(const nde_problem *problem, const nde_options *options, nde_solution *solution);
+NDE_API void nde_solution_free(nde_solution *solution);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -17,26 +17,33 @@ static void plan(double direction, size_t n, const double *t, const double *h, c
 
 /* One lane; without branches and in one width, so that lanes vectorise. */
 static inline void weigh(const nde_control *c, double error, double refused, double *before, double *factor, double *good) {
-    const double e = error > 1e-30 ? error < 1e30 ? error : 1e30 : 1e-30; /* beyond, the factor is cut anyhow */
-    const double rate = error <= 1 ? c->beta*nde_log2_normal(*before) - c->alpha*nde_log2_normal(e) : -c->reject*nde_log2_normal(e);
+    const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60; /* beyond, the factor is cut anyhow */
+    const double was = 0.5*c->beta*nde_log2_normal(*before), is = nde_log2_normal(e);
+    const double rate = error <= 1 ? was - 0.5*c->alpha*is : -0.5*c->reject*is;
     const double f = c->safety*nde_exp2_normal(rate);
     const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = f < most ? f : most;
     const double kept = cut > c->factor_min ? cut : c->factor_min;
     *factor = error <= DBL_MAX ? kept : c->factor_min;
-    *before = error <= 1 ? (e > 1e-4 ? e : 1e-4) : *before;
+    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : *before;
     *good = error <= 1 ? 1 : 0;
 }
 
 static void judge(const nde_control *control, size_t n, const double *error, double *restrict before,
                   unsigned char *restrict rejected, double *restrict factor, unsigned char *restrict accept) {
     enum { CHUNK = 64 };
+    if (n == 1) { /* no vector set-up for one trajectory */
+        double good;
+        weigh(control, *error, *rejected, before, factor, &good);
+        *accept = good != 0;
+        *rejected = good == 0;
+        return;
+    }
     const nde_control c = *control;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
         double refused[CHUNK], good[CHUNK];
         for (size_t l = 0; l < m; l++) refused[l] = rejected[b + l];
-        if (m == 1) weigh(&c, error[b], refused[0], before + b, factor + b, good); /* no vector set-up for one trajectory */
-        else for (size_t l = 0; l < m; l++) weigh(&c, error[b + l], refused[l], before + b + l, factor + b + l, good + l);
+        for (size_t l = 0; l < m; l++) weigh(&c, error[b + l], refused[l], before + b + l, factor + b + l, good + l);
         for (size_t l = 0; l < m; l++) {
             accept[b + l] = good[l] != 0;
             rejected[b + l] = good[l] == 0;
@@ -50,6 +57,10 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     const double direction = clock->direction;
     const int64_t most = clock->max_steps > 0 ? clock->max_steps : INT64_MAX;
     size_t count = 0;
+    if (n == 1) {
+        lane[0] = 0;
+        return direction**t_new >= direction**watch || !*accept || *accepted + *rejected + 1 >= most;
+    }
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
         unsigned char flag[CHUNK];

@@ -14,8 +14,9 @@ typedef struct nde_clock {
 typedef struct nde_clock_kernels {
     /* Adaptive steps: t_new = t + h, or the stop when that is within 1.01 h; dt = t_new - t. */
     void (*plan)(double direction, size_t n, const double *t, const double *h, const double *stop, double *t_new, double *dt);
-    /* Judges n lanes: error[b] is the norm relative to the tolerance (<= 1 accepts; NaN and Inf reject with factor_min).
-     *   before    in, out: error of the last accepted step (at least 1e-4), 1e-4 at the start
+    /* Judges n lanes: error[b] is the square of the norm relative to the tolerance (<= 1 accepts; NaN and Inf reject with
+     * factor_min).
+     *   before    in, out: error of the last accepted step (at least 1e-8), 1e-8 at the start
      *   rejected  in, out: was the last attempt rejected
      *   factor    out: of the next step size;  accept  out: 1 or 0 */
     void (*judge)(const nde_control *control, size_t n, const double *error, double *before, unsigned char *rejected,

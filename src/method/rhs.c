@@ -139,6 +139,7 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
         return nde_fail(NDE_E_CALCULUS, "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
                         (int)q->calculus);
     r->plain = !q->n_terms && !q->quadrature && !r->channels;
+    r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
     size_t product;
     if (!nde_size_add(r->dim, r->nz, &r->rows) || !nde_size_multiply(r->rows, r->N, &product) ||
         !nde_size_multiply(product, sizeof(double), &product))

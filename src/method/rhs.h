@@ -25,6 +25,7 @@ typedef struct nde_rhs {
     size_t channels;     /* of the input path: first rows of every u */
     nde_part drift, quadrature, jump, *term;
     bool plain;          /* drift alone, without u: the fast way */
+    bool autonomous;     /* nothing depends on t: stages need no times of their own */
     bool noisy;
     size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */

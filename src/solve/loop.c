@@ -37,7 +37,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     if (status < 0) {
         stats->t_fail = p->t[b];
         stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt[b] : 0;
-        stats->error_fail = p->accepted[b] + p->rejected[b] ? p->error[b] : 0;
+        stats->error_fail = p->accepted[b] + p->rejected[b] ? sqrt(p->error[b]) : 0;
     }
     nde_save_end(s, p, b, status);
     atomic_fetch_add_explicit(&s->done, 1, memory_order_relaxed);
@@ -242,7 +242,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     memset(p->mark, NDE_LANE_OK, n);
     p->live->attempts++;
     p->live->lane_attempts += (int64_t)n;
-    p->live->lane_room += (int64_t)((n + LANE_UNIT - 1)/LANE_UNIT*LANE_UNIT);
+    p->live->lane_room += (int64_t)(p->ld == 1 ? 1 : (n + LANE_UNIT - 1)/LANE_UNIT*LANE_UNIT);
     p->rc = nde_panel_attempt(s, p, tape);
     if (p->rc) {
         for (size_t b = 0; b < n; b++) p->error[b] = NAN;
@@ -252,7 +252,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = NAN;
     if (s->adaptive && !s->joint)
-        for (size_t b = 0; b < n; b++) p->error[b] = sqrt(p->error[b]*s->per_dim);
+        for (size_t b = 0; b < n; b++) p->error[b] *= s->per_dim;
 }
 
 /* ---- settle ------------------------------------------------------------------------------------------------------ */
@@ -531,7 +531,7 @@ static bool joint_reduce(nde_solver *s) {
         if (p->over_budget) atomic_store(&s->stop, 1);
         for (size_t b = 0; b < p->live->n; b++) sum += p->error[b];
     }
-    s->joint_error = s->joint_rc ? (double)NAN : sqrt(sum*s->per_dim/(double)lanes);
+    s->joint_error = s->joint_rc ? (double)NAN : sum*s->per_dim/(double)lanes;
     return tried;
 }
 

@@ -64,7 +64,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
         p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
         p->h_first[b] = p->h_last[b] = 0;
-        p->before[b] = 1e-4;
+        p->before[b] = 1e-8;
         p->refused[b] = 0;
         p->mark[b] = NDE_LANE_OK;
         nde_panel_watch(s, p, b);

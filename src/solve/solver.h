@@ -39,13 +39,13 @@ typedef struct nde_panel {
     /* lanes, between steps: [capacity] */
     size_t *trajectory, *interval, *forced, *saved; /* forced: the next one ahead */
     int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
-    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before */
+    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before, squared */
     double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to do */
     unsigned char *refused;                         /* the last attempt was rejected */
     int64_t *refusals;                              /* attempts rejected in a row */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
-    double *t_new, *dt, *error, *factor;
+    double *t_new, *dt, *error, *factor;            /* error: square of the norm relative to the tolerance */
     unsigned char *accept, *mark;
     nde_real *h_real, *chosen;                      /* [ld] */
     nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
@@ -120,7 +120,7 @@ struct nde_solver {
     _Atomic size_t done;   /* trajectories that have ended */
     atomic_int stop;       /* set by a field, the progress callback or a failure; seen by all */
     int64_t step_limit;    /* of this call, for each panel; < 0: none */
-    double joint_error;
+    double joint_error;    /* squared */
     int joint_rc;
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;

@@ -58,7 +58,7 @@ static void power_has_golden_bits(void **state) {
         const double value = nde_control_power(uniform(2*i, 0, 4)*uniform(2*i, 0, 4), uniform(2*i + 1, -1, 1));
         h = hash(h, &value, sizeof value);
     }
-    assert_int_equal(h, UINT64_C(0xa55d7a8b6a35b832));
+    assert_int_equal(h, UINT64_C(0x8a0edbf124193050));
 }
 
 static void refuse(int id, int order, const nde_options *options, const char *name, const char *value) {
@@ -97,8 +97,9 @@ typedef struct lane {
 } lane;
 
 static lane judge(const nde_control *c, double error, double before, unsigned char rejected) {
-    lane l = { error, before, 0, rejected, 7 };
+    lane l = { error*error, before*before, 0, rejected, 7 }; /* the kernel has squares */
     nde_clock_kernels_baseline.judge(c, 1, &l.error, &l.before, &l.rejected, &l.factor, &l.accept);
+    l.before = sqrt(l.before);
     return l;
 }
 
@@ -146,10 +147,11 @@ static void lanes_do_not_meet(void **state) {
         before[b] = exp(uniform(100 + b, -9, 0));
         rejected[b] = b % 3 == 0;
         alone[b] = judge(&c, error[b], before[b], rejected[b]);
+        error[b] *= error[b], before[b] *= before[b];
     }
     nde_clock_kernels_baseline.judge(&c, N, error, before, rejected, factor, accept);
     for (size_t b = 0; b < N; b++)
-        assert_true(factor[b] == alone[b].factor && before[b] == alone[b].before && rejected[b] == alone[b].rejected &&
+        assert_true(factor[b] == alone[b].factor && sqrt(before[b]) == alone[b].before && rejected[b] == alone[b].rejected &&
                     accept[b] == alone[b].accept);
 }
 

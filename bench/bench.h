@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * bench.h - what a case tells nde-bench. Case files compile twice, as the library does: with nde.h, and with ndef.h under the
- * nde_ names (BENCH_SINGLE). */
+ * bench.h - what a case tells nde-bench. Case files compile twice, as the library does: with nde.h, and
+ * with ndef.h under the nde_ names (BENCH_SINGLE). */
 #ifndef NDE_BENCH_H
 #define NDE_BENCH_H
 
@@ -24,12 +24,12 @@ typedef struct bench_setup {
 typedef struct bench_facts {
     long long evaluations; /* of the right-hand side: summed over independent trajectories, once for a joint batch */
     double error;          /* against what the answer says */
-    double bound;          /* the case fails above it; and see text */
-    char text[240];        /* what failed; "": nothing */
+    double bound;          /* of the error, the reference's too; 0: none */
+    char text[240];        /* what else is wrong; "": nothing */
 } bench_facts;
 
-/* A case on libnde's side. check runs after run, and may run again; answer [count] comes from the reference (its file in
- * reference/ says what it is); NULL: there is none, and the case checks what it can. */
+/* A case on libnde's side. check comes after run. answer [count] comes from the reference, whose file in reference/
+ * says what it is; NULL: there is none, and the case checks what it can. */
 typedef struct bench_subject {
     void *(*make)(const bench_setup *setup, char *text, size_t text_size); /* NULL: text says why */
     bool (*run)(void *state);                                             /* what is timed */

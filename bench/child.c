@@ -22,7 +22,8 @@ static bool find(const char *program, char *path, size_t size) {
     return access(path, X_OK) == 0;
 }
 
-/* The child's standard input and output are in[0] and out[1]; no other end may stay open in it, or it never sees the end. */
+/* The child's standard input and output are in[0] and out[1]; were another end open in it, it would never
+ * see the end of its input. */
 static bool spawn(child *me, const char *path, char *const argv[]) {
     int in[2], out[2];
     posix_spawn_file_actions_t actions;
@@ -45,14 +46,15 @@ static bool spawn(child *me, const char *path, char *const argv[]) {
 
 static bool read_answer(child *me) {
     char line[128];
-    if (!fgets(line, sizeof line, me->from) || sscanf(line, "%lld %lf %zu", &me->evaluations, &me->error, &me->count) != 3)
-        return false;
+    if (!fgets(line, sizeof line, me->from)) return false;
+    if (sscanf(line, "%lld %lf %zu", &me->evaluations, &me->error, &me->count) != 3) return false;
     if (me->count == 0) return true;
     me->answer = calloc(me->count, sizeof *me->answer);
     return me->answer && fread(me->answer, sizeof *me->answer, me->count, me->from) == me->count;
 }
 
-bool child_start(child *me, const char *program, const char *name, const char *precision, char *text, size_t text_size) {
+bool child_start(child *me, const char *program, const char *name, const char *precision, char *text,
+                 size_t text_size) {
     char path[4096], words[3][96];
     *me = (child){ .pid = 0 };
     *text = 0;
@@ -70,8 +72,8 @@ bool child_start(child *me, const char *program, const char *name, const char *p
 
 double child_run(child *me, long times) {
     char line[64];
-    if (fprintf(me->to, "%ld\n", times) < 0 || fflush(me->to) || !fgets(line, sizeof line, me->from)) return -1;
-    return strtod(line, NULL);
+    if (fprintf(me->to, "%ld\n", times) < 0 || fflush(me->to)) return -1;
+    return fgets(line, sizeof line, me->from) ? strtod(line, NULL) : -1;
 }
 
 void child_end(child *me) {

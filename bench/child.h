@@ -18,9 +18,10 @@ typedef struct child {
     size_t count;
 } child;
 
-/* Starts PROGRAM, beside this executable, with two arguments, and waits for its first line. false: text says why, except
- * when there is no such program: then text is "". */
-bool child_start(child *me, const char *program, const char *name, const char *precision, char *text, size_t text_size);
+/* Starts PROGRAM, beside this executable, with two arguments, and waits for its first line. false: text says why,
+ * except when there is no such program: then text is "". */
+bool child_start(child *me, const char *program, const char *name, const char *precision, char *text,
+                 size_t text_size);
 /* Seconds of `times` runs; negative: the child has died. */
 double child_run(child *me, long times);
 void child_end(child *me);

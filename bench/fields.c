@@ -4,14 +4,16 @@
 
 #include <math.h>
 
-static inline void lorenz_at(nde_real s, nde_real r, nde_real b, const nde_real *y, nde_real *dy, size_t ld) {
+static inline void lorenz_at(nde_real s, nde_real r, nde_real b, const nde_real *y, nde_real *dy,
+                             size_t ld) {
     const nde_real y0 = y[0], y1 = y[ld], y2 = y[2*ld];
     dy[0] = s*(y1 - y0);
     dy[ld] = y0*(r - y2) - y1;
     dy[2*ld] = y0*y1 - b*y2;
 }
 
-static int lorenz(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+static int lorenz(const nde_field *self, const nde_site *at, const nde_real *restrict y,
+                  nde_real *restrict dy) {
     (void)self;
     const nde_real s = at->p[0], r = at->p[1], b = at->p[2];
     if (at->n == 1) {
@@ -22,10 +24,11 @@ static int lorenz(const nde_field *self, const nde_site *at, const nde_real *res
     return 0;
 }
 
-static int lorenz_rho(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+static int lorenz_rho(const nde_field *self, const nde_site *at, const nde_real *restrict y,
+                      nde_real *restrict dy) {
     (void)self;
-    const nde_real *rho = at->q;
-    for (size_t i = 0; i < at->n; i++) lorenz_at(10, rho[i], (nde_real)(8.0/3), y + i, dy + i, at->ld);
+    const nde_real *rho = at->q, beta = (nde_real)(8.0/3);
+    for (size_t i = 0; i < at->n; i++) lorenz_at(10, rho[i], beta, y + i, dy + i, at->ld);
     return 0;
 }
 
@@ -44,7 +47,8 @@ static inline void kepler_at(const nde_real *y, nde_real *dy, size_t ld) {
     dy[3*ld] = -x1*pull;
 }
 
-static int kepler(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+static int kepler(const nde_field *self, const nde_site *at, const nde_real *restrict y,
+                  nde_real *restrict dy) {
     (void)self;
     if (at->n == 1) {
         kepler_at(y, dy, at->ld);
@@ -61,7 +65,8 @@ static int kepler_point(double t, const nde_real *y, const nde_real *p, nde_real
 }
 
 /* out [dim][ld] = a y */
-static int scaled(nde_real a, const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict out) {
+static int scaled(nde_real a, const nde_field *self, const nde_site *at, const nde_real *restrict y,
+                  nde_real *restrict out) {
     for (size_t i = 0; i < self->dim; i++)
         for (size_t b = 0; b < at->n; b++) out[i*at->ld + b] = a*y[i*at->ld + b];
     return 0;
@@ -83,6 +88,7 @@ static int one(const nde_field *self, const nde_site *at, const nde_real *y, nde
 }
 
 const bench_fields BENCH_NAME(BENCH_FIELDS) = {
-    .lorenz = lorenz, .lorenz_rho = lorenz_rho, .kepler = kepler, .growth = growth, .volatility = volatility, .one = one,
+    .lorenz = lorenz, .lorenz_rho = lorenz_rho, .kepler = kepler,
+    .growth = growth, .volatility = volatility, .one = one,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * fields.h - the callbacks of the cases, compiled for each precision and instruction set, as a user builds for his machine. */
+ * fields.h - the callbacks of the cases, compiled for each precision and instruction set. */
 #ifndef NDE_BENCH_FIELDS_H
 #define NDE_BENCH_FIELDS_H
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""hashes.py SHA256SUMS OUT: the list as a C header, after checking that the files beside it are the ones it names."""
+"""hashes.py SHA256SUMS OUT: the list as a C header; fails when a file beside it is not the one it names."""
 import hashlib
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ source, out = map(Path, sys.argv[1:3])
 rows = [line.split() for line in source.read_text().splitlines()]
 for digest, name in rows:
     if hashlib.sha256((source.parent/name).read_bytes()).hexdigest() != digest:
-        sys.exit(f"{source.parent/name}: not the file whose hash stands in {source.name}: references stay unchanged")
+        sys.exit(f"{source.parent/name}: changed: its hash in {source.name} is another")
 files = {path.name for path in source.parent.iterdir()} - {source.name}
 if files != {name for _, name in rows}:
     sys.exit(f"{source}: names other files than those beside it")

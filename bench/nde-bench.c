@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * nde-bench.c - libnde beside hand-written programs, in one run on one machine.
  *
- * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample repeats the work
- * until it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest build. */
+ * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample
+ * repeats the work so often that it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest
+ * build. */
 #include "bench.h"
 #include "child.h"
 #include "native_files.h"
@@ -16,32 +17,37 @@
 #include <time.h>
 
 #define SAMPLE 0.02
+#define BUSY 1.02 /* more CPU time than this for each thread of wall time is said */
 enum { PAIRS = 11, PAIRS_MIN = 7, PAIRS_MAX = 999, BUILDS = 4 };
 
 typedef struct bench_case {
     const char *name, *what;
     const bench_subject *subject[2]; /* double, single; NULL: not in this precision */
-    const char *program, *argument;  /* of the reference: reference/PROGRAM.c around reference/native/PROGRAM.c */
+    const char *program, *argument;  /* of the reference: reference/PROGRAM.c */
     const char *builds[BUILDS];      /* each begins with its instruction set */
 } bench_case;
 
 #define ONE .subject = { &bench_one_double }, .program = "ode_dopri5", .builds = { "v3", "v4" }
-#define TRAIN .subject = { &bench_train_double, &bench_train_single }, .program = "node_roofline", .builds = { "v3", "v4" }
+#define TRAIN .subject = { &bench_train_double, &bench_train_single }, .program = "node_roofline", \
+    .builds = { "v3", "v4" }
 
 static const bench_case cases[] = {
-    { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes", ONE, .argument = "lorenz" },
+    { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes",
+      ONE, .argument = "lorenz" },
     { "lorenz_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "lorenz" },
-    { "kepler", "ten revolutions at eccentricity 0.6, dopri5 at 1e-9; field by pointer, written for lanes", ONE,
-      .argument = "kepler" },
+    { "kepler", "ten orbits of eccentricity 0.6, dopri5 at 1e-9; field by pointer, written for lanes",
+      ONE, .argument = "kepler" },
     { "kepler_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "kepler" },
-    { "spiral", "training step of MLP(y^3) 2-50-2, batch 20, 10 times, dopri5 at 1e-7", TRAIN, .argument = "spiral" },
+    { "spiral", "training step of MLP(y^3) 2-50-2, batch 20, 10 times, dopri5 at 1e-7",
+      TRAIN, .argument = "spiral" },
     { "mid", "training step of 64-256-256-64, batch 256, dopri5 at 1e-5", TRAIN, .argument = "mid" },
     { "small", "training step of 4-32-32-4, batch 1, dopri5 at 1e-5", TRAIN, .argument = "small" },
     { "ensemble", "10,000 Lorenz trajectories to t = 10, own steps and refill, dopri5 at 1e-6",
       .subject = { &bench_ensemble_double }, .program = "ode_batch", .argument = "ensemble",
       .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" } },
     { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
-      .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm", .builds = { "v3", "v4" } },
+      .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
+      .builds = { "v3", "v4" } },
 };
 enum { CASES = sizeof cases/sizeof cases[0] };
 static const char *const precision_names[] = { "double", "single" };
@@ -55,13 +61,15 @@ typedef struct settings {
 
 static int isa_of_machine(void) {
 #ifdef BENCH_HAVE_X86
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return NDE_ISA_V4;
-    if (v3) return NDE_ISA_V3;
-#endif
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl");
+    return v4 ? NDE_ISA_V4 : v3 ? NDE_ISA_V3 : NDE_ISA_BASELINE;
+#else
     return NDE_ISA_BASELINE;
+#endif
 }
 
 static const char *isa_name(int isa) {
@@ -81,19 +89,19 @@ typedef struct samples {
     double seconds[PAIRS_MAX], median;
 } samples;
 
-static double now(void) {
+static double now(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
 }
 
 /* Seconds of `times` runs of libnde (reference NULL) or of a reference; negative: it failed. */
 static double sample(const bench_subject *subject, void *state, child *reference, long times) {
     if (reference) return child_run(reference, times);
-    const double start = now();
+    const double start = now(CLOCK_MONOTONIC);
     for (long i = 0; i < times; i++)
         if (!subject->run(state)) return -1;
-    return now() - start;
+    return now(CLOCK_MONOTONIC) - start;
 }
 
 /* Runs of a sample; 0: it failed. */
@@ -116,18 +124,28 @@ static void sort(samples *s, int pairs) {
     s->median = 0.5*(s->seconds[(pairs - 1)/2] + s->seconds[pairs/2]);
 }
 
-/* s[0]: libnde, s[1 + i]: reference i. */
-static bool measure(const bench_subject *subject, void *state, child *reference, int references, int pairs, samples *s) {
-    for (int i = 0; i <= references; i++)
-        if (!(s[i].times = calibrate(subject, state, i ? reference + i - 1 : NULL))) return false;
+/* s[0]: libnde, s[1 + i]: reference i. *busy: libnde's CPU time over its wall time. */
+static bool measure(const bench_subject *subject, void *state, child *reference, int references, int pairs,
+                    samples *s, double *busy) {
+    double cpu = 0, wall = 0;
+    for (int i = 0; i <= references; i++) {
+        s[i].times = calibrate(subject, state, i ? reference + i - 1 : NULL);
+        if (!s[i].times) return false;
+    }
     for (int k = 0; k < pairs; k++)
         for (int j = 0; j <= references; j++) {
             const int i = k%2 ? references - j : j;
+            const double start = now(CLOCK_PROCESS_CPUTIME_ID);
             const double seconds = sample(subject, state, i ? reference + i - 1 : NULL, s[i].times);
             if (seconds < 0) return false;
             s[i].seconds[k] = seconds/(double)s[i].times;
+            if (i == 0) {
+                cpu += now(CLOCK_PROCESS_CPUTIME_ID) - start;
+                wall += seconds;
+            }
         }
     for (int i = 0; i <= references; i++) sort(s + i, pairs);
+    *busy = cpu/wall;
     return true;
 }
 
@@ -138,28 +156,32 @@ static void number(char *text, size_t size, const char *format, double x, const 
     else snprintf(text, size, "%s", without);
 }
 
-static void print(const settings *set, const bench_case *c, const char *who, int threads, int isa, const samples *s,
-                  long long evaluations, double error, double ratio) {
+static const char json_line[] =
+    "{\"case\":\"%s\",\"who\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"isa\":\"%s\",\"seconds_median\":%.6g,"
+    "\"seconds_min\":%.6g,\"seconds_max\":%.6g,\"evaluations\":%lld,\"error\":%s,\"ratio\":%s}\n";
+static const char table_head[] = "%-17s %-10s %-9s %7s  %-8s %11s %11s %11s %12s %10s %7s\n";
+static const char table_line[] = "%-17s %-10s %-9s %7d  %-8s %11.4g %11.4g %11.4g %12lld %10s %7s\n";
+
+static void print(const settings *set, const bench_case *c, const char *who, int threads, int isa,
+                  const samples *s, long long evaluations, double error, double ratio) {
     char error_text[32], ratio_text[32];
     const double *seconds = s->seconds, most = seconds[set->pairs - 1];
     number(error_text, sizeof error_text, "%.4g", error, set->json ? "null" : "-");
     number(ratio_text, sizeof ratio_text, "%.4g", ratio, set->json ? "null" : "");
-    printf(set->json ? "{\"case\":\"%s\",\"who\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"isa\":\"%s\",\"seconds_median\":%.6g,"
-                       "\"seconds_min\":%.6g,\"seconds_max\":%.6g,\"evaluations\":%lld,\"error\":%s,\"ratio\":%s}\n"
-                     : "%-17s %-10s %-9s %7d  %-8s %11.4g %11.4g %11.4g %12lld %10s %7s\n",
-           c->name, who, precision_names[set->precision], threads, isa_name(isa), s->median, seconds[0], most, evaluations,
-           error_text, ratio_text);
+    printf(set->json ? json_line : table_line, c->name, who, precision_names[set->precision], threads,
+           isa_name(isa), s->median, seconds[0], most, evaluations, error_text, ratio_text);
     fflush(stdout);
 }
 
+/* Standard output holds nothing but objects with --json. */
 static void print_head(const settings *set) {
     FILE *out = set->json ? stderr : stdout;
     fprintf(out, "# %s\n", nde_build_info());
     for (size_t i = 0; i < sizeof native_files/sizeof native_files[0]; i++)
-        fprintf(out, "# reference/native/%s sha256 %s\n", native_files[i].file, native_files[i].sha256);
+        fprintf(out, "# %s  reference/native/%s\n", native_files[i].sha256, native_files[i].file);
     if (!set->json)
-        printf("%-17s %-10s %-9s %7s  %-8s %11s %11s %11s %12s %10s %7s\n", "case", "who", "precision", "threads", "isa", "median [s]",
-               "min", "max", "evaluations", "error", "ratio");
+        printf(table_head, "case", "who", "precision", "threads", "isa", "median [s]", "min", "max",
+               "evaluations", "error", "ratio");
     fflush(out);
 }
 
@@ -178,49 +200,54 @@ static int start_references(const settings *set, const bench_case *c, child *ref
         isa[count] = isa_find(c->builds[i]);
         if (isa[count] > set->isa) continue;
         snprintf(program, sizeof program, "reference_%s_%s", c->program, c->builds[i]);
-        if (child_start(reference + count, program, c->argument, precision_names[set->precision], text, sizeof text)) count++;
-        else if (*text) {
+        if (child_start(reference + count, program, c->argument, precision_names[set->precision], text,
+                        sizeof text)) {
+            count++;
+        } else if (*text) {
             wrong(c, text);
             while (count) child_end(reference + --count);
             return -1;
         }
     }
+    if (count == 0) fprintf(stderr, "nde-bench: %s: no reference is built\n", c->name);
     return count;
 }
 
-/* Runs once, and says what is wrong with the result. */
-static bool verify(const bench_case *c, const bench_subject *subject, void *state, const child *reference, int references,
-                   bench_facts *facts) {
+static bool within(const bench_case *c, const char *who, double error, double bound) {
     char text[200];
+    if (!(bound > 0) || error <= bound) return true;
+    snprintf(text, sizeof text, "%s: the error %.4g is above its bound %.4g", who, error, bound);
+    return wrong(c, text);
+}
+
+/* Runs once, and says what is wrong with the result. */
+static bool verify(const bench_case *c, const bench_subject *subject, void *state, const child *reference,
+                   int references, bench_facts *facts) {
     *facts = (bench_facts){ .error = (double)NAN };
     if (!subject->run(state)) return wrong(c, "the solve failed");
     subject->check(state, references ? reference->answer : NULL, references ? reference->count : 0, facts);
     if (*facts->text) return wrong(c, facts->text);
-    if (facts->bound > 0 && !(facts->error <= facts->bound)) {
-        snprintf(text, sizeof text, "the error %.4g is above its bound %.4g", facts->error, facts->bound);
-        return wrong(c, text);
-    }
+    bool good = within(c, "libnde", facts->error, facts->bound);
     for (int i = 0; i < references; i++)
-        if (facts->bound > 0 && !(reference[i].error <= facts->bound)) {
-            snprintf(text, sizeof text, "%s: the error %.4g is above its bound %.4g", reference[i].name, reference[i].error,
-                     facts->bound);
-            return wrong(c, text);
-        }
-    return true;
+        good &= within(c, reference[i].name, reference[i].error, facts->bound);
+    return good;
 }
 
 /* libnde's line, then one of the fastest build for each instruction set. */
-static void report(const settings *set, const bench_case *c, const bench_facts *facts, const child *reference, const int *isa,
-                   int references, const samples *s) {
+static void report(const settings *set, const bench_case *c, const bench_facts *facts,
+                   const child *reference, const int *isa, int references, const samples *s) {
+    const double none = (double)NAN;
     double fastest = (double)INFINITY;
     for (int i = 1; i <= references; i++) fastest = fmin(fastest, s[i].median);
-    print(set, c, "libnde", set->threads, set->isa, s, facts->evaluations, facts->error, references ? s[0].median/fastest : (double)NAN);
-    for (int set_of = NDE_ISA_BASELINE; set_of <= NDE_ISA_V4; set_of++) {
+    print(set, c, "libnde", set->threads, set->isa, s, facts->evaluations, facts->error,
+          references ? s[0].median/fastest : none);
+    for (int one = NDE_ISA_BASELINE; one <= NDE_ISA_V4; one++) {
         int best = -1;
         for (int i = 0; i < references; i++)
-            if (isa[i] == set_of && (best < 0 || s[1 + i].median < s[1 + best].median)) best = i;
+            if (isa[i] == one && (best < 0 || s[1 + i].median < s[1 + best].median)) best = i;
         if (best >= 0)
-            print(set, c, "reference", 1, set_of, s + 1 + best, reference[best].evaluations, reference[best].error, (double)NAN);
+            print(set, c, "reference", 1, one, s + 1 + best, reference[best].evaluations,
+                  reference[best].error, none);
     }
 }
 
@@ -231,17 +258,19 @@ static bool run_case(const settings *set, const bench_case *c) {
     child reference[BUILDS];
     int isa[BUILDS];
     char text[240] = "out of memory";
+    double busy = 0;
     bench_facts facts;
     const int references = start_references(set, c, reference, isa);
     if (references < 0) return false;
-    if (references == 0) fprintf(stderr, "nde-bench: %s: no reference is built\n", c->name);
     void *state = subject->make(&setup, text, sizeof text);
     bool good = state ? verify(c, subject, state, reference, references, &facts) : wrong(c, text);
     if (good) {
-        good = measure(subject, state, reference, references, set->pairs, s);
+        good = measure(subject, state, reference, references, set->pairs, s, &busy);
         if (good) report(set, c, &facts, reference, isa, references, s);
         else wrong(c, "a run failed while it was timed");
     }
+    if (busy > BUSY*set->threads)
+        fprintf(stderr, "nde-bench: %s: libnde's CPU time is %.2f of its wall time\n", c->name, busy);
     if (state) subject->free(state);
     for (int i = 0; i < references; i++) child_end(reference + i);
     return good;
@@ -250,8 +279,8 @@ static bool run_case(const settings *set, const bench_case *c) {
 /* ---- arguments ---- */
 
 static const char usage[] =
-    "usage: nde-bench [--list] [--case NAME]... [--precision single|double] [--threads N] [--isa baseline|v3|v4] [--pairs N]\n"
-    "                 [--json]\n";
+    "usage: nde-bench [--list] [--case NAME]... [--precision single|double] [--threads N]\n"
+    "                 [--isa baseline|v3|v4] [--pairs N] [--json]\n";
 
 static int misuse(const char *what, const char *value) {
     fprintf(stderr, "nde-bench: %s %s\n%s", what, value, usage);
@@ -267,14 +296,16 @@ static bool whole(const char *text, int low, int high, int *value) {
 
 static void list(void) {
     for (int i = 0; i < CASES; i++)
-        printf("%-17s %s %s\n", cases[i].name, cases[i].subject[1] ? "double single" : "double       ", cases[i].what);
+        printf("%-17s double%s  %s\n", cases[i].name, cases[i].subject[1] ? ", single" : "        ",
+               cases[i].what);
 }
 
 /* 0: go on; else exit with it, less one. */
 static int parse(int argc, char **argv, settings *set) {
     static const struct option options[] = {
-        { "list", no_argument, NULL, 'l' }, { "case", required_argument, NULL, 'c' }, { "precision", required_argument, NULL, 'p' },
-        { "threads", required_argument, NULL, 't' }, { "isa", required_argument, NULL, 'i' }, { "pairs", required_argument, NULL, 'n' },
+        { "list", no_argument, NULL, 'l' }, { "case", required_argument, NULL, 'c' },
+        { "precision", required_argument, NULL, 'p' }, { "threads", required_argument, NULL, 't' },
+        { "isa", required_argument, NULL, 'i' }, { "pairs", required_argument, NULL, 'n' },
         { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -289,18 +320,22 @@ static int parse(int argc, char **argv, settings *set) {
             set->wanted[i] = set->any = true;
             break;
         case 'p':
-            if (strcmp(optarg, "single") != 0 && strcmp(optarg, "double") != 0) return 1 + misuse("there is no precision", optarg);
-            set->precision = *optarg == 's';
+            set->precision = strcmp(optarg, "single") == 0;
+            if (!set->precision && strcmp(optarg, "double") != 0)
+                return 1 + misuse("there is no precision", optarg);
             break;
         case 't':
-            if (!whole(optarg, 1, 1024, &set->threads)) return 1 + misuse("--threads: 1 to 1024, not", optarg);
+            if (!whole(optarg, 1, 1024, &set->threads))
+                return 1 + misuse("--threads: 1 to 1024, not", optarg);
             break;
         case 'n':
-            if (!whole(optarg, PAIRS_MIN, PAIRS_MAX, &set->pairs)) return 1 + misuse("--pairs: 7 to 999, not", optarg);
+            if (!whole(optarg, PAIRS_MIN, PAIRS_MAX, &set->pairs))
+                return 1 + misuse("--pairs: 7 to 999, not", optarg);
             break;
         case 'i':
             i = isa_find(optarg);
-            if (!i || strcmp(optarg, isa_name(i)) != 0) return 1 + misuse("there is no instruction set", optarg);
+            if (!i || strcmp(optarg, isa_name(i)) != 0)
+                return 1 + misuse("there is no instruction set", optarg);
             if (i > set->isa) return 1 + misuse("this machine does not have", optarg);
             set->isa = i;
             break;
@@ -318,10 +353,12 @@ int main(int argc, char **argv) {
         if (set.wanted[i] && !cases[i].subject[set.precision])
             return misuse("not in this precision:", cases[i].name);
     signal(SIGPIPE, SIG_IGN);
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* for the references: ours was read when OpenBLAS was loaded */
+    /* For the references: this process has loaded OpenBLAS, which read its own then. */
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
     print_head(&set);
     bool good = true;
     for (int i = 0; i < CASES; i++)
-        if ((set.wanted[i] || !set.any) && cases[i].subject[set.precision]) good &= run_case(&set, cases + i);
+        if ((set.wanted[i] || !set.any) && cases[i].subject[set.precision])
+            good &= run_case(&set, cases + i);
     return good ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ensemble: 10,000 Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5, rtol = atol = 1e-6, each with its own
- * steps. The first step is the reference's. */
+ * ensemble: 10,000 Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5, rtol = atol = 1e-6,
+ * each with its own steps. The first step is the reference's. */
 #include "fields.h"
 
 #include <math.h>
@@ -31,11 +31,13 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
         me->y0[0][i] = me->y0[1][i] = me->y0[2][i] = 1;
         me->rho[i] = (nde_real)(20 + 20.0*(double)i/(COUNT - 1));
     }
-    me->field = NDE_INIT(nde_field, .name = "lorenz", .dim = 3, .out = 3, .nq = 1, .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
+    me->field = NDE_INIT(nde_field, .name = "lorenz", .dim = 3, .out = 3, .nq = 1,
+                         .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
                          .eval = bench_fields_get(setup->isa)->lorenz_rho);
-    me->problem = NDE_INIT(nde_problem, .n = COUNT, .t1 = 10, .drift = &me->field, .y0 = me->y0[0], .q = me->rho);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-6, .atol = 1e-6, .h0 = 1e-3,
-                                         .isa = setup->isa, .threads = setup->threads);
+    me->problem = NDE_INIT(nde_problem, .n = COUNT, .t1 = 10, .drift = &me->field, .y0 = me->y0[0],
+                           .q = me->rho);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-6, .atol = 1e-6,
+                                         .h0 = 1e-3, .isa = setup->isa, .threads = setup->threads);
     if (nde_solver_create(&me->problem, &options, &me->solver) == NDE_OK) return me;
     snprintf(text, text_size, "%s", nde_error());
     destroy(me);
@@ -69,7 +71,8 @@ static void check(void *state, const double *answer, size_t count, bench_facts *
     facts->error = me->error[COUNT/2];
     facts->bound = 1e-2;
     if (me->solution.lanes_busy < 0.95)
-        snprintf(facts->text, sizeof facts->text, "lanes busy %.3f, less than 0.95", me->solution.lanes_busy);
+        snprintf(facts->text, sizeof facts->text, "lanes busy %.3f, less than 0.95",
+                 me->solution.lanes_busy);
 }
 
 const bench_subject BENCH_NAME(bench_ensemble) = { make, run, check, destroy };

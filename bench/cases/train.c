@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * spiral, mid, small: one training step of a neural ODE, dopri5 with one step size for the batch: forward, loss, and the
- * gradient of the parameters. Nets, weights and data are those of the reference, by splitmix64:
+ * spiral, mid, small: one training step of a neural ODE, dopri5 with one step size for the batch: forward,
+ * loss, and the gradient of the parameters. Nets, weights and data are the reference's, by splitmix64:
  *   spiral  f(y) = MLP(y^3), 2-50-2, batch 20, mean absolute error at 10 times
  *   mid     MLP 64-256-256-64, batch 256; small: 4-32-32-4, batch 1; mean square of y(1)
- * Source of spiral: T. Chen et al., Neural ordinary differential equations (2018), ode_demo of torchdiffeq. */
+ * Source of spiral: torchdiffeq, examples/ode_demo.py. */
 #include "bench.h"
 
 #include <math.h>
@@ -57,7 +57,8 @@ static void fill_parameters(train *me) {
         const size_t in = me->net->width[l], out = me->net->width[l + 1];
         const double bound = me->net->weights > 0 ? me->net->weights : 1/sqrt((double)in);
         for (size_t i = 0; i < in*out; i++) *p++ = (nde_real)uniform(&state, bound);
-        for (size_t i = 0; i < out; i++) *p++ = me->net->weights > 0 ? 0 : (nde_real)uniform(&state, bound);
+        for (size_t i = 0; i < out; i++)
+            *p++ = me->net->weights > 0 ? 0 : (nde_real)uniform(&state, bound);
     }
 }
 
@@ -66,7 +67,8 @@ static void fill(const net_kind *net, size_t rows, uint64_t state, double bound,
     const size_t dim = net->width[0];
     for (size_t r = 0; r < rows; r++)
         for (size_t b = 0; b < net->n; b++)
-            for (size_t i = 0; i < dim; i++) to[(r*dim + i)*net->n + b] = (nde_real)uniform(&state, bound);
+            for (size_t i = 0; i < dim; i++)
+                to[(r*dim + i)*net->n + b] = (nde_real)uniform(&state, bound);
 }
 
 static void destroy(void *state) {
@@ -107,9 +109,11 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     me->inner[1] = &me->cube;
     me->parts = NDE_INIT(nde_parts, .part = me->inner, .n = 2);
     me->composed = net->cube ? nde_field_composition(&me->parts) : me->network;
-    me->problem = NDE_INIT(nde_problem, .n = net->n, .t1 = net->t1, .y0 = me->y0, .p = me->p, .drift = &me->composed);
-    me->options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .stepping = NDE_STEP_JOINT, .controller = NDE_CONTROLLER_I,
-                           .adjoint = NDE_ADJOINT_DISCRETE, .rtol = net->rtol, .atol = net->atol, .save_t = me->save_t,
+    me->problem = NDE_INIT(nde_problem, .n = net->n, .t1 = net->t1, .y0 = me->y0, .p = me->p,
+                           .drift = &me->composed);
+    me->options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .stepping = NDE_STEP_JOINT,
+                           .controller = NDE_CONTROLLER_I, .adjoint = NDE_ADJOINT_DISCRETE,
+                           .rtol = net->rtol, .atol = net->atol, .save_t = me->save_t,
                            .n_save = net->n_save, .threads = setup->threads, .isa = setup->isa);
     if (nde_solver_create(&me->problem, &me->options, &me->solver) == NDE_OK) return me;
     snprintf(text, text_size, "%s", nde_error());
@@ -158,9 +162,10 @@ static double gradient_error(const train *me, const double *g) {
     return sqrt(error/norm);
 }
 
-/* From 0 to the node where the reference's steps end, with the values there (and at 0, for the loss over times): no
- * interpolant, no step cut short. Both are the same map then: loss and gradient agree to rounding; in float the steps
- * themselves differ by the rounding of their error estimates, and a sliver may be left at the end. */
+/* From 0 to the node where the reference's steps end, with the values there (and at 0, for the loss over
+ * times): no interpolant, no step cut short. Both are the same map then: loss and gradient agree to
+ * rounding. In float the steps themselves differ by the rounding of their error estimates, and a sliver may
+ * be left at the end. */
 static void check_same_steps(train *me, const double *answer, bench_facts *facts) {
     const bool exact = sizeof(nde_real) == sizeof(double);
     const double bound = exact ? 1e-12 : 1e-5;
@@ -179,13 +184,15 @@ static void check_same_steps(train *me, const double *answer, bench_facts *facts
     }
     me->values = options.n_save*me->net->width[0]*me->net->n;
     if (!step(me, solver, &solution)) {
-        snprintf(facts->text, sizeof facts->text, "on the reference's steps: %s", nde_solver_error(solver));
+        snprintf(facts->text, sizeof facts->text, "on the reference's steps: %s",
+                 nde_solver_error(solver));
     } else {
         const double loss = fabs(me->loss/answer[2] - 1), gradient = gradient_error(me, answer + 3);
         const double steps = (double)(solution.stats[0].accepted + solution.stats[0].rejected);
         if (!(loss <= bound && gradient <= bound && (!exact || steps == answer[1])))
-            snprintf(facts->text, sizeof facts->text, "on the reference's %.0f steps: %.0f steps, loss differs by %.3g, "
-                     "gradient by %.3g of its norm, bound %.1g", answer[1], steps, loss, gradient, bound);
+            snprintf(facts->text, sizeof facts->text, "on the reference's %.0f steps: %.0f steps, loss differs "
+                     "by %.3g, gradient by %.3g of its norm, bound %.1g", answer[1], steps, loss, gradient,
+                     bound);
     }
     me->values = all;
     nde_solver_destroy(solver);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ensemble: native/ode_batch.c, variant "SIMD, per-lane adaptive, refill", tolerance 1e-6. Answer: the ends [NTR][3] at
- * 1e-12. Error: the median over trajectories of the largest component's, as there. */
+ * ensemble: native/ode_batch.c, variant "SIMD, per-lane adaptive, refill", tolerance 1e-6. Answer: the ends
+ * [NTR][3] at 1e-12. Error: the median over trajectories of the largest component's, as there. */
 #define main native_main
 #include "native/ode_batch.c"
 #undef main
@@ -9,7 +9,8 @@
 int main(int argc, char **argv) {
     static double e[NTR];
     int lockstep = 0;
-    if (argc != 3 || strcmp(argv[1], "ensemble") != 0 || strcmp(argv[2], "double") != 0) return no_case(argv[0]);
+    if (argc != 3 || strcmp(argv[1], "ensemble") != 0 || strcmp(argv[2], "double") != 0)
+        return no_case(argv[0]);
     for (int i = 0; i < NTR; i++) rho[i] = 20 + 20.0*i/(NTR - 1);
     tol = 1e-12;
     run_scalar(0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lorenz, kepler: native/ode_dopri5.c, variant "function-pointer, run-time n", rtol = atol = 1e-9. Answer: the exact end. */
+ * lorenz, kepler: native/ode_dopri5.c, variant "function-pointer, run-time n", rtol = atol = 1e-9. Answer:
+ * the exact end. */
 #define main native_main
 #include "native/ode_dopri5.c"
 #undef main

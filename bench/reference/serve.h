@@ -3,12 +3,13 @@
  *   first line out   EVALUATIONS ERROR COUNT, then COUNT raw doubles: what the answer is checked against
  *   each line in     how many times to run
  *   each line out    seconds that these runs took
- * It ends when its input ends. Included after the unchanged file, whose `main` is renamed; run goes through a pointer, as
- * there. */
+ * It ends when its input ends. Included after the unchanged file, whose `main` is renamed; run goes through a
+ * pointer, as there. */
 #ifndef NDE_BENCH_SERVE_H
 #define NDE_BENCH_SERVE_H
 
-static int serve(bench_fn volatile run, void *arg, long evaluations, double error, const double *answer, size_t count) {
+static int serve(bench_fn volatile run, void *arg, long evaluations, double error, const double *answer,
+                 size_t count) {
     printf("%ld %.17g %zu\n", evaluations, error, count);
     fwrite(answer, sizeof *answer, count, stdout);
     fflush(stdout);

@@ -12,20 +12,29 @@ typedef nde_real vec __attribute__((vector_size(NDE_VECTOR_BYTES), aligned(sizeo
 static inline vec load(const nde_real *x) { return *(const vec *)(const void *)x; }
 static inline void store(nde_real *x, vec v) { *(vec *)(void *)x = v; }
 
-/* Lanes [b, b + LANES) of z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. */
+/* A row's weights and slopes, read once: stores to the state might otherwise change them, for all that the compiler knows. */
+typedef struct terms {
+    nde_real w[MOST];
+    const nde_real *k[MOST];
+} terms;
+
+static inline terms read_terms(int count, const nde_row *row, int first, const nde_real *k, size_t slab) {
+    terms t;
+    for (int j = 0; j < count; j++) t.w[j] = row->weight[first + j], t.k[j] = k + (size_t)row->index[first + j]*slab;
+    return t;
+}
+
+/* z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. */
 static inline __attribute__((always_inline)) void combine_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
         const nde_row *row, int first, const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
+    const terms t = read_terms(count, row, first, k, slab);
     for (size_t b = 0; b < n; b += LANES) {
         vec c[MOST];
-        const nde_real *from[MOST];
-        for (int j = 0; j < count; j++) {
-            c[j] = load(h + b)*row->weight[first + j];
-            from[j] = k + (size_t)row->index[first + j]*slab + b;
-        }
-        for (size_t i = 0; i < rows; i++) {
-            vec s = load(y + i*ld + b);
-            for (int j = 0; j < count; j++) s += c[j]*load(from[j] + i*ld);
-            store(z + i*ld + b, s);
+        for (int j = 0; j < count; j++) c[j] = load(h + b)*t.w[j];
+        for (size_t i = 0, at = b; i < rows; i++, at += ld) {
+            vec s = load(y + at);
+            for (int j = 0; j < count; j++) s += c[j]*load(t.k[j] + at);
+            store(z + at, s);
         }
     }
 }
@@ -76,15 +85,58 @@ NDE_SCALAR static void error_one(size_t rows, nde_real h, const nde_row *row,
     *sum = count ? total + bad : bad;
 }
 
-enum { CHUNK = 64/(int)sizeof(nde_real), VECTORS = CHUNK/LANES }; /* a chunk of lanes: one line of the cache */
+typedef double wide __attribute__((vector_size(LANES*8))); /* as many lanes, in double */
+typedef int64_t wide_mask __attribute__((vector_size(LANES*8)));
 
-/* Lanes [b, b + CHUNK) of e = sum over `count` slopes of row i; unrolled by the compiler for constant count. */
-static inline __attribute__((always_inline)) void error_some(int count, size_t at, const vec (*c)[VECTORS], const nde_real *const *from,
-                                                             nde_real *e) {
-    for (int v = 0; v < VECTORS; v++) {
-        vec sum = { 0 };
-        for (int j = 0; j < count; j++) sum += c[j][v]*load(from[j] + at + v*LANES);
-        store(e + v*LANES, sum);
+static inline __attribute__((always_inline)) wide larger_size(wide a, wide b) {
+    const wide_mask sign = (wide_mask)((wide){ 0 } - (wide){ 0 }) + INT64_MAX;
+    const wide_mask x = (wide_mask)a & sign, y = (wide_mask)b & sign; /* sizes compare as integers; NaN is the largest */
+    const wide_mask more = x > y;
+    return (wide)((x & more) | (y & ~more));
+}
+
+/* Lanes outside, rows inside: sums stay in registers. */
+static inline __attribute__((always_inline)) void error_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
+        const nde_row *row, const nde_real *k, size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance,
+        double *sum) {
+    const terms t = read_terms(count, row, 0, k, slab);
+    const double rtol = tolerance->rtol, *each = tolerance->atol_each;
+    for (size_t b = 0; b < n; b += LANES) {
+        vec c[MOST];
+        wide total = { 0 }, bad = { 0 };
+        for (int j = 0; j < count; j++) c[j] = load(h + b)*t.w[j];
+        for (size_t i = 0, at = b; i < rows; i++, at += ld) {
+            const vec zi = load(z + at), yi = load(y + at);
+            vec e = { 0 };
+            for (int j = 0; j < count; j++) e += c[j]*load(t.k[j] + at);
+            const wide size = larger_size(__builtin_convertvector(yi, wide), __builtin_convertvector(zi, wide));
+            const wide r = __builtin_convertvector(e, wide)/((each ? each[i] : tolerance->atol) + rtol*size);
+            total += r*r;
+            bad += __builtin_convertvector(zi - zi, wide);
+        }
+        if (count) total += bad;
+        else total = bad;
+        memcpy(sum + b, &total, sizeof total);
+    }
+}
+
+/* More slopes than registers: the slow way, with the same bits. */
+static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
+                       const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *restrict sum) {
+    for (size_t b = 0; b < n; b++) sum[b] = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const double atol = tolerance->atol_each ? tolerance->atol_each[i] : tolerance->atol;
+        for (size_t b = 0; b < n; b++) {
+            nde_real e = 0;
+            for (int j = 0; j < row->count; j++) e += h[b]*row->weight[j]*k[(size_t)row->index[j]*slab + i*ld + b];
+            const double r = (double)e/(atol + tolerance->rtol*(double)larger(y[i*ld + b], z[i*ld + b]));
+            sum[b] += r*r;
+        }
+    }
+    for (size_t b = 0; b < n; b++) {
+        double bad = 0;
+        for (size_t i = 0; i < rows; i++) bad += (double)(z[i*ld + b] - z[i*ld + b]);
+        sum[b] += bad;
     }
 }
 
@@ -94,37 +146,11 @@ static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde
         error_one(rows, h[0], row, k, slab, y, z, tolerance, sum);
         return;
     }
-    const double rtol = tolerance->rtol;
-    const int count = row->count;
-    for (size_t b = 0; b < n; b += CHUNK) {
-        double total[CHUNK] = { 0 }, bad[CHUNK] = { 0 };
-        vec c[MOST][VECTORS];
-        const nde_real *from[MOST];
-        for (int j = 0; j < count && j < MOST; j++) {
-            for (int v = 0; v < VECTORS; v++) c[j][v] = load(h + b + v*LANES)*row->weight[j];
-            from[j] = k + (size_t)row->index[j]*slab + b;
-        }
-        for (size_t i = 0; i < rows; i++) {
-            const nde_real *zi = z + i*ld + b, *yi = y + i*ld + b;
-            const double atol = tolerance->atol_each ? tolerance->atol_each[i] : tolerance->atol;
-            nde_real e[CHUNK] = { 0 };
-            switch (count) {
-#define CASE(count) case count: error_some(count, i*ld, (const vec (*)[VECTORS])c, from, e); break
-            CASE(0); CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
+    switch (row->count) {
+#define CASE(count) case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break
+        CASE(0); CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
 #undef CASE
-            default:
-                for (int j = 0; j < count; j++) {
-                    const nde_real *kj = k + (size_t)row->index[j]*slab + i*ld + b, w = row->weight[j];
-                    for (size_t l = 0; l < CHUNK; l++) e[l] += h[b + l]*w*kj[l];
-                }
-            }
-            for (size_t l = 0; l < CHUNK; l++) {
-                const double r = (double)e[l]/(atol + rtol*(double)larger(yi[l], zi[l]));
-                total[l] += r*r;
-                bad[l] += (double)(zi[l] - zi[l]);
-            }
-        }
-        for (size_t l = 0; l < CHUNK; l++) sum[b + l] = count ? total[l] + bad[l] : bad[l];
+    default: error_many(rows, n, ld, h, row, k, slab, y, z, tolerance, sum);
     }
 }
 

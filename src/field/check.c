@@ -153,10 +153,15 @@ static nde_status judge(const check *c, const char *what, int code) {
     return NDE_OK;
 }
 
-/* Every entry, so that one that is not written shows. */
-static void poison(const check *c, nde_real *f) {
-    for (size_t i = 0; i < c->field->out*c->at.ld; i++) f[i] = (nde_real)NAN;
+/* Before each call: no lane is marked, and work is undefined, so that a field that counts on zeros shows. */
+static void begin_call(const check *c) {
     memset(c->lane, NDE_LANE_OK, c->at.n);
+    for (size_t i = 0; i < c->field->work*c->at.ld; i++) c->at.work[i] = (nde_real)NAN;
+}
+/* ... and an entry of the value that is not written shows too. */
+static void poison(const check *c, nde_real *f) {
+    begin_call(c);
+    for (size_t i = 0; i < c->field->out*c->at.ld; i++) f[i] = (nde_real)NAN;
 }
 
 static nde_status finite(const check *c, const char *what, const nde_real *f) {
@@ -206,7 +211,7 @@ static nde_cotangent begin_cotangent(const check *c, bundle *to) {
         for (size_t i = 0; i < c->rows[kind]*c->at.ld; i++) to->x[kind][i] = 1;
     for (size_t i = 0; i < c->rows[P]; i++) to->wide[P][i] = 1;
     for (size_t b = 0; b < c->at.n; b++) to->wide[T][b] = 1;
-    memset(c->lane, NDE_LANE_OK, c->at.n);
+    begin_call(c);
     return (nde_cotangent){ .t = to->wide[T], .y = to->x[Y], .u = c->rows[U] ? to->x[U] : NULL,
                             .q = c->rows[Q] ? to->x[Q] : NULL, .p = c->rows[P] ? to->wide[P] : NULL };
 }
@@ -369,7 +374,7 @@ static nde_status compare_all(check *c) {
     if (!status && field->vjp) status = ask_vjp(c);
     if (!status && field->vjp_jvp) status = ask_vjp_jvp(c);
     if (!status && field->jacobian) {
-        memset(c->lane, NDE_LANE_OK, c->at.n);
+        begin_call(c);
         status = judge(c, "jacobian", field->jacobian(field, &c->at, c->point.x[Y], c->j));
     }
     const size_t values = field->out*c->at.n;

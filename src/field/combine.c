@@ -32,9 +32,7 @@ static nde_cotangent cotangent_of(const nde_field *self, const nde_field *part, 
                                   nde_slice slice) {
     nde_cotangent whole = *to;
     if (!self->vjp_window) whole.cotape = NULL;
-    nde_cotangent c = nde_part_cotangent(part, at, &whole, slice);
-    if (whole.cotape) c.p = NULL;
-    return c;
+    return nde_part_cotangent(part, at, &whole, slice);
 }
 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {

@@ -65,6 +65,8 @@ typedef struct nde_body {
     int (*tangent)(const nde_attempt *step, const nde_step_tangent *tangent);
 } nde_body;
 
-extern const nde_body nde_body_runge_kutta;
+extern const nde_body nde_body_runge_kutta_baseline, nde_body_runge_kutta_v3, nde_body_runge_kutta_v4;
+/* The body compiled for an instruction set. */
+const nde_body *nde_body_get(int isa);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * bosh3.c - Bogacki-Shampine 3(2), first same as last; continuous extension: the cubic Hermite polynomial.
- * Source: P. Bogacki, L. F. Shampine, A 3(2) pair of Runge-Kutta formulas, Appl. Math. Lett. 2 (1989) 321-325. */
+ * bosh3.c - Bogacki-Shampine 3(2), first same as last; continuous extension: the cubic Hermite
+ * polynomial.
+ * Source: P. Bogacki, L. F. Shampine, A 3(2) pair of Runge-Kutta formulas, Appl. Math. Lett. 2
+ * (1989) 321-325. */
 #include "method/method.h"
 
 static const nde_coefficient a[] = {
@@ -20,6 +22,7 @@ static const nde_coefficient dense[] = {
 
 const nde_method nde_method_bosh3 = {
     .name = "bosh3", .source = "P. Bogacki, L. F. Shampine, Appl. Math. Lett. 2 (1989) 321-325",
-    .kind = NDE_KIND_RUNGE_KUTTA, .order = 3, .error_order = 2, .dense_order = 3, .stages = 4, .dense_terms = 3,
-    .first_same_as_last = true, .a = a, .b = b, .c = c, .e = e, .dense = dense,
+    .kind = NDE_KIND_RUNGE_KUTTA, .order = 3, .error_order = 2, .dense_order = 3,
+    .stages = 4, .dense_terms = 3, .first_same_as_last = true,
+    .a = a, .b = b, .c = c, .e = e, .dense = dense,
 };

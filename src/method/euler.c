@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * euler.c - the explicit Euler method. Source: L. Euler, Institutionum calculi integralis, vol. 1 (1768), sect. 2, chap. 7. */
+ * euler.c - the explicit Euler method. Source: L. Euler, Institutionum calculi integralis, vol. 1
+ * (1768), sect. 2, chap. 7. */
 #include "method/method.h"
 
 static const nde_coefficient b[] = { R(1, 1) };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * euler_maruyama.c - Euler-Maruyama for Ito equations: the explicit Euler method with the noise's slope dW/h in the right-hand
- * side. Strong order 1/2, 1 for additive noise; weak order 1.
- * Source: G. Maruyama, Continuous Markov processes and stochastic equations, Rend. Circ. Mat. Palermo 4 (1955) 48-90. */
+ * euler_maruyama.c - Euler-Maruyama for Ito equations: the explicit Euler method with the noise's
+ * slope dW/h in the right-hand side. Strong order 1/2, 1 for additive noise; weak order 1;
+ * .order is that of the drift, and twice the strong order.
+ * Source: G. Maruyama, Continuous Markov processes and stochastic equations, Rend. Circ. Mat.
+ * Palermo 4 (1955) 48-90. */
 #include "method/method.h"
 
 static const nde_coefficient b[] = { R(1, 1) };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * rk4.c - the classical Runge-Kutta method, with its third-order continuous extension.
- * Source: W. Kutta, Z. Math. Phys. 46 (1901) 435-453; E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential
- * Equations I (1993), II.1 table 1.2, II.6 (6.9). */
+ * Source: W. Kutta, Z. Math. Phys. 46 (1901) 435-453; E. Hairer, S. P. Norsett, G. Wanner, Solving
+ * Ordinary Differential Equations I (1993), II.1 table 1.2, II.6 (6.9). */
 #include "method/method.h"
 
 static const nde_coefficient a[] = {

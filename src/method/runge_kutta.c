@@ -1,59 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * runge_kutta.c - the one body of all explicit Runge-Kutta methods, partitioned ones included, with transpose and tangent.
+ * runge_kutta.c - the one body of all explicit Runge-Kutta methods, partitioned ones included, with transpose and tangent;
+ * compiled once for each instruction set.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.1, II.2, VI.6. */
+#include "core/isa.h"
 #include "core/one.h"
 #include "method/body.h"
 
 #include <math.h>
 #include <string.h>
-
-/* ---- the table --------------------------------------------------------------------------------------------------- */
-
-static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int count) {
-    int *index = nde_arena_take(arena, (size_t)count, sizeof *index);
-    nde_real *value = nde_arena_take(arena, (size_t)count, sizeof *value);
-    int used = 0;
-    if (index && value)
-        for (int j = 0; j < count; j++)
-            if (weight[j] != 0) index[used] = j, value[used++] = (nde_real)weight[j];
-    *row = (nde_row){ used, index, value };
-}
-
-nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim, size_t split) {
-    const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
-    table->method = m;
-    table->stages = m->stages;
-    table->fsal = m->first_same_as_last;
-    table->last_is_new = m->first_same_as_last && !partitioned;
-    table->split = partitioned ? split : dim;
-    for (int set = 0; set <= partitioned; set++) {
-        const double *a = set ? m->a2 : m->a;
-        table->row[set] = nde_arena_take(arena, (size_t)m->stages, sizeof(nde_row));
-        for (int i = 0; i < m->stages; a += i, i++) {
-            nde_row row;
-            lay_row(&row, arena, a, i);
-            if (table->row[set]) table->row[set][i] = row;
-        }
-        lay_row(&table->out[set], arena, set ? m->b2 : m->b, m->stages);
-    }
-    if (m->e) lay_row(&table->error, arena, m->e, m->stages);
-    return NDE_OK;
-}
-
-void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw) {
-    const nde_method *m = table->method;
-    const double *d = set ? m->dense2 : m->dense, *b = set ? m->b2 : m->b;
-    const int terms = m->dense_terms;
-    for (int i = 0; i < m->stages; i++) {
-        double value = 0, slope = 0;
-        for (int j = terms - 1; j >= 0; j--) {
-            slope = slope*theta + (j + 1)*d[i*terms + j];
-            value = value*theta + d[i*terms + j];
-        }
-        if (w) w[i] = theta == 1 ? b[i] : value*theta;
-        if (dw) dw[i] = slope;
-    }
-}
 
 /* ---- the step ---------------------------------------------------------------------------------------------------- */
 
@@ -246,4 +200,4 @@ static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     return 0;
 }
 
-const nde_body nde_body_runge_kutta = { .attempt = attempt, .transpose = transpose, .tangent = tangent };
+const nde_body NDE_ISA_NAME(nde_body_runge_kutta) = { .attempt = attempt, .transpose = transpose, .tangent = tangent };

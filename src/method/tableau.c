@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tableau.c - the caller's own explicit Runge-Kutta table: checked, copied, given a continuous extension. */
+ * tableau.c - the caller's own explicit Runge-Kutta table: checked, copied, given a continuous
+ * extension. */
 #include "method/method.h"
 
 #include <math.h>
@@ -7,10 +8,17 @@
 
 #include "core/core.h"
 
-enum { MOST_STAGES = 64, MOST_ORDER = 10, TERMS = 3 }; /* conditions are checked up to MOST_ORDER: 1,205 trees */
-static const double CLOSE = 1e-12; /* of a sum's absolute terms: a table printed to 15 digits passes, a wrong digit does not */
+enum {
+    MOST_STAGES = 64,
+    MOST_ORDER = 10, /* order conditions are checked up to here: 1,205 trees */
+    TERMS = 3
+};
+/* Of the absolute terms of a sum: a table printed to 15 digits passes, a wrong digit does not. */
+static const double CLOSE = 1e-12;
 
-size_t nde_tableau_space(size_t s) { return s >= 1 && s <= MOST_STAGES ? s*(s - 1)/2 + 3*s + TERMS*s : 0; }
+size_t nde_tableau_space(size_t s) {
+    return s >= 1 && s <= MOST_STAGES ? s*(s - 1)/2 + 3*s + TERMS*s : 0;
+}
 
 static nde_status check_numbers(const double *x, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)
@@ -26,11 +34,13 @@ static void multiply(size_t s, const double *a, bool absolute, const double *x, 
     }
 }
 
-/* ---- order conditions: sum w phi(tree) = 1/gamma(tree) for every rooted tree, given by the levels of its nodes in preorder.
- * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.2. */
+/* ---- order conditions: sum w phi(tree) = 1/gamma(tree) for every rooted tree --------------------
+ * A tree is given by the levels of its nodes in preorder.
+ * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993),
+ * II.2. */
 
 /* The next tree of n nodes, from 0 1 2 ... to 0 1 1 ... 1; false after the last.
- * Source: T. Beyer, S. M. Hedetniemi, Constant time generation of rooted trees, SIAM J. Comput. 9 (1980) 706-712. */
+ * Source: T. Beyer, S. M. Hedetniemi, SIAM J. Comput. 9 (1980) 706-712. */
 static bool next_tree(int n, int *level) {
     int last = n - 1;
     while (last > 0 && level[last] == 1) last--;
@@ -42,9 +52,10 @@ static bool next_tree(int n, int *level) {
 }
 
 /* phi [s] of a tree, or with `absolute` the sums of its absolute terms. Returns gamma. */
-static double weigh_tree(size_t s, const double *a, bool absolute, int n, const int *level, double *phi) {
-    double product[MOST_ORDER + 1][MOST_STAGES], gamma = 1; /* of the subtrees met at a level since their parent's level */
-    int nodes[MOST_ORDER + 1] = { 0 };                      /* in these subtrees */
+static double weigh_tree(size_t s, const double *a, bool absolute, int n, const int *level,
+                         double *phi) {
+    double product[MOST_ORDER + 1][MOST_STAGES], gamma = 1; /* of subtrees without a parent */
+    int nodes[MOST_ORDER + 1] = { 0 };                      /* in them */
     for (int l = 0; l <= n; l++)
         for (size_t i = 0; i < s; i++) product[l][i] = 1;
     for (int k = n - 1; k >= 0; k--) { /* children before their parent */
@@ -68,7 +79,8 @@ static void write_tree(int n, const int *level, char *text) {
     *text = 0;
 }
 
-static nde_status check_order(size_t s, const double *a, const double *w, int order, const char *name) {
+static nde_status check_order(size_t s, const double *a, const double *w, int order,
+                              const char *name) {
     double phi[MOST_STAGES], size[MOST_STAGES];
     for (int n = 1; n <= order && n <= MOST_ORDER; n++) {
         int level[MOST_ORDER];
@@ -81,35 +93,38 @@ static nde_status check_order(size_t s, const double *a, const double *w, int or
             if (fabs(sum - 1/gamma) <= CLOSE*terms) continue;
             char tree[2*MOST_ORDER + 1];
             write_tree(n, level, tree);
-            return nde_fail(NDE_E_ARG, "tableau.%s is not of order %d: for the tree %s the sum is %.17g, not 1/%g", name, order, tree,
-                            sum, gamma);
+            return nde_fail(NDE_E_ARG, "tableau.%s is not of order %d: for the tree %s the sum is "
+                            "%.17g, not 1/%g", name, order, tree, sum, gamma);
         } while (next_tree(n, level));
     }
     return NDE_OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* The nodes c: the caller's, checked, or the row sums. One at the end of the step is 1 exactly, so that its time is the forced
- * time itself. */
+/* The nodes c: the caller's, checked, or the row sums. One at the end of the step is 1 exactly, so
+ * that its time is the forced time itself. */
 static nde_status read_nodes(size_t s, const double *a, const double *given, double *c) {
     for (size_t i = 0; i < s; a += i, i++) {
         double sum = 0, terms = 1;
         for (size_t j = 0; j < i; j++) sum += a[j], terms += fabs(a[j]);
         c[i] = given ? given[i] : sum;
         if (fabs(c[i] - sum) > CLOSE*terms)
-            return nde_fail(NDE_E_ARG, "tableau.c[%zu] is %.17g, row %zu of a sums to %.17g", i, c[i], i, sum);
+            return nde_fail(NDE_E_ARG, "tableau.c[%zu] is %.17g, row %zu of a sums to %.17g", i,
+                            c[i], i, sum);
         if (fabs(c[i] - 1) <= CLOSE*terms) c[i] = 1;
     }
     return NDE_OK;
 }
 
 static nde_status check_last_row(size_t s, const double *a, const double *b) {
-    const double *last = a + (s - 1)*(s - 2)/2;
-    for (size_t j = 0; j < s; j++)
-        if (b[j] != (j + 1 < s ? last[j] : 0))
-            return nde_fail(NDE_E_ARG, "tableau.first_same_as_last: b[%zu] is %.17g, row %zu of a has %.17g", j, b[j], s - 1,
-                            j + 1 < s ? last[j] : 0.0);
+    const double *row = a + (s - 1)*(s - 2)/2;
+    for (size_t j = 0; j < s; j++) {
+        const double last = j + 1 < s ? row[j] : 0;
+        if (b[j] != last)
+            return nde_fail(NDE_E_ARG, "tableau.first_same_as_last: b[%zu] is %.17g, row %zu of a "
+                            "has %.17g", j, b[j], s - 1, last);
+    }
     return NDE_OK;
 }
 
@@ -123,34 +138,52 @@ static void write_dense(size_t s, bool same, const double *b, double *dense) {
     }
 }
 
+static nde_status check_claims(const nde_tableau *t) {
+    const size_t s = t->stages;
+    if (s < 1 || s > MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "tableau.stages is %zu: 1 to %d are possible", s, MOST_STAGES);
+    if (!t->b || (s > 1 && !t->a))
+        return nde_fail(NDE_E_ARG, "tableau.%s is NULL", t->b ? "a" : "b");
+    if (t->order < 1 || (size_t)t->order > s)
+        return nde_fail(NDE_E_ARG, "tableau.order is %d: 1 to %zu are possible with as many stages",
+                        t->order, s);
+    if (t->e && (t->error_order < 1 || (size_t)t->error_order > s))
+        return nde_fail(NDE_E_ARG, "tableau.error_order is %d, e is given: 1 to %zu are possible",
+                        t->error_order, s);
+    nde_status bad;
+    if ((bad = check_numbers(t->a, s*(s - 1)/2, "a")) || (bad = check_numbers(t->b, s, "b")) ||
+        (bad = check_numbers(t->c, t->c ? s : 0, "c")) ||
+        (bad = check_numbers(t->e, t->e ? s : 0, "e")))
+        return bad;
+    bool zero = t->e != NULL;
+    for (size_t i = 0; zero && i < s; i++) zero = t->e[i] == 0;
+    return zero ? nde_fail(NDE_E_ARG, "tableau.e is zero: no error estimate is NULL") : NDE_OK;
+}
+
 nde_status nde_tableau_read(const nde_tableau *given, nde_method *method, double *space) {
     nde_tableau t;
     if (!nde_read_sized(&t, sizeof t, given, sizeof t))
         return nde_fail(NDE_E_ARG, "tableau.size is not a layout that this library knows");
+    nde_status bad = check_claims(&t);
+    if (bad) return bad;
     const size_t s = t.stages, triangle = s*(s - 1)/2;
     const bool same = t.first_same_as_last != 0;
-    if (s < 1 || s > MOST_STAGES) return nde_fail(NDE_E_ARG, "tableau.stages is %zu: 1 to %d are possible", s, MOST_STAGES);
-    if (!t.b || (s > 1 && !t.a)) return nde_fail(NDE_E_ARG, "tableau.%s is NULL", t.b ? "a" : "b");
-    if (t.order < 1 || (size_t)t.order > s)
-        return nde_fail(NDE_E_ARG, "tableau.order is %d: 1 to %zu are possible with as many stages", t.order, s);
-    if (t.e && (t.error_order < 1 || (size_t)t.error_order > s))
-        return nde_fail(NDE_E_ARG, "tableau.error_order is %d, e is given: 1 to %zu are possible", t.error_order, s);
-    nde_status bad;
-    if ((bad = check_numbers(t.a, triangle, "a")) || (bad = check_numbers(t.b, s, "b")) ||
-        (bad = check_numbers(t.c, t.c ? s : 0, "c")) || (bad = check_numbers(t.e, t.e ? s : 0, "e")))
-        return bad;
-    double *a = space, *b = a + triangle, *c = b + s, *e = c + s, *dense = e + s, embedded[MOST_STAGES];
+    double *a = space, *b = a + triangle, *c = b + s, *e = c + s, *dense = e + s;
+    double embedded[MOST_STAGES];
     if (s > 1) memcpy(a, t.a, triangle*sizeof *a);
     memcpy(b, t.b, s*sizeof *b);
-    for (size_t i = 0; i < s; i++) embedded[i] = b[i] - (e[i] = t.e ? t.e[i] : 0);
+    for (size_t i = 0; i < s; i++) e[i] = t.e ? t.e[i] : 0, embedded[i] = b[i] - e[i];
     if ((bad = read_nodes(s, a, t.c, c)) || (same && (bad = check_last_row(s, a, b))) ||
-        (bad = check_order(s, a, b, t.order, "b")) || (t.e && (bad = check_order(s, a, embedded, t.error_order, "b - e"))))
+        (bad = check_order(s, a, b, t.order, "b")) ||
+        (t.e && (bad = check_order(s, a, embedded, t.error_order, "b - e"))))
         return bad;
     write_dense(s, same, b, dense);
     *method = (nde_method){
-        .name = "tableau", .source = "the caller", .kind = NDE_KIND_RUNGE_KUTTA, .order = t.order,
-        .error_order = t.e ? t.error_order : 0, .dense_order = !same ? 1 : t.order < 3 ? t.order : 3, .stages = (int)s,
-        .dense_terms = TERMS, .first_same_as_last = same, .a = a, .b = b, .c = c, .e = t.e ? e : NULL, .dense = dense,
+        .name = "tableau", .source = "the caller", .kind = NDE_KIND_RUNGE_KUTTA,
+        .order = t.order, .error_order = t.e ? t.error_order : 0,
+        .dense_order = !same ? 1 : t.order < 3 ? t.order : 3,
+        .stages = (int)s, .dense_terms = TERMS, .first_same_as_last = same,
+        .a = a, .b = b, .c = c, .e = t.e ? e : NULL, .dense = dense,
     };
     return NDE_OK;
 }

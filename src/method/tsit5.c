@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * tsit5.c - Tsitouras 5(4), first same as last, with its fourth-order continuous extension.
- * Source: Ch. Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying assumption, Comput. Math.
- * Appl. 62 (2011) 770-775; more digits from the order conditions, as tabulated by P. Stone and in OrdinaryDiffEq.jl. */
+ * Source: Ch. Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column
+ * simplifying assumption, Comput. Math. Appl. 62 (2011) 770-775; more digits from the order
+ * conditions, as tabulated by P. Stone and in OrdinaryDiffEq.jl. */
 #include "method/method.h"
 
 static const nde_coefficient a[] = {
@@ -50,9 +51,9 @@ static const nde_coefficient e[] = {
     R(-1, 66),
 };
 
-/* The published polynomials have 17 digits: they meet the conditions of order 4, b(1) = b, b'(0) = (1, 0 ...) and b'(1) =
- * (0 ... 1) to 6e-17 only. These are their nearest neighbours (no coefficient moves by more than 9e-17) that meet all of
- * them to 40 digits. */
+/* The published polynomials have 17 digits: they meet the conditions of order 4, b(1) = b, b'(0) =
+ * (1, 0 ...) and b'(1) = (0 ... 1) to 6e-17 only. These are their nearest neighbours (no
+ * coefficient moves by more than 9e-17) that meet all of them to 40 digits. */
 static const nde_coefficient dense[] = {
     R(1, 1),
     D(-2.763706197274825868694961550140562798921),
@@ -92,6 +93,7 @@ static const nde_coefficient dense[] = {
 
 const nde_method nde_method_tsit5 = {
     .name = "tsit5", .source = "Ch. Tsitouras, Comput. Math. Appl. 62 (2011) 770-775",
-    .kind = NDE_KIND_RUNGE_KUTTA, .order = 5, .error_order = 4, .dense_order = 4, .stages = 7, .dense_terms = 4,
-    .first_same_as_last = true, .a = a, .b = b, .c = c, .e = e, .dense = dense,
+    .kind = NDE_KIND_RUNGE_KUTTA, .order = 5, .error_order = 4, .dense_order = 4,
+    .stages = 7, .dense_terms = 4, .first_same_as_last = true,
+    .a = a, .b = b, .c = c, .e = e, .dense = dense,
 };

@@ -5,7 +5,8 @@
 
 #include "noise/noise.h"
 
-typedef void nde_noise_kernel(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
+typedef void nde_noise_kernel(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld,
+                              const size_t *trajectory,
                               const double *cell, const int64_t *first, int64_t count, double *dw);
 
 extern nde_noise_kernel nde_noise_kernel_baseline, nde_noise_kernel_v3, nde_noise_kernel_v4;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * normal.h - one block of random numbers: counter to bits (Philox), bits to two normals (Box-Muller), in one lane. Inline,
- * so that loops over lanes vectorise.
+ * normal.h - one block of random numbers: counter to bits (Philox), bits to two normals
+ * (Box-Muller), in one lane. Inline, so that loops over lanes vectorise.
  *
- * Only + - * / and sqrt of IEEE-754, never fused, and integer work: the same bits on every machine and compiler. This is a
- * file format: nothing here may change a bit of a result. */
+ * Only + - * / and sqrt of IEEE-754, never fused, and integer work: the same bits on every machine
+ * and compiler. This is a file format: nothing here may change a bit of a result. */
 #ifndef NDE_NORMAL_H
 #define NDE_NORMAL_H
 
@@ -15,12 +15,14 @@ typedef struct nde_block {
     uint32_t x[4];
 } nde_block;
 
-/* Philox4x32-10. Source: J. Salmon, M. Moraes, R. Dror, D. Shaw, Parallel random numbers: as easy as 1, 2, 3, SC11 (2011). */
+/* Philox4x32-10. Source: J. Salmon, M. Moraes, R. Dror, D. Shaw, Parallel random numbers: as easy
+ * as 1, 2, 3, SC11 (2011). */
 static inline nde_block nde_philox(nde_block c, uint32_t k0, uint32_t k1) {
 #pragma GCC unroll 10
     for (int round = 0; round < 10; round++) {
         const uint64_t p = (uint64_t)0xD2511F53u*c.x[0], q = (uint64_t)0xCD9E8D57u*c.x[2];
-        c = (nde_block){{ (uint32_t)(q >> 32) ^ c.x[1] ^ k0, (uint32_t)q, (uint32_t)(p >> 32) ^ c.x[3] ^ k1, (uint32_t)p }};
+        c = (nde_block){{ (uint32_t)(q >> 32) ^ c.x[1] ^ k0, (uint32_t)q,
+                          (uint32_t)(p >> 32) ^ c.x[3] ^ k1, (uint32_t)p }};
         k0 += 0x9E3779B9u; /* golden ratio */
         k1 += 0xBB67AE85u; /* sqrt(3) - 1 */
     }
@@ -32,11 +34,14 @@ static inline nde_block nde_philox(nde_block c, uint32_t k0, uint32_t k1) {
  *   word 1  position, low 32
  *   word 2  position, high 16; trajectory, high 16
  *   word 3  trajectory, low 32
- * key = seed, low word first. Words 0 and 1 of the result, low word first, are the bits of the even component, words 2 and 3
- * those of the odd one. Higher bits of each are ignored. */
-static inline nde_block nde_counter(unsigned purpose, uint64_t trajectory, uint64_t position, uint64_t component) {
-    return (nde_block){{ (uint32_t)(component >> 1 & 0xffffff) | (uint32_t)purpose << 24, (uint32_t)position,
-                         (uint32_t)(position >> 32 & 0xffff) | (uint32_t)(trajectory >> 32 & 0xffff) << 16,
+ * key = seed, low word first. Words 0 and 1 of the result, low word first, are the bits of the even
+ * component, words 2 and 3 those of the odd one. Higher bits of each are ignored. */
+static inline nde_block nde_counter(unsigned purpose, uint64_t trajectory, uint64_t position,
+                                    uint64_t component) {
+    const uint32_t high = (uint32_t)(position >> 32 & 0xffff);
+    return (nde_block){{ (uint32_t)(component >> 1 & 0xffffff) | (uint32_t)purpose << 24,
+                         (uint32_t)position,
+                         high | (uint32_t)(trajectory >> 32 & 0xffff) << 16,
                          (uint32_t)trajectory }};
 }
 
@@ -50,35 +55,44 @@ static inline double nde_to_uniform(uint64_t bits) {
 
 /* Polynomials from noise/coefficients.py. */
 
-/* -ln x of a normal x in (0, 1), below 1 ulp: x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1, s = f/(2 + f),
- * ln m = f - f^2/2 + s (f^2/2 + s^2 L(s^2)). The order of operations is that of fdlibm's log (Sun Microsystems, 1993). */
+/* -ln x of a normal x in (0, 1), below 1 ulp: x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1,
+ * s = f/(2 + f), ln m = f - f^2/2 + s (f^2/2 + s^2 L(s^2)). The order of operations is that of
+ * fdlibm's log (Sun Microsystems, 1993). */
 static inline double nde_minus_log(double x) {
-    const uint64_t u = nde_bits_of(x) - UINT64_C(0x3fe6a09e667f3bcd) + (UINT64_C(1023) << 52); /* - bits of sqrt(1/2) */
+    const uint64_t least = UINT64_C(0x3fe6a09e667f3bcd); /* the bits of sqrt(1/2) */
+    const uint64_t u = nde_bits_of(x) - least + (UINT64_C(1023) << 52);
     const double k = nde_from_bits(u >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    const double f = nde_from_bits((u & UINT64_C(0x000fffffffffffff)) + UINT64_C(0x3fe6a09e667f3bcd)) - 1;
+    const double f = nde_from_bits((u & UINT64_C(0x000fffffffffffff)) + least) - 1;
     const double s = f/(2 + f), z = s*s, w = z*z, half = 0.5*f*f;
     const double odd = 0x1.99999999952e2p-2 + w*(0x1.c71c62e5800a1p-3 + w*0x1.39fe606542ddep-3);
-    const double even = 0x1.5555555555558p-1 + w*(0x1.2492492df148dp-2 + w*(0x1.7462b4ab2ef6bp-3 + w*0x1.2b584aae78a57p-3));
-    const double r = z*(even + z*odd);
-    return ((half - (s*(half + r) + k*0x1.a39ef35793c76p-33)) - f) - k*0x1.62e42feep-1; /* ln 2 in two parts */
+    const double high = 0x1.7462b4ab2ef6bp-3 + w*0x1.2b584aae78a57p-3;
+    const double even = 0x1.5555555555558p-1 + w*(0x1.2492492df148dp-2 + w*high);
+    const double r = z*(even + z*odd), low = k*0x1.a39ef35793c76p-33; /* k ln 2 in two parts */
+    return ((half - (s*(half + r) + low)) - f) - k*0x1.62e42feep-1;
 }
 
 /* sin and cos of 2 pi x for x in (0, 1), below 2 ulp: x = q/4 + f with |f| <= 1/8, exactly. */
 static inline void nde_sincos(double x, double *sine, double *cosine) {
-    const double t = 4*x + 0x1.8p52, f = x - 0.25*(t - 0x1.8p52), z = f*f, w = z*z; /* q stands in the low bits of t */
-    const double s = f*0x1.921fb54442d18p+2 + f*(0x1.1a62633145c07p-52 + z*(
-        (-0x1.4abbce625be52p+5 + z*0x1.466bc6775a476p+6) + w*((-0x1.32d2cce500387p+6 + z*0x1.50783208843ebp+5)
-        + w*(-0x1.e3027dea82bd7p+3 + z*0x1.e4a9d9166f052p+1))));
-    const double c = 1 + z*(
-        (-0x1.3bd3cc9be45dep+4 + z*0x1.03c1f081b5ac0p+6) + w*((-0x1.55d3c7e3cb241p+6 + z*0x1.e1f5068688d5bp+5) + w*((-0x1.a6d1eef479be1p+4 + z*0x1.f9ce245cada0bp+2) + w*-0x1.b2f3eb054afcdp+0)));
+    const double t = 4*x + 0x1.8p52; /* q stands in its low bits */
+    const double f = x - 0.25*(t - 0x1.8p52), z = f*f, w = z*z;
+    const double s0 = -0x1.4abbce625be52p+5 + z*0x1.466bc6775a476p+6;
+    const double s1 = -0x1.32d2cce500387p+6 + z*0x1.50783208843ebp+5;
+    const double s2 = -0x1.e3027dea82bd7p+3 + z*0x1.e4a9d9166f052p+1;
+    const double s = f*0x1.921fb54442d18p+2 + f*(0x1.1a62633145c07p-52 + z*(s0 + w*(s1 + w*s2)));
+    const double c0 = -0x1.3bd3cc9be45dep+4 + z*0x1.03c1f081b5ac0p+6;
+    const double c1 = -0x1.55d3c7e3cb241p+6 + z*0x1.e1f5068688d5bp+5;
+    const double c2 = -0x1.a6d1eef479be1p+4 + z*0x1.f9ce245cada0bp+2;
+    const double c = 1 + z*(c0 + w*(c1 + w*(c2 + w*-0x1.b2f3eb054afcdp+0)));
     const uint64_t q = nde_bits_of(t);
     const uint64_t swap = 0 - (q & 1), a = nde_bits_of(s), b = nde_bits_of(c);
     *sine = nde_from_bits(((a & ~swap) | (b & swap)) ^ (q >> 1 & 1) << 63);
     *cosine = nde_from_bits(((b & ~swap) | (a & swap)) ^ ((q + 1) >> 1 & 1) << 63);
 }
 
-/* Two independent standard normals, below 3.5 ulp of that function of the bits; none beyond 8.58. Source: G. Box, M. Muller, Ann. Math. Stat. 29 (1958) 610-611. */
-static inline void nde_box_muller(uint64_t even_bits, uint64_t odd_bits, double *even, double *odd) {
+/* Two independent standard normals, below 3.5 ulp of that function of the bits; none beyond 8.58.
+ * Source: G. Box, M. Muller, Ann. Math. Stat. 29 (1958) 610-611. */
+static inline void nde_box_muller(uint64_t even_bits, uint64_t odd_bits, double *even,
+                                  double *odd) {
     const double radius = sqrt(2*nde_minus_log(nde_to_uniform(even_bits)));
     double sine, cosine;
     nde_sincos(nde_to_uniform(odd_bits), &sine, &cosine);

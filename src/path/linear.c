@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * linear.c - the piecewise linear path: values, slopes, their transposes and tangents.
  *
- * In the piece between the knots t0 < t1: u = (1 - w) x0 + w x1 with w = (t - t0)/(t1 - t0), which is exact at both knots,
- * and du = r (x1 - x0) with r = 1/(t1 - t0). Outside of the knots the path is constant. */
+ * In the piece between the knots t0 < t1: u = (1 - w) x0 + w x1 with w = (t - t0)/(t1 - t0), which
+ * is exact at both knots, and du = r (x1 - x0) with r = 1/(t1 - t0). Outside of the knots the path
+ * is constant. */
 #include "path/path.h"
 
 #include <math.h>
@@ -10,18 +11,23 @@
 nde_status nde_path_validate(const nde_path *path, const char *who) {
     if (!path) return nde_fail(NDE_E_ARG, "%s is NULL", who);
     if (path->size && path->size != sizeof *path)
-        return nde_fail(NDE_E_ARG, "%s: size is %zu, which is not a layout that this library knows", who, path->size);
-    if (path->kind != NDE_PATH_LINEAR) return nde_fail(NDE_E_ARG, "%s: kind is %d: no such path", who, (int)path->kind);
+        return nde_fail(NDE_E_ARG, "%s: size is %zu, which is not a layout that this library knows",
+                        who, path->size);
+    if (path->kind != NDE_PATH_LINEAR)
+        return nde_fail(NDE_E_ARG, "%s: kind is %d: no such path", who, (int)path->kind);
     if (!path->channels) return nde_fail(NDE_E_ARG, "%s: channels is 0", who);
-    if (path->knots < 2) return nde_fail(NDE_E_ARG, "%s: knots is %zu: at least 2 are needed", who, path->knots);
+    if (path->knots < 2)
+        return nde_fail(NDE_E_ARG, "%s: knots is %zu: at least 2 are needed", who, path->knots);
     if (!path->t) return nde_fail(NDE_E_ARG, "%s: t is NULL", who);
     if (!path->x) return nde_fail(NDE_E_ARG, "%s: x is NULL", who);
     for (size_t k = 0; k < path->knots; k++)
-        if (!isfinite(path->t[k])) return nde_fail(NDE_E_ARG, "%s: t[%zu] is %g", who, k, path->t[k]);
+        if (!isfinite(path->t[k]))
+            return nde_fail(NDE_E_ARG, "%s: t[%zu] is %g", who, k, path->t[k]);
     for (size_t k = 1; k < path->knots; k++)
         if (!(path->t[k] > path->t[k - 1]))
-            return nde_fail(NDE_E_ARG, "%s: t[%zu] is %.17g, not greater than t[%zu], which is %.17g", who, k, path->t[k],
-                            k - 1, path->t[k - 1]);
+            return nde_fail(NDE_E_ARG,
+                            "%s: t[%zu] is %.17g, not greater than t[%zu], which is %.17g", who, k,
+                            path->t[k], k - 1, path->t[k - 1]);
     return NDE_OK;
 }
 
@@ -36,8 +42,8 @@ size_t nde_path_piece(const nde_path *path, double t) {
     return low;
 }
 
-/* One lane's piece: weights of the values at its two ends and of their difference in the slope. On the constant ends both
- * are the same knot, and the rate is 0. */
+/* One lane's piece: weights of the values at its two ends and of their difference in the slope. On
+ * the constant ends both are the same knot, and the rate is 0. */
 typedef struct span {
     size_t left, right; /* where their values begin in x */
     nde_real w0, w1, rate;
@@ -53,10 +59,10 @@ static span span_at(const nde_path *path, size_t N, size_t piece, size_t traject
     return s;
 }
 
-/* ---- value -------------------------------------------------------------------------------------------------------- */
+/* ---- value ----------------------------------------------------------------------------------- */
 
-void nde_path_value(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory, const size_t *piece,
-                    const double *t, nde_real *u) {
+void nde_path_value(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
+                    const size_t *piece, const double *t, nde_real *u) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], t[b]);
         const nde_real *x0 = path->x + s.left, *x1 = path->x + s.right;
@@ -64,8 +70,9 @@ void nde_path_value(const nde_path *path, size_t N, size_t n, size_t ld, const s
     }
 }
 
-void nde_path_value_transpose(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
-                              const size_t *piece, const double *t, const nde_real *a_u, nde_real *a_x, double *a_t) {
+void nde_path_value_transpose(const nde_path *path, size_t N, size_t n, size_t ld,
+                              const size_t *trajectory, const size_t *piece, const double *t,
+                              const nde_real *a_u, nde_real *a_x, double *a_t) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], t[b]);
         const nde_real *x0 = path->x + s.left, *x1 = path->x + s.right;
@@ -82,8 +89,9 @@ void nde_path_value_transpose(const nde_path *path, size_t N, size_t n, size_t l
     }
 }
 
-void nde_path_value_tangent(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
-                            const size_t *piece, const double *t, const nde_real *v_x, const double *v_t, nde_real *v_u) {
+void nde_path_value_tangent(const nde_path *path, size_t N, size_t n, size_t ld,
+                            const size_t *trajectory, const size_t *piece, const double *t,
+                            const nde_real *v_x, const double *v_t, nde_real *v_u) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], t[b]);
         const nde_real *x0 = path->x + s.left, *x1 = path->x + s.right;
@@ -95,10 +103,10 @@ void nde_path_value_tangent(const nde_path *path, size_t N, size_t n, size_t ld,
     }
 }
 
-/* ---- slope -------------------------------------------------------------------------------------------------------- */
+/* ---- slope ----------------------------------------------------------------------------------- */
 
-void nde_path_slope(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory, const size_t *piece,
-                    nde_real *du) {
+void nde_path_slope(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
+                    const size_t *piece, nde_real *du) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], 0);
         const nde_real *x0 = path->x + s.left, *x1 = path->x + s.right;
@@ -106,8 +114,9 @@ void nde_path_slope(const nde_path *path, size_t N, size_t n, size_t ld, const s
     }
 }
 
-void nde_path_slope_transpose(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
-                              const size_t *piece, const nde_real *a_du, nde_real *a_x) {
+void nde_path_slope_transpose(const nde_path *path, size_t N, size_t n, size_t ld,
+                              const size_t *trajectory, const size_t *piece, const nde_real *a_du,
+                              nde_real *a_x) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], 0);
         for (size_t i = 0; i < path->channels; i++) {
@@ -118,10 +127,12 @@ void nde_path_slope_transpose(const nde_path *path, size_t N, size_t n, size_t l
     }
 }
 
-void nde_path_slope_tangent(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
-                            const size_t *piece, const nde_real *v_x, nde_real *v_du) {
+void nde_path_slope_tangent(const nde_path *path, size_t N, size_t n, size_t ld,
+                            const size_t *trajectory, const size_t *piece, const nde_real *v_x,
+                            nde_real *v_du) {
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], 0);
-        for (size_t i = 0; i < path->channels; i++) v_du[i*ld + b] = s.rate*(v_x[s.right + i*N] - v_x[s.left + i*N]);
+        for (size_t i = 0; i < path->channels; i++)
+            v_du[i*ld + b] = s.rate*(v_x[s.right + i*N] - v_x[s.left + i*N]);
     }
 }

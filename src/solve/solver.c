@@ -120,7 +120,7 @@ static nde_status check_noise(const nde_solver *s) {
 }
 
 static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_options *options) {
-    *s = (nde_solver){ .body = &nde_body_runge_kutta };
+    *s = (nde_solver){ 0 };
     if (problem && problem->n_terms > NDE_MOST_TERMS) return nde_fail(NDE_E_SIZE, "problem.n_terms is %zu: at most %d", problem->n_terms, NDE_MOST_TERMS);
     nde_status bad = nde_rhs_make(&s->rhs, problem, s->term);
     if (bad) return bad;
@@ -133,6 +133,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     s->rhs.steps = s->options.steps;
     s->rhs.kernels = nde_kernels_get(s->options.isa, s->options.reproducible != 0);
     if (!s->rhs.kernels) return nde_fail(NDE_E_ARG, "options.isa %d: not in this library, or not on this machine", (int)s->options.isa);
+    s->body = nde_body_get(s->rhs.kernels->isa);
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each)) return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     s->executor = s->options.executor;
     s->n_workers = s->executor ? (size_t)s->executor->workers : s->options.threads > 1 ? (size_t)s->options.threads : 1;

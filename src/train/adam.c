@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * adam.c - Adam with clipping and an exponential schedule.
- * Source: D. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR (2015), algorithm 1. Clipping by the norm:
- * R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks, ICML (2013), algorithm 1. */
+ * Source: D. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR (2015), algorithm 1.
+ * Clipping by the norm: R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent
+ * neural networks, ICML (2013), algorithm 1. */
 #include "nde/train.h"
 
 #include <float.h>
@@ -18,23 +19,34 @@ static double resolve(double value, double standard) {
 static nde_status read_adam(const nde_adam *adam, nde_adam *a) {
     if (!adam) return nde_fail(NDE_E_ARG, "nde_adam: adam is NULL");
     if (!nde_read_sized(a, sizeof *a, adam, sizeof *a))
-        return nde_fail(NDE_E_ARG, "nde_adam: size is %zu, which is not a layout that this library knows", adam->size);
+        return nde_fail(NDE_E_ARG,
+                        "nde_adam: size is %zu, which is not a layout that this library knows",
+                        adam->size);
     a->rate = resolve(a->rate, 1e-3);
     a->beta1 = resolve(a->beta1, 0.9);
     a->beta2 = resolve(a->beta2, 0.999);
     a->epsilon = resolve(a->epsilon, 1e-8);
     a->clip = resolve(a->clip, 0);
     a->decay = adam->decay == NDE_ZERO ? 1 : resolve(a->decay, 1);
-    if (!(a->rate >= 0 && a->rate <= DBL_MAX)) return nde_fail(NDE_E_ARG, "nde_adam: rate is %g: it must not be negative", adam->rate);
-    if (!(a->beta1 >= 0 && a->beta1 < 1)) return nde_fail(NDE_E_ARG, "nde_adam: beta1 is %g: it must be in [0, 1)", adam->beta1);
-    if (!(a->beta2 >= 0 && a->beta2 < 1)) return nde_fail(NDE_E_ARG, "nde_adam: beta2 is %g: it must be in [0, 1)", adam->beta2);
+    if (!(a->rate >= 0 && a->rate <= DBL_MAX))
+        return nde_fail(NDE_E_ARG, "nde_adam: rate is %g: it must not be negative", adam->rate);
+    if (!(a->beta1 >= 0 && a->beta1 < 1))
+        return nde_fail(NDE_E_ARG, "nde_adam: beta1 is %g: it must be in [0, 1)", adam->beta1);
+    if (!(a->beta2 >= 0 && a->beta2 < 1))
+        return nde_fail(NDE_E_ARG, "nde_adam: beta2 is %g: it must be in [0, 1)", adam->beta2);
     if (!(a->epsilon >= 0 && a->epsilon <= DBL_MAX))
-        return nde_fail(NDE_E_ARG, "nde_adam: epsilon is %g: it must not be negative", adam->epsilon);
-    if (!(a->clip >= 0)) return nde_fail(NDE_E_ARG, "nde_adam: clip is %g: it must not be negative", adam->clip);
-    if (!(a->decay > 0 && a->decay <= DBL_MAX)) return nde_fail(NDE_E_ARG, "nde_adam: decay is %g: it must be positive", adam->decay);
+        return nde_fail(NDE_E_ARG, "nde_adam: epsilon is %g: it must not be negative",
+                        adam->epsilon);
+    if (!(a->clip >= 0))
+        return nde_fail(NDE_E_ARG, "nde_adam: clip is %g: it must not be negative", adam->clip);
+    if (!(a->decay > 0 && a->decay <= DBL_MAX))
+        return nde_fail(NDE_E_ARG, "nde_adam: decay is %g: it must be positive", adam->decay);
     if (a->decay_steps < 0)
-        return nde_fail(NDE_E_ARG, "nde_adam: decay_steps is %lld: it must not be negative", (long long)adam->decay_steps);
-    if (a->step < 0) return nde_fail(NDE_E_ARG, "nde_adam: step is %lld: it must not be negative", (long long)adam->step);
+        return nde_fail(NDE_E_ARG, "nde_adam: decay_steps is %lld: it must not be negative",
+                        (long long)adam->decay_steps);
+    if (a->step < 0)
+        return nde_fail(NDE_E_ARG, "nde_adam: step is %lld: it must not be negative",
+                        (long long)adam->step);
     return NDE_OK;
 }
 
@@ -58,7 +70,8 @@ static double largest(size_t np, const nde_real *gradient, size_t *place) {
     return most;
 }
 
-/* The factor that cuts the 2-norm to clip; scaled by the largest entry, so that squares neither overflow nor vanish. */
+/* The factor that cuts the 2-norm to clip; scaled by the largest entry, so that squares neither
+ * overflow nor vanish. */
 static double clipping(const nde_adam *a, size_t np, const nde_real *gradient, double most) {
     if (a->clip == 0 || most == 0) return 1;
     double sum = 0;
@@ -76,23 +89,30 @@ nde_status nde_adam_step(nde_adam *adam, size_t np, const nde_real *gradient, nd
     if (bad) return bad;
     if (!np) return nde_fail(NDE_E_ARG, "nde_adam_step: np is 0");
     if (!gradient || !p || !a.m || !a.v)
-        return nde_fail(NDE_E_ARG, "nde_adam_step: %s is NULL", !gradient ? "gradient" : !p ? "p" : !a.m ? "adam.m" : "adam.v");
+        return nde_fail(NDE_E_ARG, "nde_adam_step: %s is NULL",
+                        !gradient ? "gradient" : !p ? "p" : !a.m ? "adam.m" : "adam.v");
     size_t place = 0;
     const double most = largest(np, gradient, &place);
     const double cut = clipping(&a, np, gradient, most);
-    if (!(most*cut <= 0x1p511)) /* Inf and NaN too. The square of a larger entry would be Inf, and stay in v for ever */
-        return nde_fail(NDE_E_NONFINITE, "nde_adam_step: gradient[%zu] is %g: it or its square is not finite; nothing was changed",
-                        place, (double)gradient[place]);
+    /* Inf and NaN too. The square of a larger entry would be Inf, and stay in v for ever */
+    if (!(most*cut <= 0x1p511))
+        return nde_fail(NDE_E_NONFINITE,
+                        "nde_adam_step: gradient[%zu] is %g: it or its square is not finite; "
+                        "nothing was changed", place, (double)gradient[place]);
     const double rate = rate_of(&a);
-    if (!(rate <= DBL_MAX)) return nde_fail(NDE_E_ARG, "nde_adam_step: the rate of step %lld is %g", (long long)a.step, rate);
+    if (!(rate <= DBL_MAX))
+        return nde_fail(NDE_E_ARG, "nde_adam_step: the rate of step %lld is %g", (long long)a.step,
+                        rate);
     const double t = (double)a.step + 1;
     const double debias1 = 1 - pow(a.beta1, t), debias2 = 1 - pow(a.beta2, t);
     for (size_t i = 0; i < np; i++) {
-        const double g = cut*(double)gradient[i], m0 = a.step ? a.m[i] : 0, v0 = a.step ? a.v[i] : 0;
+        const double g = cut*(double)gradient[i];
+        const double m0 = a.step ? a.m[i] : 0, v0 = a.step ? a.v[i] : 0;
         const double m = a.beta1*m0 + (1 - a.beta1)*g, v = a.beta2*v0 + (1 - a.beta2)*(g*g);
         a.m[i] = m, a.v[i] = v;
         const double scale = sqrt(v/debias2) + a.epsilon;
-        if (scale > 0) p[i] = (nde_real)((double)p[i] - rate*(m/debias1)/scale); /* epsilon may be 0 */
+        if (scale > 0) /* epsilon may be 0 */
+            p[i] = (nde_real)((double)p[i] - rate*(m/debias1)/scale);
     }
     adam->step = a.step + 1;
     return NDE_OK;

@@ -11,10 +11,13 @@
 static nde_status read_solution(const nde_solution *solution, nde_solution *s, size_t *count) {
     if (!solution) return nde_fail(NDE_E_ARG, "nde_loss_mse: solution is NULL");
     if (!nde_read_sized(s, sizeof *s, solution, sizeof *s))
-        return nde_fail(NDE_E_ARG, "nde_loss_mse: solution.size is %zu, which is not a layout that this library knows", solution->size);
+        return nde_fail(NDE_E_ARG,
+                        "nde_loss_mse: solution.size is %zu, which is not a layout that this "
+                        "library knows", solution->size);
     if (!s->y) return nde_fail(NDE_E_ARG, "nde_loss_mse: solution.y is NULL");
     if (!nde_size_multiply(s->n_save, s->dim, count) || !nde_size_multiply(*count, s->n, count))
-        return nde_fail(NDE_E_ARG, "nde_loss_mse: solution has %zu x %zu x %zu values", s->n_save, s->dim, s->n);
+        return nde_fail(NDE_E_ARG, "nde_loss_mse: solution has %zu x %zu x %zu values", s->n_save,
+                        s->dim, s->n);
     return NDE_OK;
 }
 
@@ -23,15 +26,19 @@ static double weight_at(const nde_real *data, const nde_real *weight, size_t i) 
     return isnan(data[i]) ? 0 : weight ? (double)weight[i] : 1;
 }
 
-nde_status nde_loss_mse(const nde_solution *solution, const nde_real *data, const nde_real *weight, double *loss, nde_real *seed_y) {
+nde_status nde_loss_mse(const nde_solution *solution, const nde_real *data, const nde_real *weight,
+                        double *loss, nde_real *seed_y) {
     nde_solution s;
     size_t count;
     const nde_status bad = read_solution(solution, &s, &count);
     if (bad) return bad;
-    if (!data || !loss) return nde_fail(NDE_E_ARG, "nde_loss_mse: %s is NULL", data ? "loss" : "data");
+    if (!data || !loss)
+        return nde_fail(NDE_E_ARG, "nde_loss_mse: %s is NULL", data ? "loss" : "data");
     for (size_t i = 0; weight && i < count; i++)
         if (!(weight[i] >= 0 && (double)weight[i] <= DBL_MAX))
-            return nde_fail(NDE_E_ARG, "nde_loss_mse: weight[%zu] is %g: it must be finite and not negative", i, (double)weight[i]);
+            return nde_fail(NDE_E_ARG,
+                            "nde_loss_mse: weight[%zu] is %g: it must be finite and not negative",
+                            i, (double)weight[i]);
     double total = 0, sum = 0;
     for (size_t i = 0; i < count; i++) {
         const double w = weight_at(data, weight, i);
@@ -41,7 +48,9 @@ nde_status nde_loss_mse(const nde_solution *solution, const nde_real *data, cons
         sum += w*(d*d);
     }
     if (!(total > 0 && total <= DBL_MAX))
-        return nde_fail(NDE_E_ARG, total > 0 ? "nde_loss_mse: the sum of the weights is not finite" : "nde_loss_mse: there is no data: all of it is missing or has weight 0");
+        return nde_fail(NDE_E_ARG, "nde_loss_mse: %s",
+                        total > 0 ? "the sum of the weights is not finite"
+                                  : "there is no data: all of it is missing or has weight 0");
     *loss = 0.5*(sum/total);
     for (size_t i = 0; seed_y && i < count; i++) {
         const double w = weight_at(data, weight, i);

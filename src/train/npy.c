@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * npy.c - vectors as NumPy .npy files, version 1.0: written atomically, read as hostile input, without an allocation.
+ * npy.c - vectors as NumPy .npy files, version 1.0: written atomically, read as hostile input,
+ * without an allocation.
  * Source: NumPy Enhancement Proposal 1, a simple file format for NumPy arrays (2007). */
 #include "nde/train.h"
 
@@ -17,7 +18,7 @@ enum { PREFIX = 10, HEADER = 4096, NAME = 4096, CHUNK = 4096 };
 /* "<f8" or "<f4". */
 static const char *type_name(void) { return sizeof(nde_real) == 8 ? "<f8" : "<f4"; }
 
-/* ---- bytes -------------------------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* A value from or to its bytes in the file, least significant first. */
 static void copy_value(void *to, const void *from) {
@@ -28,7 +29,8 @@ static void copy_value(void *to, const void *from) {
     for (size_t i = 0; i < sizeof(nde_real); i++) t[i] = f[little ? i : sizeof(nde_real) - 1 - i];
 }
 
-/* Writes or reads all of it, however often it is interrupted or comes short. False: errno says why, 0 for an early end. */
+/* Writes or reads all of it, however often it is interrupted or comes short. False: errno says why,
+ * 0 for an early end. */
 static bool write_all(int file, const unsigned char *bytes, size_t count) {
     while (count) {
         const ssize_t done = write(file, bytes, count);
@@ -52,14 +54,15 @@ static bool read_all(int file, unsigned char *bytes, size_t count) {
 
 static const char *reason(void) { return errno ? strerror(errno) : "it ends too early"; }
 
-/* ---- saving ------------------------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 /* Prefix and header: a multiple of 64 bytes, at most HEADER. */
 static size_t write_header(unsigned char *bytes, size_t count) {
     char dictionary[128];
-    const int length = snprintf(dictionary, sizeof dictionary, "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }",
+    const int length = snprintf(dictionary, sizeof dictionary,
+                                "{'descr': '%s', 'fortran_order': False, 'shape': (%zu,), }",
                                 type_name(), count);
-    const size_t used = PREFIX + (size_t)length, whole = (used + 1 + 63)/64*64, header = whole - PREFIX;
+    const size_t whole = (PREFIX + (size_t)length + 1 + 63)/64*64, header = whole - PREFIX;
     memset(bytes, ' ', whole);
     memcpy(bytes, "\x93NUMPY\x01\x00", 8);
     bytes[8] = (unsigned char)(header & 0xff);
@@ -73,7 +76,8 @@ static bool write_values(int file, const nde_real *values, size_t count) {
     unsigned char bytes[CHUNK];
     for (size_t i = 0; i < count;) {
         size_t used = 0;
-        for (; i < count && used < CHUNK; i++, used += sizeof *values) copy_value(bytes + used, values + i);
+        for (; i < count && used < CHUNK; i++, used += sizeof *values)
+            copy_value(bytes + used, values + i);
         if (!write_all(file, bytes, used)) return false;
     }
     return true;
@@ -94,12 +98,15 @@ static int open_temporary(const char *file, char *temporary) {
 }
 
 nde_status nde_npy_save(const char *file, const nde_real *values, size_t count) {
-    if (!file || !*file) return nde_fail(NDE_E_ARG, "nde_npy_save: file is %s", file ? "empty" : "NULL");
+    if (!file || !*file)
+        return nde_fail(NDE_E_ARG, "nde_npy_save: file is %s", file ? "empty" : "NULL");
     if (!values && count) return nde_fail(NDE_E_ARG, "nde_npy_save: values is NULL");
     char temporary[NAME];
     unsigned char header[256];
     const int out = open_temporary(file, temporary);
-    if (out < 0) return nde_fail(NDE_E_IO, "nde_npy_save: cannot write beside '%s': %s", file, strerror(errno));
+    if (out < 0)
+        return nde_fail(NDE_E_IO, "nde_npy_save: cannot write beside '%s': %s", file,
+                        strerror(errno));
     const size_t size = write_header(header, count);
     bool good = write_all(out, header, size) && write_values(out, values, count) && fsync(out) == 0;
     int why = errno;
@@ -110,7 +117,7 @@ nde_status nde_npy_save(const char *file, const nde_real *values, size_t count) 
     return nde_fail(NDE_E_IO, "nde_npy_save: cannot write '%s': %s", file, strerror(why));
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------------ */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* Reading position in the header; at the end it stands on a 0. */
 typedef struct text {
@@ -129,7 +136,8 @@ static bool take(text *t, const char *token) {
 static bool take_string(text *t, char *to, size_t size) {
     const char quote = take(t, "'") ? '\'' : take(t, "\"") ? '"' : 0;
     const char *end = quote ? strchr(t->at, quote) : NULL;
-    if (!end || (size_t)(end - t->at) >= size || memchr(t->at, '\\', (size_t)(end - t->at))) return false;
+    if (!end || (size_t)(end - t->at) >= size || memchr(t->at, '\\', (size_t)(end - t->at)))
+        return false;
     memcpy(to, t->at, (size_t)(end - t->at));
     to[end - t->at] = 0;
     t->at = end + 1;
@@ -140,7 +148,9 @@ static bool take_string(text *t, char *to, size_t size) {
 static bool take_shape(text *t, size_t *count) {
     if (!take(t, "(") || !take(t, "") || *t->at < '0' || *t->at > '9') return false;
     for (*count = 0; *t->at >= '0' && *t->at <= '9'; t->at++)
-        if (!nde_size_multiply(*count, 10, count) || !nde_size_add(*count, (size_t)(*t->at - '0'), count)) return false;
+        if (!nde_size_multiply(*count, 10, count) ||
+            !nde_size_add(*count, (size_t)(*t->at - '0'), count))
+            return false;
     return take(t, ",") && take(t, ")");
 }
 
@@ -155,8 +165,10 @@ static bool take_item(text *t, description *d) {
     char key[16];
     if (!take_string(t, key, sizeof key) || !take(t, ":")) return false;
     bool *seen = NULL, good = false;
-    if (strcmp(key, "descr") == 0) seen = &d->has_type, good = take_string(t, d->type, sizeof d->type);
-    else if (strcmp(key, "fortran_order") == 0) seen = &d->has_order, good = take(t, "False") || take(t, "True");
+    if (strcmp(key, "descr") == 0)
+        seen = &d->has_type, good = take_string(t, d->type, sizeof d->type);
+    else if (strcmp(key, "fortran_order") == 0)
+        seen = &d->has_order, good = take(t, "False") || take(t, "True");
     else if (strcmp(key, "shape") == 0) seen = &d->has_shape, good = take_shape(t, &d->count);
     if (!good || *seen) return false;
     return *seen = true;
@@ -181,21 +193,29 @@ static bool read_dictionary(const char *header, description *d) {
 static nde_status read_header(int in, const char *file, size_t count, size_t *begin) {
     unsigned char prefix[PREFIX];
     char header[HEADER + 1];
-    if (!read_all(in, prefix, PREFIX)) return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
-    if (memcmp(prefix, "\x93NUMPY", 6) != 0) return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not an .npy file", file);
+    if (!read_all(in, prefix, PREFIX))
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
+    if (memcmp(prefix, "\x93NUMPY", 6) != 0)
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not an .npy file", file);
     if (prefix[6] != 1 || prefix[7] != 0)
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has version %d.%d, not 1.0", file, prefix[6], prefix[7]);
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has version %d.%d, not 1.0", file, prefix[6],
+                        prefix[7]);
     const size_t length = (size_t)prefix[8] | (size_t)prefix[9] << 8;
-    if (length > HEADER) return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has a header of %zu bytes", file, length);
+    if (length > HEADER)
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has a header of %zu bytes", file, length);
     if (!read_all(in, (unsigned char *)header, length))
         return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
     header[length] = 0;
     description d;
     if (strlen(header) != length || !read_dictionary(header, &d))
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has a header that does not describe a vector", file);
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has a header that does not describe a vector",
+                        file);
     if (strcmp(d.type, type_name()) != 0)
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has type '%s', not '%s'", file, d.type, type_name());
-    if (d.count != count) return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %zu values, not %zu", file, d.count, count);
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has type '%s', not '%s'", file, d.type,
+                        type_name());
+    if (d.count != count)
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %zu values, not %zu", file, d.count,
+                        count);
     *begin = PREFIX + length;
     return NDE_OK;
 }
@@ -214,24 +234,33 @@ static bool read_values(int in, nde_real *values, size_t count) {
 /* The length of the file is checked before the first value is read. */
 static nde_status load(int in, const char *file, nde_real *values, size_t count, size_t bytes) {
     struct stat about;
-    if (fstat(in, &about) != 0) return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, strerror(errno));
-    if (!S_ISREG(about.st_mode)) return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not a regular file", file);
+    if (fstat(in, &about) != 0)
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, strerror(errno));
+    if (!S_ISREG(about.st_mode))
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not a regular file", file);
     size_t begin, whole;
     const nde_status bad = read_header(in, file, count, &begin);
     if (bad) return bad;
-    if (!nde_size_add(begin, bytes, &whole) || about.st_size < 0 || (uint64_t)about.st_size != (uint64_t)whole)
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %lld bytes, its header promises %zu", file, (long long)about.st_size, whole);
-    if (!read_values(in, values, count)) return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
+    if (!nde_size_add(begin, bytes, &whole) || about.st_size < 0 ||
+        (uint64_t)about.st_size != (uint64_t)whole)
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %lld bytes, its header promises %zu",
+                        file, (long long)about.st_size, whole);
+    if (!read_values(in, values, count))
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
     return NDE_OK;
 }
 
 nde_status nde_npy_load(const char *file, nde_real *values, size_t count) {
-    if (!file || !*file) return nde_fail(NDE_E_ARG, "nde_npy_load: file is %s", file ? "empty" : "NULL");
+    if (!file || !*file)
+        return nde_fail(NDE_E_ARG, "nde_npy_load: file is %s", file ? "empty" : "NULL");
     if (!values && count) return nde_fail(NDE_E_ARG, "nde_npy_load: values is NULL");
     size_t bytes;
-    if (!nde_size_multiply(count, sizeof *values, &bytes)) return nde_fail(NDE_E_ARG, "nde_npy_load: count is %zu", count);
-    const int in = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nonblocking: a pipe must not hang the caller */
-    if (in < 0) return nde_fail(NDE_E_IO, "nde_npy_load: cannot open '%s': %s", file, strerror(errno));
+    if (!nde_size_multiply(count, sizeof *values, &bytes))
+        return nde_fail(NDE_E_ARG, "nde_npy_load: count is %zu", count);
+    /* nonblocking: a pipe must not hang the caller */
+    const int in = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (in < 0)
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot open '%s': %s", file, strerror(errno));
     const nde_status status = load(in, file, values, count, bytes);
     close(in);
     return status;

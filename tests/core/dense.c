@@ -115,7 +115,7 @@ static long double exact_slope(int id, long double value) {
 
 /* Distance in units of the last place of the exact value. */
 static double ulps(nde_real got, long double want) {
-    if (isnan(got) || fabsl(want) > (long double)BY(DBL_MAX, FLT_MAX)) return (long double)got == want ? 0 : INFINITY;
+    if (isnan(got) || fabsl(want) > (long double)BY(DBL_MAX, FLT_MAX)) return (long double)got == want ? 0 : (double)INFINITY;
     int e;
     (void)frexpl(want, &e);
     const int least = BY(DBL_MIN_EXP, FLT_MIN_EXP), digits = BY(DBL_MANT_DIG, FLT_MANT_DIG);

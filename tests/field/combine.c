@@ -53,6 +53,15 @@ static void check(const nde_field *f) {
         rig_check_guards(&r, r.tape, f->tape, r.at.tape_ld);
         rig_check_guards(&r, r.to.y, f->dim, r.at.ld);
 
+        /* forward mode leaves the tape alone, whatever is in it */
+        memset(r.tape, 0xff, f->tape*r.at.tape_ld*sizeof *r.tape);
+        assert_int_equal(f->jvp(f, &r.at, r.y, &r.v, r.dy), 0);
+        assert_int_equal(f->jvp(f, &with, r.y, &r.v, r.dv), 0);
+        if (f->vjp_jvp) assert_int_equal(f->vjp_jvp(f, &with, r.y, &r.v, r.a, r.b, &r.to_v, NULL), 0);
+        for (size_t b = 0; b < r.at.n; b++) rig_same_lane(r.dy, r.at.ld, b, r.dv, r.at.ld, b, f->out);
+        for (size_t j = 0; j < f->tape*r.at.tape_ld; j++) assert_true(isnan(r.tape[j]));
+        assert_int_equal(f->eval(f, &with, r.y, r.dy), 0);
+
         if (f->vjp_window) { /* cotape: p is left alone, and the window gives it */
             nde_cotangent to = { .y = r.to_v.y, .p = r.to_v.p, .cotape = r.cotape };
             rig_zero(&r, &r.to_v);

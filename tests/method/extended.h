@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * extended.h - real numbers of at least 113 bits, and the macros that let a method's file be read in them. The build of
- * tables.c with NDE_TEST_EXTENDED includes this first in every file: there a method's table is what its source says. */
+ * extended.h - real numbers of at least 113 bits, and the macros that let a method's file be read
+ * in them. The build of tables.c with NDE_TEST_EXTENDED includes this first in every file: there a
+ * method's table is what its source says. */
 #ifndef NDE_TESTS_EXTENDED_H
 #define NDE_TESTS_EXTENDED_H
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Every table of the registry: pattern, nodes, order conditions of the solution, of the embedded solution and of the dense
- * output by all rooted trees; and these checks themselves, by changing each coefficient a little. Built twice: with the
- * compiled tables, and as NDE_TEST_EXTENDED with the same sources read in extended arithmetic.
+ * Every table of the registry: pattern, nodes, order conditions of the solution, of the embedded
+ * solution and of the dense output by all rooted trees; and these checks themselves, by changing
+ * each coefficient a little. Built twice: with the compiled tables, and as NDE_TEST_EXTENDED with
+ * the same sources read in extended arithmetic.
  *
- * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.2, II.4, II.6, II.15
- * (separable partitioned methods: the colours of a tree alternate from parent to child). */
+ * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993),
+ * II.2, II.4, II.6, II.15 (separable partitioned methods: the colours of a tree alternate from
+ * parent to child). */
 #include "method/extended.h"
 
 #include "method/method.h"
@@ -24,7 +26,7 @@ static extended allowed(extended terms) { return 16*(extended)DBL_EPSILON*terms;
 
 static extended size_of(extended x) { return x < 0 ? -x : x; }
 
-/* ---- rooted trees ------------------------------------------------------------------------------------------------ */
+/* ---- rooted trees ---------------------------------------------------------------------------- */
 
 /* A root and its children, which stand before it in the list, in an order that never rises. */
 typedef struct tree {
@@ -45,7 +47,8 @@ static void add_tree(tree t) {
     trees[tree_count++] = t;
 }
 
-/* Adds every tree of `nodes` nodes whose root has the children of t and more of them up to number `last`. */
+/* Adds every tree of `nodes` nodes whose root has the children of t and more of them up to number
+ * `last`. */
 static void grow(const tree *t, int nodes, int last) {
     if (t->nodes == nodes) add_tree(*t);
     for (int i = 0; i <= last && t->nodes + trees[i].nodes <= nodes; i++) {
@@ -58,11 +61,13 @@ static void grow(const tree *t, int nodes, int last) {
 
 static int grow_all(void **state) {
     (void)state;
-    for (int nodes = 1; nodes <= MOST_ORDER; nodes++) grow(&(tree){ .nodes = 1 }, nodes, tree_count - 1);
+    const tree root = { .nodes = 1 };
+    for (int nodes = 1; nodes <= MOST_ORDER; nodes++) grow(&root, nodes, tree_count - 1);
     return 0;
 }
 
-/* Counts: OEIS A000081. A tree has n!/(gamma symmetry) monotonic labellings, all trees of n nodes together (n - 1)! (HNW II.2). */
+/* Counts: OEIS A000081. A tree has n!/(gamma symmetry) monotonic labellings, all trees of n nodes
+ * together (n - 1)! (HNW II.2). */
 static void trees_are_all_there(void **state) {
     (void)state;
     const int expected[] = { 1, 1, 2, 4, 9, 20, 48, 115, 286 };
@@ -80,7 +85,7 @@ static void trees_are_all_there(void **state) {
     }
 }
 
-/* ---- a table and its faults -------------------------------------------------------------------------------------- */
+/* ---- a table and its faults ------------------------------------------------------------------ */
 
 /* Half X of a method gives k of colour X. A method that is not partitioned has one half. */
 typedef struct half {
@@ -90,7 +95,8 @@ typedef struct half {
 static int halves;
 static half part[2];
 static extended node[MOST_STAGES], error[MOST_STAGES];
-static extended phi[2][MOST_TREES][MOST_STAGES], terms[2][MOST_TREES][MOST_STAGES]; /* and the sums of absolute terms */
+/* Elementary weights of each stage, and the sums of their absolute terms. */
+static extended phi[2][MOST_TREES][MOST_STAGES], terms[2][MOST_TREES][MOST_STAGES];
 
 /* A k of colour X is evaluated at the sums of the other half. */
 static int other(int X) { return halves == 2 ? 1 - X : X; }
@@ -98,19 +104,23 @@ static int other(int X) { return halves == 2 ? 1 - X : X; }
 static void unpack(const nde_method *m) {
     halves = m->kind == NDE_KIND_PARTITIONED ? 2 : 1;
     for (int X = 0; X < halves; X++) {
-        const nde_coefficient *a = X ? m->a2 : m->a, *b = X ? m->b2 : m->b, *dense = X ? m->dense2 : m->dense;
+        const nde_coefficient *a = X ? m->a2 : m->a, *b = X ? m->b2 : m->b;
+        const nde_coefficient *dense = X ? m->dense2 : m->dense;
         for (int i = 0; i < m->stages; i++) {
             for (int j = 0; j < i; j++) part[X].a[i][j] = (extended)*a++;
             for (int j = 0; j < m->dense_terms; j++) part[X].dense[j][i] = (extended)*dense++;
             part[X].b[i] = (extended)b[i];
         }
     }
-    for (int i = 0; i < m->stages; i++) node[i] = (extended)m->c[i], error[i] = m->e ? (extended)m->e[i] : 0;
+    for (int i = 0; i < m->stages; i++) {
+        node[i] = (extended)m->c[i];
+        error[i] = m->e ? (extended)m->e[i] : 0;
+    }
 }
 
 /* Of trees of up to `most` nodes. Returns their number. */
 static int weigh(int stages, int most) {
-    static extended sum[2][MOST_TREES][MOST_STAGES], size[2][MOST_TREES][MOST_STAGES]; /* A phi, |A| terms */
+    static extended sum[2][MOST_TREES][MOST_STAGES], size[2][MOST_TREES][MOST_STAGES]; /* of A */
     int n = 0;
     for (; n < tree_count && trees[n].nodes <= most; n++) {
         for (int X = 0; X < halves; X++)
@@ -136,18 +146,24 @@ static int weigh(int stages, int most) {
 
 static bool meets(int X, int n, int stages, const extended *w, extended value) {
     extended sum = -value, absolute = value;
-    for (int i = 0; i < stages; i++) sum += w[i]*phi[X][n][i], absolute += size_of(w[i])*terms[X][n][i];
+    for (int i = 0; i < stages; i++) {
+        sum += w[i]*phi[X][n][i];
+        absolute += size_of(w[i])*terms[X][n][i];
+    }
     return size_of(sum) <= allowed(absolute);
 }
 
-/* Weights w [rows][stages] of the powers theta^1 ... theta^rows, or of the end of the step alone: the order up to which they
- * meet every condition. */
+/* Weights w [rows][stages] of the powers theta^1 ... theta^rows, or of the end of the step alone:
+ * the order up to which they meet every condition. */
 static int order_of(int stages, int X, int rows, bool end, extended (*w)[MOST_STAGES]) {
     for (int n = 0; n < tree_count; n++) {
         if (n == 0 || trees[n].nodes > trees[n - 1].nodes) weigh(stages, trees[n].nodes);
-        for (int j = 1; j <= rows; j++)
-            if (!meets(X, n, stages, w[j - 1], end || j == trees[n].nodes ? (extended)1/trees[n].gamma : 0)) return trees[n].nodes - 1;
-        if (!end && trees[n].nodes > rows) return trees[n].nodes - 1;
+        const int nodes = trees[n].nodes;
+        if (!end && nodes > rows) return nodes - 1;
+        for (int j = 1; j <= rows; j++) {
+            const extended value = end || j == nodes ? (extended)1/trees[n].gamma : 0;
+            if (!meets(X, n, stages, w[j - 1], value)) return nodes - 1;
+        }
     }
     return MOST_ORDER;
 }
@@ -159,16 +175,18 @@ static bool is_used(int stages, int X, int i) {
     return used;
 }
 
-/* Row sums are nodes. What stands still in a partitioned method is at a node where it has been before. */
+/* Row sums are nodes. What stands still in a partitioned method is at a node where it has been
+ * before. */
 static const char *fault_of_nodes(const nde_method *m) {
     for (int X = 0; X < halves; X++)
         for (int i = 0; i < m->stages; i++) {
+            const extended *row = part[X].a[i];
             extended sum = 0, absolute = 1;
-            for (int j = 0; j < i; j++) sum += part[X].a[i][j], absolute += size_of(part[X].a[i][j]);
-            bool known = false;
-            for (int j = 0; j <= i; j++) known = known || size_of(sum - node[j]) <= allowed(absolute);
-            if (!known) return "a row sum is no node";
-            if ((halves == 1 || is_used(m->stages, other(X), i)) && size_of(sum - node[i]) > allowed(absolute))
+            for (int j = 0; j < i; j++) sum += row[j], absolute += size_of(row[j]);
+            int at = i;
+            while (at >= 0 && size_of(sum - node[at]) > allowed(absolute)) at--;
+            if (at < 0) return "a row sum is no node";
+            if (node[at] != node[i] && (halves == 1 || is_used(m->stages, other(X), i)))
                 return "a row sum is not its node";
         }
     return NULL;
@@ -180,11 +198,12 @@ static const char *fault_of_last_stage(const nde_method *m) {
     if (last < 1 || node[last] != 1) return "the last stage is not at the end";
     for (int X = 0; X < halves; X++)
         for (int j = 0; is_used(m->stages, X, 0) && j <= last; j++)
-            if (part[other(X)].b[j] != (j < last ? part[other(X)].a[last][j] : 0)) return "the last stage is not the new state";
+            if (part[other(X)].b[j] != (j < last ? part[other(X)].a[last][j] : 0))
+                return "the last stage is not the new state";
     return NULL;
 }
 
-/* At theta = 1 it is the solution; of a first-same-as-last method it has the slopes of both ends. */
+/* At theta = 1 it is the solution; a first-same-as-last method's has the slopes of both ends. */
 static const char *fault_of_dense_ends(const nde_method *m, int X) {
     for (int i = 0; i < m->stages; i++) {
         extended value = 0, slope = 0, absolute = 0, steep = 1;
@@ -192,10 +211,13 @@ static const char *fault_of_dense_ends(const nde_method *m, int X) {
             const extended d = part[X].dense[j][i];
             value += d, slope += (j + 1)*d, absolute += size_of(d), steep += (j + 1)*size_of(d);
         }
-        if (size_of(value - part[X].b[i]) > allowed(absolute)) return "dense output does not end in the solution";
+        if (size_of(value - part[X].b[i]) > allowed(absolute))
+            return "dense output does not end in the solution";
         if (halves == 2 || !m->first_same_as_last) continue;
-        if (part[X].dense[0][i] != (i == 0)) return "dense output does not begin with the first slope";
-        if (size_of(slope - (i == m->stages - 1)) > allowed(steep)) return "dense output does not end with the last slope";
+        if (part[X].dense[0][i] != (i == 0))
+            return "dense output does not begin with the first slope";
+        if (size_of(slope - (i == m->stages - 1)) > allowed(steep))
+            return "dense output does not end with the last slope";
     }
     return NULL;
 }
@@ -206,7 +228,8 @@ static const char *fault_of_orders(const nde_method *m, int X) {
     if (order_of(m->stages, X, 1, true, &part[X].b) != m->order) return "order";
     if (m->e && order_of(m->stages, X, 1, true, &embedded) != m->error_order) return "error_order";
     const int dense_order = order_of(m->stages, X, m->dense_terms, false, part[X].dense);
-    return dense_order < m->dense_order || (halves == 1 && dense_order > m->dense_order) ? "dense_order" : NULL;
+    const bool more = dense_order > m->dense_order;
+    return dense_order < m->dense_order || (halves == 1 && more) ? "dense_order" : NULL;
 }
 
 /* Arrays of a method and their lengths. */
@@ -217,19 +240,22 @@ typedef struct array {
 } array;
 
 static void list_arrays(nde_method *m, array *list) {
-    const int s = m->stages;
+    const int s = m->stages, triangle = s*(s - 1)/2, rows = s*m->dense_terms;
     const array all[ARRAYS] = {
-        { &m->a, s*(s - 1)/2 }, { &m->b, s }, { &m->c, s }, { &m->e, m->e ? s : 0 }, { &m->dense, s*m->dense_terms },
-        { &m->a2, m->a2 ? s*(s - 1)/2 : 0 }, { &m->b2, m->b2 ? s : 0 }, { &m->dense2, m->dense2 ? s*m->dense_terms : 0 },
+        { &m->a, triangle }, { &m->b, s }, { &m->c, s }, { &m->e, m->e ? s : 0 },
+        { &m->dense, rows }, { &m->a2, m->a2 ? triangle : 0 }, { &m->b2, m->b2 ? s : 0 },
+        { &m->dense2, m->dense2 ? rows : 0 },
     };
     memcpy(list, all, sizeof all);
 }
 
 static const char *fault_of_pattern(const nde_method *m) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
-    if (!m->name || !m->source || !m->a || !m->b || !m->c || !m->dense) return "something is missing";
-    if (m->stages < 1 || m->stages > MOST_STAGES || m->dense_terms < 1 || m->dense_terms > MOST_TERMS) return "sizes";
-    if ((m->a2 != NULL) != partitioned || (m->b2 != NULL) != partitioned || (m->dense2 != NULL) != partitioned) return "second half";
+    if (!m->name || !m->source || !m->a || !m->b || !m->c || !m->dense) return "missing";
+    if (m->stages < 1 || m->stages > MOST_STAGES) return "stages";
+    if (m->dense_terms < 1 || m->dense_terms > MOST_TERMS) return "dense_terms";
+    if (!m->a2 == partitioned || !m->b2 == partitioned || !m->dense2 == partitioned)
+        return "second half";
     if ((m->e != NULL) != (m->error_order > 0)) return "error estimate";
     array list[ARRAYS];
     nde_method copy = *m;
@@ -237,7 +263,8 @@ static const char *fault_of_pattern(const nde_method *m) {
     for (int k = 0; k < ARRAYS; k++)
         for (int i = 0; i < list[k].count; i++) {
             const extended x = (extended)(*list[k].values)[i];
-            if (!(x == 0 || (size_of(x) > (extended)1e-9 && size_of(x) < (extended)1e9))) return "a coefficient is neither zero nor sensible";
+            if (x != 0 && !(size_of(x) > (extended)1e-9 && size_of(x) < (extended)1e9))
+                return "a coefficient is neither zero nor sensible";
         }
     return NULL;
 }
@@ -261,7 +288,7 @@ static void tables_have_no_fault(void **state) {
     }
 }
 
-/* ---- the checks themselves --------------------------------------------------------------------------------------- */
+/* ---- the checks themselves ------------------------------------------------------------------- */
 
 /* Copies an array of a method so that the test may change it. */
 static nde_coefficient *own(array which) {
@@ -285,7 +312,8 @@ static void every_changed_coefficient_is_caught(void **state) {
                 for (int sign = -1; sign <= 1; sign += 2) { /* a zero becomes 1e-6 */
                     const nde_coefficient was = x[i];
                     x[i] = was + (nde_coefficient)(sign*1e-6)*(was != 0 ? was : 1);
-                    if (!fault_of(&m)) fail_msg("%s: array %d, coefficient %d may change", m.name, which, i);
+                    if (!fault_of(&m))
+                        fail_msg("%s: array %d, coefficient %d may change", m.name, which, i);
                     x[i] = was;
                 }
             assert_null(fault_of(&m));
@@ -294,7 +322,8 @@ static void every_changed_coefficient_is_caught(void **state) {
     }
 }
 
-/* What the row sums cannot see. A partitioned table has rows that nothing reads, with row sums alone. */
+/* What the row sums cannot see. A partitioned table has rows that nothing reads, with row sums
+ * alone. */
 static void every_coefficient_moved_within_its_row_is_caught(void **state) {
     (void)state;
     for (size_t k = 0; k < nde_method_count(); k++) {
@@ -307,7 +336,8 @@ static void every_coefficient_moved_within_its_row_is_caught(void **state) {
             for (int j = 1; j < i; j++) {
                 const nde_coefficient was[] = { row[j - 1], row[j] };
                 row[j - 1] += (nde_coefficient)1e-6, row[j] -= (nde_coefficient)1e-6;
-                if (!fault_of(&m)) fail_msg("%s: a[%d][%d] may change with its neighbour", m.name, i, j);
+                if (!fault_of(&m))
+                    fail_msg("%s: a[%d][%d] may change with its neighbour", m.name, i, j);
                 row[j - 1] = was[0], row[j] = was[1];
             }
         free(all);
@@ -333,9 +363,11 @@ static void every_claim_is_exact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trees_are_all_there), cmocka_unit_test(tables_have_no_fault),
+        cmocka_unit_test(trees_are_all_there),
+        cmocka_unit_test(tables_have_no_fault),
         cmocka_unit_test(every_changed_coefficient_is_caught),
-        cmocka_unit_test(every_coefficient_moved_within_its_row_is_caught), cmocka_unit_test(every_claim_is_exact),
+        cmocka_unit_test(every_coefficient_moved_within_its_row_is_caught),
+        cmocka_unit_test(every_claim_is_exact),
     };
     return cmocka_run_group_tests(tests, grow_all, NULL);
 }

@@ -26,10 +26,12 @@ static lanes some_lanes(void) {
     return l;
 }
 
-static void increment(const nde_noise *noise, const lanes *l, size_t from, size_t n, int64_t offset, int64_t count, double *dw) {
+static void increment(const nde_noise *noise, const lanes *l, size_t from, size_t n, int64_t offset,
+                      int64_t count, double *dw) {
     int64_t first[N];
     for (size_t b = 0; b < n; b++) first[b] = l->first[from + b] + offset;
-    nde_noise_increment(noise, 1024, M, n, LD, l->trajectory + from, l->cell + from, first, count, dw);
+    nde_noise_increment(noise, 1024, M, n, LD, l->trajectory + from, l->cell + from, first, count,
+                        dw);
 }
 
 /* Over eight cells it is the sum of the eight, and of two halves, bit for bit. */
@@ -50,7 +52,8 @@ static void cells_add_exactly(void **state) {
     }
 }
 
-/* A cell is sqrt(cell)*normal to half a unit, and a multiple of the unit 2^(e - 44) with 2^e the least >= sqrt(span). */
+/* A cell is sqrt(cell)*normal to half a unit, and a multiple of the unit 2^(e - 44) with 2^e the
+ * least >= sqrt(span). */
 static void a_cell_is_its_normal(void **state) {
     (void)state;
     const nde_noise noise = { .seed = 123456789012345 };
@@ -59,14 +62,17 @@ static void a_cell_is_its_normal(void **state) {
     increment(&noise, &l, 0, N, 0, 1, dw);
     for (size_t i = 0; i < M; i++)
         for (size_t b = 0; b < N; b++) {
-            const double z = nde_normal(noise.seed, NDE_PURPOSE_W, l.trajectory[b], (uint64_t)l.first[b], i);
-            const double unit = 0x1p-44*exp2(ceil(log2(sqrt(1024*l.cell[b])))), value = dw[i*LD + b];
+            const double z = nde_normal(noise.seed, NDE_PURPOSE_W, l.trajectory[b],
+                                        (uint64_t)l.first[b], i);
+            const double unit = 0x1p-44*exp2(ceil(log2(sqrt(1024*l.cell[b])))),
+                value = dw[i*LD + b];
             assert_true(value/unit == floor(value/unit));
             assert_true(fabs(value - sqrt(l.cell[b])*z) <= 0.5*unit);
         }
 }
 
-/* Cells from rounded times: at spans of a power of four, where the unit changes, the unit does not follow the rounding. */
+/* Cells from rounded times: at spans of a power of four, where the unit changes, the unit does not
+ * follow the rounding. */
 static void the_unit_is_stable(void **state) {
     (void)state;
     const nde_noise noise = { .seed = 3 };
@@ -76,7 +82,8 @@ static void the_unit_is_stable(void **state) {
     double dw[3];
     int odd = 0;
     for (int64_t j = 0; j < 64; j++) {
-        nde_noise_increment(&noise, 1024, 1, 3, 3, trajectory, cell, (const int64_t[]){ j, j, j }, 1, dw);
+        nde_noise_increment(&noise, 1024, 1, 3, 3, trajectory, cell, (const int64_t[]){ j, j, j },
+                            1, dw);
         assert_true(fmod(dw[1], 0x1p-44) == 0 && fmod(dw[2], 0x1p-43) == 0);
         odd += fmod(dw[1], 0x1p-43) != 0;
     }
@@ -94,7 +101,8 @@ static void lanes_do_not_meet(void **state) {
     for (size_t n = 1; n < N; n = 2*n + 1)
         for (size_t from = 0; from + n <= N; from += n) {
             increment(&noise, &l, from, n, 0, 3, some);
-            for (size_t i = 0; i < M; i++) assert_memory_equal(some + i*LD, all + i*LD + from, n*sizeof *all);
+            for (size_t i = 0; i < M; i++)
+                assert_memory_equal(some + i*LD, all + i*LD + from, n*sizeof *all);
         }
     lanes l2 = l;
     l2.trajectory[20]++; /* only that lane changes */
@@ -168,7 +176,8 @@ static void golden_bits(void **state) {
     increment(&noise, &l, 0, N, 0, 5, dw);
     for (size_t i = 0; i < M; i++)
         for (size_t b = 0; b < N; b++)
-            for (int k = 0; k < 64; k += 8) h = (h ^ (nde_bits_of(dw[i*LD + b]) >> k & 255))*UINT64_C(0x100000001b3);
+            for (int k = 0; k < 64; k += 8)
+                h = (h ^ (nde_bits_of(dw[i*LD + b]) >> k & 255))*UINT64_C(0x100000001b3);
     assert_int_equal(h, UINT64_C(0x8a19411c593eb25));
 }
 
@@ -181,7 +190,8 @@ static void refuse(const nde_noise *noise, nde_status status, const char *name, 
 static void validation(void **state) {
     (void)state;
     assert_int_equal(nde_noise_validate(&(nde_noise){ .seed = 1 }), NDE_OK);
-    assert_int_equal(nde_noise_validate(&NDE_INIT(nde_noise, .dim = 1 << 25, .grid = (int64_t)1 << 48)), NDE_OK);
+    assert_int_equal(nde_noise_validate(&NDE_INIT(nde_noise, .dim = 1 << 25,
+                                                  .grid = (int64_t)1 << 48)), NDE_OK);
     refuse(NULL, NDE_E_ARG, "noise", "NULL");
     refuse(&(nde_noise){ .size = 3 }, NDE_E_ARG, "size", "3");
     refuse(&(nde_noise){ .dim = (1 << 25) + 1 }, NDE_E_SIZE, "dim", "33554433");
@@ -191,9 +201,12 @@ static void validation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cells_add_exactly), cmocka_unit_test(a_cell_is_its_normal), cmocka_unit_test(the_unit_is_stable),
-        cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(rows_beyond_are_untouched), cmocka_unit_test(instruction_sets_agree),
-        cmocka_unit_test(variance_of_the_path), cmocka_unit_test(golden_bits), cmocka_unit_test(validation),
+        cmocka_unit_test(cells_add_exactly), cmocka_unit_test(a_cell_is_its_normal),
+        cmocka_unit_test(the_unit_is_stable),
+        cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(rows_beyond_are_untouched),
+        cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(variance_of_the_path), cmocka_unit_test(golden_bits),
+        cmocka_unit_test(validation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Known answers: tests/kat_vectors of Random123, https://github.com/DEShawResearch/random123, lines philox4x32 10. */
+/* Known answers: tests/kat_vectors of Random123, https://github.com/DEShawResearch/random123, lines
+ * philox4x32 10. */
 static const struct {
     uint32_t counter[4], key[2], result[4];
 } known[] = {
@@ -20,7 +21,8 @@ static const struct {
 static void known_answers(void **state) {
     (void)state;
     for (size_t i = 0; i < 3; i++) {
-        nde_block x = {{ known[i].counter[0], known[i].counter[1], known[i].counter[2], known[i].counter[3] }};
+        nde_block x = {{ known[i].counter[0], known[i].counter[1], known[i].counter[2],
+                         known[i].counter[3] }};
         x = nde_philox(x, known[i].key[0], known[i].key[1]);
         assert_memory_equal(x.x, known[i].result, sizeof x.x);
     }
@@ -29,13 +31,17 @@ static void known_answers(void **state) {
 /* The third known answer, reached through the public function: fixes every bit of the counter. */
 static void counter_layout(void **state) {
     (void)state;
-    const uint64_t seed = UINT64_C(0x299f31d0a4093822), position = UINT64_C(0x8a2e85a308d3), trajectory = UINT64_C(0x131903707344);
-    const uint64_t even = UINT64_C(0x94fdccebd16cfe09), odd = UINT64_C(0x24126ea15001e420), component = 2*UINT64_C(0x3f6a88);
-    assert_true(nde_uniform(seed, 0x24, trajectory, position, component) == (double)(even >> 12)*0x1p-52 + 0x1p-53);
-    assert_true(nde_uniform(seed, 0x24, trajectory, position, component + 1) == (double)(odd >> 12)*0x1p-52 + 0x1p-53);
+    const uint64_t seed = UINT64_C(0x299f31d0a4093822), position = UINT64_C(0x8a2e85a308d3),
+        trajectory = UINT64_C(0x131903707344);
+    const uint64_t even = UINT64_C(0x94fdccebd16cfe09), odd = UINT64_C(0x24126ea15001e420),
+        component = 2*UINT64_C(0x3f6a88);
+    const double u = nde_uniform(seed, 0x24, trajectory, position, component);
+    const double v = nde_uniform(seed, 0x24, trajectory, position, component + 1);
+    assert_true(u == (double)(even >> 12)*0x1p-52 + 0x1p-53);
+    assert_true(v == (double)(odd >> 12)*0x1p-52 + 0x1p-53);
     const uint64_t high = UINT64_C(1) << 48; /* higher bits are ignored */
-    assert_true(nde_uniform(seed, 0x124, trajectory + high, position + 3*high, component + (UINT64_C(1) << 25)) ==
-                nde_uniform(seed, 0x24, trajectory, position, component));
+    assert_true(nde_uniform(seed, 0x124, trajectory + high, position + 3*high,
+                            component + (UINT64_C(1) << 25)) == u);
 }
 
 static void uniforms_stay_inside(void **state) {
@@ -46,7 +52,8 @@ static void uniforms_stay_inside(void **state) {
 
 static double ulps(double value, long double exact) {
     const double near = fabs((double)exact);
-    return (double)(fabsl((long double)value - exact)/(long double)(nextafter(near, (double)INFINITY) - near));
+    const double unit = nextafter(near, (double)INFINITY) - near;
+    return (double)(fabsl((long double)value - exact)/(long double)unit);
 }
 
 /* Against 64-bit mantissas. On both sides the argument of sin and cos is reduced exactly first. */
@@ -56,7 +63,8 @@ static void logarithm_and_circle_are_accurate(void **state) {
     double worst_log = 0, worst_sine = 0, worst_cosine = 0, worst_normal = 0;
     for (uint64_t i = 0; i < 400000; i++) {
         const double u = nde_uniform(3, 201, 0, i, 0), v = nde_uniform(3, 201, 0, i, 1);
-        const double x = i % 4 == 0 ? u : i % 4 == 1 ? 1 - u*0x1p-20 : i % 4 == 2 ? u*0x1p-30 : 0.5*(1 + u*0x1p-4);
+        const double near_one = 1 - u*0x1p-20, small = u*0x1p-30, near_half = 0.5*(1 + u*0x1p-4);
+        const double x = i % 4 == 0 ? u : i % 4 == 1 ? near_one : i % 4 == 2 ? small : near_half;
         double error = ulps(nde_minus_log(x), -logl((long double)x));
         worst_log = error > worst_log ? error : worst_log;
         const double q = floor(4*v + 0.5), f = v - 0.25*q;
@@ -71,11 +79,13 @@ static void logarithm_and_circle_are_accurate(void **state) {
         error = ulps(nde_normal(3, 201, 0, i, 1), sqrtl(-2*logl((long double)u))*s);
         worst_normal = error > worst_normal ? error : worst_normal;
     }
-    print_message("ulp: log %.3f, sin %.3f, cos %.3f, normal %.3f\n", worst_log, worst_sine, worst_cosine, worst_normal);
+    print_message("ulp: log %.3f, sin %.3f, cos %.3f, normal %.3f\n", worst_log, worst_sine,
+                  worst_cosine, worst_normal);
     assert_true(worst_log < 1 && worst_sine < 2 && worst_cosine < 2 && worst_normal < 3.5);
 }
 
-/* Mean, variance, skewness and kurtosis of 10^6 normals within four standard errors: 1, 2, 6 and 24 over n. */
+/* Mean, variance, skewness and kurtosis of 10^6 normals within four standard errors: 1, 2, 6 and 24
+ * over n. */
 static void moments(void **state) {
     (void)state;
     const double n = 1e6;
@@ -100,7 +110,8 @@ static double distance(double *x, size_t n, double (*distribution)(double)) {
     double worst = 0;
     qsort(x, n, sizeof *x, ascending);
     for (size_t i = 0; i < n; i++) {
-        const double p = distribution(x[i]), low = p - (double)i/(double)n, high = (double)(i + 1)/(double)n - p;
+        const double p = distribution(x[i]), low = p - (double)i/(double)n,
+            high = (double)(i + 1)/(double)n - p;
         worst = fmax(worst, fmax(low, high));
     }
     return worst*sqrt((double)n);
@@ -117,7 +128,9 @@ static void distributions(void **state) {
     assert_true(distance(x, N, normal_distribution) < 1.95);
     for (uint64_t i = 0; i < N; i++) x[i] = nde_normal(5, NDE_PURPOSE_H, i, 3, 6);
     assert_true(distance(x, N, normal_distribution) < 1.95);
-    int large = 0; /* 20 samples of uniforms: at most 5 above the 5 % point, which happens in all but 0.03 % of such tests */
+    /* 20 samples of uniforms: at most 5 above the 5 % point, which happens in all but 0.03 % of
+     * such tests */
+    int large = 0;
     for (uint64_t seed = 0; seed < 20; seed++) {
         for (uint64_t i = 0; i < N; i++) x[i] = nde_uniform(seed, NDE_PURPOSE_SHUFFLE, 3, 0, i);
         large += distance(x, N, uniform_distribution) > 1.358;
@@ -135,8 +148,10 @@ static void independence(void **state) {
     for (uint64_t i = 0; i < 200000; i++) {
         const double z = nde_normal(11, NDE_PURPOSE_W, 4, i, 2);
         const double other[KINDS] = {
-            nde_normal(12, NDE_PURPOSE_W, 4, i, 2), nde_normal(11, NDE_PURPOSE_H, 4, i, 2), nde_normal(11, NDE_PURPOSE_W, 5, i, 2),
-            nde_normal(11, NDE_PURPOSE_W, 4, i + 1, 2), nde_normal(11, NDE_PURPOSE_W, 4, i, 3), nde_normal(11, NDE_PURPOSE_W, 4, i, 4),
+            nde_normal(12, NDE_PURPOSE_W, 4, i, 2), nde_normal(11, NDE_PURPOSE_H, 4, i, 2),
+            nde_normal(11, NDE_PURPOSE_W, 5, i, 2),
+            nde_normal(11, NDE_PURPOSE_W, 4, i + 1, 2), nde_normal(11, NDE_PURPOSE_W, 4, i, 3),
+            nde_normal(11, NDE_PURPOSE_W, 4, i, 4),
             nde_normal(11 + (UINT64_C(1) << 32), NDE_PURPOSE_W, 4, i, 2),
         };
         for (size_t k = 0; k < KINDS; k++) {
@@ -163,8 +178,10 @@ static void golden_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_answers), cmocka_unit_test(counter_layout), cmocka_unit_test(uniforms_stay_inside),
-        cmocka_unit_test(logarithm_and_circle_are_accurate), cmocka_unit_test(moments), cmocka_unit_test(distributions),
+        cmocka_unit_test(known_answers), cmocka_unit_test(counter_layout),
+        cmocka_unit_test(uniforms_stay_inside),
+        cmocka_unit_test(logarithm_and_circle_are_accurate), cmocka_unit_test(moments),
+        cmocka_unit_test(distributions),
         cmocka_unit_test(independence), cmocka_unit_test(golden_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

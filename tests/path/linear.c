@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - the piecewise linear path: pieces, values, slopes; transposes and tangents against each other and differences. */
+ * linear.c - the piecewise linear path: pieces, values, slopes; transposes and tangents against
+ * each other and differences. */
 #include "path/path.h"
 
 #include <math.h>
@@ -37,7 +38,8 @@ static void pieces(void **state) {
     for (size_t k = 0; k < 100; k++) many[k] = (double)k;
     for (size_t k = 2; k <= 100; k++) {
         const nde_path other = { .channels = 1, .knots = k, .t = many };
-        for (size_t j = 0; j <= 100; j++) assert_int_equal(nde_path_piece(&other, (double)j - 0.5), j < k ? j : k);
+        for (size_t j = 0; j <= 100; j++)
+            assert_int_equal(nde_path_piece(&other, (double)j - 0.5), j < k ? j : k);
     }
 }
 
@@ -53,7 +55,8 @@ static void values_and_slopes(void **state) {
     for (size_t b = 0; b < L; b++)
         for (size_t i = 0; i < C; i++) {
             const size_t p = piece[b], left = p ? p - 1 : 0, right = p < K ? p : K - 1;
-            const double x0 = (double)x[(left*C + i)*N + trajectory[b]], x1 = (double)x[(right*C + i)*N + trajectory[b]];
+            const double x0 = (double)x[(left*C + i)*N + trajectory[b]],
+                x1 = (double)x[(right*C + i)*N + trajectory[b]];
             const double slope = left == right ? 0 : (x1 - x0)/(knots[right] - knots[left]);
             const double value = left == right ? x0 : x0 + slope*(times[b] - knots[left]);
             assert_true(fabs((double)u[i*LD + b] - value) < 4*NDE_TEST_EPS);
@@ -90,14 +93,16 @@ static void transposes_and_tangents(void **state) {
     fill(x, K*C*N, 0), fill(v_x, K*C*N, 500);
     for (size_t i = 0; i < C; i++) fill(a_u + i*LD, L, 700 + 10*i);
     const nde_path path = path_of(x);
-    for (size_t b = 0; b < L; b++) piece[b] = nde_path_piece(&path, times[b]), v_t[b] = uniform(800 + b);
+    for (size_t b = 0; b < L; b++)
+        piece[b] = nde_path_piece(&path, times[b]), v_t[b] = uniform(800 + b);
 
     nde_path_value_tangent(&path, N, L, LD, trajectory, piece, times, v_x, v_t, v_u);
     nde_path_value_transpose(&path, N, L, LD, trajectory, piece, times, a_u, a_x, a_t);
     for (size_t b = 0; b < L; b++) right += v_t[b]*a_t[b];
     right += dot(v_x, a_x, K*C*N);
     assert_true(fabs(dot(v_u, a_u, C*LD) - right) < 64*NDE_TEST_EPS);
-    nde_path_value_transpose(&path, N, L, LD, trajectory, piece, times, a_u, a_x, NULL); /* both are added to; NULL: not wanted */
+    /* both are added to; NULL: not wanted */
+    nde_path_value_transpose(&path, N, L, LD, trajectory, piece, times, a_u, a_x, NULL);
     nde_path_value_transpose(&path, N, L, LD, trajectory, piece, times, a_u, NULL, a_t);
     double twice = dot(v_x, a_x, K*C*N);
     for (size_t b = 0; b < L; b++) twice += v_t[b]*a_t[b];
@@ -113,6 +118,10 @@ static void transposes_and_tangents(void **state) {
     nde_path_slope_tangent(&path, N, L, LD, trajectory, piece, v_x, v_u);
     nde_path_slope_transpose(&path, N, L, LD, trajectory, piece, a_u, a_x);
     assert_true(fabs(dot(v_u, a_u, C*LD) - dot(v_x, a_x, K*C*N)) < 128*NDE_TEST_EPS);
+}
+
+static void assert_near(nde_real value, nde_real expected) {
+    assert_true(fabs((double)value - (double)expected) < 8*NDE_TEST_EPS);
 }
 
 /* Linear in the knots and, within a piece, in t: one difference is exact. */
@@ -132,11 +141,13 @@ static void tangents_are_differences(void **state) {
     nde_path_value(&other, N, L, LD, trajectory, piece, times, u1);
     nde_path_value_tangent(&path, N, L, LD, trajectory, piece, times, v_x, NULL, v_u);
     for (size_t i = 0; i < C; i++)
-        for (size_t b = 0; b < L; b++) assert_true(fabs((double)(u1[i*LD + b] - u0[i*LD + b] - v_u[i*LD + b])) < 8*NDE_TEST_EPS);
+        for (size_t b = 0; b < L; b++)
+            assert_near(u1[i*LD + b] - u0[i*LD + b], v_u[i*LD + b]);
     nde_path_value(&path, N, L, LD, trajectory, piece, t, u1);
     nde_path_value_tangent(&path, N, L, LD, trajectory, piece, times, NULL, v_t, v_u);
     for (size_t i = 0; i < C; i++)
-        for (size_t b = 0; b < L; b++) assert_true(fabs((double)(u1[i*LD + b] - u0[i*LD + b] - v_u[i*LD + b])) < 8*NDE_TEST_EPS);
+        for (size_t b = 0; b < L; b++)
+            assert_near(u1[i*LD + b] - u0[i*LD + b], v_u[i*LD + b]);
 }
 
 static void refuse(const nde_path *path, const char *name, const char *value) {
@@ -163,13 +174,16 @@ static void validation(void **state) {
     bad = good, bad.x = NULL, refuse(&bad, "x is", "NULL");
     bad = good, bad.t = (const double[]){ 0, 1, 1, 2, 3 }, refuse(&bad, "t[2]", "1");
     bad = good, bad.t = (const double[]){ 0, 1, 2, (double)NAN, 3 }, refuse(&bad, "t[3]", "nan");
-    bad = good, bad.t = (const double[]){ 0, 1, 2, 3, (double)INFINITY }, refuse(&bad, "t[4]", "inf");
+    bad = good, bad.t = (const double[]){ 0, 1, 2, 3, (double)INFINITY };
+    refuse(&bad, "t[4]", "inf");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces), cmocka_unit_test(values_and_slopes), cmocka_unit_test(knots_are_met),
-        cmocka_unit_test(transposes_and_tangents), cmocka_unit_test(tangents_are_differences), cmocka_unit_test(validation),
+        cmocka_unit_test(pieces), cmocka_unit_test(values_and_slopes),
+        cmocka_unit_test(knots_are_met),
+        cmocka_unit_test(transposes_and_tangents), cmocka_unit_test(tangents_are_differences),
+        cmocka_unit_test(validation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

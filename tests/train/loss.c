@@ -25,7 +25,8 @@ static double expected(const setup *s, bool weighted) {
     long double sum = 0, total = 0;
     for (size_t i = 0; i < COUNT; i++) {
         if (isnan(s->data[i])) continue;
-        const long double d = (long double)s->y[i] - (long double)s->data[i], w = weighted ? (long double)s->weight[i] : 1;
+        const long double d = (long double)s->y[i] - (long double)s->data[i],
+            w = weighted ? (long double)s->weight[i] : 1;
         sum += w*d*d, total += w;
     }
     return (double)(sum/total/2);
@@ -84,7 +85,8 @@ static void missing_states(void **state) {
     assert_true(isnan(with) && isnan(seed[0]) && isfinite(seed[1]));
 }
 
-static void refuse(const setup *s, const nde_real *data, const nde_real *weight, const char *name, const char *value) {
+static void refuse(const setup *s, const nde_real *data, const nde_real *weight, const char *name,
+                   const char *value) {
     double loss = 42;
     nde_real seed[COUNT] = { 43 };
     assert_int_equal(nde_loss_mse(&s->solution, data, weight, &loss, seed), NDE_E_ARG);
@@ -118,7 +120,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values), cmocka_unit_test(gradient_is_a_difference), cmocka_unit_test(missing_states),
+        cmocka_unit_test(values), cmocka_unit_test(gradient_is_a_difference),
+        cmocka_unit_test(missing_states),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

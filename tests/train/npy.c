@@ -21,8 +21,10 @@ static int make_folder(void **state) {
     snprintf(folder, sizeof folder, "/tmp/nde-npy-XXXXXX");
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/values.npy", folder);
-    for (size_t i = 0; i < COUNT; i++) values[i] = (nde_real)(nde_normal(1, 200, 0, i, 0)*pow(10, (double)(i % 60) - 30));
-    values[3] = 0, values[4] = (nde_real)-0.0, values[5] = (nde_real)INFINITY, values[6] = (nde_real)NAN;
+    for (size_t i = 0; i < COUNT; i++)
+        values[i] = (nde_real)(nde_normal(1, 200, 0, i, 0)*pow(10, (double)(i % 60) - 30));
+    values[3] = 0, values[4] = (nde_real)-0.0, values[5] = (nde_real)INFINITY,
+        values[6] = (nde_real)NAN;
     return 0;
 }
 
@@ -86,7 +88,8 @@ static void a_bare_name_is_a_file_here(void **state) {
 
 static int python(const char *program) {
     char command[1024];
-    snprintf(command, sizeof command, "/usr/bin/python3 -c \"import sys, numpy as np; path, kind = '%s', '%s'; %s\"", path,
+    snprintf(command, sizeof command,
+             "/usr/bin/python3 -c \"import sys, numpy as np; path, kind = '%s', '%s'; %s\"", path,
              sizeof(nde_real) == 8 ? "<f8" : "<f4", program);
     return system(command);
 }
@@ -95,17 +98,21 @@ static void numpy_agrees(void **state) {
     (void)state;
     nde_real back[COUNT], line[5];
     assert_int_equal(nde_npy_save(path, values, COUNT), NDE_OK);
-    assert_int_equal(python("a = np.load(path); assert a.dtype == kind and a.shape == (600,) and np.isnan(a[6]); np.save(path, a)"), 0);
+    assert_int_equal(python("a = np.load(path); assert a.dtype == kind and a.shape == (600,); "
+                            "assert np.isnan(a[6]); np.save(path, a)"), 0);
     assert_int_equal(nde_npy_load(path, back, COUNT), NDE_OK);
     assert_memory_equal(back, values, sizeof back);
     assert_int_equal(python("np.save(path, np.array([1, 2, 4, 8, 16.5], kind))"), 0);
     assert_int_equal(nde_npy_load(path, line, 5), NDE_OK);
     assert_true(line[0] == 1 && line[3] == 8 && line[4] == (nde_real)16.5);
     const char *const others[] = {
-        "np.save(path, np.zeros(5, '<f8' if kind == '<f4' else '<f4'))", "np.save(path, np.zeros(5, '>f8'))", "np.save(path, np.zeros(5, '<i8'))",
-        "np.save(path, np.zeros((5, 1), kind))", "np.save(path, np.zeros((1, 5), kind))", "np.save(path, np.array(5, kind))",
+        "np.save(path, np.zeros(5, '<f8' if kind == '<f4' else '<f4'))",
+        "np.save(path, np.zeros(5, '>f8'))", "np.save(path, np.zeros(5, '<i8'))",
+        "np.save(path, np.zeros((5, 1), kind))", "np.save(path, np.zeros((1, 5), kind))",
+        "np.save(path, np.array(5, kind))",
         "np.save(path, np.zeros(4, kind))", "np.save(path, np.zeros(6, kind))",
-        "np.save(path, np.zeros(5, [('x', kind)]))", "np.save(path, np.array([None]*5, object), allow_pickle=True)",
+        "np.save(path, np.zeros(5, [('x', kind)]))",
+        "np.save(path, np.array([None]*5, object), allow_pickle=True)",
         "np.lib.format.write_array(open(path, 'wb'), np.zeros(5, kind), version=(2, 0))",
     };
     for (size_t i = 0; i < sizeof others/sizeof *others; i++) {
@@ -135,7 +142,8 @@ static void truncated_anywhere(void **state) {
     assert_int_equal(nde_npy_load(path, back, 20), NDE_E_IO);
 }
 
-/* Every byte of the dictionary with every value, and every other bit: it is refused, or it means the same. */
+/* Every byte of the dictionary with every value, and every other bit: it is refused, or it means
+ * the same. */
 static void changed_anywhere(void **state) {
     (void)state;
     unsigned char bytes[MOST];
@@ -169,18 +177,28 @@ static void headers(void **state) {
     static unsigned char bytes[MOST];
     nde_real back[2];
     const char *const good[] = {
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }\n", "{'shape':(2,),\"descr\":\"%s\",'fortran_order':True}",
-        "  { 'fortran_order' : False , 'shape' : ( 2 , ) , 'descr' : '%s' }  ", "{'descr': '%s', 'fortran_order': False, 'shape': (0002,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }\n",
+        "{'shape':(2,),\"descr\":\"%s\",'fortran_order':True}",
+        "  { 'fortran_order' : False , 'shape' : ( 2 , ) , 'descr' : '%s' }  ",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (0002,)}",
     };
     const char *const bad[] = {
-        "", "{", "{}", "()", "{'descr': '%s'}", "{'descr': '%s', 'fortran_order': False}", "{'descr': '%s', 'fortran_order': False, 'shape': (2,)",
-        "{'descr': '%s', 'descr': '%s', 'fortran_order': False, 'shape': (2,)}", "{'descr': '%s', 'fortran_order': 0, 'shape': (2,)}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2)}", "{'descr': '%s', 'fortran_order': False, 'shape': (-2,)}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2,1)}", "{'descr': '%s', 'fortran_order': False, 'shape': ()}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (18446744073709551618,)}", "{'descr': '%s', 'fortran_order': False, 'shape': 2}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2,), 'x': 1}", "{'descr': '%s' 'fortran_order': False 'shape': (2,)}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2,)}}", "{'descr': '%s, 'fortran_order': False, 'shape': (2,)}",
-        "{'descr': '%s', 'fortran_order': False, 'shape': (2,)} 1", "{,}", "{'descr: '%s'", "{'descr': '%s\\", "{'descr': '<f8<f8<f8<f8<f8<f8<f8'",
+        "", "{", "{}", "()", "{'descr': '%s'}", "{'descr': '%s', 'fortran_order': False}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,)",
+        "{'descr': '%s', 'descr': '%s', 'fortran_order': False, 'shape': (2,)}",
+        "{'descr': '%s', 'fortran_order': 0, 'shape': (2,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (-2,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,1)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': ()}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (18446744073709551618,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': 2}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,), 'x': 1}",
+        "{'descr': '%s' 'fortran_order': False 'shape': (2,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,)}}",
+        "{'descr': '%s, 'fortran_order': False, 'shape': (2,)}",
+        "{'descr': '%s', 'fortran_order': False, 'shape': (2,)} 1", "{,}", "{'descr: '%s'",
+        "{'descr': '%s\\", "{'descr': '<f8<f8<f8<f8<f8<f8<f8'",
     };
     const char *type = sizeof(nde_real) == 8 ? "<f8" : "<f4";
     char text[256];
@@ -193,7 +211,8 @@ static void headers(void **state) {
     }
     for (size_t i = 0; i < sizeof bad/sizeof *bad; i++) {
         snprintf(text, sizeof text, "%s", bad[i]);
-        for (char *hole; (hole = strstr(text, "%s"));) memmove(hole + 1, hole, strlen(hole) + 1), memcpy(hole, type, 3);
+        for (char *hole; (hole = strstr(text, "%s"));)
+            memmove(hole + 1, hole, strlen(hole) + 1), memcpy(hole, type, 3);
         spill(bytes, with_header(bytes, text, 0));
         assert_int_equal(nde_npy_load(path, back, 2), NDE_E_IO);
     }
@@ -240,7 +259,8 @@ static void impossible_places(void **state) {
     assert_non_null(strstr(nde_error(), "missing/x.npy"));
     assert_int_equal(nde_npy_load(other, back, 1), NDE_E_IO);
     assert_int_equal(nde_npy_load(folder, back, 1), NDE_E_IO);
-    snprintf(other, sizeof other, "%s/folder", folder); /* the name is taken by a folder: renaming fails */
+    /* the name is taken by a folder: renaming fails */
+    snprintf(other, sizeof other, "%s/folder", folder);
     assert_int_equal(mkdir(other, 0700), 0);
     const int before = files();
     assert_int_equal(nde_npy_save(other, values, 1), NDE_E_IO);
@@ -271,9 +291,12 @@ static void arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(a_bare_name_is_a_file_here), cmocka_unit_test(numpy_agrees),
-        cmocka_unit_test(truncated_anywhere), cmocka_unit_test(changed_anywhere), cmocka_unit_test(headers),
-        cmocka_unit_test(full_disk), cmocka_unit_test(impossible_places), cmocka_unit_test(arguments),
+        cmocka_unit_test(there_and_back), cmocka_unit_test(a_bare_name_is_a_file_here),
+        cmocka_unit_test(numpy_agrees),
+        cmocka_unit_test(truncated_anywhere), cmocka_unit_test(changed_anywhere),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(full_disk), cmocka_unit_test(impossible_places),
+        cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * The registry: numbers that last for ever, ways to a method that agree, accessors that take
+ * NULL. */
+#include "method/method.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* Every number ever given away. A new method adds a line; no line is ever changed. */
+static const struct { int number, enumerator; const char *name; } given[] = {
+    { 1, NDE_EULER, "euler" },
+    { 2, NDE_RK4, "rk4" },
+    { 10, NDE_BOSH3, "bosh3" },
+    { 11, NDE_DOPRI5, "dopri5" },
+    { 12, NDE_TSIT5, "tsit5" },
+    { 40, NDE_EULER_MARUYAMA, "euler_maruyama" },
+    { 70, NDE_VELOCITY_VERLET, "velocity_verlet" },
+};
+enum { GIVEN = sizeof given/sizeof *given };
+
+static void numbers_and_names_are_for_ever(void **state) {
+    (void)state;
+    assert_int_equal(nde_method_count(), GIVEN);
+    for (size_t i = 0; i < GIVEN; i++) {
+        const nde_method *m = nde_method_get(given[i].number);
+        assert_non_null(m);
+        assert_string_equal(nde_method_name(m), given[i].name);
+        assert_int_equal(given[i].enumerator, given[i].number);
+    }
+    assert_true(NDE_METHOD_AUTO == 0 && NDE_METHOD_TABLEAU == -1);
+}
+
+static void all_ways_lead_to_the_same_method(void **state) {
+    (void)state;
+    for (size_t i = 0; i < nde_method_count(); i++) {
+        const nde_method *m = nde_method_at(i);
+        assert_non_null(m);
+        assert_ptr_equal(m, nde_method_find(nde_method_name(m)));
+        assert_ptr_equal(m, nde_method_get(nde_method_id(m)));
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(nde_method_name(m), nde_method_name(nde_method_at(j)));
+            assert_true(nde_method_id(m) > nde_method_id(nde_method_at(j)));
+        }
+    }
+}
+
+static void facts_are_those_of_the_table(void **state) {
+    (void)state;
+    for (size_t i = 0; i < nde_method_count(); i++) {
+        const nde_method *m = nde_method_at(i);
+        assert_true(nde_method_id(m) > 0);
+        for (const char *c = nde_method_name(m); *c; c++)
+            assert_true(islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_');
+        assert_ptr_equal(nde_method_source(m), m->source);
+        assert_true(strlen(m->source) > 20);
+        assert_int_equal(nde_method_kind(m), m->kind);
+        assert_int_equal(nde_method_order(m), m->order);
+        assert_int_equal(nde_method_error_order(m), m->error_order);
+        assert_int_equal(nde_method_dense_order(m), m->dense_order);
+        assert_int_equal(nde_method_stages(m), m->stages);
+        const int saved = m->first_same_as_last ? 1 : 0;
+        assert_int_equal(nde_method_evaluations(m), m->stages - saved);
+        assert_true(m->kind >= NDE_KIND_RUNGE_KUTTA && m->kind <= NDE_KIND_EULER_MARUYAMA);
+    }
+}
+
+static void what_is_not_there_is_not_found(void **state) {
+    (void)state;
+    assert_null(nde_method_at(nde_method_count()));
+    assert_null(nde_method_at(SIZE_MAX));
+    const int numbers[] = { NDE_METHOD_AUTO, NDE_METHOD_TABLEAU, 3, 999, INT32_MAX, INT32_MIN };
+    for (size_t i = 0; i < sizeof numbers/sizeof *numbers; i++)
+        assert_null(nde_method_get(numbers[i]));
+    const char *const names[] = { NULL, "", "tsit", "tsit55", "TSIT5", "nde_tsit5", "tableau" };
+    for (size_t i = 0; i < sizeof names/sizeof *names; i++) assert_null(nde_method_find(names[i]));
+    const nde_method foreign = { .stages = 3 };
+    assert_int_equal(nde_method_id(&foreign), NDE_METHOD_TABLEAU);
+}
+
+static void no_method_has_no_facts(void **state) {
+    (void)state;
+    assert_int_equal(nde_method_id(NULL), NDE_METHOD_AUTO);
+    assert_null(nde_method_name(NULL));
+    assert_null(nde_method_source(NULL));
+    assert_int_equal(nde_method_kind(NULL), 0);
+    assert_int_equal(nde_method_order(NULL), 0);
+    assert_int_equal(nde_method_error_order(NULL), 0);
+    assert_int_equal(nde_method_dense_order(NULL), 0);
+    assert_int_equal(nde_method_stages(NULL), 0);
+    assert_int_equal(nde_method_evaluations(NULL), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_and_names_are_for_ever),
+        cmocka_unit_test(all_ways_lead_to_the_same_method),
+        cmocka_unit_test(facts_are_those_of_the_table),
+        cmocka_unit_test(what_is_not_there_is_not_found),
+        cmocka_unit_test(no_method_has_no_facts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -23,7 +23,7 @@ static int field(double t, const double *y, const double *p, double *dy, void *c
 static bool draw(const char *file, const nde_solution *s) {
     enum { STRIDE = DIM*N }; /* component i of trajectory b in row k: y[k*STRIDE + i*N + b] */
     const double *x = s->y, *z = s->y + 2*N;
-    plot picture;
+    plot_picture picture;
     plot_open(&picture, file, 1000, 480);
     plot_panel(&picture, 0, 0, 480, 480, "Lorenz attractor", plot_range("x", ROWS, x, STRIDE), plot_range("z", ROWS, z, STRIDE));
     plot_line(&picture, (plot_look){ .color = PLOT_BLUE, .width = 0.7 }, ROWS, x, STRIDE, z, STRIDE);
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &drift, .t0 = t0, .t1 = t1, .y0 = y0[0], .p = p);
     const nde_options options = NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-9, .save_t = times, .n_save = ROWS);
 
-    nde_solution solution = NDE_INIT(nde_solution);
+    nde_solution solution = { 0 };
     const nde_status status = nde_solve(&problem, &options, &solution);
     if (status != NDE_OK) {
         fprintf(stderr, "lorenz: %s\n", solution.error ? solution.error : nde_error());

@@ -33,25 +33,26 @@ typedef struct plot_look {
     bool hollow;
 } plot_look;
 
-typedef struct plot {
+typedef struct plot_picture {
     FILE *file;
     int panels;
     double left, top, width, height; /* the panel's frame, in pixels */
     double legend;                   /* where its next entry begins */
     plot_axis x, y;
-} plot;
+} plot_picture;
 
 /* The range of a column and 4 % around it. */
 plot_axis plot_range(const char *label, size_t n, const double *v, size_t stride);
 
-void plot_open(plot *plot, const char *file, int width, int height);
+void plot_open(plot_picture *to, const char *file, int width, int height);
 /* A new panel that covers this part of the picture, labels included. title may be NULL. */
-void plot_panel(plot *plot, double left, double top, double width, double height, const char *title, plot_axis x, plot_axis y);
-void plot_line(plot *plot, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
-void plot_points(plot *plot, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
+void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x,
+                plot_axis y);
+void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
+void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
 /* The area between two columns of stride 1. */
-void plot_band(plot *plot, plot_look look, size_t n, const double *x, const double *low, const double *high);
+void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low, const double *high);
 /* Returns false when the picture could not be written. */
-bool plot_close(plot *plot);
+bool plot_close(plot_picture *to);
 
 #endif

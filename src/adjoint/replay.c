@@ -57,10 +57,10 @@ void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
 
 void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y) {
     nde_panel *r = &w->replica;
-    nde_replay_times(s, r, e);
     memcpy(r->y, y, r->slab*sizeof *y);
     for (size_t b = 0; b < e->n; b++) {
         const size_t who = r->trajectory[b];
+        r->t[b] = e->t[b];
         r->forced[b] = nde_forced_after(s, e->t[b]);
         r->interval[b] = nde_jumps_before(s, r->forced[b]);
         r->t1[b] = nde_end_of(s, who);
@@ -69,6 +69,7 @@ void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, con
         nde_panel_watch(s, r, b);
         for (size_t i = 0; i < s->rhs.nq; i++) r->q[i*r->ld + b] = s->rhs.problem.q[i*s->N + who];
     }
+    nde_replay_times(s, r, e);
 }
 
 int nde_replay_slope(const nde_solver *s, nde_worker *w) {

@@ -6,47 +6,51 @@
 
 #include <float.h>
 
-static void plan(double direction, size_t n, const double *t, const double *h, const double *stop, double *restrict t_new,
-                 double *restrict dt) {
-    for (size_t b = 0; b < n; b++) {
-        const double near = direction*(t[b] + 1.01*h[b]), next = near >= direction*stop[b] ? stop[b] : t[b] + h[b];
-        t_new[b] = next;
-        dt[b] = next - t[b];
-    }
-}
-
-/* One lane; without branches and in one width, so that lanes vectorise. */
-static inline void weigh(const nde_control *c, double error, double refused, double *before, double *factor, double *good) {
+/* One lane; without branches and in one width, so that lanes vectorise. All in registers from the error to the next step: this
+ * is on the way to every stage that follows. */
+static inline void weigh(const nde_control *c, double direction, double most_h, double error, double refused, double was,
+                         double t, double t_new, double dt, double stop, double *before, double *good, double *h, double *t_next,
+                         double *dt_next) {
     const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60; /* beyond, the factor is cut anyhow */
-    const double was = 0.5*c->beta*nde_log2_normal(*before), is = nde_log2_normal(e);
-    const double rate = error <= 1 ? was - 0.5*c->alpha*is : -0.5*c->reject*is;
+    const double past = 0.5*c->beta*nde_log2_normal(was), is = nde_log2_normal(e);
+    const double rate = error <= 1 ? past - 0.5*c->alpha*is : -0.5*c->reject*is;
     const double f = c->safety*nde_exp2_normal(rate);
     const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = f < most ? f : most;
-    const double kept = cut > c->factor_min ? cut : c->factor_min;
-    *factor = error <= DBL_MAX ? kept : c->factor_min;
-    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : *before;
+    const double kept = cut > c->factor_min ? cut : c->factor_min, factor = error <= DBL_MAX ? kept : c->factor_min;
+    const double next = dt*factor, bounded = next > most_h ? most_h : next < -most_h ? -most_h : next;
+    const double from = error <= 1 ? t_new : t, to = nde_clock_target(direction, from, bounded, stop);
+    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : was;
     *good = error <= 1 ? 1 : 0;
+    *h = bounded;
+    *t_next = to;
+    *dt_next = to - from;
 }
 
-static void judge(const nde_control *control, size_t n, const double *error, double *restrict before,
-                  unsigned char *restrict rejected, double *restrict factor, unsigned char *restrict accept) {
+static void judge(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *j) {
     enum { CHUNK = 64 };
+    const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX, scale = j->scale;
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
-        weigh(control, *error, *rejected, before, factor, &good);
-        *accept = good != 0;
-        *rejected = good == 0;
+        weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t, *j->t_new, *j->dt, *j->stop, j->before,
+              &good, j->h, j->t_next, j->dt_next);
+        *j->accept = good != 0;
+        *j->rejected = good == 0;
         return;
     }
     const nde_control c = *control;
+    const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt, *restrict stop = j->stop;
+    double *restrict before = j->before, *restrict h = j->h, *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
         double refused[CHUNK], good[CHUNK];
-        for (size_t l = 0; l < m; l++) refused[l] = rejected[b + l];
-        for (size_t l = 0; l < m; l++) weigh(&c, error[b + l], refused[l], before + b + l, factor + b + l, good + l);
+        for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
+#pragma GCC ivdep
+        for (size_t l = 0; l < m; l++)
+            weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l],
+                  before + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
         for (size_t l = 0; l < m; l++) {
-            accept[b + l] = good[l] != 0;
-            rejected[b + l] = good[l] == 0;
+            j->accept[b + l] = good[l] != 0;
+            j->rejected[b + l] = good[l] == 0;
         }
     }
 }
@@ -77,21 +81,18 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     return count;
 }
 
-static void move(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new, const double *dt,
-                 const double *factor, double *restrict t, double *restrict h, double *restrict h_first, double *restrict h_last,
-                 int64_t *restrict accepted, int64_t *restrict rejected, int64_t *restrict refusals) {
-    const double most = clock->h_max > 0 ? clock->h_max : DBL_MAX;
+static void move(size_t n, const unsigned char *accept, const double *t_new, const double *dt, double *restrict t,
+                 double *restrict h_first, double *restrict h_last, int64_t *restrict accepted, int64_t *restrict rejected,
+                 int64_t *restrict refusals) {
     for (size_t b = 0; b < n; b++) {
         const int64_t good = accept[b];
-        const double next = dt[b]*factor[b], bounded = next > most ? most : next < -most ? -most : next;
         t[b] = good ? t_new[b] : t[b];
         h_first[b] = accepted[b] == 0 ? dt[b] : h_first[b];
         h_last[b] = good ? dt[b] : h_last[b];
-        h[b] = bounded;
         accepted[b] += good;
         rejected[b] += 1 - good;
         refusals[b] = good ? 0 : refusals[b] + 1;
     }
 }
 
-const nde_clock_kernels NDE_ISA_NAME(nde_clock_kernels) = { .plan = plan, .judge = judge, .attend = attend, .move = move };
+const nde_clock_kernels NDE_ISA_NAME(nde_clock_kernels) = { .judge = judge, .attend = attend, .move = move };

@@ -23,7 +23,7 @@ typedef double nde_coefficient;
  *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < dense_terms} dense[i*dense_terms + j] theta^(j+1);
  *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
  *   first_same_as_last   k of the last stage is k_0 of the next step
- *   KIND_EULER_MARUYAMA  no table */
+ *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F */
 struct nde_method {
     const char *name, *source;
     int kind, order, error_order, dense_order;

@@ -53,7 +53,7 @@ static int attempt_one(const nde_attempt *s) {
     const nde_row *row = table->row[0];
     const double *c = table->method->c, t = s->t[0], dt = s->dt[0];
     const size_t dim = s->rhs->dim, slab = s->slab;
-    const nde_real h = s->h[0], *y = s->y;
+    const nde_real h = (nde_real)dt, *y = s->y; /* that of s->h, without waiting for it */
     nde_scratch *scratch = s->lanes->scratch;
     nde_site *at = &s->lanes->site;
     const nde_field *f = s->rhs->drift.field;

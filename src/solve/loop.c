@@ -36,8 +36,8 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     if (status < 0) {
         stats->t_fail = p->t[b];
-        stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt[b] : 0;
-        stats->error_fail = p->accepted[b] + p->rejected[b] ? sqrt(p->error[b]) : 0;
+        stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt_done[b] : 0;
+        stats->error_fail = p->accepted[b] + p->rejected[b] ? sqrt(p->error[b]*p->error_scale) : 0;
     }
     nde_save_end(s, p, b, status);
     atomic_fetch_add_explicit(&s->done, 1, memory_order_relaxed);
@@ -52,7 +52,7 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
         double e = 0;
         for (int j = 0; j < s->table.error.count; j++)
             e += (double)s->table.error.weight[j]*(double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
-        e = fabs(e*p->dt[b])/(s->tolerance.rtol*fabs(z) + (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
+        e = fabs(e*p->dt_done[b])/(s->tolerance.rtol*fabs(z) + (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
         if (!isfinite(z) || !(e < HUGE_VAL)) return i;
         if (e > most) most = e, worst = i;
     }
@@ -188,9 +188,10 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
-        if (status[j] == NDE_OK) nde_save_start(s, p, b), nde_panel_watch(s, p, b);
+        if (status[j] == NDE_OK) nde_save_start(s, p, b);
     }
     if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m);
+    for (size_t j = 0; j < m; j++) nde_panel_watch(s, p, lane[j]);
     size_t gone = 0;
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
@@ -213,14 +214,9 @@ static void refill(nde_solver *s, nde_panel *p, nde_worker *w) {
 
 /* ---- attempt ----------------------------------------------------------------------------------------------------- */
 
-/* Where each lane goes. */
-static void plan(const nde_solver *s, nde_panel *p) {
-    const size_t n = p->live->n;
-    if (s->adaptive) {
-        s->rhs.kernels->clock->plan(s->direction, n, p->t, p->h, p->stop, p->t_new, p->dt);
-        return;
-    }
-    for (size_t b = 0; b < n; b++) { /* nodes t0 + k h; the end and forced times themselves */
+/* Where each lane goes with fixed steps: nodes t0 + k h, the end and forced times themselves. Adaptive lanes know already. */
+static void plan_fixed(const nde_solver *s, nde_panel *p) {
+    for (size_t b = 0; b < p->live->n; b++) {
         const double t0 = nde_start_of(s, p->trajectory[b]), whole = p->h[b], stop = p->stop[b];
         const double node = p->node[b] + 1 >= s->options.steps ? p->t1[b] : t0 + (double)(p->node[b] + 1)*whole;
         p->t_new[b] = s->direction*(stop - node) <= 1e-9*fabs(whole) ? stop : node;
@@ -231,7 +227,7 @@ static void plan(const nde_solver *s, nde_panel *p) {
 static void attempt(nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
     p->tried = true;
-    plan(s, p);
+    if (!s->adaptive) plan_fixed(s, p);
     nde_real *tape = NULL;
     if (s->recorded) {
         if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, n, &p->slot) != NDE_OK;
@@ -243,6 +239,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     p->live->attempts++;
     p->live->lane_attempts += (int64_t)n;
     p->live->lane_room += (int64_t)(p->ld == 1 ? 1 : (n + LANE_UNIT - 1)/LANE_UNIT*LANE_UNIT);
+    p->error_scale = s->joint ? 1 : s->per_dim;
     p->rc = nde_panel_attempt(s, p, tape);
     if (p->rc) {
         for (size_t b = 0; b < n; b++) p->error[b] = NAN;
@@ -251,8 +248,6 @@ static void attempt(nde_solver *s, nde_panel *p) {
     s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = NAN;
-    if (s->adaptive && !s->joint)
-        for (size_t b = 0; b < n; b++) p->error[b] *= s->per_dim;
 }
 
 /* ---- settle ------------------------------------------------------------------------------------------------------ */
@@ -272,9 +267,13 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, size_
 static void move_clocks(const nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
     if (s->adaptive) {
-        s->rhs.kernels->clock->move(&s->clock, n, p->accept, p->t_new, p->dt, p->factor, p->t, p->h, p->h_first, p->h_last, p->accepted, p->rejected, p->refusals);
+        s->rhs.kernels->clock->move(n, p->accept, p->t_new, p->dt, p->t, p->h_first, p->h_last, p->accepted, p->rejected, p->refusals);
+        double *const t_new = p->t_new, *const dt = p->dt; /* what comes next takes the place of what is done */
+        p->t_new = p->t_done, p->dt = p->dt_done;
+        p->t_done = t_new, p->dt_done = dt;
         return;
     }
+    memcpy(p->dt_done, p->dt, n*sizeof *p->dt);
     for (size_t b = 0; b < n; b++) {
         if (!p->accept[b]) continue;
         const double node = nde_start_of(s, p->trajectory[b]) + (double)(p->node[b] + 1)*p->h[b];
@@ -377,7 +376,9 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
     const nde_clock_kernels *clock = s->rhs.kernels->clock;
     if (s->adaptive)
-        clock->judge(&s->control, n, p->error, p->before, p->refused, p->factor, p->accept);
+        clock->judge(&s->control, &s->clock, n, &(nde_judgement){
+            .scale = p->error_scale, .error = p->error, .t = p->t, .t_new = p->t_new, .dt = p->dt, .stop = p->stop, .before = p->before,
+            .rejected = p->refused, .accept = p->accept, .h = p->h, .t_next = p->t_done, .dt_next = p->dt_done });
     else
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
     size_t taken = 0, *attend = w->attend;
@@ -512,7 +513,7 @@ static void joint_start(nde_solver *s) {
         if (!isfinite(h) || h <= 0) h = fabs(trial);
         h = bounded(s, h, span);
         for (size_t k = 0; k < s->n_panels; k++)
-            for (size_t b = 0; b < s->panel[k].live->n; b++) s->panel[k].h[b] = h;
+            for (size_t b = 0; b < s->panel[k].live->n; b++) s->panel[k].h[b] = h, nde_panel_watch(s, &s->panel[k], b);
     }
 }
 

@@ -42,6 +42,8 @@ void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t b) {
     const double d = s->direction, save = nde_save_next(s, p, b);
     p->stop[b] = f < s->forced.count && d*s->forced.t[f] < d*p->t1[b] ? s->forced.t[f] : p->t1[b];
     p->watch[b] = d*save < d*p->stop[b] ? save : p->stop[b];
+    p->t_new[b] = nde_clock_target(d, p->t[b], p->h[b], p->stop[b]);
+    p->dt[b] = p->t_new[b] - p->t[b];
 }
 
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m) {
@@ -84,7 +86,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];
         p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last], p->refusals[b] = p->refusals[last];
         p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last], p->before[b] = p->before[last];
-        p->stop[b] = p->stop[last], p->watch[b] = p->watch[last];
+        p->stop[b] = p->stop[last], p->watch[b] = p->watch[last], p->t_new[b] = p->t_new[last], p->dt[b] = p->dt[last];
         p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last], p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
     }
     nde_panel_resize(p, last);

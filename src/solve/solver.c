@@ -198,7 +198,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
 
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     const size_t ld = p->ld, capacity = p->capacity;
-    TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)), TAKE(p->factor, 1, ld);
+    TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)), TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
     TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
     TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
@@ -641,6 +641,8 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
             return nde_fail(NDE_E_ARG, "nde_solver_restore: the state is damaged");
         }
     }
+    for (size_t k = 0; k < s->n_panels; k++) /* what comes next is not part of the state: it follows from it */
+        for (size_t b = 0; b < s->panel[k].live->n; b++) nde_panel_watch(s, &s->panel[k], b);
     s->started = given.started;
     s->recorded = false;
     return NDE_OK;

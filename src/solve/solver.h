@@ -45,7 +45,10 @@ typedef struct nde_panel {
     int64_t *refusals;                              /* attempts rejected in a row */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
-    double *t_new, *dt, *error, *factor;            /* error: square of the norm relative to the tolerance */
+    double *t_new, *dt;                             /* of the attempt that is made, or comes next */
+    double *t_done, *dt_done;                       /* of the one before, once it is judged */
+    double *error;                                  /* times error_scale: square of the norm relative to the tolerance */
+    double error_scale;
     unsigned char *accept, *mark;
     nde_real *h_real, *chosen;                      /* [ld] */
     nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
@@ -156,7 +159,7 @@ static inline double nde_save_time(const nde_solver *s, size_t row) { return s->
 /* ---- panel.c: what a panel can do. All return what a field returned; 0 is fine ---- */
 void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
 void nde_panel_resize(nde_panel *p, size_t n);
-/* Sets stop and watch of a lane, from its next forced time and its next save. */
+/* Sets stop and watch of a lane, from its next forced time and its next save, and with them its next attempt. */
 void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t lane);
 /* Trajectories come into the lanes behind: y, q, t and counters as at their start. */
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);

@@ -96,9 +96,18 @@ typedef struct lane {
     unsigned char rejected, accept;
 } lane;
 
+static const nde_clock forwards = { .direction = 1 };
+
+/* A step from 0 to 1 with nothing in the way: the factor is the next step size. */
 static lane judge(const nde_control *c, double error, double before, unsigned char rejected) {
     lane l = { error*error, before*before, 0, rejected, 7 }; /* the kernel has squares */
-    nde_clock_kernels_baseline.judge(c, 1, &l.error, &l.before, &l.rejected, &l.factor, &l.accept);
+    const double t = 0, one = 1, far = 1e300;
+    double t_next, dt_next;
+    nde_clock_kernels_baseline.judge(c, &forwards, 1, &(nde_judgement){
+        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before, .rejected = &l.rejected,
+        .accept = &l.accept, .h = &l.factor, .t_next = &t_next, .dt_next = &dt_next });
+    const double from = l.accept ? 1 : 0;
+    assert_true(t_next == from + l.factor && dt_next == t_next - from);
     l.before = sqrt(l.before);
     return l;
 }
@@ -149,7 +158,11 @@ static void lanes_do_not_meet(void **state) {
         alone[b] = judge(&c, error[b], before[b], rejected[b]);
         error[b] *= error[b], before[b] *= before[b];
     }
-    nde_clock_kernels_baseline.judge(&c, N, error, before, rejected, factor, accept);
+    double t[N] = { 0 }, one[N], far[N], t_next[N], dt_next[N];
+    for (size_t b = 0; b < N; b++) one[b] = 1, far[b] = 1e300;
+    nde_clock_kernels_baseline.judge(&c, &forwards, N, &(nde_judgement){
+        .scale = 1, .error = error, .t = t, .t_new = one, .dt = one, .stop = far, .before = before, .rejected = rejected,
+        .accept = accept, .h = factor, .t_next = t_next, .dt_next = dt_next });
     for (size_t b = 0; b < N; b++)
         assert_true(factor[b] == alone[b].factor && sqrt(before[b]) == alone[b].before && rejected[b] == alone[b].rejected &&
                     accept[b] == alone[b].accept);

@@ -4,11 +4,7 @@
 #ifndef NDE_POWER_H
 #define NDE_POWER_H
 
-#include <stdint.h>
-#include <string.h>
-
-static inline uint64_t nde_bits_of(double x) { uint64_t u; memcpy(&u, &x, sizeof u); return u; }
-static inline double nde_from_bits(uint64_t u) { double x; memcpy(&x, &u, sizeof x); return x; }
+#include "core/bits.h"
 
 /* log2 of a normal x > 0, error below 1e-9 of 1 + |log2 x|: x = 2^k m with m in [sqrt(1/2), sqrt(2)), and the series of
  * artanh((m - 1)/(m + 1)) to the ninth power (the next term is below 2e-10). */

@@ -228,8 +228,9 @@ void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, co
         }
         nde_scratch *s = lanes->scratch;
         const int64_t cells = term->noise->grid ? term->noise->grid/r->steps : 1;
-        for (size_t b = 0; b < n; b++) {
-            s->cell[b] = fabs(dt[b])/(double)cells;
+        for (size_t b = 0; b < n; b++) { /* the span's own cells: one path for any number of steps */
+            const double t0 = q->t0_each ? q->t0_each[who[b]] : q->t0, t1 = q->t1_each ? q->t1_each[who[b]] : q->t1;
+            s->cell[b] = (t1 - t0)/(double)(r->steps*cells);
             s->cell_first[b] = step[b]*cells;
         }
         nde_noise_increment(term->noise, r->steps*cells, part->rates, n, ld, who, s->cell, s->cell_first, cells, s->dw);

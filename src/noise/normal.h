@@ -7,6 +7,7 @@
 #ifndef NDE_NORMAL_H
 #define NDE_NORMAL_H
 
+#include "core/bits.h"
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -44,9 +45,6 @@ static inline nde_block nde_counter(unsigned purpose, uint64_t trajectory, uint6
                          high | (uint32_t)(trajectory >> 32 & 0xffff) << 16,
                          (uint32_t)trajectory }};
 }
-
-static inline uint64_t nde_bits_of(double x) { uint64_t u; memcpy(&u, &x, sizeof u); return u; }
-static inline double nde_from_bits(uint64_t u) { double x; memcpy(&x, &u, sizeof x); return x; }
 
 /* (k + 1/2) 2^-52 from the upper 52 bits k: exact, in (0, 1), symmetric about 1/2. */
 static inline double nde_to_uniform(uint64_t bits) {

@@ -216,7 +216,7 @@ static int start_references(const settings *set, const bench_case *c, child *ref
 static bool within(const bench_case *c, const char *who, double error, double bound) {
     char text[200];
     if (!(bound > 0) || error <= bound) return true;
-    snprintf(text, sizeof text, "%s: the error %.4g is above its bound %.4g", who, error, bound);
+    snprintf(text, sizeof text, "%.80s: the error %.4g is above its bound %.4g", who, error, bound);
     return wrong(c, text);
 }
 

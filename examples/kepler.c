@@ -10,7 +10,8 @@
 #include "nde.h"
 #include "plot.h"
 
-enum { DIM = 4, PERIODS = 400, A_PERIOD = 100, ROWS = PERIODS*A_PERIOD + 1 }; /* times that are kept, in a period and in all */
+/* A_PERIOD, ROWS: times that are kept, in a period and in all. */
+enum { DIM = 4, PERIODS = 400, A_PERIOD = 100, ROWS = PERIODS*A_PERIOD + 1 };
 static const double period = 6.283185307179586;
 
 /* y = (q1, q2, v1, v2): q' = v, v' = -q/|q|^3. Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration
@@ -46,7 +47,8 @@ int main(int argc, char **argv) {
         NDE_INIT(nde_options, .method = NDE_VELOCITY_VERLET, .steps = 200*PERIODS, .save_t = times, .n_save = ROWS),
         NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-5, .atol = 1e-7, .save_t = times, .n_save = ROWS),
     };
-    const plot_look look[] = { { .name = "velocity Verlet", .color = PLOT_BLUE }, { .name = "dopri5", .color = PLOT_RED } };
+    const plot_look look[] = { { .name = "velocity Verlet", .color = PLOT_BLUE },
+                               { .name = "dopri5", .color = PLOT_RED } };
 
     nde_solution solution[2] = { { 0 }, { 0 } };
     for (int m = 0; m < 2; m++) {
@@ -65,7 +67,8 @@ int main(int argc, char **argv) {
     plot_open(&picture, file, 1000, 480);
     plot_panel(&picture, 0, 0, 480, 480, "The last period", (plot_axis){ "q1", -1.8, 1.8, false },
                (plot_axis){ "q2", -1.8, 1.8, false });
-    plot_line(&picture, (plot_look){ "exact", PLOT_GREY, "5 4", 1.2, false }, A_PERIOD + 1, exact[0], 2, &exact[0][1], 2);
+    const plot_look ideal = { .name = "exact", .color = PLOT_GREY, .dash = "5 4", .width = 1.2 };
+    plot_line(&picture, ideal, A_PERIOD + 1, exact[0], 2, &exact[0][1], 2);
     for (int m = 0; m < 2; m++) {
         const double *y = solution[m].y + (ROWS - 1 - A_PERIOD)*DIM;
         plot_line(&picture, look[m], A_PERIOD + 1, y, DIM, y + 1, DIM);

@@ -25,13 +25,16 @@ static bool draw(const char *file, const nde_solution *s) {
     const double *x = s->y, *z = s->y + 2*N;
     plot_picture picture;
     plot_open(&picture, file, 1000, 480);
-    plot_panel(&picture, 0, 0, 480, 480, "Lorenz attractor", plot_range("x", ROWS, x, STRIDE), plot_range("z", ROWS, z, STRIDE));
+    plot_panel(&picture, 0, 0, 480, 480, "Lorenz attractor", plot_range("x", ROWS, x, STRIDE),
+               plot_range("z", ROWS, z, STRIDE));
     plot_line(&picture, (plot_look){ .color = PLOT_BLUE, .width = 0.7 }, ROWS, x, STRIDE, z, STRIDE);
     plot_points(&picture, (plot_look){ .color = PLOT_RED }, 1, x, STRIDE, z, STRIDE);
     plot_panel(&picture, 490, 0, 510, 480, "Two beginnings, 1e-8 apart", plot_range("time", ROWS, s->t, 1),
                plot_range("x", ROWS, x, STRIDE));
-    plot_line(&picture, (plot_look){ .name = "x(0) = 1", .color = PLOT_BLUE }, ROWS, s->t, 1, x, STRIDE);
-    plot_line(&picture, (plot_look){ .name = "x(0) = 1 + 1e-8", .color = PLOT_RED, .width = 1.2 }, ROWS, s->t, 1, x + 1, STRIDE);
+    const plot_look first = { .name = "x(0) = 1", .color = PLOT_BLUE };
+    const plot_look second = { .name = "x(0) = 1 + 1e-8", .color = PLOT_RED };
+    plot_line(&picture, first, ROWS, s->t, 1, x, STRIDE);
+    plot_line(&picture, second, ROWS, s->t, 1, x + 1, STRIDE);
     return plot_close(&picture);
 }
 

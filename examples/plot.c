@@ -30,7 +30,8 @@ static double place(const plot_axis *axis, double value) {
 static double pixel_x(const plot_picture *to, double value) { return to->left + to->width*place(&to->x, value); }
 static double pixel_y(const plot_picture *to, double value) { return to->top + to->height*(1 - place(&to->y, value)); }
 
-/* Multiples of 1, 2 or 5 times a power of ten, about five of them; on a logarithmic axis powers of ten, 1-2-5 when few fit. */
+/* Multiples of 1, 2 or 5 times a power of ten, about five of them; on a logarithmic axis powers of ten, 1-2-5 when few
+ * fit. */
 static size_t find_ticks(const plot_axis *axis, double *tick) {
     size_t n = 0;
     if (axis->log) {
@@ -44,7 +45,8 @@ static size_t find_ticks(const plot_axis *axis, double *tick) {
     }
     const double rough = (axis->high - axis->low)/5, ten = pow(10, floor(log10(rough))), lead = rough/ten;
     const double step = ten*(lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
-    for (double i = ceil(axis->low/step - 1e-9); i*step <= axis->high + 1e-9*step && n < MOST_TICKS; i++) tick[n++] = i*step;
+    for (double i = ceil(axis->low/step - 1e-9); i*step <= axis->high + 1e-9*step && n < MOST_TICKS; i++)
+        tick[n++] = i*step;
     return n;
 }
 
@@ -73,7 +75,8 @@ void plot_open(plot_picture *to, const char *file, int width, int height) {
             "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", width, height, width, height);
 }
 
-void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x, plot_axis y) {
+void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x,
+                plot_axis y) {
     if (!to->file) return;
     to->panels++;
     to->x = x, to->y = y;
@@ -98,7 +101,8 @@ void plot_panel(plot_picture *to, double left, double top, double width, double 
         tick_text(words, sizeof words, &y, tick[i]);
         text(to, "tick", to->left - 7, at + 4, "text-anchor=\"end\"", words);
     }
-    fprintf(to->file, "<path d=\"M%.1f %.1fV%.1fH%.1f\" stroke=\"#666\" fill=\"none\"/>\n", to->left, to->top, bottom, right);
+    fprintf(to->file, "<path d=\"M%.1f %.1fV%.1fH%.1f\" stroke=\"#666\" fill=\"none\"/>\n", to->left, to->top, bottom,
+            right);
     text(to, "label", to->left + to->width/2, bottom + 36, "text-anchor=\"middle\"", x.label);
     const double x_label = left + 15, y_label = to->top + to->height/2;
     char turned[96];
@@ -111,7 +115,9 @@ enum mark { LINE, POINTS, BAND };
 
 static void paint(const plot_picture *to, const plot_look *look, enum mark mark) {
     const double width = look->width > 0 ? look->width : mark == LINE ? 1.6 : 6;
-    if (mark == LINE) fprintf(to->file, "fill=\"none\" stroke=\"%s\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"", look->color, width);
+    if (mark == LINE)
+        fprintf(to->file, "fill=\"none\" stroke=\"%s\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"", look->color,
+                width);
     if (mark == BAND) fprintf(to->file, "fill=\"%s\" fill-opacity=\"0.2\"", look->color);
     if (mark == POINTS && look->hollow) fprintf(to->file, "fill=\"white\" stroke=\"%s\" stroke-width=\"1.6\"", look->color);
     if (mark == POINTS && !look->hollow) fprintf(to->file, "fill=\"%s\"", look->color);
@@ -135,7 +141,8 @@ static void begin(const plot_picture *to, const char *kind) {
     fprintf(to->file, "<g class=\"%s\" clip-path=\"url(#panel%d)\">", kind, to->panels);
 }
 
-void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride) {
+void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
+               size_t y_stride) {
     if (!to->file) return;
     begin(to, "line");
     fputs("<path d=\"", to->file);
@@ -152,7 +159,8 @@ void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size
     entry(to, &look, LINE);
 }
 
-void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride) {
+void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
+                 size_t y_stride) {
     if (!to->file) return;
     begin(to, "points");
     for (size_t i = 0; i < n; i++) {

@@ -48,8 +48,10 @@ void plot_open(plot_picture *to, const char *file, int width, int height);
 /* A new panel that covers this part of the picture, labels included. title may be NULL. */
 void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x,
                 plot_axis y);
-void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
-void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y, size_t y_stride);
+void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
+               size_t y_stride);
+void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
+                 size_t y_stride);
 /* The area between two columns of stride 1. */
 void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low, const double *high);
 /* Returns false when the picture could not be written. */

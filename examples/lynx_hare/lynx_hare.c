@@ -12,8 +12,9 @@
 
 #include "figure.h"
 #include "model.h"
+#include "score.h"
 
-enum { HELD_OUT = 4, LEAST_ROWS = 12, SEEDS = 10, QUICK_SEEDS = 3, STARTS = 3 };
+enum { HELD_OUT = 4, LEAST_ROWS = 12, SEEDS = FIGURE_SEEDS, QUICK_SEEDS = 3 };
 
 typedef struct settings {
     const char *csv, *out;
@@ -22,85 +23,11 @@ typedef struct settings {
     int seeds;
 } settings;
 
-/* Root mean square error in the logarithms of the populations, over rows [from, to) of z. */
-static double rmse(const series *data, const double *z, size_t from, size_t to) {
-    double sum = 0;
-    for (size_t k = from; k < to; k++)
-        for (int i = 0; i < SPECIES; i++) sum += pow(data->sd[i]*(z[k*SPECIES + (size_t)i] - data->z[k][i]), 2);
-    return sqrt(sum/(double)((to - from)*SPECIES));
-}
-
-/* z of one species at any time within the training rows, by linear interpolation. */
-static double interpolate(const series *data, int species, double year) {
-    size_t k = 1;
-    while (k + 1 < data->train && data->year[k] < year) k++;
-    const double part = (year - data->year[k - 1])/(data->year[k] - data->year[k - 1]);
-    return data->z[k - 1][species] + part*(data->z[k][species] - data->z[k - 1][species]);
-}
-
-/* What came `period` years before; of held-out years whole periods before. NaN before the first period is over. */
-static void repeat(const series *data, double period, double *z) {
-    for (size_t k = 0; k < data->rows; k++)
-        for (int i = 0; i < SPECIES; i++) {
-            double year = data->year[k] - period;
-            while (year > data->year[data->train - 1]) year -= period;
-            z[k*SPECIES + (size_t)i] = year < data->year[0] ? (double)NAN : interpolate(data, i, year);
-        }
-}
-
-/* First row that a repeat with this period says something about. */
-static size_t repeat_from(const series *data, double period) {
-    size_t k = 0;
-    while (k < data->train && data->year[k] - period < data->year[0]) k++;
-    return k;
-}
-
-/* The period, to a tenth of a year or row, whose repeat fits the training rows best; between a quarter and two thirds of
- * their span. */
-static double find_period(const series *data) {
-    double z[MOST_ROWS*SPECIES], best = (double)INFINITY, found = 0;
-    const double span = data->year[data->train - 1] - data->year[0], step = span/(double)(data->train - 1)/10;
-    for (double period = span/4; period <= span*2/3; period += step) {
-        repeat(data, period, z);
-        const double error = rmse(data, z, repeat_from(data, period), data->train);
-        if (error < best) best = error, found = period;
-    }
-    return found;
-}
-
-/* Persistence: the held-out rows are as the last training row. Its training error is that of the same forecast, as many rows
- * long, begun at every training row. */
-static score score_persistence(const series *data) {
-    double sum = 0, z[MOST_ROWS*SPECIES];
-    size_t count = 0;
-    for (size_t from = 0; from + HELD_OUT < data->train; from++) {
-        for (size_t k = 0; k <= HELD_OUT; k++) memcpy(z + (from + k)*SPECIES, data->z[from], sizeof data->z[from]);
-        sum += pow(rmse(data, z, from + 1, from + 1 + HELD_OUT), 2), count++;
-    }
-    for (size_t k = data->train; k < data->rows; k++) memcpy(z + k*SPECIES, data->z[data->train - 1], sizeof data->z[0]);
-    return (score){ sqrt(sum/(double)count), rmse(data, z, data->train, data->rows) };
-}
-
-static score score_repeat(const series *data, double period) {
-    double z[MOST_ROWS*SPECIES];
-    repeat(data, period, z);
-    return (score){ rmse(data, z, repeat_from(data, period), data->train), rmse(data, z, data->train, data->rows) };
-}
-
-/* Errors of a fitted model, and its curve for the picture. */
-static nde_status score_model(const model *from, const series *data, score *to, curve *drawn) {
-    double z[MOST_ROWS*SPECIES];
-    nde_status status = model_solve(from, data, data->rows, data->year, z);
-    if (status) return status;
-    *to = (score){ rmse(data, z, 0, data->train), rmse(data, z, data->train, data->rows) };
-    return model_solve(from, data, GRID, drawn->year, drawn->z[0]);
-}
-
 static int usage(FILE *to, int status) {
     fputs("usage: lynx_hare [--csv FILE] [--seed N] [--iterations N] [--out FOLDER] [--quick]\n"
           "  --csv FILE        lines year,lynx,hare; the last four years are held out\n"
           "  --seed N          the first of the seeds (1)\n"
-          "  --iterations N    of the training of one network (3000; quick: 300)\n"
+          "  --iterations N    of each fit (10000; quick: 1000)\n"
           "  --out FOLDER      where the picture and the parameters go (lynx_hare.out)\n"
           "  --quick           3 seeds instead of 10, and few iterations\n", to);
     return status;
@@ -143,41 +70,65 @@ static int read_settings(int argc, char **argv, settings *to) {
         }
     }
     if (optind < argc) return fprintf(stderr, "lynx_hare: what is %s?\n", argv[optind]), usage(stderr, EXIT_FAILURE);
-    if (!to->iterations) to->iterations = to->seeds == QUICK_SEEDS ? 300 : 3000;
+    if (!to->iterations) to->iterations = to->seeds == QUICK_SEEDS ? 1000 : 10000;
     return -1;
 }
 
-/* One line of the report: medians and quartiles. */
+/* One line of the report: medians and quartiles over the seeds. */
 static void report(const char *name, const score *scores, int seeds) {
-    double training[SEEDS], held_out[SEEDS];
-    for (int i = 0; i < seeds; i++) training[i] = scores[i].training, held_out[i] = scores[i].held_out;
+    double value[2][SEEDS];
+    for (int s = 0; s < seeds; s++) value[0][s] = scores[s].training, value[1][s] = scores[s].held_out;
     printf("%-16s", name);
     for (int column = 0; column < 2; column++) {
-        double *value = column ? held_out : training;
-        sort(value, (size_t)seeds);
-        printf("   %6.3f", quantile(value, (size_t)seeds, 0.5));
-        if (seeds > 1) printf("  [%.3f, %.3f]", quantile(value, (size_t)seeds, 0.25), quantile(value, (size_t)seeds, 0.75));
-        else printf("%16s", "");
+        const double middle = score_quantile(value[column], (size_t)seeds, 0.5);
+        printf("   %5.3f", middle);
+        if (seeds == 1) printf("%16s", "");
+        else printf(" [%.3f, %.3f]", score_quantile(value[column], (size_t)seeds, 0.25),
+                    score_quantile(value[column], (size_t)seeds, 0.75));
     }
     putchar('\n');
 }
 
-static bool save(const settings *set, const char *name, const model *from) {
-    char file[4096];
-    if (snprintf(file, sizeof file, "%s/%s", set->out, name) >= (int)sizeof file ||
-        nde_npy_save(file, from->theta, from->np + SPECIES) != NDE_OK)
-        return fprintf(stderr, "lynx_hare: cannot write %s: %s\n", file, nde_error()), false;
-    return printf("parameters: %s\n", file), true;
+/* In how many of the seeds the first model has the smaller error. */
+static int wins(const score *first, const score *second, int seeds, bool held_out) {
+    int count = 0;
+    for (int s = 0; s < seeds; s++)
+        count += held_out ? first[s].held_out < second[s].held_out : first[s].training < second[s].training;
+    return count;
+}
+
+static nde_status score_fit(const model *of, const series *data, const double *theta, score *to) {
+    double z[MOST_ROWS*SPECIES];
+    const nde_status status = model_solve(of, data, theta, data->rows, data->year, z);
+    if (!status) *to = (score){ score_rmse(data, z, 0, data->train), score_rmse(data, z, data->train, data->rows) };
+    return status;
+}
+
+static bool out_file(const settings *set, const char *name, char *file, size_t bytes) {
+    return snprintf(file, bytes, "%s/%s", set->out, name) < (int)bytes;
+}
+
+/* Fits, scores and draws one model for one seed; on failure a message is printed. */
+static bool run_seed(const model *of, const series *data, training *how, double *theta, score *to, figure *drawn, int m,
+                     int s) {
+    char message[512] = "";
+    nde_status status = model_fit(of, data, how, theta, message, sizeof message);
+    if (!status) status = score_fit(of, data, theta, to);
+    if (!status) status = model_solve(of, data, theta, FIGURE_TIMES, drawn->year, drawn->z[m][s][0]);
+    if (status) fprintf(stderr, "lynx_hare: %s: %s\n", of->name, message[0] ? message : nde_status_text(status));
+    return status == NDE_OK;
 }
 
 int main(int argc, char **argv) {
     static table rows;
     static series data;
-    static model network, equations, trial, best_network, best_equations;
     static figure picture;
-    static score scores[2][SEEDS];
+    static model models[FIGURE_MODELS];
+    static score scores[FIGURE_MODELS][SEEDS];
+    static double best[FIGURE_MODELS][MOST_THETA]; /* theta of the seed with the least training error */
+    static const char *const parameter_file[] = { "neural_ode.npy", "lotka_volterra.npy" };
     settings set;
-    char message[512] = "", label[64], file[4096];
+    char message[512], file[4096];
     const double begun = now();
 
     const int done = read_settings(argc, argv, &set);
@@ -186,34 +137,47 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "lynx_hare: %s\n", message), EXIT_FAILURE;
     if (mkdir(set.out, 0777) && errno != EEXIST)
         return fprintf(stderr, "lynx_hare: %s: %s\n", set.out, strerror(errno)), EXIT_FAILURE;
+
     series_make(&data, &rows, HELD_OUT);
-    const double period = find_period(&data);
+    const double period = score_period(&data);
+    model_neural(&models[0]);
+    model_lotka_volterra(&models[1], &data, period);
     figure_begin(&picture, &data, set.seeds);
-    printf("%s: %zu years, the last %d held out; period of the others: %.1f years\n", set.csv, data.rows, HELD_OUT, period);
-
-    double least[2] = { (double)INFINITY, (double)INFINITY };
-    for (int s = 0; s < set.seeds; s++) {
-        const uint64_t seed = set.seed + (uint64_t)s;
-        fit_options options = { .iterations = set.iterations, .rate = 2e-2, .label = label, .begun = begun };
-        fit_result result, trial_result;
-        snprintf(label, sizeof label, "seed %llu", (unsigned long long)seed);
-
-        nde_status status = model_neural(&network, &data, seed);
-        if (!status) status = model_fit(&network, &data, &options, &result, message, sizeof message);
-        if (!status) status = score_model(&network, &data, &scores[0][s], figure_curve(&picture, 0, s));
-        if (status) return fprintf(stderr, "lynx_hare: neural ODE: %s %s\n", nde_status_text(status), message), EXIT_FAILURE;
-        if (scores[0][s].training < least[0]) least[0] = scores[0][s].training, best_network = network;
-
-        options.iterations = set.iterations/STARTS;
-        options.label = NULL;
-        result.loss = (double)INFINITY;
-        for (uint64_t start = 0; start < STARTS; start++) {
-            status = model_lotka_volterra(&trial, &data, period, seed, start);
-            if (!status) status = model_fit(&trial, &data, &options, &trial_result, message, sizeof message);
-            if (status) return fprintf(stderr, "lynx_hare: Lotka-Volterra: %s %s\n", nde_status_text(status), message), EXIT_FAILURE;
-            if (trial_result.loss < result.loss) result = trial_result, equations = trial;
+    for (int m = 0; m < FIGURE_MODELS; m++) {
+        double least = (double)INFINITY;
+        picture.name[m] = models[m].name;
+        if (!models[m].field.eval) return fprintf(stderr, "lynx_hare: %s\n", nde_error()), EXIT_FAILURE;
+        for (int s = 0; s < set.seeds; s++) {
+            double theta[MOST_THETA];
+            training how = { .iterations = set.iterations, .seed = set.seed + (uint64_t)s, .talk = true, .begun = begun };
+            if (!run_seed(&models[m], &data, &how, theta, &scores[m][s], &picture, m, s)) return EXIT_FAILURE;
+            if (scores[m][s].training >= least) continue;
+            least = scores[m][s].training;
+            memcpy(best[m], theta, sizeof theta);
         }
     }
-    (void)file; (void)equations; (void)best_equations; (void)save; (void)report;
-    return 0;
+
+    const score persistence = score_persistence(&data), periodic = score_repeat(&data, period);
+    printf("\nRMSE in log populations, %d seeds: median [quartiles]\n%-16s   training (%g-%g)       held out (%g-%g)\n",
+           set.seeds, "", data.year[0], data.year[data.train - 1], data.year[data.train], data.year[data.rows - 1]);
+    for (int m = 0; m < FIGURE_MODELS; m++) report(models[m].name, scores[m], set.seeds);
+    report("persistence", &persistence, 1);
+    report("periodic repeat", &periodic, 1);
+    printf("The neural ODE has the smaller training error in %d, the smaller held-out error in %d of %d seeds.\n",
+           wins(scores[0], scores[1], set.seeds, false), wins(scores[0], scores[1], set.seeds, true), set.seeds);
+    double rates[4];
+    model_rates(&data, best[1], rates);
+    printf("Lotka-Volterra: alpha %.3f, beta %.4f, delta %.4f, gamma %.3f a year. Period of the repeat: %.1f years.\n\n",
+           rates[0], rates[1], rates[2], rates[3], period);
+
+    for (int m = 0; m < FIGURE_MODELS; m++) {
+        if (!out_file(&set, parameter_file[m], file, sizeof file) ||
+            nde_npy_save(file, best[m], models[m].np + SPECIES) != NDE_OK)
+            return fprintf(stderr, "lynx_hare: cannot write %s: %s\n", file, nde_error()), EXIT_FAILURE;
+        printf("parameters: %s\n", file);
+    }
+    if (!out_file(&set, "lynx_hare.svg", file, sizeof file) || !figure_draw(&picture, &data, period, file))
+        return fprintf(stderr, "lynx_hare: cannot write %s\n", file), EXIT_FAILURE;
+    printf("picture: %s\n", file);
+    return EXIT_SUCCESS;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STAGES = 5, OF_START = 128 }; /* horizons; purpose of the random numbers that begin a fit */
+enum { STAGES = 5, MOST_FAILURES = 20, OF_START = 128 }; /* OF_START: the purpose of random numbers that begin a fit */
 
 double now(void) {
     struct timespec time;
@@ -31,16 +31,17 @@ void series_make(series *to, const table *from, size_t held_out) {
     }
 }
 
-nde_status model_neural(model *to, const series *data, uint64_t seed) {
-    memset(to, 0, sizeof *to);
-    to->name = "neural ODE";
-    to->decay = 1e-2;
-    memcpy(to->width, (size_t[]){ SPECIES, 32, SPECIES }, 3*sizeof *to->width);
+static nde_status begin_neural(const model *self, const series *data, uint64_t seed, int start, double *theta) {
+    (void)start;
+    memcpy(theta + self->np, data->z[0], sizeof data->z[0]);
+    return nde_mlp_init(&self->network, seed, theta);
+}
+
+void model_neural(model *to) {
+    *to = (model){ .name = "neural ODE", .starts = 1, .decay = 1e-2, .begin = begin_neural, .width = { SPECIES, 32, SPECIES } };
     to->network = NDE_INIT(nde_mlp, .layers = 2, .width = to->width, .hidden = NDE_TANH);
     to->field = nde_field_mlp(&to->network);
     to->np = to->field.np;
-    memcpy(to->theta + to->np, data->z[0], sizeof data->z[0]);
-    return nde_mlp_init(&to->network, seed, to->theta);
 }
 
 static int lotka_volterra(double t, const double *z, const double *p, double *dz, void *ctx) {
@@ -66,98 +67,142 @@ static int lotka_volterra_vjp(double t, const double *z, const double *p, const 
     return 0;
 }
 
-nde_status model_lotka_volterra(model *to, const series *data, double period, uint64_t seed, uint64_t start) {
-    memset(to, 0, sizeof *to);
-    to->name = "Lotka-Volterra";
+static nde_status begin_lotka_volterra(const model *self, const series *data, uint64_t seed, int start, double *theta) {
+    const double middle = log(6.283185307179586/self->period); /* small swings: angular frequency sqrt(alpha gamma) */
+    for (uint64_t i = 0; i < 4; i++) theta[i] = middle + 0.3*nde_normal(seed, OF_START, (uint64_t)start, 0, i);
+    memcpy(theta + self->np, data->z[0], sizeof data->z[0]);
+    return NDE_OK;
+}
+
+void model_lotka_volterra(model *to, const series *data, double period) {
+    *to = (model){ .name = "Lotka-Volterra", .starts = 3, .begin = begin_lotka_volterra, .period = period };
     memcpy(to->sd, data->sd, sizeof to->sd);
     to->equations = NDE_INIT(nde_pointwise, .f = lotka_volterra, .vjp = lotka_volterra_vjp, .ctx = to->sd);
     to->field = nde_field_pointwise(&to->equations, SPECIES, 4);
-    to->np = 4;
-    /* Small swings have the angular frequency sqrt(alpha gamma). */
-    for (uint64_t i = 0; i < 4; i++) to->theta[i] = log(6.283185307179586/period) + 0.3*nde_normal(seed, OF_START, start, 0, i);
-    memcpy(to->theta + to->np, data->z[0], sizeof data->z[0]);
-    return to->field.eval ? NDE_OK : NDE_E_ARG;
+    to->np = to->field.np;
 }
 
-void model_rates(const model *from, const series *data, double rates[4]) {
+void model_rates(const series *data, const double *theta, double rates[4]) {
     const double shift[] = { 0, data->mean[LYNX], data->mean[HARE], 0 };
-    for (int i = 0; i < 4; i++) rates[i] = exp(from->theta[i] - shift[i]);
+    for (int i = 0; i < 4; i++) rates[i] = exp(theta[i] - shift[i]);
 }
 
-/* One iteration: theta and adam move on; loss is that of theta before. A theta that cannot be solved is not moved from. */
-static nde_status iterate(model *to, const series *data, nde_solver *solver, nde_adam *adam, double *loss, int64_t *evaluations) {
-    double seed_z[MOST_ROWS*SPECIES], gradient[MOST_PARAMETERS + SPECIES];
+/* Rows of stage 1 ... STAGES, and the iteration at which it ends: the horizon is whole after two fifths of them. */
+static size_t horizon_of(const series *data, int stage) {
+    return stage < STAGES ? 2 + (data->train - 2)*(size_t)stage/STAGES : data->train;
+}
+static int64_t end_of(int64_t iterations, int stage) {
+    return stage < STAGES ? iterations*2*stage/(5*(STAGES - 1)) : iterations;
+}
+
+static nde_solver *make_solver(const model *of, const series *data, const double *theta, size_t horizon) {
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0],
+        .t1 = data->year[horizon - 1], .y0 = theta + of->np, .p = theta);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-5, .atol = 1e-6, .max_steps = 2000,
+        .save_t = data->year, .n_save = horizon, .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)8 << 20);
+    nde_solver *solver = NULL;
+    return nde_solver_create(&problem, &options, &solver) == NDE_OK ? solver : NULL;
+}
+
+/* The loss of theta, which the solver reads, and its gradient [np + SPECIES]. */
+static nde_status differentiate(const model *of, const series *data, nde_solver *solver, double *loss, double *gradient,
+                                int64_t *evaluations) {
+    double seed_z[MOST_ROWS*SPECIES];
     nde_solution solution = { 0 };
     nde_status status = nde_solver_run(solver, &solution);
     *evaluations += solution.stats ? solution.stats->evals : 0;
-    if (status) return status;
-    status = nde_loss_mse(&solution, data->z[0], data->weight[0], loss, seed_z);
+    if (!status) status = nde_loss_mse(&solution, data->z[0], data->weight[0], loss, seed_z);
     if (status) return status;
     const nde_seed seed = NDE_INIT(nde_seed, .y = seed_z);
-    const nde_gradient wanted = NDE_INIT(nde_gradient, .p = gradient, .y0 = gradient + to->np);
-    status = nde_backward(solver, &seed, &wanted);
-    if (status) return status;
-    const double keep = 1 - to->decay*nde_adam_rate(adam);
-    status = nde_adam_step(adam, to->np + SPECIES, gradient, to->theta);
-    for (size_t i = 0; i < to->np && !status; i++) to->theta[i] *= keep;
-    return status;
+    const nde_gradient wanted = NDE_INIT(nde_gradient, .p = gradient, .y0 = gradient + of->np);
+    return nde_backward(solver, &seed, &wanted);
 }
 
-nde_status model_fit(model *to, const series *data, const fit_options *options, fit_result *result, char *message, size_t bytes) {
-    enum { MOST_FAILURES = 20 };
-    double m[MOST_PARAMETERS + SPECIES], v[MOST_PARAMETERS + SPECIES];
-    double best[MOST_PARAMETERS + SPECIES], before[MOST_PARAMETERS + SPECIES];
-    const size_t all = (to->np + SPECIES)*sizeof(double);
-    nde_adam adam = NDE_INIT(nde_adam, .rate = options->rate, .clip = 1, .decay = 0.01, .decay_steps = options->iterations,
-                             .m = m, .v = v);
-    const int64_t growing = options->iterations*2/5; /* iterations until the horizon is whole */
+/* What one fit knows from iteration to iteration. */
+typedef struct progress {
+    nde_adam adam;
+    double m[MOST_THETA], v[MOST_THETA];
+    double theta[MOST_THETA], before[MOST_THETA], best[MOST_THETA]; /* before: the last one that could be solved */
+    double loss, least;
+    int failures;
+} progress;
+
+/* One iteration. A theta that cannot be solved is taken back, and the steps become smaller; too often is an error. */
+static nde_status iterate(const model *of, const series *data, nde_solver *solver, progress *at, bool whole,
+                          int64_t *evaluations) {
+    double gradient[MOST_THETA];
+    const size_t count = of->np + SPECIES, bytes = count*sizeof *gradient;
+    const double keep = 1 - of->decay*nde_adam_rate(&at->adam);
+    nde_status status = differentiate(of, data, solver, &at->loss, gradient, evaluations);
+    if (status == NDE_OK && whole && at->loss < at->least) {
+        at->least = at->loss;
+        memcpy(at->best, at->theta, bytes);
+    }
+    if (status == NDE_OK) {
+        memcpy(at->before, at->theta, bytes);
+        status = nde_adam_step(&at->adam, count, gradient, at->theta);
+    }
+    if (status) {
+        memcpy(at->theta, at->before, bytes);
+        at->adam.rate *= 0.5;
+        return ++at->failures < MOST_FAILURES ? NDE_OK : status;
+    }
+    for (size_t i = 0; i < of->np; i++) at->theta[i] *= keep;
+    return NDE_OK;
+}
+
+static void talk(const model *of, const training *how, int64_t i, double years, double loss) {
+    const bool quarter = of->starts == 1 && i*4 % how->iterations < 4;
+    if (how->talk && (quarter || i + 1 == how->iterations))
+        printf("seed %llu, %s: iteration %5lld, horizon %4.1f years, loss %.5f, %8lld evaluations, %5.1f s\n",
+               (unsigned long long)how->seed, of->name, (long long)i, years, loss,
+               (long long)how->evaluations, now() - how->begun);
+}
+
+static nde_status fit_once(const model *of, const series *data, training *how, progress *at, char *message,
+                           size_t bytes) {
     nde_status status = NDE_OK;
     int64_t i = 0;
-
-    *result = (fit_result){ .loss = (double)INFINITY };
-    memcpy(best, to->theta, all);
-    memcpy(before, to->theta, all);
+    memcpy(at->before, at->theta, sizeof at->before);
+    memcpy(at->best, at->theta, sizeof at->best);
+    at->adam = NDE_INIT(nde_adam, .rate = 2e-2, .clip = 1, .decay = 0.01, .decay_steps = how->iterations,
+                        .m = at->m, .v = at->v);
+    at->loss = (double)NAN;
+    at->least = (double)INFINITY;
+    at->failures = 0;
     for (int stage = 1; stage <= STAGES && status == NDE_OK; stage++) {
-        const size_t horizon = stage < STAGES ? 2 + (data->train - 2)*(size_t)stage/STAGES : data->train;
-        const int64_t until = stage < STAGES ? growing*stage/(STAGES - 1) : options->iterations;
-        const nde_problem problem = NDE_INIT(nde_problem, .drift = &to->field, .t0 = data->year[0],
-            .t1 = data->year[horizon - 1], .y0 = to->theta + to->np, .p = to->theta);
-        const nde_options solve = NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-5, .atol = 1e-6, .max_steps = 2000,
-            .save_t = data->year, .n_save = horizon, .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)8 << 20);
-        nde_solver *solver = NULL;
-        status = nde_solver_create(&problem, &solve, &solver);
-        if (status) snprintf(message, bytes, "%s", nde_error());
-        for (; i < until && status == NDE_OK; i++) {
-            double loss = (double)NAN;
-            double here[MOST_PARAMETERS + SPECIES];
-            memcpy(here, to->theta, all);
-            status = iterate(to, data, solver, &adam, &loss, &result->evaluations);
-            if (status != NDE_OK || !isfinite(loss)) { /* back, and go on in smaller steps */
-                snprintf(message, bytes, "%s", nde_solver_error(solver));
-                if (++result->failures <= MOST_FAILURES) status = NDE_OK;
-                memcpy(to->theta, before, all);
-                adam.rate *= 0.5;
-                continue;
-            }
-            memcpy(before, here, all);
-            if (horizon == data->train && loss < result->loss) {
-                result->loss = loss;
-                memcpy(best, here, all);
-            }
-            if (options->label && (i + 1 == options->iterations || i*4 % options->iterations < 4))
-                printf("%s: iteration %5lld of %lld, horizon %4.1f years, loss %.5f, %9lld evaluations, %6.1f s\n",
-                       options->label, (long long)(i + 1), (long long)options->iterations,
-                       data->year[horizon - 1] - data->year[0], loss, (long long)result->evaluations, now() - options->begun);
+        const size_t horizon = horizon_of(data, stage);
+        nde_solver *solver = make_solver(of, data, at->theta, horizon);
+        if (!solver) return snprintf(message, bytes, "%s", nde_error()), NDE_E_ARG;
+        for (; i < end_of(how->iterations, stage) && status == NDE_OK; i++) {
+            status = iterate(of, data, solver, at, stage == STAGES, &how->evaluations);
+            talk(of, how, i, data->year[horizon - 1] - data->year[0], at->loss);
         }
+        if (status) snprintf(message, bytes, "%s: %s", nde_status_text(status), nde_solver_error(solver));
         nde_solver_destroy(solver);
     }
-    memcpy(to->theta, best, all);
     return status;
 }
 
-nde_status model_solve(const model *from, const series *data, size_t n, const double *year, double *z) {
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &from->field, .t0 = data->year[0], .t1 = year[n - 1],
-        .y0 = from->theta + from->np, .p = from->theta);
+nde_status model_fit(const model *of, const series *data, training *how, double *theta, char *message, size_t bytes) {
+    progress at;
+    double least = (double)INFINITY;
+    for (int start = 0; start < of->starts; start++) {
+        nde_status status = of->begin(of, data, how->seed, start, at.theta);
+        if (status) return snprintf(message, bytes, "%s", nde_error()), status;
+        status = fit_once(of, data, how, &at, message, bytes);
+        if (status) return status;
+        if (start == 0 || at.least < least) {
+            least = at.least;
+            memcpy(theta, at.best, (of->np + SPECIES)*sizeof *theta);
+        }
+    }
+    return NDE_OK;
+}
+
+nde_status model_solve(const model *of, const series *data, const double *theta, size_t n, const double *year, double *z) {
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0], .t1 = year[n - 1],
+        .y0 = theta + of->np, .p = theta);
     const nde_options options = NDE_INIT(nde_options, .rtol = 1e-8, .atol = 1e-8, .save_t = year, .n_save = n);
     nde_solution solution = { 0 };
     const nde_status status = nde_solve(&problem, &options, &solution);

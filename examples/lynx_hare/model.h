@@ -17,43 +17,44 @@ typedef struct series {
 } series;
 void series_make(series *to, const table *from, size_t held_out);
 
-enum { MOST_PARAMETERS = 1024 };
-typedef struct model {
+/* A model: dz/dt = field(z; p). theta is what is fitted: p [np], then the initial z. Not to be copied: it points into itself. */
+enum { MOST_PARAMETERS = 512, MOST_THETA = MOST_PARAMETERS + SPECIES };
+typedef struct model model;
+struct model {
     const char *name;
     nde_field field;
     size_t np;
-    double theta[MOST_PARAMETERS + SPECIES]; /* parameters [np], then the initial z */
-    double decay;                            /* of the parameters towards 0, for each unit of rate */
+    int starts;   /* fits of a seed, of which the best on the training rows is kept */
+    double decay; /* of p towards 0, for each unit of rate */
+    nde_status (*begin)(const model *self, const series *data, uint64_t seed, int start, double *theta);
+    /* what the fields are made of */
     nde_mlp network;
-    size_t width[4];
+    size_t width[3];
     nde_pointwise equations;
-    double sd[SPECIES];
-} model;
-/* dz/dt = network(z): 2-32-2, tanh; weights from the seed. Source: R. Chen et al., Neural ordinary differential equations,
- * NeurIPS (2018). */
-nde_status model_neural(model *to, const series *data, uint64_t seed);
-/* log(hare)' = alpha - beta lynx, log(lynx)' = delta hare - gamma. Its four parameters are the logarithms of (alpha,
- * beta e^mean, delta e^mean, gamma): positive and of one scale. They begin near an equilibrium at the mean populations with
- * this period, as the seed and the number of the start say. Source: A. Lotka (1925); V. Volterra (1926). */
-nde_status model_lotka_volterra(model *to, const series *data, double period, uint64_t seed, uint64_t start);
-/* alpha, beta, delta, gamma in units of the table. */
-void model_rates(const model *from, const series *data, double rates[4]);
+    double sd[SPECIES], period;
+};
+/* A network 2-32-2, tanh. Source: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018). */
+void model_neural(model *to);
+/* log(hare)' = alpha - beta lynx, log(lynx)' = delta hare - gamma. p are the logarithms of (alpha, beta e^mean, delta e^mean,
+ * gamma): the rates are positive and of one scale. They begin around an equilibrium at the mean populations with swings of
+ * this period. Source: A. Lotka, Elements of physical biology (1925); V. Volterra, Nature 118 (1926) 558-560. */
+void model_lotka_volterra(model *to, const series *data, double period);
+/* alpha, beta, delta, gamma of theta, in units of the table. */
+void model_rates(const series *data, const double *theta, double rates[4]);
 
-typedef struct fit_options {
+typedef struct training {
     int64_t iterations;
-    double rate;
-    const char *label; /* of the lines of progress; NULL: none */
+    uint64_t seed;
+    bool talk;         /* print lines of progress */
     double begun;      /* when the program began: now() */
-} fit_options;
-typedef struct fit_result {
-    double loss;       /* of the best iteration over all training rows, whose theta the model keeps */
-    int64_t evaluations, failures;
-} fit_result;
-/* Adam on a horizon that grows from a few rows to all training rows. message says what is wrong when it fails. */
-nde_status model_fit(model *to, const series *data, const fit_options *options, fit_result *result, char *message, size_t bytes);
+    int64_t evaluations; /* out: of the field, forwards; added to */
+} training;
+/* Fits by Adam on a horizon that grows from a few rows to all training rows, `starts` times; theta is the best that was seen
+ * there. message says what is wrong when it fails. */
+nde_status model_fit(const model *of, const series *data, training *how, double *theta, char *message, size_t bytes);
 
 /* z [n][SPECIES] at rising times from the first year on. */
-nde_status model_solve(const model *from, const series *data, size_t n, const double *year, double *z);
+nde_status model_solve(const model *of, const series *data, const double *theta, size_t n, const double *year, double *z);
 
 /* Seconds of a clock that does not jump. */
 double now(void);

@@ -1,37 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * clock.c - time and step size of each lane of a block; compiled once for each instruction set. */
 #include "controller/clock.h"
-#include "controller/power.h"
+#include "controller/weigh.h"
 #include "core/isa.h"
 
 #include <float.h>
-
-/* One lane; without branches and in one width, so that lanes vectorise. All in registers from the error to the next step: this
- * is on the way to every stage that follows. */
-static inline void weigh(const nde_control *c, double direction, double most_h, double error, double refused, double was,
-                         double t, double t_new, double dt, double stop, double *before, double *good, double *h, double *t_next,
-                         double *dt_next) {
-    const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60; /* beyond, the factor is cut anyhow */
-    const double past = 0.5*c->beta*nde_log2_normal(was), is = nde_log2_normal(e);
-    const double rate = error <= 1 ? past - 0.5*c->alpha*is : -0.5*c->reject*is;
-    const double f = c->safety*nde_exp2_normal(rate);
-    const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = f < most ? f : most;
-    const double kept = cut > c->factor_min ? cut : c->factor_min, factor = error <= DBL_MAX ? kept : c->factor_min;
-    const double next = dt*factor, bounded = next > most_h ? most_h : next < -most_h ? -most_h : next;
-    const double from = error <= 1 ? t_new : t, to = nde_clock_target(direction, from, bounded, stop);
-    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : was;
-    *good = error <= 1 ? 1 : 0;
-    *h = bounded;
-    *t_next = to;
-    *dt_next = to - from;
-}
 
 static void judge(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *j) {
     enum { CHUNK = 64 };
     const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX, scale = j->scale;
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
-        weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t, *j->t_new, *j->dt, *j->stop, j->before,
+        nde_weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t, *j->t_new, *j->dt, *j->stop, j->before,
               &good, j->h, j->t_next, j->dt_next);
         *j->accept = good != 0;
         *j->rejected = good == 0;
@@ -44,9 +24,9 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n, 
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
         double refused[CHUNK], good[CHUNK];
         for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
-#pragma GCC ivdep
+        NDE_IVDEP
         for (size_t l = 0; l < m; l++)
-            weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l],
+            nde_weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l],
                   before + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
         for (size_t l = 0; l < m; l++) {
             j->accept[b + l] = good[l] != 0;

@@ -20,6 +20,13 @@
 bool nde_isa_has(int isa);
 int nde_isa_best(void);
 
+/* The next loop's iterations do not depend on each other. */
+#ifdef __clang__
+#define NDE_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define NDE_IVDEP _Pragma("GCC ivdep")
+#endif
+
 /* A function whose loops stay scalar. clang knows it for single loops only. */
 #ifdef __clang__
 #define NDE_SCALAR

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * one.h - the combination of slopes for one trajectory: a plain vector. No vector instructions: a vectorised loop with a
+ * one.h - combination of slopes and error norm for one trajectory: a plain vector. No vector instructions: a vectorised loop with a
  * run-time trip count of 3 costs twice the step. The newest slope is added last: it alone is on the critical path. Same bits
  * as the kernels of lanes. */
 #ifndef NDE_ONE_H
@@ -51,6 +51,51 @@ static inline __attribute__((always_inline)) void nde_combine_one(size_t rows, n
     }
 #undef K
 #undef LOOP
+}
+
+static inline nde_real nde_larger_size(nde_real a, nde_real b) {
+    a = a < 0 ? -a : a;
+    b = b < 0 ? -b : b;
+    return a > b ? a : b;
+}
+
+/* The sum of squares of nde_step_kernels.error. */
+static inline __attribute__((always_inline)) double nde_error_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
+                                                                  size_t slab, const nde_real *y, const nde_real *z,
+                                                                  const nde_tolerance *tolerance) {
+    const double rtol = tolerance->rtol, atol = tolerance->atol, *each = tolerance->atol_each;
+    const int count = row->count, *at = row->index;
+    const nde_real *w = row->weight;
+    double total = 0, bad = 0;
+    /* the division waits for z alone, so that it is done while the field is still at work on the last slope */
+#define LOOP(sum)                                                                                            \
+    NDE_SCALAR_LOOP for (size_t i = 0; i < rows; i++) {                                                      \
+        const nde_real e = sum;                                                                              \
+        const double r = (double)e*(1/((each ? each[i] : atol) + rtol*(double)nde_larger_size(y[i], z[i]))); \
+        total += r*r;                                                                                        \
+        bad += (double)(z[i] - z[i]);                                                                        \
+    }
+#define K(j) k + (size_t)at[j]*slab
+    if (count == 6) {
+        const nde_real *k0 = K(0), *k1 = K(1), *k2 = K(2), *k3 = K(3), *k4 = K(4), *k5 = K(5);
+        const nde_real c0 = h*w[0], c1 = h*w[1], c2 = h*w[2], c3 = h*w[3], c4 = h*w[4], c5 = h*w[5];
+        LOOP(c0*k0[i] + c1*k1[i] + c2*k2[i] + c3*k3[i] + c4*k4[i] + c5*k5[i])
+    } else if (count == 7) {
+        const nde_real *k0 = K(0), *k1 = K(1), *k2 = K(2), *k3 = K(3), *k4 = K(4), *k5 = K(5), *k6 = K(6);
+        const nde_real c0 = h*w[0], c1 = h*w[1], c2 = h*w[2], c3 = h*w[3], c4 = h*w[4], c5 = h*w[5], c6 = h*w[6];
+        LOOP(c0*k0[i] + c1*k1[i] + c2*k2[i] + c3*k3[i] + c4*k4[i] + c5*k5[i] + c6*k6[i])
+    } else {
+        for (size_t i = 0; i < rows; i++) {
+            nde_real e = 0;
+            for (int j = 0; j < count; j++) e += h*w[j]*k[(size_t)at[j]*slab + i];
+            const double r = (double)e*(1/((each ? each[i] : atol) + rtol*(double)nde_larger_size(y[i], z[i])));
+            total += r*r;
+            bad += (double)(z[i] - z[i]);
+        }
+    }
+#undef K
+#undef LOOP
+    return count ? total + bad : bad;
 }
 
 #endif

@@ -18,16 +18,15 @@ typedef struct terms {
     const nde_real *k[MOST];
 } terms;
 
-static inline terms read_terms(int count, const nde_row *row, int first, const nde_real *k, size_t slab) {
-    terms t;
-    for (int j = 0; j < count; j++) t.w[j] = row->weight[first + j], t.k[j] = k + (size_t)row->index[first + j]*slab;
-    return t;
+static inline void read_terms(terms *t, int count, const nde_row *row, int first, const nde_real *k, size_t slab) {
+    for (int j = 0; j < count; j++) t->w[j] = row->weight[first + j], t->k[j] = k + (size_t)row->index[first + j]*slab;
 }
 
 /* z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. */
 static inline __attribute__((always_inline)) void combine_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
         const nde_row *row, int first, const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
-    const terms t = read_terms(count, row, first, k, slab);
+    terms t;
+    read_terms(&t, count, row, first, k, slab);
     for (size_t b = 0; b < n; b += LANES) {
         vec c[MOST];
         for (int j = 0; j < count; j++) c[j] = load(h + b)*t.w[j];
@@ -58,34 +57,6 @@ static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const n
     } while (first < row->count);
 }
 
-static inline nde_real larger(nde_real a, nde_real b) {
-    a = a < 0 ? -a : a;
-    b = b < 0 ? -b : b;
-    return a > b ? a : b;
-}
-
-NDE_SCALAR static void error_one(size_t rows, nde_real h, const nde_row *row,
-        const nde_real *k, size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *sum) {
-    const double rtol = tolerance->rtol, *each = tolerance->atol_each;
-    double total = 0, bad = 0;
-    const int count = row->count, *at = row->index;
-    const nde_real *w = row->weight;
-#define K(j) k[(size_t)at[j]*slab + i]
-    for (size_t i = 0; i < rows; i++) {
-        nde_real e = 0;
-        if (count == 6) /* dopri5 without a loop */
-            e = h*w[0]*K(0) + h*w[1]*K(1) + h*w[2]*K(2) + h*w[3]*K(3) + h*w[4]*K(4) + h*w[5]*K(5);
-        else
-            for (int j = 0; j < count; j++) e += h*w[j]*K(j);
-        bad += (double)(z[i] - z[i]);
-        /* the division waits for z alone, so that it is done while the field is still at work on the last slope */
-        const double r = (double)e*(1/((each ? each[i] : tolerance->atol) + rtol*(double)larger(y[i], z[i])));
-        total += r*r;
-    }
-#undef K
-    *sum = count ? total + bad : bad;
-}
-
 typedef double wide __attribute__((vector_size(LANES*8))); /* as many lanes, in double */
 typedef int64_t wide_mask __attribute__((vector_size(LANES*8)));
 
@@ -100,7 +71,8 @@ static inline __attribute__((always_inline)) wide larger_size(wide a, wide b) {
 static inline __attribute__((always_inline)) void error_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
         const nde_row *row, const nde_real *k, size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance,
         double *sum) {
-    const terms t = read_terms(count, row, 0, k, slab);
+    terms t;
+    read_terms(&t, count, row, 0, k, slab);
     const double rtol = tolerance->rtol, *each = tolerance->atol_each;
     for (size_t b = 0; b < n; b += LANES) {
         vec c[MOST];
@@ -130,7 +102,7 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
         for (size_t b = 0; b < n; b++) {
             nde_real e = 0;
             for (int j = 0; j < row->count; j++) e += h[b]*row->weight[j]*k[(size_t)row->index[j]*slab + i*ld + b];
-            const double r = (double)e*(1/(atol + tolerance->rtol*(double)larger(y[i*ld + b], z[i*ld + b])));
+            const double r = (double)e*(1/(atol + tolerance->rtol*(double)nde_larger_size(y[i*ld + b], z[i*ld + b])));
             sum[b] += r*r;
         }
     }
@@ -144,7 +116,7 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
 static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
                   const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *restrict sum) {
     if (n == 1 && ld == 1) {
-        error_one(rows, h[0], row, k, slab, y, z, tolerance, sum);
+        *sum = nde_error_one(rows, h[0], row, k, slab, y, z, tolerance);
         return;
     }
     switch (row->count) {

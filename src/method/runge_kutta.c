@@ -3,10 +3,9 @@
  * compiled once for each instruction set.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.1, II.2, VI.6. */
 #include "core/isa.h"
-#include "core/one.h"
 #include "method/body.h"
+#include "method/one.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- the step ---------------------------------------------------------------------------------------------------- */
@@ -44,40 +43,10 @@ static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
     return to;
 }
 
-/* One trajectory of a plain problem: the same step without a detour. Half of a small step is the way to its field. */
-#if !defined(__clang__)
-__attribute__((optimize("no-tree-vectorize")))
-#endif
-static int attempt_one(const nde_attempt *s) {
-    const nde_table *table = s->table;
-    const nde_row *row = table->row[0];
-    const double *c = table->method->c, t = s->t[0], dt = s->dt[0];
-    const size_t dim = s->rhs->dim, slab = s->slab;
-    const nde_real h = (nde_real)dt, *y = s->y; /* that of s->h, without waiting for it */
-    nde_scratch *scratch = s->lanes->scratch;
-    nde_site *at = &s->lanes->site;
-    const nde_field *f = s->rhs->drift.field;
-    nde_real *k = s->k, *Y = scratch->Y;
-    const int last = table->stages - 1;
-    at->tape_ld = 1;
-    at->t = scratch->t;
-    for (int i = table->fsal ? 1 : 0; i <= last; i++) {
-        if (i == last && table->last_is_new) Y = s->z;
-        nde_combine_one(dim, h, row + i, k, slab, y, Y);
-        scratch->t[0] = c[i] == 1 ? s->t_new[0] : t + c[i]*dt;
-        at->tape = f->tape && s->tape ? s->tape + (size_t)i*s->tape_slab : NULL;
-        nde_real *ki = k + (size_t)i*slab;
-        ki[0] = (nde_real)NAN;
-        const int rc = f->eval(f, at, Y, ki);
-        if (rc) return rc;
-    }
-    if (!table->last_is_new) nde_combine_one(dim, h, &table->out[0], k, slab, y, s->z);
-    return 0;
-}
-
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
-    if (s->lanes->site.ld == 1 && s->rhs->plain && s->table->split == s->rhs->dim) return attempt_one(s);
+    if (nde_is_one(s->rhs, table, s->lanes))
+        return nde_attempt_one(s->rhs, table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k, s->slab, s->tape, s->tape_slab);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int last = table->stages - 1;
     for (int i = table->fsal ? 1 : 0; i <= last; i++) {

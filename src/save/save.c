@@ -96,7 +96,7 @@ void nde_save_end(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     for (size_t row = p->saved[b]; row < s->rows_saved; row++) {
         nde_real *to = row_of(s, s->y_out, row, who);
         for (size_t i = 0; i < s->rhs.dim; i++) to[i*s->N] = (nde_real)NAN;
-        if (s->saving == NDE_SAVE_EVERY) s->save_t_out[row*s->N + who] = NAN;
+        if (s->saving == NDE_SAVE_EVERY) s->save_t_out[row*s->N + who] = (double)NAN;
     }
 }
 

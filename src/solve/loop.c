@@ -242,12 +242,12 @@ static void attempt(nde_solver *s, nde_panel *p) {
     p->error_scale = s->joint ? 1 : s->per_dim;
     p->rc = nde_panel_attempt(s, p, tape);
     if (p->rc) {
-        for (size_t b = 0; b < n; b++) p->error[b] = NAN;
+        for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
     }
     s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
     for (size_t b = 0; b < n; b++)
-        if (p->mark[b] != NDE_LANE_OK) p->error[b] = NAN;
+        if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
 }
 
 /* ---- settle ------------------------------------------------------------------------------------------------------ */
@@ -438,7 +438,8 @@ static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
         if (paused(s, p)) return;
         if (p->live->next < p->first + p->count) refill(s, p, w);
         if (!p->live->n) return;
-        attempt(s, p);
+        if (s->sprint) s->sprint(s, p);
+        else attempt(s, p);
         settle(s, p, w);
         report(s, p, w->scratch.worker);
     }

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/isa.h"
 #include "field/parts.h"
 #include "path/path.h"
+#include "solve/sprint.h"
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
@@ -119,6 +121,18 @@ static nde_status check_noise(const nde_solver *s) {
     return NDE_OK;
 }
 
+static void (*choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
+    switch (isa) {
+#ifdef NDE_HAVE_V4
+    case NDE_ISA_V4: return nde_sprint_v4;
+#endif
+#ifdef NDE_HAVE_V3
+    case NDE_ISA_V3: return nde_sprint_v3;
+#endif
+    default: return nde_sprint_baseline;
+    }
+}
+
 static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_options *options) {
     *s = (nde_solver){ 0 };
     if (problem && problem->n_terms > NDE_MOST_TERMS) return nde_fail(NDE_E_SIZE, "problem.n_terms is %zu: at most %d", problem->n_terms, NDE_MOST_TERMS);
@@ -135,6 +149,8 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     if (!s->rhs.kernels) return nde_fail(NDE_E_ARG, "options.isa %d: not in this library, or not on this machine", (int)s->options.isa);
     s->body = nde_body_get(s->rhs.kernels->isa);
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each)) return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
+    if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain && s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
+        s->sprint = choose_sprint(s->rhs.kernels->isa);
     s->executor = s->options.executor;
     s->n_workers = s->executor ? (size_t)s->executor->workers : s->options.threads > 1 ? (size_t)s->options.threads : 1;
     s->allocator = s->options.allocator ? *s->options.allocator : nde_allocator_default;

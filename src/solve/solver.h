@@ -104,6 +104,7 @@ struct nde_solver {
     nde_method own_method; /* the caller's tableau */
     nde_table table;
     const nde_body *body;
+    void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
     nde_control control;
     nde_clock clock;
     nde_tolerance tolerance;

@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# On a bare Debian 12: packages, build, the examples. Pictures and parameters go to build/pictures. Options go to lynx_hare:
+#   sh examples/run.sh [--quick] [--seed N] ...
+set -eu
+cd "$(dirname "$0")/.."
+
+packages="build-essential meson ninja-build pkg-config libopenblas-dev"
+missing=""
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
+done
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends $missing >/dev/null
+elif [ -n "$missing" ]; then
+    echo "not installed:$missing (as root this script installs them)" >&2
+fi
+export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
+
+# Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
+if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
+ninja -C build examples/lorenz examples/kepler examples/lynx_hare
+
+mkdir -p build/pictures
+build/examples/lorenz build/pictures/lorenz.svg
+build/examples/kepler build/pictures/kepler.svg
+build/examples/lynx_hare --out build/pictures "$@"

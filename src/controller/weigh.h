@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * weigh.h - the decision on one lane: accept? how long is the next step, and where does it end? */
+#ifndef NDE_WEIGH_H
+#define NDE_WEIGH_H
+
+#include <float.h>
+
+#include "controller/clock.h"
+#include "controller/power.h"
+
+/* One lane; without branches and in one width, so that lanes vectorise. All in registers from the error to the next step: this
+ * is on the way to every stage that follows. */
+static inline void nde_weigh(const nde_control *c, double direction, double most_h, double error, double refused, double was,
+                         double t, double t_new, double dt, double stop, double *before, double *good, double *h, double *t_next,
+                         double *dt_next) {
+    const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60; /* beyond, the factor is cut anyhow */
+    const double past = 0.5*c->beta*nde_log2_normal(was), is = nde_log2_normal(e);
+    const double rate = error <= 1 ? past - 0.5*c->alpha*is : -0.5*c->reject*is;
+    const double f = c->safety*nde_exp2_normal(rate);
+    const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = f < most ? f : most;
+    const double kept = cut > c->factor_min ? cut : c->factor_min, factor = error <= DBL_MAX ? kept : c->factor_min;
+    const double next = dt*factor, bounded = next > most_h ? most_h : next < -most_h ? -most_h : next;
+    const double from = error <= 1 ? t_new : t, to = nde_clock_target(direction, from, bounded, stop);
+    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : was;
+    *good = error <= 1 ? 1 : 0;
+    *h = bounded;
+    *t_next = to;
+    *dt_next = to - from;
+}
+
+#endif

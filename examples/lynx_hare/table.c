@@ -49,8 +49,9 @@ bool table_read(const char *file, size_t least_rows, table *to, char *message, s
     while (!wrong && fgets(line, sizeof line, in)) {
         number++;
         const size_t length = strcspn(line, "\r\n");
-        if (length + 1 >= sizeof line || (!line[length] && !feof(in))) {
-            wrong = "the line is too long, or holds a byte 0";
+        const char *rest = line + length;
+        if (strcmp(rest, "\n") && strcmp(rest, "\r\n") && (*rest || !feof(in))) {
+            wrong = "the line is too long, or holds a byte that is no text";
             break;
         }
         line[length] = 0;

@@ -38,10 +38,20 @@ static inline __attribute__((always_inline)) void combine_some(int count, size_t
     }
 }
 
+NDE_SCALAR static void combine_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k, size_t slab, const nde_real *y,
+                                   nde_real *z) {
+    nde_combine_one(rows, h, row, k, slab, y, z);
+}
+
+NDE_SCALAR static double error_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k, size_t slab, const nde_real *y,
+                                   const nde_real *z, const nde_tolerance *tolerance) {
+    return nde_error_one(rows, h, row, k, slab, y, z, tolerance);
+}
+
 static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
                     const nde_real *y, nde_real *z) {
     if (n == 1 && ld == 1) {
-        nde_combine_one(rows, h[0], row, k, slab, y, z);
+        combine_one(rows, h[0], row, k, slab, y, z);
         return;
     }
     int first = 0;
@@ -116,7 +126,7 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
 static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
                   const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *restrict sum) {
     if (n == 1 && ld == 1) {
-        *sum = nde_error_one(rows, h[0], row, k, slab, y, z, tolerance);
+        *sum = error_one(rows, h[0], row, k, slab, y, z, tolerance);
         return;
     }
     switch (row->count) {

@@ -43,10 +43,13 @@ static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
     return to;
 }
 
+NDE_SCALAR static int attempt_one(const nde_attempt *s) {
+    return nde_attempt_one(s->rhs, s->table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k, s->slab, s->tape, s->tape_slab);
+}
+
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
-    if (nde_is_one(s->rhs, table, s->lanes))
-        return nde_attempt_one(s->rhs, table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k, s->slab, s->tape, s->tape_slab);
+    if (nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int last = table->stages - 1;
     for (int i = table->fsal ? 1 : 0; i <= last; i++) {

@@ -495,7 +495,7 @@ static void joint_start(nde_solver *s) {
             if (pass && s->options.h0 <= 0) {
                 if (s->rhs.paths) nde_rhs_begin(&s->rhs, &w->group.lanes, w->group.t, w->group.dt, w->group.node);
                 for (size_t b = 0; b < n; b++) w->group.dt[b] = trial, p->evals[b]++;
-                if (trial_slope(s, &w->group, w->group.dt)) d2 = NAN;
+                if (trial_slope(s, &w->group, w->group.dt)) d2 = (double)NAN;
             }
             for (size_t b = 0; b < n; b++) {
                 if (!pass) {

@@ -6,7 +6,7 @@
 #include "core/isa.h"
 #include "method/one.h"
 
-void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
+NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
     const nde_table *table = &s->table;
     nde_live *live = p->live;

@@ -243,6 +243,75 @@ static void wrong_orders_name_their_tree(void **state) {
     refuse(t, "tableau.b - e is not of order 1|tree t ");
 }
 
+/* ---- a table that misses the condition of a single tree --------------------------------------- */
+
+enum { TREES = 17 };
+static const char *const tree[TREES] = { /* up to order 5: HNW, table II.2.1 */
+    "t", "[t]", "[[t]]", "[tt]", "[[[t]]]", "[[tt]]", "[[t]t]", "[ttt]", "[[[[t]]]]", "[[[tt]]]",
+    "[[[t]t]]", "[[ttt]]", "[[[t]]t]", "[[tt]t]", "[[t][t]]", "[[t]tt]", "[tttt]",
+};
+
+/* phi of the tree at *text, which is moved behind it, by the definition; returns its nodes. */
+static int weigh(const double *a, const char **text, double *phi, double *gamma) {
+    int nodes = 1;
+    for (int i = 0; i < TREES; i++) phi[i] = 1;
+    if (*(*text)++ == '[') {
+        while (**text != ']') {
+            double child[TREES];
+            nodes += weigh(a, text, child, gamma);
+            for (int i = 0; i < TREES; i++) {
+                double sum = 0;
+                for (int j = 0; j < i; j++) sum += a[i*(i - 1)/2 + j]*child[j];
+                phi[i] *= sum;
+            }
+        }
+        ++*text;
+    }
+    *gamma *= nodes;
+    return nodes;
+}
+
+/* Solves m x = x by elimination with pivots. */
+static void eliminate(double m[TREES][TREES], double *x) {
+    for (int k = 0; k < TREES; k++) {
+        int best = k;
+        for (int i = k; i < TREES; i++) best = fabs(m[i][k]) > fabs(m[best][k]) ? i : best;
+        for (int j = 0; j < TREES; j++) {
+            const double swapped = m[k][j];
+            m[k][j] = m[best][j], m[best][j] = swapped;
+        }
+        const double swapped = x[k];
+        x[k] = x[best], x[best] = swapped;
+        for (int i = 0; i < TREES; i++) {
+            const double factor = i == k ? 0 : m[i][k]/m[k][k];
+            for (int j = k; j < TREES; j++) m[i][j] -= factor*m[k][j];
+            x[i] -= factor*x[k];
+        }
+    }
+    for (int k = 0; k < TREES; k++) x[k] /= m[k][k];
+}
+
+static void a_single_missed_tree_is_named(void **state) {
+    (void)state;
+    double a[TREES*(TREES - 1)/2], b[TREES];
+    for (size_t i = 0; i < sizeof a/sizeof *a; i++) a[i] = 2*nde_uniform(5, 200, 0, i, 0) - 1;
+    const nde_tableau t = NDE_INIT(nde_tableau, .stages = TREES, .a = a, .b = b, .order = 5);
+    for (int missed = -1; missed < TREES; missed++) { /* as many weights as conditions */
+        double phi[TREES][TREES];
+        for (int k = 0; k < TREES; k++) {
+            const char *text = tree[k];
+            double gamma = 1;
+            weigh(a, &text, phi[k], &gamma);
+            b[k] = (k == missed ? 1.01 : 1)/gamma;
+        }
+        eliminate(phi, b);
+        char words[40];
+        if (missed >= 0) (void)snprintf(words, sizeof words, "for the tree %s the", tree[missed]);
+        if (missed >= 0) refuse(t, words);
+        else (void)take(t);
+    }
+}
+
 /* Each coefficient of a table of order 5 wrong in its sixth digit. */
 static void every_changed_coefficient_is_refused(void **state) {
     (void)state;
@@ -278,6 +347,7 @@ int main(void) {
         cmocka_unit_test(wrong_nodes_name_their_row),
         cmocka_unit_test(wrong_last_rows_name_their_column),
         cmocka_unit_test(wrong_orders_name_their_tree),
+        cmocka_unit_test(a_single_missed_tree_is_named),
         cmocka_unit_test(every_changed_coefficient_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
     if (!nde_size_add(width, r->channels, &width)) return nde_fail(NDE_E_SIZE, "problem.terms: too many inputs");
     const nde_status bad = admit(r, part, term->field, "terms", r->dim, width);
     if (bad) return bad;
-    if (term->field->nu != width)
+    if (term->field->nu != width && (term->field->nu || width != r->channels))
         return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu, needed is %zu", nde_field_name(term->field),
                         term->field->nu, width);
     part->piece = place.piece, part->rate = place.rate, part->rates = place.rates;

@@ -13,11 +13,14 @@ enum {
     MOST_ORDER = 10, /* order conditions are checked up to here: 1,205 trees */
     TERMS = 3
 };
-/* Of the absolute terms of a sum: a table printed to 15 digits passes, a wrong digit does not. */
-static const double CLOSE = 1e-12;
-
 size_t nde_tableau_space(size_t s) {
     return s >= 1 && s <= MOST_STAGES ? s*(s - 1)/2 + 3*s + TERMS*s : 0;
+}
+
+/* Equal for sums with these absolute terms: a table printed to 15 digits passes, a wrong digit does
+ * not, and huge terms excuse nothing. */
+static bool agree(double x, double y, double terms) {
+    return fabs(x - y) <= fmin(1e-12*terms, 1e-6);
 }
 
 static nde_status check_numbers(const double *x, size_t count, const char *name) {
@@ -90,7 +93,7 @@ static nde_status check_order(size_t s, const double *a, const double *w, int or
             weigh_tree(s, a, true, n, level, size);
             double sum = 0, terms = 1/gamma;
             for (size_t i = 0; i < s; i++) sum += w[i]*phi[i], terms += fabs(w[i])*size[i];
-            if (fabs(sum - 1/gamma) <= CLOSE*terms) continue;
+            if (agree(sum, 1/gamma, terms)) continue;
             char tree[2*MOST_ORDER + 1];
             write_tree(n, level, tree);
             return nde_fail(NDE_E_ARG, "tableau.%s is not of order %d: for the tree %s the sum is "
@@ -109,10 +112,10 @@ static nde_status read_nodes(size_t s, const double *a, const double *given, dou
         double sum = 0, terms = 1;
         for (size_t j = 0; j < i; j++) sum += a[j], terms += fabs(a[j]);
         c[i] = given ? given[i] : sum;
-        if (fabs(c[i] - sum) > CLOSE*terms)
+        if (!agree(c[i], sum, terms))
             return nde_fail(NDE_E_ARG, "tableau.c[%zu] is %.17g, row %zu of a sums to %.17g", i,
                             c[i], i, sum);
-        if (fabs(c[i] - 1) <= CLOSE*terms) c[i] = 1;
+        if (agree(c[i], 1, terms)) c[i] = 1;
     }
     return NDE_OK;
 }

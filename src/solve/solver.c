@@ -86,7 +86,7 @@ static nde_status choose_method(nde_solver *s) {
         if (o->method) return nde_fail(NDE_E_ARG, "options: method is %d and tableau is given: one of them must be 0", (int)o->method);
         nde_tableau table;
         if (!nde_read_sized(&table, sizeof table, o->tableau, sizeof table)) return nde_fail(NDE_E_ARG, "options.tableau.size is %zu", o->tableau->size);
-        if (table.stages < 1 || table.stages > NDE_MOST_STAGES || !table.a || !table.b)
+        if (table.stages < 1 || table.stages > NDE_MOST_STAGES || (!table.a && table.stages > 1) || !table.b)
             return nde_fail(NDE_E_ARG, "options.tableau: %zu stages, a or b is NULL", table.stages);
         s->own_method = (nde_method){ .kind = NDE_KIND_RUNGE_KUTTA, .stages = (int)table.stages, .a = table.a, .b = table.b, .e = table.e,
                                       .error_order = table.error_order, .first_same_as_last = table.first_same_as_last != 0 };
@@ -523,7 +523,12 @@ static nde_status begin(nde_solver *s) {
     }
     memset(s->stats, 0, s->N*sizeof *s->stats);
     memset(s->saved, 0, s->N*sizeof *s->saved);
-    for (size_t i = 0; i < s->N; i++) s->status[i] = NDE_UNFINISHED;
+    for (size_t i = 0; i < s->N; i++) { /* as if paused before the first step */
+        s->status[i] = NDE_UNFINISHED;
+        s->t_end[i] = nde_start_of(s, i);
+    }
+    memcpy(s->y_end, s->rhs.problem.y0, s->rhs.dim*s->N*sizeof *s->y_end);
+    if (s->rhs.nz) memset(s->z_end, 0, s->rhs.nz*s->N*sizeof *s->z_end);
     if (s->saving == NDE_SAVE_END) s->save_t[0] = s->rhs.problem.t1;
     s->recorded = s->options.adjoint == NDE_ADJOINT_DISCRETE;
     return NDE_OK;
@@ -580,12 +585,29 @@ static void present(nde_solver *s, nde_solution *solution) {
     memcpy(solution, &out, size < sizeof out ? size : sizeof out);
 }
 
+/* Where the trajectories are that have not ended yet. */
+static void show_progress(nde_solver *s) {
+    for (size_t k = 0; k < s->n_panels; k++) {
+        const nde_panel *p = &s->panel[k];
+        const nde_real *y = p->state[p->live->flip];
+        for (size_t b = 0; b < p->live->n; b++) {
+            const size_t who = p->trajectory[b];
+            s->t_end[who] = p->t[b];
+            s->saved[who] = p->saved[b];
+            s->stats[who].accepted = p->accepted[b], s->stats[who].rejected = p->rejected[b];
+            for (size_t i = 0; i < s->rhs.dim; i++) s->y_end[i*s->N + who] = y[i*p->ld + b];
+            for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) s->z_end[(i - s->rhs.dim)*s->N + who] = y[i*p->ld + b];
+        }
+    }
+}
+
 static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     s->step_limit = steps;
     const nde_status loop = nde_loop(s);
     s->finished = loop == NDE_OK;
     for (size_t k = 0; k < s->n_panels; k++)
         if (s->panel[k].over_budget) s->recorded = false;
+    if (loop == NDE_UNFINISHED) show_progress(s);
     const nde_status status = summary(s, loop);
     present(s, solution);
     return status;

@@ -9,6 +9,7 @@ from pathlib import Path
 from support import check, finish, run
 
 readme, library, *compiler = sys.argv[1:]
+library = Path(library).resolve()
 blocks = re.findall(r"^```c\n(.*?)^```", Path(readme).read_text(), re.S | re.M)
 check(len(blocks) >= 2, f"{len(blocks)} programs")
 with tempfile.TemporaryDirectory() as scratch:
@@ -16,7 +17,7 @@ with tempfile.TemporaryDirectory() as scratch:
         source, program = Path(scratch, "program.c"), Path(scratch, "program")
         source.write_text(block)
         done = run(*compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", source, "-o", program, library,
-                   f"-Wl,-rpath,{Path(library).parent}", "-lm")
+                   f"-Wl,-rpath,{library.parent}", "-lm")
         check(done.returncode == 0, f"program {number} does not compile: {done.stderr}")
         if done.returncode:
             continue

@@ -195,6 +195,17 @@ static void numbers_that_are_not_finite_are_refused(void **state) {
     }
 }
 
+static void huge_numbers_excuse_nothing(void **state) {
+    (void)state;
+    const double overflows[] = { 1e308, 1e308, 1e308 }, cancels[] = { 1e20, -1e20, 0 };
+    const double row[] = { 0.5, 1e308, 1e308 };
+    nde_tableau t = ralston();
+    t.b = overflows, refuse(t, "tableau.b is not of order|tree t ");
+    t = ralston(), t.b = cancels, refuse(t, "tableau.b is not of order|tree t ");
+    t = ralston(), t.a = row, refuse(t, "tableau.c[2] is|row 2 of a");
+    t.c = NULL, refuse(t, "tableau.c[2] is|row 2 of a");
+}
+
 static void wrong_nodes_name_their_row(void **state) {
     (void)state;
     for (size_t i = 0; i < 3; i++) {
@@ -344,6 +355,7 @@ int main(void) {
         cmocka_unit_test(dense_output_is_hermite_or_linear),
         cmocka_unit_test(claims_that_cannot_be_are_refused),
         cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(huge_numbers_excuse_nothing),
         cmocka_unit_test(wrong_nodes_name_their_row),
         cmocka_unit_test(wrong_last_rows_name_their_column),
         cmocka_unit_test(wrong_orders_name_their_tree),

@@ -45,12 +45,13 @@ void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
     for (size_t b = 0; b < e->n; b++) {
         const size_t who = r->trajectory[b];
         r->accept[b] = !mixed || e->mask[b];
-        r->t[b] = e->t[b];
-        r->t_new[b] = r->accept[b] ? e->t_new[b] : e->t[b];
-        r->dt[b] = r->accept[b] ? nde_step_length(s, who, e->t[b], e->t_new[b]) : 0;
+        const double t = e->t[b*e->stride], t_new = e->t_new[b*e->stride];
+        r->t[b] = t;
+        r->t_new[b] = r->accept[b] ? t_new : t;
+        r->dt[b] = r->accept[b] ? nde_step_length(s, who, t, t_new) : 0;
         if (s->options.steps > 0) {
             const double t0 = nde_start_of(s, who), whole = (nde_end_of(s, who) - t0)/(double)s->options.steps;
-            r->node[b] = (int64_t)floor((e->t[b] - t0)/whole + 1e-6);
+            r->node[b] = (int64_t)floor((t - t0)/whole + 1e-6);
         }
     }
 }
@@ -60,8 +61,8 @@ void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, con
     memcpy(r->y, y, r->slab*sizeof *y);
     for (size_t b = 0; b < e->n; b++) {
         const size_t who = r->trajectory[b];
-        r->t[b] = e->t[b];
-        r->forced[b] = nde_forced_after(s, e->t[b]);
+        r->t[b] = e->t[b*e->stride];
+        r->forced[b] = nde_forced_after(s, r->t[b]);
         r->interval[b] = nde_jumps_before(s, r->forced[b]);
         r->t1[b] = nde_end_of(s, who);
         r->mark[b] = NDE_LANE_OK;

@@ -454,19 +454,19 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     nde_seed from;
     nde_gradient to;
     if (!s) return nde_fail(NDE_E_ARG, "nde_backward: solver is NULL");
-    if (!seed || !gradient) return nde_fail(NDE_E_ARG, "nde_backward: %s is NULL", seed ? "gradient" : "seed");
+    if (!seed || !gradient) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: %s is NULL", seed ? "gradient" : "seed"));
     if (!nde_read_sized(&from, sizeof from, seed, sizeof from) || !nde_read_sized(&to, sizeof to, gradient, sizeof to))
-        return nde_fail(NDE_E_ARG, "nde_backward: size of seed or gradient is not a layout that this library knows");
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: size of seed or gradient is not a layout that this library knows"));
     if (!s->recorded || !s->finished)
-        return nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a run to its end, are needed");
-    if (to.save_t && s->saving != NDE_SAVE_TIMES) return nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t");
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a run to its end, are needed"));
+    if (to.save_t && s->saving != NDE_SAVE_TIMES) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
-    if (without) return nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp", without->name ? without->name : "field");
+    if (without) return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp", without->name ? without->name : "field"));
     order o = { .s = s, .seed = &from, .gradient = &to };
     zero_gradients(s);
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_fail(NDE_E_FIELD, "nde_backward: a field returned %d", rc ? rc : atomic_load(&o.failed));
+        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_backward: a field returned %d", rc ? rc : atomic_load(&o.failed)));
     hand_over(s, &to);
     return NDE_OK;
 }

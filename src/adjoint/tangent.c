@@ -203,13 +203,13 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction, const nde_
     nde_direction along;
     nde_output_tangent out;
     if (!s) return nde_fail(NDE_E_ARG, "nde_forward: solver is NULL");
-    if (!direction || !tangent) return nde_fail(NDE_E_ARG, "nde_forward: %s is NULL", direction ? "tangent" : "direction");
+    if (!direction || !tangent) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: %s is NULL", direction ? "tangent" : "direction"));
     if (!nde_read_sized(&along, sizeof along, direction, sizeof along) || !nde_read_sized(&out, sizeof out, tangent, sizeof out))
-        return nde_fail(NDE_E_ARG, "nde_forward: size of direction or tangent is not a layout that this library knows");
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: size of direction or tangent is not a layout that this library knows"));
     if (!s->recorded || !s->finished)
-        return nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a run to its end, are needed");
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a run to its end, are needed"));
     const nde_field *without = nde_rhs_without_jvp(&s->rhs);
-    if (without) return nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp", without->name ? without->name : "field");
+    if (without) return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp", without->name ? without->name : "field"));
     const size_t N = s->N, dim = s->rhs.dim; /* trajectories that failed are constants */
     if (out.y) memset(out.y, 0, s->rows_saved*dim*N*sizeof *out.y);
     if (out.y_end) memset(out.y_end, 0, dim*N*sizeof *out.y_end);
@@ -217,6 +217,6 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction, const nde_
     order o = { .s = s, .along = &along, .out = &out };
     const int rc = nde_solver_tasks(s, s->n_shards, forward_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d", rc ? rc : atomic_load(&o.failed));
+        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d", rc ? rc : atomic_load(&o.failed)));
     return NDE_OK;
 }

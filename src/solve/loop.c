@@ -230,7 +230,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     if (!s->adaptive) plan_fixed(s, p);
     nde_real *tape = NULL;
     if (s->recorded) {
-        if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, n, &p->slot) != NDE_OK;
+        if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
         if (p->over_budget) return;
         p->k = p->slot.k ? p->slot.k : p->own_k;
         tape = p->slot.tape;
@@ -347,8 +347,9 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
 static void keep(const nde_solver *s, nde_panel *p, bool all) {
     nde_entry *entry = &p->slot;
     const size_t n = p->live->n, ld = p->ld;
-    memcpy(entry->t, p->t, n*sizeof *p->t);
-    memcpy(entry->t_new, p->t_new, n*sizeof *p->t_new);
+    const size_t times = entry->stride ? n : 1;
+    memcpy(entry->t, p->t, times*sizeof *p->t);
+    memcpy(entry->t_new, p->t_new, times*sizeof *p->t_new);
     if (entry->y) memcpy(entry->y, p->y, p->slab*sizeof *p->y);
     if (!all) {
         memcpy(entry->mask, p->accept, n);

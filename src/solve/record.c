@@ -15,18 +15,20 @@ enum { UNIT = 8, LINE = 64, KIND = 15 };
 static size_t round_up(size_t x, size_t to) { return (x + to - 1)/to*to; }
 
 /* Where the parts of an entry at offset `at` stand; returns its end. */
-typedef struct layout { size_t first, second, mask, y, k, tape, end; } layout;
+typedef struct layout { size_t first, second, mask, scalars, y, k, tape, end; } layout; /* scalars: where they end */
 
 static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     layout l = { .first = at + sizeof(header) };
-    size_t end = l.first + n*sizeof(double); /* lane, who, t or t_new: 8 bytes each */
+    const size_t times = kind & NDE_ENTRY_UNIFORM ? 1 : n;
+    size_t end = l.first + times*sizeof(double); /* lane, who, t or t_new: 8 bytes each */
     l.second = end;
     switch (kind & KIND) {
     case NDE_ENTRY_LEAVE: end += n*sizeof(size_t); break;
     case NDE_ENTRY_JUMP: l.y = end += n*sizeof(size_t), end += n*r->dim*sizeof(nde_real); break;
-    case NDE_ENTRY_STEP: l.mask = end += n*sizeof(double), end += n > 1 ? n : 0; break;
+    case NDE_ENTRY_STEP: l.mask = end += times*sizeof(double), end += times > 1 ? n : 0; break;
     default: break;
     }
+    l.scalars = end;
     end = round_up(end, UNIT);
     if (kind & NDE_KEEPS_Y) l.y = round_up(end, LINE), end = l.y + r->y_reals*sizeof(nde_real);
     if (kind & NDE_KEEPS_STAGES) l.k = round_up(end, LINE), end = l.k + r->stage_reals*sizeof(nde_real);
@@ -44,7 +46,8 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
     if (what == NDE_ENTRY_STEP) {
         e->t = at(r, l.first);
         e->t_new = at(r, l.second);
-        e->mask = n > 1 ? at(r, l.mask) : NULL;
+        e->stride = kind & NDE_ENTRY_UNIFORM ? 0 : 1;
+        e->mask = n > 1 && e->stride ? at(r, l.mask) : NULL;
     } else {
         if (what != NDE_ENTRY_ENTER) e->lane = at(r, l.first);
         e->who = what == NDE_ENTRY_ENTER ? at(r, l.first) : what == NDE_ENTRY_FRESH ? NULL : at(r, l.second);
@@ -91,7 +94,7 @@ static void compact(nde_record *r) {
             kind = (kind & ~all) | (kind & all & keeps(r, step++));
         }
         const layout old = lay(r, from, h.kind, h.n), new = lay(r, to, kind, h.n);
-        const size_t scalars = (kind & KIND) == NDE_ENTRY_STEP ? old.mask - from + (h.n > 1 ? h.n : 0) : old.end - from;
+        const size_t scalars = (kind & KIND) == NDE_ENTRY_STEP ? old.scalars - from : old.end - from;
         memmove(at(r, to), at(r, from), scalars);
         if (kind & NDE_KEEPS_Y) memmove(at(r, new.y), at(r, old.y), r->y_reals*sizeof(nde_real));
         if (kind & NDE_KEEPS_STAGES) memmove(at(r, new.k), at(r, old.k), r->stage_reals*sizeof(nde_real));
@@ -142,6 +145,7 @@ static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
 }
 
 static uint32_t step_kind(const nde_record *r) { return NDE_ENTRY_STEP | keeps(r, r->steps); }
+static uint32_t uniform_kind(const nde_record *r) { return NDE_ENTRY_UNIFORM | step_kind(r); }
 static uint32_t enter_kind(const nde_record *r) { return (void)r, NDE_ENTRY_ENTER; }
 static uint32_t leave_kind(const nde_record *r) { return (void)r, NDE_ENTRY_LEAVE; }
 static uint32_t fresh_kind(const nde_record *r) { return (void)r, NDE_ENTRY_FRESH; }
@@ -158,10 +162,10 @@ nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) 
     return NDE_OK;
 }
 
-nde_status nde_record_reserve(nde_record *r, size_t n, nde_entry *entry) {
+nde_status nde_record_reserve(nde_record *r, size_t n, bool uniform, nde_entry *entry) {
     layout l;
     uint32_t kind;
-    const nde_status bad = make_room(r, step_kind, n, &l, &kind);
+    const nde_status bad = make_room(r, uniform ? uniform_kind : step_kind, n, &l, &kind);
     if (!bad) take_apart(r, r->used, kind, n, entry);
     return bad;
 }

@@ -16,10 +16,11 @@ enum {
     NDE_ENTRY_LEAVE = 2, /* lanes[m], trajectories[m]: one after the other, each replaced by the last lane */
     NDE_ENTRY_FRESH = 3, /* lanes[m]: slope 0 was evaluated anew */
     NDE_ENTRY_JUMP = 4,  /* lanes[m], jumps[m], y- [dim][m] in every form: y+ = jump(y-) */
-    NDE_ENTRY_STEP = 5,  /* t[n], t_new[n], mask[n] */
+    NDE_ENTRY_STEP = 5,  /* t[n], t_new[n], mask[n]; UNIFORM: t[1], t_new[1] */
     /* what a step keeps */
     NDE_KEEPS_Y = 16, NDE_KEEPS_STAGES = 32, NDE_KEEPS_TAPE = 64,
-    NDE_ENTRY_MIXED = 128 /* some lanes of the step were rejected */
+    NDE_ENTRY_MIXED = 128,  /* some lanes of the step were rejected */
+    NDE_ENTRY_UNIFORM = 256 /* all lanes step from the same time to the same time */
 };
 
 typedef struct nde_record {
@@ -36,7 +37,8 @@ typedef struct nde_entry {
     int kind, flags;
     size_t n;
     size_t *lane, *who; /* [n] of ENTER (who), LEAVE (both), FRESH (lane), JUMP (lane; who: the jump) */
-    double *t, *t_new;  /* [n] of STEP */
+    double *t, *t_new;  /* of STEP: lane b at t[b*stride], t_new[b*stride] */
+    size_t stride;      /* 1; 0 when UNIFORM */
     unsigned char *mask; /* [n] of STEP, when MIXED */
     nde_real *y, *k, *tape;
 } nde_entry;
@@ -49,7 +51,7 @@ void nde_record_clear(nde_record *record);
 /* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form. */
 nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *entry);
 /* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET. */
-nde_status nde_record_reserve(nde_record *record, size_t n, nde_entry *entry);
+nde_status nde_record_reserve(nde_record *record, size_t n, bool uniform, nde_entry *entry);
 /* Keeps the reserved step. */
 void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
 

@@ -427,7 +427,7 @@ void nde_solver_destroy(nde_solver *s) {
 
 /* ---- a run ------------------------------------------------------------------------------------------------------- */
 
-static nde_status refuse(nde_solver *s, nde_status status) {
+nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
     snprintf(s->error, sizeof s->error, "%s", nde_error());
     return status;
 }
@@ -510,7 +510,7 @@ static nde_status begin(nde_solver *s) {
     s->started = s->finished = s->recorded = false;
     s->error[0] = 0;
     nde_status bad = check_arrays(s);
-    if (bad || (bad = check_times(s)) || (bad = gather_forced(s)) || (bad = nde_rhs_prepare(&s->rhs))) return refuse(s, bad);
+    if (bad || (bad = check_times(s)) || (bad = gather_forced(s)) || (bad = nde_rhs_prepare(&s->rhs))) return nde_solver_refuse(s, bad);
     s->clock = (nde_clock){ .direction = s->direction, .h_max = s->options.h_max, .max_steps = s->options.max_steps };
     atomic_store(&s->stop, 0);
     atomic_store(&s->done, 0);

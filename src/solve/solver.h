@@ -218,6 +218,9 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
 
+/* Keeps this thread's text with the solver too. */
+nde_status nde_solver_refuse(nde_solver *s, nde_status status);
+
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);
 /* Runs count tasks on the executor, or here. */

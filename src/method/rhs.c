@@ -324,7 +324,9 @@ int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
 /* ---- windows of parameter gradients ------------------------------------------------------------------------------ */
 
 void nde_window_lay(nde_window *w, nde_arena *arena, const nde_rhs *r, size_t panel_ld) {
-    w->ld = !r->cotape ? 0 : panel_ld >= NDE_WINDOW_DIRECT ? panel_ld : NDE_WINDOW;
+    w->ld = nde_leading_dimension(NDE_WINDOW, sizeof *w->tape);
+    w->delta = matrix(arena, r->cotape, panel_ld, sizeof *w->delta);
+    if (!r->cotape) return;
     w->tape = matrix(arena, r->tape, w->ld, sizeof *w->tape);
     w->cotape = matrix(arena, r->cotape, w->ld, sizeof *w->cotape);
 }
@@ -433,20 +435,16 @@ int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
                 size_t tape_ld, nde_real *a_y, const nde_sink *sink) {
     const size_t n = lanes->site.n;
     nde_window *w = sink->window;
-    if (!w || !w->ld || !sink->p) return vjp_all(r, lanes, t, y, a, tape, tape_ld, NULL, a_y, sink);
-    if (n >= NDE_WINDOW_DIRECT) { /* the deltas stand beside the caller's tape for one call */
-        const int rc = vjp_all(r, lanes, t, y, a, tape, tape_ld, w->cotape, a_y, sink);
-        return rc ? rc : window_add(r, lanes, n, tape, tape_ld, w->cotape, sink->p);
-    }
-    if (w->used + n > w->ld) {
-        const int rc = nde_window_flush(w, r, lanes, sink->p);
-        if (rc) return rc;
-    }
-    nde_real *column = w->tape + w->used;
-    for (size_t i = 0; i < r->tape; i++) memcpy(column + i*w->ld, tape + i*tape_ld, n*sizeof *column);
-    const int rc = vjp_all(r, lanes, t, y, a, column, w->ld, w->cotape + w->used, a_y, sink);
+    if (!w || !r->cotape || !sink->p) return vjp_all(r, lanes, t, y, a, tape, tape_ld, NULL, a_y, sink);
+    int rc = vjp_all(r, lanes, t, y, a, tape, tape_ld, w->delta, a_y, sink);
+    if (rc || n >= NDE_WINDOW_DIRECT) return rc ? rc : window_add(r, lanes, n, tape, tape_ld, w->delta, sink->p);
+    if (w->used + n > NDE_WINDOW && (rc = nde_window_flush(w, r, lanes, sink->p))) return rc;
+    for (size_t i = 0; i < r->tape; i++)
+        for (size_t b = 0; b < n; b++) w->tape[i*w->ld + w->used + b] = tape[i*tape_ld + b];
+    for (size_t i = 0; i < r->cotape; i++)
+        for (size_t b = 0; b < n; b++) w->cotape[i*w->ld + w->used + b] = w->delta[i*tape_ld + b];
     w->used += n;
-    return rc;
+    return 0;
 }
 
 /* ---- tangent ----------------------------------------------------------------------------------------------------- */

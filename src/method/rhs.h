@@ -85,7 +85,8 @@ typedef struct nde_sink {
 enum { NDE_WINDOW = 256, NDE_WINDOW_DIRECT = 128 };
 typedef struct nde_window {
     size_t used, ld;
-    nde_real *tape, *cotape; /* [tape][ld], [cotape][ld] */
+    nde_real *tape, *cotape; /* [tape][ld], [cotape][ld]; NULL where every stage goes straight through */
+    nde_real *delta;         /* [cotape][ld of a panel]: of one stage */
 } nde_window;
 void nde_window_lay(nde_window *window, nde_arena *arena, const nde_rhs *rhs, size_t panel_ld);
 int nde_window_flush(nde_window *window, const nde_rhs *rhs, const nde_lanes *lanes, double *p);

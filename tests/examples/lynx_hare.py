@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support import Picture, check, finish, refuses, run
 
-program, csv = sys.argv[1:]
+program, csv = (Path(argument).resolve() for argument in sys.argv[1:])
 good = Path(csv).read_text().splitlines()
 HEADER = good.index("year,lynx,hare") # rows begin in line HEADER + 2, counted from 1
 

@@ -5,8 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* The recorded step of a trajectory that holds time t (the last one for t at its end), its lane, and the map before it. */
-static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *record, size_t who, double t, nde_entry *found, size_t *lane) {
+/* The recorded step of a trajectory that holds time t (the last one for t at its end), its lane,
+ * and the map before it. */
+static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *record, size_t who,
+                      double t, nde_entry *found, size_t *lane) {
     nde_panel *r = &w->replica;
     nde_entry e;
     bool any = false;
@@ -31,8 +33,10 @@ static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *reco
     return any;
 }
 
-/* Leaves the step in the replica, attempted: from its own state, or from the checkpoint before it. */
-static int rebuild(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step) {
+/* Leaves the step in the replica, attempted: from its own state, or from the checkpoint before
+ * it. */
+static int rebuild(const nde_solver *s, nde_worker *w, const nde_record *record,
+                   const nde_entry *step) {
     nde_panel *r = &w->replica;
     nde_entry e = *step;
     while (!(e.kind == NDE_ENTRY_STEP && e.y)) nde_record_before(record, e.at, &e);
@@ -51,11 +55,16 @@ static int rebuild(const nde_solver *s, nde_worker *w, const nde_record *record,
 
 nde_status nde_solver_dense(nde_solver *s, size_t trajectory, double t, nde_real *y, nde_real *dy) {
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_dense: solver is NULL");
-    if (trajectory >= s->N) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_dense: trajectory is %zu of %zu", trajectory, s->N));
-    if (!s->recorded || !s->finished) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_dense: there is no record: options.adjoint is needed"));
+    if (trajectory >= s->N)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_dense: trajectory is %zu of %zu", trajectory, s->N));
+    if (!s->recorded || !s->finished)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_dense: there is no record: options.adjoint is needed"));
     const double t0 = nde_start_of(s, trajectory), t1 = s->t_end[trajectory];
     if (!(s->direction*t >= s->direction*t0 && s->direction*t <= s->direction*t1))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_dense: t is %g, solved is [%g, %g]", t, t0, t1));
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_dense: t is %g, solved is [%g, %g]", t, t0, t1));
     const nde_panel *p = s->panel;
     while (trajectory >= p->first + p->count) p++;
     nde_worker *w = &s->worker[0];
@@ -68,7 +77,8 @@ nde_status nde_solver_dense(nde_solver *s, size_t trajectory, double t, nde_real
         return NDE_OK;
     }
     const int rc = rebuild(s, w, &p->record, &step);
-    if (rc) return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_solver_dense: a field returned %d", rc));
+    if (rc)
+        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_solver_dense: a field returned %d", rc));
     nde_save_dense(s, r, lane, t == r->t_new[lane] ? 1 : (t - r->t[lane])/r->dt[lane], y, dy, 1);
     for (size_t i = 0; y && t == r->t_new[lane] && i < s->rhs.dim; i++) y[i] = r->z[i*r->ld + lane];
     return NDE_OK;

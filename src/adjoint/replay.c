@@ -14,8 +14,10 @@ size_t nde_jumps_before(const nde_solver *s, size_t f) {
 nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f) {
     const double t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
     nde_segment g = { .from = t0, .to = t1, .lower = NDE_BOUNDARY_START, .upper = NDE_BOUNDARY_END };
-    if (f > 0 && s->direction*s->forced.t[f - 1] > s->direction*t0) g.from = s->forced.t[f - 1], g.lower = (ptrdiff_t)f - 1;
-    if (f < s->forced.count && s->direction*s->forced.t[f] < s->direction*t1) g.to = s->forced.t[f], g.upper = (ptrdiff_t)f;
+    if (f > 0 && s->direction*s->forced.t[f - 1] > s->direction*t0)
+        g.from = s->forced.t[f - 1], g.lower = (ptrdiff_t)f - 1;
+    if (f < s->forced.count && s->direction*s->forced.t[f] < s->direction*t1)
+        g.to = s->forced.t[f], g.upper = (ptrdiff_t)f;
     return g;
 }
 
@@ -50,7 +52,8 @@ void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
         r->t_new[b] = r->accept[b] ? t_new : t;
         r->dt[b] = r->accept[b] ? nde_step_length(s, who, t, t_new) : 0;
         if (s->options.steps > 0) {
-            const double t0 = nde_start_of(s, who), whole = (nde_end_of(s, who) - t0)/(double)s->options.steps;
+            const double t0 = nde_start_of(s, who),
+                         whole = (nde_end_of(s, who) - t0)/(double)s->options.steps;
             r->node[b] = (int64_t)floor((t - t0)/whole + 1e-6);
         }
     }
@@ -108,7 +111,8 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
     case NDE_ENTRY_LEAVE:
         for (size_t k = 0; k < e->n; k++) nde_panel_leave(s, r, e->lane[k]);
         return 0;
-    case NDE_ENTRY_FRESH: (void)nde_panel_fresh(s, r, w, e->lane, e->n); return 0; /* lanes that failed leave next */
+    /* lanes that failed leave next */
+    case NDE_ENTRY_FRESH: (void)nde_panel_fresh(s, r, w, e->lane, e->n); return 0;
     case NDE_ENTRY_JUMP: return nde_panel_jump(s, r, w, e->lane, e->n);
     default: return replay_step(s, w, e);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what it did; where a trajectory
- * left, its lane's cotangent starts at its seeds; where it entered, the lane is stored to it. Steps without a state are
- * recomputed from the checkpoint before them, with a binomial schedule in the room behind the log.
- * Source: A. Griewank, A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000) 19-45, for the schedule. */
+ * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
+ * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
+ * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
+ * them, with a binomial schedule in the room behind the log. Source: A. Griewank, A. Walther,
+ * Algorithm 799: revolve, ACM TOMS 26 (2000) 19-45, for the schedule. */
 #include "adjoint/replay.h"
 
 #include <math.h>
@@ -21,21 +22,26 @@ typedef struct sweep {
     size_t slot_bytes;
 } sweep;
 
-/* ---- boundaries -------------------------------------------------------------------------------------------------- */
+/* ---- boundaries ------------------------------------------------------------------------------ */
 
 static void add_boundary(const sweep *v, size_t who, ptrdiff_t boundary, double a) {
-    if (boundary == NDE_BOUNDARY_START) v->s->g_t0[who] += a;
-    else if (boundary == NDE_BOUNDARY_END) v->s->g_t1[who] += a;
-    else if (v->s->forced.jump[boundary] != SIZE_MAX) v->shard->jump_t[v->s->forced.jump[boundary]] += a;
+    if (boundary == NDE_BOUNDARY_START)
+        v->s->g_t0[who] += a;
+    else if (boundary == NDE_BOUNDARY_END)
+        v->s->g_t1[who] += a;
+    else if (v->s->forced.jump[boundary] != SIZE_MAX)
+        v->shard->jump_t[v->s->forced.jump[boundary]] += a;
 }
 
 /* The boundary at which a lane stands. */
 static ptrdiff_t boundary_at(const sweep *v, size_t b) {
     const size_t f = v->w->forced[b];
-    return f < v->s->forced.count && v->w->now[b] == v->s->forced.t[f] ? (ptrdiff_t)f : NDE_BOUNDARY_START;
+    return f < v->s->forced.count && v->w->now[b] == v->s->forced.t[f] ? (ptrdiff_t)f
+                                                                       : NDE_BOUNDARY_START;
 }
 
-/* Each step is a fixed fraction of its segment: its start and length move with the segment's ends. */
+/* Each step is a fixed fraction of its segment: its start and length move with the segment's
+ * ends. */
 static void add_step_times(const sweep *v, size_t b, double t, double dt, double a_t, double a_h) {
     const size_t who = v->w->who[b];
     const nde_segment g = nde_segment_of(v->s, who, v->w->forced[b]);
@@ -44,7 +50,7 @@ static void add_step_times(const sweep *v, size_t b, double t, double dt, double
     add_boundary(v, who, g.upper, a_t*sigma + a_h*delta);
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 static void move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t to) {
     for (size_t i = 0; i < rows; i++) x[i*ld + to] = x[i*ld + from];
@@ -61,11 +67,13 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     const size_t last = v->n++, ld = v->ld, rows = s->rhs.rows, nq = s->rhs.nq;
     if (b != last) {
         move_column(w->a_y, rows, ld, b, last), move_column(w->a_carry, rows, ld, b, last);
-        move_column(w->a_q, nq, ld, b, last), move_column(r->q, nq, ld, b, last), move_column(r->y, rows, ld, b, last);
+        move_column(w->a_q, nq, ld, b, last), move_column(r->q, nq, ld, b, last),
+            move_column(r->y, rows, ld, b, last);
         w->who[last] = w->who[b], w->saved[last] = w->saved[b], w->forced[last] = w->forced[b];
         w->accepted[last] = w->accepted[b], w->now[last] = w->now[b];
     }
-    zero_column(w->a_y, rows, ld, b), zero_column(w->a_carry, rows, ld, b), zero_column(w->a_q, nq, ld, b);
+    zero_column(w->a_y, rows, ld, b), zero_column(w->a_carry, rows, ld, b),
+        zero_column(w->a_q, nq, ld, b);
     zero_column(r->y, rows, ld, b);
     nde_save_end_transpose(s, who, v->seed, w->a_y + b, ld);
     for (size_t i = 0; i < nq; i++) r->q[i*ld + b] = s->rhs.problem.q[i*s->N + who];
@@ -91,9 +99,10 @@ static void undo_enter(sweep *v, const nde_entry *e) {
     v->n -= e->n;
 }
 
-/* ---- fresh slopes and jumps -------------------------------------------------------------------------------------- */
+/* ---- fresh slopes and jumps ------------------------------------------------------------------ */
 
-/* Gathers lanes for a transpose: state, parameters, time; cotangent columns of `a` into the group's a_k. */
+/* Gathers lanes for a transpose: state, parameters, time; cotangent columns of `a` into the
+ * group's a_k. */
 static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a) {
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
@@ -131,9 +140,11 @@ static int undo_fresh(sweep *v, const nde_entry *e) {
     nde_worker *w = v->w;
     nde_group *g = &w->group;
     size_t m = 0;
-    for (size_t k = 0; k < e->n; k++) { /* a slope that no step used has no cotangent, and perhaps no state here */
+    /* a slope that no step used has no cotangent, and perhaps no state here */
+    for (size_t k = 0; k < e->n; k++) {
         bool live = false;
-        for (size_t i = 0; i < s->rhs.rows && !live; i++) live = w->a_carry[i*v->ld + e->lane[k]] != 0;
+        for (size_t i = 0; i < s->rhs.rows && !live; i++)
+            live = w->a_carry[i*v->ld + e->lane[k]] != 0;
         if (live) w->list[m++] = e->lane[k];
     }
     if (!m) return 0;
@@ -171,7 +182,8 @@ static int undo_jump(sweep *v, const nde_entry *e) {
     memset(g->a_u, 0, inputs*ld*sizeof *g->a_u);
     nde_sink sink = v->sink;
     sink.q = sink.q ? g->a_q : NULL, sink.t = v->times ? g->a_t : NULL;
-    const int rc = nde_jump_vjp(&s->rhs, &g->lanes, g->t, g->y, g->u, g->a_k, g->a_y, s->g_jump_u ? g->a_u : NULL, &sink);
+    const int rc = nde_jump_vjp(&s->rhs, &g->lanes, g->t, g->y, g->u, g->a_k, g->a_y,
+                                s->g_jump_u ? g->a_u : NULL, &sink);
     if (rc) return rc;
     scatter(v, e->lane, m);
     for (size_t j = 0; j < m; j++) {
@@ -182,9 +194,10 @@ static int undo_jump(sweep *v, const nde_entry *e) {
     return 0;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------------------------ */
+/* ---- a step ---------------------------------------------------------------------------------- */
 
-/* Puts the step into the replica: from the record where it keeps enough, else attempted again. Returns its tape. */
+/* Puts the step into the replica: from the record where it keeps enough, else attempted again.
+ * Returns its tape. */
 static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real **tape) {
     const nde_solver *s = v->s;
     nde_worker *w = v->w;
@@ -204,16 +217,22 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
     return rc ? rc : nde_panel_attempt(s, r, w->tape);
 }
 
-static void each_save(sweep *v, void (*after)(const nde_solver *, const nde_panel *, size_t, size_t *, int64_t, const nde_seed *,
-                                              const nde_save_sink *)) {
+static void each_save(sweep *v, void (*after)(const nde_solver *, const nde_panel *, size_t, size_t *,
+                                              int64_t, const nde_seed *, const nde_save_sink *)) {
     nde_worker *w = v->w;
     for (size_t b = 0; b < v->n; b++) {
         if (!w->replica.accept[b] || v->s->status[w->who[b]] < 0) continue;
         const nde_save_sink sink = {
-            .y = w->a_y + b, .k = w->a_k + b, .t = w->a_t + b, .h = v->times ? w->a_h + b : NULL, .save_t = v->shard->save_t,
+            .y = w->a_y + b,
+            .k = w->a_k + b,
+            .t = w->a_t + b,
+            .h = v->times ? w->a_h + b : NULL,
+            .save_t = v->shard->save_t,
         };
-        if (after) after(v->s, &w->replica, b, &w->saved[b], w->accepted[b], v->seed, &sink);
-        else nde_save_before(v->s, &w->replica, b, w->saved[b], w->accepted[b], v->seed, &sink);
+        if (after)
+            after(v->s, &w->replica, b, &w->saved[b], w->accepted[b], v->seed, &sink);
+        else
+            nde_save_before(v->s, &w->replica, b, w->saved[b], w->accepted[b], v->seed, &sink);
     }
 }
 
@@ -227,7 +246,8 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     int rc = materialise(v, e, y, &tape);
     if (rc) return rc;
     memset(w->a_k, 0, stages*slab*sizeof *w->a_k);
-    memset(w->a_t, 0, n*sizeof *w->a_t), memset(w->a_h, 0, n*sizeof *w->a_h), memset(w->loss, 0, n*sizeof *w->loss);
+    memset(w->a_t, 0, n*sizeof *w->a_t), memset(w->a_h, 0, n*sizeof *w->a_h),
+        memset(w->loss, 0, n*sizeof *w->loss);
     if (s->table.fsal) {
         nde_real *last = w->a_k + (stages - 1)*slab;
         memcpy(last, w->a_carry, slab*sizeof *last);
@@ -237,13 +257,19 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     each_save(v, NULL);
     const nde_attempt step = nde_panel_step(s, r, tape);
     const nde_step_cotangent c = {
-        .y = w->a_y, .k = w->a_k, .t = v->times ? w->a_t : NULL, .h = v->times ? w->a_h : NULL, .loss = w->loss, .sink = &v->sink,
+        .y = w->a_y,
+        .k = w->a_k,
+        .t = v->times ? w->a_t : NULL,
+        .h = v->times ? w->a_h : NULL,
+        .loss = w->loss,
+        .sink = &v->sink,
     };
     if ((rc = s->body->transpose(&step, &c))) return rc;
     each_save(v, nde_save_after);
     for (size_t b = 0; b < n; b++) {
         if (!r->accept[b]) continue;
-        for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++) w->a_carry[i*ld + b] = w->a_k[i*ld + b];
+        for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++)
+            w->a_carry[i*ld + b] = w->a_k[i*ld + b];
         v->shard->loss_error += w->loss[b];
         if (v->times) add_step_times(v, b, r->t[b], r->dt[b], w->a_t[b], w->a_h[b]);
         w->now[b] = r->t[b];
@@ -265,9 +291,11 @@ static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
     }
 }
 
-/* ---- recomputation ----------------------------------------------------------------------------------------------- */
+/* ---- recomputation --------------------------------------------------------------------------- */
 
-static nde_real *slot_of(const sweep *v, size_t slot) { return (nde_real *)(void *)(v->tail + slot*v->slot_bytes); }
+static nde_real *slot_of(const sweep *v, size_t slot) {
+    return (nde_real *)(void *)(v->tail + slot*v->slot_bytes);
+}
 
 static size_t count_steps(const sweep *v, size_t from, size_t to) {
     nde_entry e;
@@ -277,9 +305,11 @@ static size_t count_steps(const sweep *v, size_t from, size_t to) {
     return steps;
 }
 
-/* From step `from` with state y on: the state at the start of the step `count` steps later is left in the replica; on the
- * way, states of the steps between go to slots from `store` on, unless that is SIZE_MAX. Returns that step's offset. */
-static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_t count, size_t store, size_t *reached) {
+/* From step `from` with state y on: the state at the start of the step `count` steps later is
+ * left in the replica; on the way, states of the steps between go to slots from `store` on,
+ * unless that is SIZE_MAX. Returns that step's offset. */
+static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_t count, size_t store,
+                      size_t *reached) {
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
     nde_entry e;
@@ -291,20 +321,24 @@ static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_
     for (size_t done = 0; !rc && done < count;) {
         rc = nde_replay_entry(v->s, w, &e);
         if (rc || !nde_record_after(v->record, e.at, &e)) break;
-        if (e.kind == NDE_ENTRY_STEP && ++done && store != SIZE_MAX) memcpy(slot_of(v, store++), r->y, r->slab*sizeof *r->y);
+        if (e.kind == NDE_ENTRY_STEP && ++done && store != SIZE_MAX)
+            memcpy(slot_of(v, store++), r->y, r->slab*sizeof *r->y);
     }
     *reached = e.at;
     return rc;
 }
 
-/* Steps that can be undone with `slots` states and `repeats` passes: binomial(slots + repeats, slots). */
+/* Steps that can be undone with `slots` states and `repeats` passes: binomial(slots + repeats,
+ * slots). */
 static size_t reach(size_t slots, size_t repeats) {
     double product = 1;
-    for (size_t i = 1; i <= slots && product < 1e15; i++) product = product*(double)(repeats + i)/(double)i;
+    for (size_t i = 1; i <= slots && product < 1e15; i++)
+        product = product*(double)(repeats + i)/(double)i;
     return product < 1e15 ? (size_t)(product + 0.5) : (size_t)1e15;
 }
 
-/* Undoes what follows the last step of [from, to): it needs the state after that, which is still in the replica. */
+/* Undoes what follows the last step of [from, to): it needs the state after that, which is still
+ * in the replica. */
 static int undo_trailing(sweep *v, size_t from, size_t *to) {
     nde_entry e;
     int rc = 0;
@@ -315,8 +349,10 @@ static int undo_trailing(sweep *v, size_t from, size_t *to) {
     return rc;
 }
 
-/* Undoes the entries in [from, to): the first is a step with state y; `slots` states are free from `slot` on. */
-static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, size_t slot, size_t slots) {
+/* Undoes the entries in [from, to): the first is a step with state y; `slots` states are free
+ * from `slot` on. */
+static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, size_t slot,
+                        size_t slots) {
     size_t steps = count_steps(v, from, to), reached;
     nde_entry e;
     int rc = undo_trailing(v, from, &to);
@@ -334,7 +370,8 @@ static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, siz
         for (; !rc && steps > 1; steps--) {
             rc = advance_to(v, from, y, to, steps - 1, SIZE_MAX, &reached);
             if (!rc) memcpy(v->w->a_z, v->w->replica.y, v->w->replica.slab*sizeof *y);
-            for (size_t at = to; !rc && nde_record_before(v->record, at, &e) && e.at >= reached; at = e.at)
+            for (size_t at = to; !rc && nde_record_before(v->record, at, &e) && e.at >= reached;
+                 at = e.at)
                 rc = undo_entry(v, &e, v->w->a_z);
             to = reached;
             if (!rc) rc = undo_trailing(v, from, &to);
@@ -375,7 +412,7 @@ static int sweep_panel(sweep *v) {
     return rc ? rc : nde_window_flush(&v->w->window, &v->s->rhs, &r->lanes, v->sink.p);
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 typedef struct order {
     nde_solver *s;
@@ -396,10 +433,14 @@ static void sweep_shard(void *arg, size_t i, int worker) {
     shard->loss_error = 0;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
         nde_panel *p = &s->panel[shard->first + k];
-        sweep v = { .s = s, .record = &p->record, .w = w, .shard = shard, .seed = o->seed, .ld = w->replica.ld };
+        sweep v = {
+            .s = s, .record = &p->record, .w = w, .shard = shard, .seed = o->seed, .ld = w->replica.ld
+        };
         v.times = g->t0 || g->t1 || g->save_t || g->jump_t;
-        v.sink = (nde_sink){ .p = g->p ? shard->p : NULL, .q = g->q ? w->a_q : NULL,
-                             .x_input = g->input_x ? s->g_input : NULL, .x_term = g->term_x ? (nde_real *const *)s->g_term : NULL,
+        v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
+                             .q = g->q ? w->a_q : NULL,
+                             .x_input = g->input_x ? s->g_input : NULL,
+                             .x_term = g->term_x ? (nde_real *const *)s->g_term : NULL,
                              .window = &w->window };
         w->window.used = 0;
         const int rc = sweep_panel(&v);
@@ -436,37 +477,57 @@ static void hand_over(nde_solver *s, const nde_gradient *g) {
     copy_out(g->t0, s->g_t0, s->N, sizeof *g->t0);
     copy_out(g->t1, s->g_t1, s->N, sizeof *g->t1);
     copy_out(g->jump_u, s->g_jump_u, q->n_jumps*q->jump_inputs*s->N, sizeof *g->jump_u);
-    if (q->input) copy_out(g->input_x, s->g_input, q->input->knots*q->input->channels*s->N, sizeof *g->input_x);
+    if (q->input)
+        copy_out(g->input_x, s->g_input, q->input->knots*q->input->channels*s->N,
+                 sizeof *g->input_x);
     for (size_t k = 0; g->term_x && k < q->n_terms; k++)
-        if (q->terms[k].path) copy_out(g->term_x[k], s->g_term[k], q->terms[k].path->knots*q->terms[k].path->channels*s->N, sizeof(nde_real));
+        if (q->terms[k].path)
+            copy_out(g->term_x[k], s->g_term[k],
+                     q->terms[k].path->knots*q->terms[k].path->channels*s->N, sizeof(nde_real));
 }
 
 static void zero_gradients(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     memset(s->g_t0, 0, s->N*sizeof *s->g_t0), memset(s->g_t1, 0, s->N*sizeof *s->g_t1);
     if (s->g_jump_u) memset(s->g_jump_u, 0, q->n_jumps*q->jump_inputs*s->N*sizeof *s->g_jump_u);
-    if (s->g_input) memset(s->g_input, 0, q->input->knots*q->input->channels*s->N*sizeof *s->g_input);
+    if (s->g_input)
+        memset(s->g_input, 0, q->input->knots*q->input->channels*s->N*sizeof *s->g_input);
     for (size_t k = 0; k < q->n_terms; k++)
-        if (q->terms[k].path) memset(s->g_term[k], 0, q->terms[k].path->knots*q->terms[k].path->channels*s->N*sizeof(nde_real));
+        if (q->terms[k].path)
+            memset(s->g_term[k], 0,
+                   q->terms[k].path->knots*q->terms[k].path->channels*s->N*sizeof(nde_real));
 }
 
 nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient *gradient) {
     nde_seed from;
     nde_gradient to;
     if (!s) return nde_fail(NDE_E_ARG, "nde_backward: solver is NULL");
-    if (!seed || !gradient) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: %s is NULL", seed ? "gradient" : "seed"));
-    if (!nde_read_sized(&from, sizeof from, seed, sizeof from) || !nde_read_sized(&to, sizeof to, gradient, sizeof to))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: size of seed or gradient is not a layout that this library knows"));
+    if (!seed || !gradient)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_backward: %s is NULL", seed ? "gradient" : "seed"));
+    if (!nde_read_sized(&from, sizeof from, seed, sizeof from) ||
+        !nde_read_sized(&to, sizeof to, gradient, sizeof to))
+        return nde_solver_refuse(
+            s,
+            nde_fail(NDE_E_ARG,
+                     "nde_backward: size of seed or gradient is not a layout that this library knows"));
     if (!s->recorded || !s->finished)
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a run to its end, are needed"));
-    if (to.save_t && s->saving != NDE_SAVE_TIMES) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a "
+                                   "run to its end, are needed"));
+    if (to.save_t && s->saving != NDE_SAVE_TIMES)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
-    if (without) return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp", without->name ? without->name : "field"));
+    if (without)
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp",
+                                             without->name ? without->name : "field"));
     order o = { .s = s, .seed = &from, .gradient = &to };
     zero_gradients(s);
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_backward: a field returned %d", rc ? rc : atomic_load(&o.failed)));
+        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_backward: a field returned %d",
+                                             rc ? rc : atomic_load(&o.failed)));
     hand_over(s, &to);
     return NDE_OK;
 }

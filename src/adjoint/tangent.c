@@ -50,12 +50,15 @@ static void enter(course *c, const nde_entry *e) {
             v_y(c)[i*ld + b] = i < s->rhs.dim && c->along->y0 ? c->along->y0[i*N + who] : 0;
             v_carry(c)[i*ld + b] = 0;
         }
-        for (size_t i = 0; i < s->rhs.nq; i++) v_q(c)[i*ld + b] = c->along->q ? c->along->q[i*N + who] : 0;
+        for (size_t i = 0; i < s->rhs.nq; i++)
+            v_q(c)[i*ld + b] = c->along->q ? c->along->q[i*N + who] : 0;
         if (!c->out->y) continue;
         if (s->saving == NDE_SAVE_EVERY) {
             for (size_t i = 0; i < s->rhs.dim; i++) c->out->y[i*N + who] = v_y(c)[i*ld + b];
         } else if (s->saving == NDE_SAVE_TIMES) {
-            for (; r->saved[b] < s->rows_saved && s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b]; r->saved[b]++)
+            for (; r->saved[b] < s->rows_saved &&
+                   s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b];
+                 r->saved[b]++)
                 for (size_t i = 0; i < s->rhs.dim; i++)
                     c->out->y[(r->saved[b]*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + b];
         }
@@ -85,7 +88,9 @@ static void leave(course *c, const nde_entry *e) {
 
 static nde_source source_of(const course *c, const nde_real *q, const double *t) {
     const nde_direction *d = c->along;
-    return (nde_source){ .p = d->p, .q = d->q ? q : NULL, .x_input = d->input_x, .x_term = d->term_x, .t = t };
+    return (nde_source){
+        .p = d->p, .q = d->q ? q : NULL, .x_input = d->input_x, .x_term = d->term_x, .t = t
+    };
 }
 
 /* Tangent columns of lanes into the group, and the times' tangents. */
@@ -109,7 +114,8 @@ static int fresh(course *c, const nde_entry *e) {
     const nde_source source = source_of(c, g->a_q, g->a_t);
     const int rc = nde_rhs_jvp(&s->rhs, &g->lanes, g->t, g->y, g->a_y, &source, g->a_k);
     for (size_t i = 0; i < s->rhs.rows; i++)
-        for (size_t j = 0; j < e->n; j++) v_carry(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
+        for (size_t j = 0; j < e->n; j++)
+            v_carry(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
     return rc;
 }
 
@@ -124,7 +130,8 @@ static int jump(course *c, const nde_entry *e) {
     const nde_source source = source_of(c, g->a_q, g->a_t);
     const int bad = nde_jump_jvp(&s->rhs, &g->lanes, g->t, g->y, g->u, g->a_y, g->a_u, &source, g->a_k);
     for (size_t i = 0; i < s->rhs.dim; i++)
-        for (size_t j = 0; j < e->n; j++) v_y(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
+        for (size_t j = 0; j < e->n; j++)
+            v_y(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
     return bad;
 }
 
@@ -139,7 +146,8 @@ static int step(course *c, const nde_entry *e) {
     if (rc) return rc;
     for (size_t b = 0; b < n; b++) {
         const nde_segment g = nde_segment_of(s, r->trajectory[b], nde_forced_after(s, r->t[b]));
-        const double v0 = boundary_tangent(c, r->trajectory[b], g.lower), v1 = boundary_tangent(c, r->trajectory[b], g.upper);
+        const double v0 = boundary_tangent(c, r->trajectory[b], g.lower),
+                     v1 = boundary_tangent(c, r->trajectory[b], g.upper);
         const double sigma = (r->t[b] - g.from)/(g.to - g.from), delta = r->dt[b]/(g.to - g.from);
         w->a_t[b] = v0*(1 - sigma) + v1*sigma;
         w->a_h[b] = delta*(v1 - v0);
@@ -147,14 +155,21 @@ static int step(course *c, const nde_entry *e) {
     if (s->table.fsal) memcpy(v_k(c), v_carry(c), slab*sizeof(nde_real));
     const nde_source source = source_of(c, v_q(c), NULL);
     const nde_attempt at = nde_panel_step(s, r, NULL);
-    const nde_step_tangent v = { .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = w->a_t, .h = w->a_h, .source = &source };
+    const nde_step_tangent v = {
+        .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = w->a_t, .h = w->a_h, .source = &source
+    };
     if ((rc = s->body->tangent(&at, &v))) return rc;
     const nde_real *last = v_k(c) + (size_t)(s->table.stages - 1)*slab;
     for (size_t b = 0; b < n; b++) {
         if (!r->accept[b]) continue;
-        const nde_save_tangent save = { .y = v_y(c) + b, .z = v_z(c) + b, .k = v_k(c) + b, .t = w->a_t[b], .h = w->a_h[b],
+        const nde_save_tangent save = { .y = v_y(c) + b,
+                                        .z = v_z(c) + b,
+                                        .k = v_k(c) + b,
+                                        .t = w->a_t[b],
+                                        .h = w->a_h[b],
                                         .save_t = c->along->save_t };
-        if (c->out->y && s->status[r->trajectory[b]] >= 0) nde_save_step_tangent(s, r, b, &save, c->out->y);
+        if (c->out->y && s->status[r->trajectory[b]] >= 0)
+            nde_save_step_tangent(s, r, b, &save, c->out->y);
     }
     for (size_t i = 0; i < s->rhs.rows; i++)
         for (size_t b = 0; b < n; b++)
@@ -199,17 +214,29 @@ static void forward_shard(void *arg, size_t i, int worker) {
     }
 }
 
-nde_status nde_forward(nde_solver *s, const nde_direction *direction, const nde_output_tangent *tangent) {
+nde_status nde_forward(nde_solver *s, const nde_direction *direction,
+                       const nde_output_tangent *tangent) {
     nde_direction along;
     nde_output_tangent out;
     if (!s) return nde_fail(NDE_E_ARG, "nde_forward: solver is NULL");
-    if (!direction || !tangent) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: %s is NULL", direction ? "tangent" : "direction"));
-    if (!nde_read_sized(&along, sizeof along, direction, sizeof along) || !nde_read_sized(&out, sizeof out, tangent, sizeof out))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: size of direction or tangent is not a layout that this library knows"));
+    if (!direction || !tangent)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_forward: %s is NULL", direction ? "tangent" : "direction"));
+    if (!nde_read_sized(&along, sizeof along, direction, sizeof along) ||
+        !nde_read_sized(&out, sizeof out, tangent, sizeof out))
+        return nde_solver_refuse(
+            s,
+            nde_fail(
+                NDE_E_ARG,
+                "nde_forward: size of direction or tangent is not a layout that this library knows"));
     if (!s->recorded || !s->finished)
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a run to its end, are needed"));
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a "
+                                   "run to its end, are needed"));
     const nde_field *without = nde_rhs_without_jvp(&s->rhs);
-    if (without) return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp", without->name ? without->name : "field"));
+    if (without)
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp",
+                                             without->name ? without->name : "field"));
     const size_t N = s->N, dim = s->rhs.dim; /* trajectories that failed are constants */
     if (out.y) memset(out.y, 0, s->rows_saved*dim*N*sizeof *out.y);
     if (out.y_end) memset(out.y_end, 0, dim*N*sizeof *out.y_end);
@@ -217,6 +244,7 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction, const nde_
     order o = { .s = s, .along = &along, .out = &out };
     const int rc = nde_solver_tasks(s, s->n_shards, forward_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d", rc ? rc : atomic_load(&o.failed)));
+        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d",
+                                             rc ? rc : atomic_load(&o.failed)));
     return NDE_OK;
 }

@@ -6,28 +6,33 @@
 
 #include <float.h>
 
-static void judge(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *j) {
+static void judge(const nde_control *control, const nde_clock *clock, size_t n,
+                  const nde_judgement *j) {
     enum { CHUNK = 64 };
-    const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX, scale = j->scale;
+    const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX,
+                 scale = j->scale;
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
-        nde_weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t, *j->t_new, *j->dt, *j->stop, j->before,
-              &good, j->h, j->t_next, j->dt_next);
+        nde_weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t,
+                  *j->t_new, *j->dt, *j->stop, j->before, &good, j->h, j->t_next, j->dt_next);
         *j->accept = good != 0;
         *j->rejected = good == 0;
         return;
     }
     const nde_control c = *control;
-    const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt, *restrict stop = j->stop;
-    double *restrict before = j->before, *restrict h = j->h, *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
+    const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new,
+                           *restrict dt = j->dt, *restrict stop = j->stop;
+    double *restrict before = j->before, *restrict h = j->h, *restrict t_next = j->t_next,
+                     *restrict dt_next = j->dt_next;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
         double refused[CHUNK], good[CHUNK];
         for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
         NDE_IVDEP
         for (size_t l = 0; l < m; l++)
-            nde_weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l],
-                  before + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
+            nde_weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l],
+                      t_new[b + l], dt[b + l], stop[b + l], before + b + l, good + l, h + b + l,
+                      t_next + b + l, dt_next + b + l);
         for (size_t l = 0; l < m; l++) {
             j->accept[b + l] = good[l] != 0;
             j->rejected[b + l] = good[l] == 0;
@@ -35,15 +40,17 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n, 
     }
 }
 
-static size_t attend(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new, const double *watch,
-                     const int64_t *accepted, const int64_t *rejected, size_t *restrict lane) {
+static size_t attend(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new,
+                     const double *watch, const int64_t *accepted, const int64_t *rejected,
+                     size_t *restrict lane) {
     enum { CHUNK = 64 };
     const double direction = clock->direction;
     const int64_t most = clock->max_steps > 0 ? clock->max_steps : INT64_MAX;
     size_t count = 0;
     if (n == 1) {
         lane[0] = 0;
-        return direction**t_new >= direction**watch || !*accept || *accepted + *rejected + 1 >= most;
+        return direction**t_new >= direction**watch || !*accept ||
+               *accepted + *rejected + 1 >= most;
     }
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
@@ -61,9 +68,9 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     return count;
 }
 
-static void move(size_t n, const unsigned char *accept, const double *t_new, const double *dt, double *restrict t,
-                 double *restrict h_first, double *restrict h_last, int64_t *restrict accepted, int64_t *restrict rejected,
-                 int64_t *restrict refusals) {
+static void move(size_t n, const unsigned char *accept, const double *t_new, const double *dt,
+                 double *restrict t, double *restrict h_first, double *restrict h_last,
+                 int64_t *restrict accepted, int64_t *restrict rejected, int64_t *restrict refusals) {
     for (size_t b = 0; b < n; b++) {
         const int64_t good = accept[b];
         t[b] = good ? t_new[b] : t[b];
@@ -75,4 +82,6 @@ static void move(size_t n, const unsigned char *accept, const double *t_new, con
     }
 }
 
-const nde_clock_kernels NDE_ISA_NAME(nde_clock_kernels) = { .judge = judge, .attend = attend, .move = move };
+const nde_clock_kernels NDE_ISA_NAME(nde_clock_kernels) = { .judge = judge,
+                                                            .attend = attend,
+                                                            .move = move };

@@ -1,30 +1,41 @@
 /* SPDX-License-Identifier: MIT
- * step.c - combinations of slopes, error norms and selections on a block of lanes; compiled once for each instruction set. */
+ * step.c - combinations of slopes, error norms and selections on a block of lanes; compiled once
+ * for each instruction set. */
 #include "core/step.h"
 #include "core/isa.h"
 #include "core/one.h"
 
 #include <string.h>
 
-enum { LANES = NDE_VECTOR_BYTES/(int)sizeof(nde_real), MOST = 8 /* slopes a pass: they stay in registers */ };
-typedef nde_real vec __attribute__((vector_size(NDE_VECTOR_BYTES), aligned(sizeof(nde_real)), may_alias));
+enum {
+    LANES = NDE_VECTOR_BYTES/(int)sizeof(nde_real),
+    MOST = 8 /* slopes a pass: they stay in registers */
+};
+typedef nde_real vec
+    __attribute__((vector_size(NDE_VECTOR_BYTES), aligned(sizeof(nde_real)), may_alias));
 
 static inline vec load(const nde_real *x) { return *(const vec *)(const void *)x; }
 static inline void store(nde_real *x, vec v) { *(vec *)(void *)x = v; }
 
-/* A row's weights and slopes, read once: stores to the state might otherwise change them, for all that the compiler knows. */
+/* A row's weights and slopes, read once: stores to the state might otherwise change them, for
+ * all that the compiler knows. */
 typedef struct terms {
     nde_real w[MOST];
     const nde_real *k[MOST];
 } terms;
 
-static inline void read_terms(terms *t, int count, const nde_row *row, int first, const nde_real *k, size_t slab) {
-    for (int j = 0; j < count; j++) t->w[j] = row->weight[first + j], t->k[j] = k + (size_t)row->index[first + j]*slab;
+static inline void read_terms(terms *t, int count, const nde_row *row, int first, const nde_real *k,
+                              size_t slab) {
+    for (int j = 0; j < count; j++)
+        t->w[j] = row->weight[first + j], t->k[j] = k + (size_t)row->index[first + j]*slab;
 }
 
 /* z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. */
-static inline __attribute__((always_inline)) void combine_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
-        const nde_row *row, int first, const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
+static inline __attribute__((always_inline)) void combine_some(int count, size_t rows, size_t n,
+                                                               size_t ld, const nde_real *h,
+                                                               const nde_row *row, int first,
+                                                               const nde_real *k, size_t slab,
+                                                               const nde_real *y, nde_real *z) {
     terms t;
     read_terms(&t, count, row, first, k, slab);
     for (size_t b = 0; b < n; b += LANES) {
@@ -38,18 +49,19 @@ static inline __attribute__((always_inline)) void combine_some(int count, size_t
     }
 }
 
-NDE_SCALAR static void combine_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k, size_t slab, const nde_real *y,
-                                   nde_real *z) {
+NDE_SCALAR static void combine_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
+                                   size_t slab, const nde_real *y, nde_real *z) {
     nde_combine_one(rows, h, row, k, slab, y, z);
 }
 
-NDE_SCALAR static double error_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k, size_t slab, const nde_real *y,
-                                   const nde_real *z, const nde_tolerance *tolerance) {
+NDE_SCALAR static double error_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
+                                   size_t slab, const nde_real *y, const nde_real *z,
+                                   const nde_tolerance *tolerance) {
     return nde_error_one(rows, h, row, k, slab, y, z, tolerance);
 }
 
-static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
-                    const nde_real *y, nde_real *z) {
+static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+                    const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
     if (n == 1 && ld == 1) {
         combine_one(rows, h[0], row, k, slab, y, z);
         return;
@@ -58,8 +70,17 @@ static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const n
     do {
         const int count = row->count - first < MOST ? row->count - first : MOST;
         switch (count) {
-#define CASE(count) case count: combine_some(count, rows, n, ld, h, row, first, k, slab, y, z); break
-        CASE(0); CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
+#define CASE(count)                                                                                    \
+    case count: combine_some(count, rows, n, ld, h, row, first, k, slab, y, z); break
+            CASE(0);
+            CASE(1);
+            CASE(2);
+            CASE(3);
+            CASE(4);
+            CASE(5);
+            CASE(6);
+            CASE(7);
+            CASE(8);
 #undef CASE
         }
         y = z;
@@ -72,15 +93,17 @@ typedef int64_t wide_mask __attribute__((vector_size(LANES*8)));
 
 static inline __attribute__((always_inline)) wide larger_size(wide a, wide b) {
     const wide_mask sign = (wide_mask)((wide){ 0 } - (wide){ 0 }) + INT64_MAX;
-    const wide_mask x = (wide_mask)a & sign, y = (wide_mask)b & sign; /* sizes compare as integers; NaN is the largest */
+    /* sizes compare as integers; NaN is the largest */
+    const wide_mask x = (wide_mask)a & sign, y = (wide_mask)b & sign;
     const wide_mask more = x > y;
     return (wide)((x & more) | (y & ~more));
 }
 
 /* Lanes outside, rows inside: sums stay in registers. */
-static inline __attribute__((always_inline)) void error_some(int count, size_t rows, size_t n, size_t ld, const nde_real *h,
-        const nde_row *row, const nde_real *k, size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance,
-        double *sum) {
+static inline __attribute__((always_inline)) void error_some(
+    int count, size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+    const nde_real *k, size_t slab, const nde_real *y, const nde_real *z,
+    const nde_tolerance *tolerance, double *sum) {
     terms t;
     read_terms(&t, count, row, 0, k, slab);
     const double rtol = tolerance->rtol, *each = tolerance->atol_each;
@@ -92,27 +115,35 @@ static inline __attribute__((always_inline)) void error_some(int count, size_t r
             const vec zi = load(z + at), yi = load(y + at);
             vec e = { 0 };
             for (int j = 0; j < count; j++) e += c[j]*load(t.k[j] + at);
-            const wide size = larger_size(__builtin_convertvector(yi, wide), __builtin_convertvector(zi, wide));
-            const wide r = __builtin_convertvector(e, wide)*(1/((each ? each[i] : tolerance->atol) + rtol*size));
+            const wide size =
+                larger_size(__builtin_convertvector(yi, wide), __builtin_convertvector(zi, wide));
+            const wide r = __builtin_convertvector(e, wide) *
+                           (1/((each ? each[i] : tolerance->atol) + rtol*size));
             total += r*r;
             bad += __builtin_convertvector(zi - zi, wide);
         }
-        if (count) total += bad;
-        else total = bad;
+        if (count)
+            total += bad;
+        else
+            total = bad;
         memcpy(sum + b, &total, sizeof total);
     }
 }
 
 /* More slopes than registers: the slow way, with the same bits. */
-static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
-                       const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *restrict sum) {
+static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+                       const nde_real *k, size_t slab, const nde_real *y, const nde_real *z,
+                       const nde_tolerance *tolerance, double *restrict sum) {
     for (size_t b = 0; b < n; b++) sum[b] = 0;
     for (size_t i = 0; i < rows; i++) {
         const double atol = tolerance->atol_each ? tolerance->atol_each[i] : tolerance->atol;
         for (size_t b = 0; b < n; b++) {
             nde_real e = 0;
-            for (int j = 0; j < row->count; j++) e += h[b]*row->weight[j]*k[(size_t)row->index[j]*slab + i*ld + b];
-            const double r = (double)e*(1/(atol + tolerance->rtol*(double)nde_larger_size(y[i*ld + b], z[i*ld + b])));
+            for (int j = 0; j < row->count; j++)
+                e += h[b]*row->weight[j]*k[(size_t)row->index[j]*slab + i*ld + b];
+            const double r =
+                (double)e *
+                (1/(atol + tolerance->rtol*(double)nde_larger_size(y[i*ld + b], z[i*ld + b])));
             sum[b] += r*r;
         }
     }
@@ -123,36 +154,52 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
     }
 }
 
-static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
-                  const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *restrict sum) {
+static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+                  const nde_real *k, size_t slab, const nde_real *y, const nde_real *z,
+                  const nde_tolerance *tolerance, double *restrict sum) {
     if (n == 1 && ld == 1) {
         *sum = error_one(rows, h[0], row, k, slab, y, z, tolerance);
         return;
     }
     switch (row->count) {
-#define CASE(count) case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break
-        CASE(0); CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); CASE(8);
+#define CASE(count)                                                                                    \
+    case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break
+        CASE(0);
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+        CASE(5);
+        CASE(6);
+        CASE(7);
+        CASE(8);
 #undef CASE
     default: error_many(rows, n, ld, h, row, k, slab, y, z, tolerance, sum);
     }
 }
 
-static void blend(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z, nde_real *restrict y) {
+static void blend(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z,
+                  nde_real *restrict y) {
     for (size_t i = 0; i < rows; i++)
         for (size_t b = 0; b < n; b++) y[i*ld + b] = accept[b] != 0 ? z[i*ld + b] : y[i*ld + b];
 }
 
-static void accumulate(size_t rows, size_t n, size_t ld, const nde_real *h, nde_real w, const nde_real *x,
-                       nde_real *restrict y) {
+static void accumulate(size_t rows, size_t n, size_t ld, const nde_real *h, nde_real w,
+                       const nde_real *x, nde_real *restrict y) {
     for (size_t i = 0; i < rows; i++)
         for (size_t b = 0; b < n; b++) y[i*ld + b] += h[b]*w*x[i*ld + b];
 }
 
-static void dot(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y, double *restrict d) {
+static void dot(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y,
+                double *restrict d) {
     for (size_t i = 0; i < rows; i++)
         for (size_t b = 0; b < n; b++) d[b] += w*((double)x[i*ld + b]*(double)y[i*ld + b]);
 }
 
 const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
-    .combine = combine, .error = error, .blend = blend, .accumulate = accumulate, .dot = dot,
+    .combine = combine,
+    .error = error,
+    .blend = blend,
+    .accumulate = accumulate,
+    .dot = dot,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * rhs.c - the right-hand side of a problem: drift, terms and quadrature as one function of (t, y). */
+ * rhs.c - the right-hand side of a problem: drift, terms and quadrature as one function of (t,
+ * y). */
 #include "method/rhs.h"
 
 #include <math.h>
@@ -9,25 +10,26 @@
 #include "noise/noise.h"
 #include "path/path.h"
 
-/* ---- reading a problem ------------------------------------------------------------------------------------------- */
+/* ---- reading a problem ----------------------------------------------------------------------- */
 
 static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Takes a field in: its share of the totals and its place in the shared arrays. */
-static nde_status admit(nde_rhs *r, nde_part *part, const nde_field *field, const char *who, size_t out, size_t nu) {
+static nde_status admit(nde_rhs *r, nde_part *part, const nde_field *field, const char *who, size_t out,
+                        size_t nu) {
     *part = (nde_part){ .field = field };
     if (!field) return NDE_OK;
     const nde_status bad = nde_field_validate(field, who);
     if (bad) return bad;
     if (field->dim != r->dim)
-        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has dim %zu, the problem %zu", who, nde_field_name(field),
-                        field->dim, r->dim);
+        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has dim %zu, the problem %zu", who,
+                        nde_field_name(field), field->dim, r->dim);
     if (out && field->out != out)
-        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has out %zu, needed is %zu", who, nde_field_name(field),
-                        field->out, out);
+        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has out %zu, needed is %zu", who,
+                        nde_field_name(field), field->out, out);
     if (field->nu != nu && !(nu == r->channels && field->nu == 0))
-        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has nu %zu, needed is %zu", who, nde_field_name(field),
-                        field->nu, nu);
+        return nde_fail(NDE_E_ARG, "problem.%s: field '%s' has nu %zu, needed is %zu", who,
+                        nde_field_name(field), field->nu, nu);
     size_t np, nq;
     if (!nde_size_add(field->p_first, field->np, &np) || !nde_size_add(field->q_first, field->nq, &nq))
         return nde_fail(NDE_E_SIZE, "problem.%s: p_first + np is too large", who);
@@ -51,18 +53,23 @@ static nde_status admit_noise(nde_rhs *r, nde_part *part, const nde_term *term) 
         return nde_fail(NDE_E_ARG, "problem.terms: kind %d is no kind of noise", (int)term->kind);
     size_t m = term->noise->dim;
     if (diagonal) {
-        if (m && m != r->dim) return nde_fail(NDE_E_ARG, "problem.terms: diagonal noise has dim %zu, the problem %zu", m, r->dim);
+        if (m && m != r->dim)
+            return nde_fail(NDE_E_ARG, "problem.terms: diagonal noise has dim %zu, the problem %zu", m,
+                            r->dim);
         m = r->dim;
     } else if (!m) {
         if (term->field->nu <= r->channels)
-            return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu: no room for dW", nde_field_name(term->field),
-                            term->field->nu);
+            return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu: no room for dW",
+                            nde_field_name(term->field), term->field->nu);
         m = term->field->nu - r->channels;
     }
-    if (term->kind == NDE_NOISE_SCALAR && m != 1) return nde_fail(NDE_E_ARG, "problem.terms: scalar noise has dim %zu", m);
+    if (term->kind == NDE_NOISE_SCALAR && m != 1)
+        return nde_fail(NDE_E_ARG, "problem.terms: scalar noise has dim %zu", m);
     part->rate = r->rates, part->rates = m;
     r->noisy = true;
-    return nde_size_add(r->rates, m, &r->rates) ? NDE_OK : nde_fail(NDE_E_SIZE, "problem.terms: noise.dim is too large");
+    return nde_size_add(r->rates, m, &r->rates)
+               ? NDE_OK
+               : nde_fail(NDE_E_SIZE, "problem.terms: noise.dim is too large");
 }
 
 static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
@@ -81,12 +88,13 @@ static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
         place.piece = r->paths++;
         width = term->path->channels;
     }
-    if (!nde_size_add(width, r->channels, &width)) return nde_fail(NDE_E_SIZE, "problem.terms: too many inputs");
+    if (!nde_size_add(width, r->channels, &width))
+        return nde_fail(NDE_E_SIZE, "problem.terms: too many inputs");
     const nde_status bad = admit(r, part, term->field, "terms", r->dim, width);
     if (bad) return bad;
     if (term->field->nu != width && (term->field->nu || width != r->channels))
-        return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu, needed is %zu", nde_field_name(term->field),
-                        term->field->nu, width);
+        return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu, needed is %zu",
+                        nde_field_name(term->field), term->field->nu, width);
     part->piece = place.piece, part->rate = place.rate, part->rates = place.rates;
     return NDE_OK;
 }
@@ -96,9 +104,12 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
     nde_problem *q = &r->problem;
     if (!problem) return nde_fail(NDE_E_ARG, "problem is NULL");
     if (!nde_read_sized(q, sizeof *q, problem, sizeof *q))
-        return nde_fail(NDE_E_ARG, "problem.size: %zu bytes are not a layout that this library knows", problem->size);
-    if (!q->drift && !q->n_terms) return nde_fail(NDE_E_ARG, "problem.drift is NULL and there are no terms");
-    if (q->n_terms && !q->terms) return nde_fail(NDE_E_ARG, "problem.terms is NULL, n_terms is %zu", q->n_terms);
+        return nde_fail(NDE_E_ARG, "problem.size: %zu bytes are not a layout that this library knows",
+                        problem->size);
+    if (!q->drift && !q->n_terms)
+        return nde_fail(NDE_E_ARG, "problem.drift is NULL and there are no terms");
+    if (q->n_terms && !q->terms)
+        return nde_fail(NDE_E_ARG, "problem.terms is NULL, n_terms is %zu", q->n_terms);
     r->N = q->n = q->n ? q->n : 1;
     if (!q->dim) q->dim = q->drift ? q->drift->dim : q->terms[0].field ? q->terms[0].field->dim : 0;
     r->dim = q->dim;
@@ -113,30 +124,38 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
     r->term = term_space;
     const size_t stride = q->n_terms && q->terms[0].size ? q->terms[0].size : sizeof(nde_term);
     if (q->n_terms && stride != sizeof(nde_term))
-        return nde_fail(NDE_E_ARG, "problem.terms: size %zu is not a layout that this library knows", stride);
+        return nde_fail(NDE_E_ARG, "problem.terms: size %zu is not a layout that this library knows",
+                        stride);
     for (size_t k = 0; k < q->n_terms; k++)
         if ((bad = admit_term(r, &r->term[k], &q->terms[k]))) return bad;
     if (q->quadrature) r->nz = q->quadrature->out;
     if ((bad = admit(r, &r->quadrature, q->quadrature, "quadrature", 0, r->channels))) return bad;
     if (q->n_jumps && (!q->jump || !q->jump_t))
-        return nde_fail(NDE_E_ARG, "problem.%s is NULL, n_jumps is %zu", q->jump ? "jump_t" : "jump", q->n_jumps);
-    if (q->n_jumps && q->jump_inputs && !q->jump_u) return nde_fail(NDE_E_ARG, "problem.jump_u is NULL, jump_inputs is %zu", q->jump_inputs);
+        return nde_fail(NDE_E_ARG, "problem.%s is NULL, n_jumps is %zu", q->jump ? "jump_t" : "jump",
+                        q->n_jumps);
+    if (q->n_jumps && q->jump_inputs && !q->jump_u)
+        return nde_fail(NDE_E_ARG, "problem.jump_u is NULL, jump_inputs is %zu", q->jump_inputs);
     if (q->jump) {
-        const size_t tape = r->tape, cotape = r->cotape; /* jumps are rare: their vjp recomputes, and adds to p at once */
+        /* jumps are rare: their vjp recomputes, and adds to p at once */
+        const size_t tape = r->tape, cotape = r->cotape;
         if ((bad = nde_field_validate(q->jump, "jump"))) return bad;
         if (q->jump->nu != q->jump_inputs)
-            return nde_fail(NDE_E_ARG, "problem.jump: field '%s' has nu %zu, jump_inputs is %zu", nde_field_name(q->jump),
-                            q->jump->nu, q->jump_inputs);
+            return nde_fail(NDE_E_ARG, "problem.jump: field '%s' has nu %zu, jump_inputs is %zu",
+                            nde_field_name(q->jump), q->jump->nu, q->jump_inputs);
         if ((bad = admit(r, &r->jump, q->jump, "jump", r->dim, q->jump_inputs))) return bad;
         r->tape = tape, r->cotape = cotape;
     }
-    if (q->np && q->np < r->np) return nde_fail(NDE_E_ARG, "problem.np is %zu, its fields need %zu", q->np, r->np);
-    if (q->nq && q->nq < r->nq) return nde_fail(NDE_E_ARG, "problem.nq is %zu, its fields need %zu", q->nq, r->nq);
+    if (q->np && q->np < r->np)
+        return nde_fail(NDE_E_ARG, "problem.np is %zu, its fields need %zu", q->np, r->np);
+    if (q->nq && q->nq < r->nq)
+        return nde_fail(NDE_E_ARG, "problem.nq is %zu, its fields need %zu", q->nq, r->nq);
     r->np = q->np = largest(q->np, r->np);
     r->nq = q->nq = largest(q->nq, r->nq);
-    if (q->split >= r->dim && q->split) return nde_fail(NDE_E_ARG, "problem.split is %zu, dim is %zu", q->split, r->dim);
+    if (q->split >= r->dim && q->split)
+        return nde_fail(NDE_E_ARG, "problem.split is %zu, dim is %zu", q->split, r->dim);
     if (r->noisy && q->calculus != NDE_ITO && q->calculus != NDE_STRATONOVICH)
-        return nde_fail(NDE_E_CALCULUS, "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
+        return nde_fail(NDE_E_CALCULUS,
+                        "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
                         (int)q->calculus);
     r->plain = !q->n_terms && !q->quadrature && !r->channels;
     r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
@@ -150,8 +169,10 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
 static nde_status prepare(const nde_rhs *r, const nde_part *part) {
     const nde_field *f = part->field;
     if (!f || !f->prepare || !f->prepared) return NDE_OK;
-    const int rc = f->prepare(f, r->problem.p ? r->problem.p + f->p_first : NULL, r->prepared_values + part->prepared);
-    return rc ? nde_fail(NDE_E_FIELD_FIRST, "field '%s': prepare returned %d", nde_field_name(f), rc) : NDE_OK;
+    const int rc = f->prepare(f, r->problem.p ? r->problem.p + f->p_first : NULL,
+                              r->prepared_values + part->prepared);
+    return rc ? nde_fail(NDE_E_FIELD_FIRST, "field '%s': prepare returned %d", nde_field_name(f), rc)
+              : NDE_OK;
 }
 
 nde_status nde_rhs_prepare(const nde_rhs *r) {
@@ -161,7 +182,7 @@ nde_status nde_rhs_prepare(const nde_rhs *r) {
     return bad ? bad : prepare(r, &r->jump);
 }
 
-/* ---- scratch ----------------------------------------------------------------------------------------------------- */
+/* ---- scratch --------------------------------------------------------------------------------- */
 
 static void *matrix(nde_arena *arena, size_t rows, size_t ld, size_t bytes) {
     size_t count;
@@ -185,7 +206,8 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
 }
 
 /* The site of one field from the site of the drift's lanes. */
-static nde_site site_of(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld) {
+static nde_site site_of(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape,
+                        size_t tape_ld) {
     const nde_field *f = part->field;
     nde_site at = lanes->site;
     at.p = f->np ? r->problem.p + f->p_first : NULL;
@@ -210,11 +232,12 @@ void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *r, nde_scratch *scratch) {
     at->prepared = f->prepared ? r->prepared_values + r->drift.prepared : NULL;
 }
 
-/* ---- evaluation -------------------------------------------------------------------------------------------------- */
+/* ---- evaluation ------------------------------------------------------------------------------ */
 
 static const nde_term *term_at(const nde_rhs *r, size_t k) { return &r->problem.terms[k]; }
 
-void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt, const int64_t *step) {
+void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt,
+                   const int64_t *step) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_problem *q = &r->problem;
     const size_t *who = lanes->site.index;
@@ -228,25 +251,29 @@ void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, co
         }
         nde_scratch *s = lanes->scratch;
         const int64_t cells = term->noise->grid ? term->noise->grid/r->steps : 1;
-        for (size_t b = 0; b < n; b++) { /* the span's own cells: one path for any number of steps */
-            const double t0 = q->t0_each ? q->t0_each[who[b]] : q->t0, t1 = q->t1_each ? q->t1_each[who[b]] : q->t1;
+        /* the span's own cells: one path for any number of steps */
+        for (size_t b = 0; b < n; b++) {
+            const double t0 = q->t0_each ? q->t0_each[who[b]] : q->t0,
+                         t1 = q->t1_each ? q->t1_each[who[b]] : q->t1;
             s->cell[b] = (t1 - t0)/(double)(r->steps*cells);
             s->cell_first[b] = step[b]*cells;
         }
-        nde_noise_increment(term->noise, r->steps*cells, part->rates, n, ld, who, s->cell, s->cell_first, cells, s->dw);
+        nde_noise_increment(term->noise, r->steps*cells, part->rates, n, ld, who, s->cell,
+                            s->cell_first, cells, s->dw);
         nde_real *rate = lanes->rate + part->rate*ld;
         for (size_t i = 0; i < part->rates; i++)
-            for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
+            for (size_t b = 0; b < n; b++)
+                rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
     }
 }
 
-/* The first rows of u: values of the input path. They are continuous, so that a step may pass over knots: the piece is that
- * of the stage. */
+/* The first rows of u: values of the input path. They are continuous, so that a step may pass
+ * over knots: the piece is that of the stage. */
 static void input_values(const nde_rhs *r, nde_lanes *lanes, const double *t) {
     if (!r->channels) return;
     for (size_t b = 0; b < lanes->site.n; b++) lanes->piece[b] = nde_path_piece(r->problem.input, t[b]);
-    nde_path_value(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index, lanes->piece, t,
-                   lanes->scratch->u);
+    nde_path_value(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index,
+                   lanes->piece, t, lanes->scratch->u);
 }
 
 /* The rows of u after them: what drives term k. */
@@ -255,15 +282,19 @@ static void drive(const nde_rhs *r, nde_lanes *lanes, size_t k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_real *u = lanes->scratch->u + r->channels*ld;
     if (term->path)
-        nde_path_slope(term->path, r->N, n, ld, lanes->site.index, lanes->piece + r->term[k].piece*ld, u);
+        nde_path_slope(term->path, r->N, n, ld, lanes->site.index, lanes->piece + r->term[k].piece*ld,
+                       u);
     else if (term->kind != NDE_NOISE_DIAGONAL)
         memcpy(u, lanes->rate + r->term[k].rate*ld, r->term[k].rates*ld*sizeof *u);
 }
 
-static bool is_diagonal(const nde_term *term) { return term->noise && term->kind == NDE_NOISE_DIAGONAL; }
+static bool is_diagonal(const nde_term *term) {
+    return term->noise && term->kind == NDE_NOISE_DIAGONAL;
+}
 
 /* k += value, times the rate for diagonal noise. */
-static void add_value(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
+static void add_value(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value,
+                      nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const bool diagonal = is_diagonal(term_at(r, k));
     const nde_real *rate = lanes->rate + r->term[k].rate*ld;
@@ -280,8 +311,8 @@ static void poison(nde_real *x, size_t n) {
     for (size_t b = 0; b < n; b++) x[b] = (nde_real)NAN;
 }
 
-static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
-                    size_t tape_ld) {
+static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k,
+                    nde_real *tape, size_t tape_ld) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *u = lanes->scratch->u;
     input_values(r, lanes, t);
@@ -311,8 +342,8 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     return f->eval(f, &at, y, k + r->dim*ld);
 }
 
-int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
-                 size_t tape_ld) {
+int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k,
+                 nde_real *tape, size_t tape_ld) {
     poison(k, lanes->site.n);
     if (!r->plain) return eval_all(r, lanes, t, y, k, tape, tape_ld);
     nde_site *at = &lanes->site;
@@ -321,7 +352,7 @@ int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
     return f->eval(f, at, y, k);
 }
 
-/* ---- windows of parameter gradients ------------------------------------------------------------------------------ */
+/* ---- windows of parameter gradients ---------------------------------------------------------- */
 
 void nde_window_lay(nde_window *w, nde_arena *arena, const nde_rhs *r, size_t panel_ld) {
     w->ld = nde_leading_dimension(NDE_WINDOW, sizeof *w->tape);
@@ -331,8 +362,8 @@ void nde_window_lay(nde_window *w, nde_arena *arena, const nde_rhs *r, size_t pa
     w->cotape = matrix(arena, r->cotape, w->ld, sizeof *w->cotape);
 }
 
-static int window_part(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, size_t n, nde_real *tape,
-                       size_t tape_ld, const nde_real *cotape, double *p) {
+static int window_part(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, size_t n,
+                       nde_real *tape, size_t tape_ld, const nde_real *cotape, double *p) {
     const nde_field *f = part->field;
     if (!f || !f->vjp_window) return 0;
     nde_site at = site_of(r, lanes, part, tape, tape_ld);
@@ -340,8 +371,8 @@ static int window_part(const nde_rhs *r, const nde_lanes *lanes, const nde_part 
     return f->vjp_window(f, &at, cotape + part->cotape*tape_ld, p + f->p_first);
 }
 
-static int window_add(const nde_rhs *r, const nde_lanes *lanes, size_t n, nde_real *tape, size_t tape_ld,
-                      const nde_real *cotape, double *p) {
+static int window_add(const nde_rhs *r, const nde_lanes *lanes, size_t n, nde_real *tape,
+                      size_t tape_ld, const nde_real *cotape, double *p) {
     int rc = window_part(r, lanes, &r->drift, n, tape, tape_ld, cotape, p);
     for (size_t k = 0; k < r->problem.n_terms && !rc; k++)
         rc = window_part(r, lanes, &r->term[k], n, tape, tape_ld, cotape, p);
@@ -354,12 +385,12 @@ int nde_window_flush(nde_window *w, const nde_rhs *r, const nde_lanes *lanes, do
     return used && p ? window_add(r, lanes, used, w->tape, w->ld, w->cotape, p) : 0;
 }
 
-/* ---- transpose --------------------------------------------------------------------------------------------------- */
+/* ---- transpose ------------------------------------------------------------------------------- */
 
 /* One field's vjp; where wanted, the cotangent of u goes back to the input path. */
-static int vjp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
-                    const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y, bool want_u,
-                    const nde_sink *sink) {
+static int vjp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t,
+                    const nde_real *y, const nde_real *a, nde_real *tape, size_t tape_ld,
+                    nde_real *cotape, nde_real *a_y, bool want_u, const nde_sink *sink) {
     const nde_field *f = part->field;
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
@@ -369,18 +400,24 @@ static int vjp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, co
     if (want_u) zero(s->a_u, f->nu, n, ld);
     const bool deferred = cotape && f->vjp_window;
     nde_cotangent to = {
-        .t = sink->t, .y = a_y, .u = want_u ? s->a_u : NULL, .q = sink->q && f->nq ? sink->q + f->q_first*ld : NULL,
-        .p = sink->p && f->np ? sink->p + f->p_first : NULL, .cotape = deferred ? cotape + part->cotape*tape_ld : NULL,
+        .t = sink->t,
+        .y = a_y,
+        .u = want_u ? s->a_u : NULL,
+        .q = sink->q && f->nq ? sink->q + f->q_first*ld : NULL,
+        .p = sink->p && f->np ? sink->p + f->p_first : NULL,
+        .cotape = deferred ? cotape + part->cotape*tape_ld : NULL,
     };
     const int rc = f->vjp(f, &at, y, a, &to);
     if (!rc && want_u && r->channels)
-        nde_path_value_transpose(r->problem.input, r->N, n, ld, at.index, lanes->piece, t, s->a_u, sink->x_input, sink->t);
+        nde_path_value_transpose(r->problem.input, r->N, n, ld, at.index, lanes->piece, t, s->a_u,
+                                 sink->x_input, sink->t);
     return rc;
 }
 
 /* Term k: also the cotangents of what drives it. */
-static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t, const nde_real *y, const nde_real *a,
-                    nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y, const nde_sink *sink) {
+static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t, const nde_real *y,
+                    const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y,
+                    const nde_sink *sink) {
     const nde_term *term = term_at(r, k);
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
@@ -395,28 +432,34 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             if (rc) return rc;
             for (size_t i = 0; i < r->dim; i++)
                 for (size_t b = 0; b < n; b++)
-                    sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b]*(double)rate[i*ld + b];
+                    sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
+                                      (double)rate[i*ld + b];
         }
         for (size_t i = 0; i < r->dim; i++)
             for (size_t b = 0; b < n; b++) s->value[i*ld + b] = a[i*ld + b]*rate[i*ld + b];
         a = s->value;
     }
     nde_real *a_x = sink->x_term ? sink->x_term[k] : NULL;
-    const bool want_u = a_x || (sink->noise && term->noise) || (r->channels && (sink->x_input || sink->t));
+    const bool want_u =
+        a_x || (sink->noise && term->noise) || (r->channels && (sink->x_input || sink->t));
     const int rc = vjp_part(r, lanes, part, t, y, a, tape, tape_ld, cotape, a_y, want_u, sink);
     if (rc || !want_u || !part->field->nu) return rc;
     const nde_real *a_drive = s->a_u + r->channels*ld;
     if (term->path) {
-        if (a_x) nde_path_slope_transpose(term->path, r->N, n, ld, lanes->site.index, lanes->piece + part->piece*ld, a_drive, a_x);
+        if (a_x)
+            nde_path_slope_transpose(term->path, r->N, n, ld, lanes->site.index,
+                                     lanes->piece + part->piece*ld, a_drive, a_x);
     } else if (sink->noise && !is_diagonal(term)) {
         for (size_t i = 0; i < part->rates; i++)
-            for (size_t b = 0; b < n; b++) sink->noise[b] -= 0.5*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
+            for (size_t b = 0; b < n; b++)
+                sink->noise[b] -= 0.5*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
     }
     return 0;
 }
 
-static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,
-                   nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y, const nde_sink *sink) {
+static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                   const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y,
+                   const nde_sink *sink) {
     const bool want_u = r->channels && (sink->x_input || sink->t);
     input_values(r, lanes, t);
     if (r->drift.field) {
@@ -428,16 +471,19 @@ static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
         if (rc) return rc;
     }
     if (!r->nz) return 0;
-    return vjp_part(r, lanes, &r->quadrature, t, y, a + r->dim*lanes->site.ld, tape, tape_ld, cotape, a_y, want_u, sink);
+    return vjp_part(r, lanes, &r->quadrature, t, y, a + r->dim*lanes->site.ld, tape, tape_ld, cotape,
+                    a_y, want_u, sink);
 }
 
-int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *tape,
-                size_t tape_ld, nde_real *a_y, const nde_sink *sink) {
+int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *a_y,
+                const nde_sink *sink) {
     const size_t n = lanes->site.n;
     nde_window *w = sink->window;
     if (!w || !r->cotape || !sink->p) return vjp_all(r, lanes, t, y, a, tape, tape_ld, NULL, a_y, sink);
     int rc = vjp_all(r, lanes, t, y, a, tape, tape_ld, w->delta, a_y, sink);
-    if (rc || n >= NDE_WINDOW_DIRECT) return rc ? rc : window_add(r, lanes, n, tape, tape_ld, w->delta, sink->p);
+    if (rc || n >= NDE_WINDOW_DIRECT)
+        return rc ? rc : window_add(r, lanes, n, tape, tape_ld, w->delta, sink->p);
     if (w->used + n > NDE_WINDOW && (rc = nde_window_flush(w, r, lanes, sink->p))) return rc;
     for (size_t i = 0; i < r->tape; i++)
         for (size_t b = 0; b < n; b++) w->tape[i*w->ld + w->used + b] = tape[i*tape_ld + b];
@@ -447,22 +493,26 @@ int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
     return 0;
 }
 
-/* ---- tangent ----------------------------------------------------------------------------------------------------- */
+/* ---- tangent --------------------------------------------------------------------------------- */
 
-static int jvp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
-                    const nde_real *v_y, const nde_real *v_u, const nde_source *from, nde_real *v) {
+static int jvp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t,
+                    const nde_real *y, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
+                    nde_real *v) {
     const nde_field *f = part->field;
     nde_site at = site_of(r, lanes, part, NULL, 0);
     at.t = t, at.u = f->nu ? lanes->scratch->u : NULL;
     const nde_tangent tangent = {
-        .t = from->t, .y = v_y, .u = f->nu ? v_u : NULL, .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
+        .t = from->t,
+        .y = v_y,
+        .u = f->nu ? v_u : NULL,
+        .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
         .p = from->p && f->np ? from->p + f->p_first : NULL,
     };
     return f->jvp(f, &at, y, &tangent, v);
 }
 
-static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t, const nde_real *y, const nde_real *v_y,
-                    const nde_source *from, nde_real *v_k) {
+static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t, const nde_real *y,
+                    const nde_real *v_y, const nde_source *from, nde_real *v_k) {
     const nde_term *term = term_at(r, k);
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
@@ -471,12 +521,16 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     nde_real *v_drive = s->a_u + r->channels*ld;
     drive(r, lanes, k);
     if (term->path)
-        nde_path_slope_tangent(term->path, r->N, n, ld, lanes->site.index, lanes->piece + part->piece*ld,
-                               from->x_term ? from->x_term[k] : NULL, v_drive);
+        nde_path_slope_tangent(term->path, r->N, n, ld, lanes->site.index,
+                               lanes->piece + part->piece*ld, from->x_term ? from->x_term[k] : NULL,
+                               v_drive);
     else if (!is_diagonal(term))
         for (size_t i = 0; i < part->rates; i++)
             for (size_t b = 0; b < n; b++)
-                v_drive[i*ld + b] = from->v_h && from->h[b] != 0 ? (nde_real)(-0.5*(double)rate[i*ld + b]*from->v_h[b]/from->h[b]) : 0;
+                v_drive[i*ld + b] =
+                    from->v_h && from->h[b] != 0
+                        ? (nde_real)(-0.5*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
+                        : 0;
     int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, s->value);
     if (rc) return rc;
     add_value(r, lanes, k, s->value, v_k);
@@ -487,28 +541,31 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     for (size_t i = 0; i < r->dim; i++)
         for (size_t b = 0; b < n; b++)
             if (from->h[b] != 0)
-                v_k[i*ld + b] -= (nde_real)(0.5*(double)s->value[i*ld + b]*(double)rate[i*ld + b]*from->v_h[b]/from->h[b]);
+                v_k[i*ld + b] -= (nde_real)(0.5*(double)s->value[i*ld + b] *
+                                              (double)rate[i*ld + b]*from->v_h[b]/from->h[b]);
     return 0;
 }
 
-int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
-                const nde_source *from, nde_real *v_k) {
+int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                const nde_real *v_y, const nde_source *from, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_scratch *s = lanes->scratch;
     input_values(r, lanes, t);
     if (r->channels)
-        nde_path_value_tangent(r->problem.input, r->N, n, ld, lanes->site.index, lanes->piece, t, from->x_input, from->t, s->a_u);
+        nde_path_value_tangent(r->problem.input, r->N, n, ld, lanes->site.index, lanes->piece, t,
+                               from->x_input, from->t, s->a_u);
     int rc = 0;
     if (r->drift.field)
         rc = jvp_part(r, lanes, &r->drift, t, y, v_y, s->a_u, from, v_k);
     else
         zero(v_k, r->dim, n, ld);
-    for (size_t k = 0; k < r->problem.n_terms && !rc; k++) rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
+    for (size_t k = 0; k < r->problem.n_terms && !rc; k++)
+        rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
     if (rc || !r->nz) return rc;
     return jvp_part(r, lanes, &r->quadrature, t, y, v_y, s->a_u, from, v_k + r->dim*ld);
 }
 
-/* ---- jumps ------------------------------------------------------------------------------------------------------- */
+/* ---- jumps ----------------------------------------------------------------------------------- */
 
 static nde_site jump_site(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *u) {
     nde_site at = site_of(r, lanes, &r->jump, NULL, 0);
@@ -516,35 +573,44 @@ static nde_site jump_site(const nde_rhs *r, nde_lanes *lanes, const double *t, c
     return at;
 }
 
-int nde_jump_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, nde_real *z) {
+int nde_jump_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                  const nde_real *u, nde_real *z) {
     const nde_site at = jump_site(r, lanes, t, u);
     poison(z, lanes->site.n);
     return r->jump.field->eval(r->jump.field, &at, y, z);
 }
 
-int nde_jump_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, const nde_real *a,
-                 nde_real *a_y, nde_real *a_u, const nde_sink *sink) {
+int nde_jump_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                 const nde_real *u, const nde_real *a, nde_real *a_y, nde_real *a_u,
+                 const nde_sink *sink) {
     const nde_field *f = r->jump.field;
     const nde_site at = jump_site(r, lanes, t, u);
     nde_cotangent to = {
-        .t = sink->t, .y = a_y, .u = f->nu ? a_u : NULL, .q = sink->q && f->nq ? sink->q + f->q_first*at.ld : NULL,
+        .t = sink->t,
+        .y = a_y,
+        .u = f->nu ? a_u : NULL,
+        .q = sink->q && f->nq ? sink->q + f->q_first*at.ld : NULL,
         .p = sink->p && f->np ? sink->p + f->p_first : NULL,
     };
     return f->vjp(f, &at, y, a, &to);
 }
 
-int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u,
-                 const nde_real *v_y, const nde_real *v_u, const nde_source *from, nde_real *v_z) {
+int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                 const nde_real *u, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
+                 nde_real *v_z) {
     const nde_field *f = r->jump.field;
     const nde_site at = jump_site(r, lanes, t, u);
     const nde_tangent tangent = {
-        .t = from->t, .y = v_y, .u = f->nu ? v_u : NULL, .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
+        .t = from->t,
+        .y = v_y,
+        .u = f->nu ? v_u : NULL,
+        .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
         .p = from->p && f->np ? from->p + f->p_first : NULL,
     };
     return f->jvp(f, &at, y, &tangent, v_z);
 }
 
-/* ---- what is missing --------------------------------------------------------------------------------------------- */
+/* ---- what is missing ------------------------------------------------------------------------- */
 
 static const nde_field *first_field(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
     const nde_part *all[] = { &r->drift, &r->quadrature, &r->jump };

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT
- * runge_kutta.c - the one body of all explicit Runge-Kutta methods, partitioned ones included, with transpose and tangent;
- * compiled once for each instruction set.
- * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.1, II.2, VI.6. */
+ * runge_kutta.c - the one body of all explicit Runge-Kutta methods, partitioned ones included,
+ * with transpose and tangent; compiled once for each instruction set. Source: E. Hairer, C.
+ * Lubich, G. Wanner, Geometric Numerical Integration (2006), II.1, II.2, VI.6. */
 #include "core/isa.h"
 #include "method/body.h"
 #include "method/one.h"
 
 #include <string.h>
 
-/* ---- the step ---------------------------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 /* z = y + h sum w k for the rows of both sets, z rows of the quadrature with the first one's. */
-static void combine(const nde_attempt *s, const nde_row *first, const nde_row *second, size_t rows, const nde_real *k,
-                    const nde_real *y, nde_real *z) {
+static void combine(const nde_attempt *s, const nde_row *first, const nde_row *second, size_t rows,
+                    const nde_real *k, const nde_real *y, nde_real *z) {
     const nde_step_kernels *use = s->rhs->kernels->step;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, split = s->table->split, dim = s->rhs->dim;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, split = s->table->split,
+                 dim = s->rhs->dim;
     if (split == dim) {
         use->combine(rows, n, ld, s->h, first, k, s->slab, y, z);
         return;
     }
     use->combine(split, n, ld, s->h, first, k, s->slab, y, z);
-    use->combine(rows - split, n, ld, s->h, second, k + split*ld, s->slab, y + split*ld, z + split*ld);
+    use->combine(rows - split, n, ld, s->h, second, k + split*ld, s->slab, y + split*ld,
+                 z + split*ld);
 }
 
 /* The time of stage i; the end of a step is the forced time itself. */
@@ -33,7 +35,9 @@ static const double *stage_time(const nde_attempt *s, int i) {
     return t;
 }
 
-static nde_real *stage_tape(const nde_attempt *s, int i) { return s->tape ? s->tape + (size_t)i*s->tape_slab : NULL; }
+static nde_real *stage_tape(const nde_attempt *s, int i) {
+    return s->tape ? s->tape + (size_t)i*s->tape_slab : NULL;
+}
 
 /* The state of stage i, from the slopes before it. */
 static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
@@ -44,7 +48,8 @@ static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
 }
 
 NDE_SCALAR static int attempt_one(const nde_attempt *s) {
-    return nde_attempt_one(s->rhs, s->table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k, s->slab, s->tape, s->tape_slab);
+    return nde_attempt_one(s->rhs, s->table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k,
+                           s->slab, s->tape, s->tape_slab);
 }
 
 static int attempt(const nde_attempt *s) {
@@ -53,25 +58,27 @@ static int attempt(const nde_attempt *s) {
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int last = table->stages - 1;
     for (int i = table->fsal ? 1 : 0; i <= last; i++) {
-        const nde_real *Y = stage_state(s, i, i == last && table->last_is_new ? s->z : s->lanes->scratch->Y);
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab, stage_tape(s, i), ld);
+        const nde_real *Y =
+            stage_state(s, i, i == last && table->last_is_new ? s->z : s->lanes->scratch->Y);
+        const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
+                                    stage_tape(s, i), ld);
         if (rc) return rc;
     }
     const size_t from = table->last_is_new ? dim : 0; /* the rows that are not there yet */
     if (from == rows) return 0;
     if (from)
-        s->rhs->kernels->step->combine(rows - from, s->lanes->site.n, ld, s->h, &table->out[0], s->k + from*ld, s->slab,
-                                       s->y + from*ld, s->z + from*ld);
+        s->rhs->kernels->step->combine(rows - from, s->lanes->site.n, ld, s->h, &table->out[0],
+                                       s->k + from*ld, s->slab, s->y + from*ld, s->z + from*ld);
     else
         combine(s, &table->out[0], &table->out[1], rows, s->k, s->y, s->z);
     return 0;
 }
 
-/* ---- transpose --------------------------------------------------------------------------------------------------- */
+/* ---- transpose ------------------------------------------------------------------------------- */
 
 /* z = y + h sum_j w_j k_j: adds to the cotangents of the slopes and, where wanted, of h. */
-static void combine_transpose(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *row, size_t from, size_t rows,
-                              const nde_real *a_z) {
+static void combine_transpose(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *row,
+                              size_t from, size_t rows, const nde_real *a_z) {
     const nde_step_kernels *use = s->rhs->kernels->step;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     for (int j = 0; j < row->count; j++) {
@@ -81,14 +88,16 @@ static void combine_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     }
 }
 
-static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *first,
-                                   const nde_row *second, size_t rows, const nde_real *a_z) {
+static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangent *c,
+                                   const nde_row *first, const nde_row *second, size_t rows,
+                                   const nde_real *a_z) {
     const size_t split = s->table->split, ld = s->lanes->site.ld;
     combine_transpose(s, c, first, 0, split == s->rhs->dim ? rows : split, a_z);
     if (split < s->rhs->dim) combine_transpose(s, c, second, split, rows - split, a_z + split*ld);
 }
 
-/* loss += <y, h sum e k>: y is the full cotangent of the new state, slope of the next step included. */
+/* loss += <y, h sum e k>: y is the full cotangent of the new state, slope of the next step
+ * included. */
 static void add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
     const nde_row *e = &s->table->error;
     for (int j = 0; c->loss && j < e->count; j++) {
@@ -96,7 +105,8 @@ static void add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
         const size_t ld = s->lanes->site.ld;
         for (size_t i = 0; i < s->rhs->dim; i++)
             for (size_t b = 0; b < s->lanes->site.n; b++)
-                c->loss[b] += s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
+                c->loss[b] +=
+                    s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
     }
 }
 
@@ -106,7 +116,8 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     nde_scratch *scratch = s->lanes->scratch;
     nde_sink sink = *c->sink;
     sink.t = c->t ? scratch->a_t : NULL;
-    sink.noise = c->h && s->rhs->noisy ? scratch->cell : NULL; /* cell is free once the step has begun */
+    /* cell is free once the step has begun */
+    sink.noise = c->h && s->rhs->noisy ? scratch->cell : NULL;
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
     if (!table->last_is_new) add_loss(s, c);
@@ -114,13 +125,15 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
         const nde_real *Y = stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
-        const int rc = nde_rhs_vjp(s->rhs, s->lanes, stage_time(s, i), Y, c->k + (size_t)i*s->slab, stage_tape(s, i), ld,
-                                   scratch->a_Y, &sink);
+        const int rc = nde_rhs_vjp(s->rhs, s->lanes, stage_time(s, i), Y, c->k + (size_t)i*s->slab,
+                                   stage_tape(s, i), ld, scratch->a_Y, &sink);
         if (rc) return rc;
         for (size_t r = 0; r < dim; r++)
             for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
         if (i == table->stages - 1 && table->last_is_new) add_loss(s, c);
-        if (i) combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL, dim, scratch->a_Y);
+        if (i)
+            combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
+                                   dim, scratch->a_Y);
         const double node = table->method->c[i];
         if (c->t)
             for (size_t b = 0; b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
@@ -130,13 +143,14 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     return 0;
 }
 
-/* ---- tangent ----------------------------------------------------------------------------------------------------- */
+/* ---- tangent --------------------------------------------------------------------------------- */
 
 /* v_z = v_y + h sum w v_k + v_h sum w k. */
-static void combine_tangent(const nde_attempt *s, const nde_step_tangent *v, const nde_row *row, size_t from, size_t rows,
-                            nde_real *v_z) {
+static void combine_tangent(const nde_attempt *s, const nde_step_tangent *v, const nde_row *row,
+                            size_t from, size_t rows, nde_real *v_z) {
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    s->rhs->kernels->step->combine(rows, n, ld, s->h, row, v->k + from*ld, s->slab, v->y + from*ld, v_z + from*ld);
+    s->rhs->kernels->step->combine(rows, n, ld, s->h, row, v->k + from*ld, s->slab, v->y + from*ld,
+                                   v_z + from*ld);
     for (int j = 0; j < row->count; j++) {
         const nde_real *k = s->k + (size_t)row->index[j]*s->slab + from*ld;
         for (size_t i = 0; i < rows; i++)
@@ -160,16 +174,20 @@ static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     for (int i = table->fsal ? 1 : 0; i < table->stages; i++) {
         const nde_real *Y = stage_state(s, i, scratch->Y), *v_Y = v->y;
         if (i) {
-            combine_tangent_sets(s, v, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL, s->rhs->dim, scratch->a_Y);
+            combine_tangent_sets(s, v, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
+                                 s->rhs->dim, scratch->a_Y);
             v_Y = scratch->a_Y;
         }
         const double node = table->method->c[i];
         for (size_t b = 0; b < s->lanes->site.n; b++) scratch->a_t[b] = v->t[b] + node*v->h[b];
-        const int rc = nde_rhs_jvp(s->rhs, s->lanes, stage_time(s, i), Y, v_Y, &source, v->k + (size_t)i*s->slab);
+        const int rc = nde_rhs_jvp(s->rhs, s->lanes, stage_time(s, i), Y, v_Y, &source,
+                                   v->k + (size_t)i*s->slab);
         if (rc) return rc;
     }
     combine_tangent_sets(s, v, &table->out[0], &table->out[1], s->rhs->rows, v->z);
     return 0;
 }
 
-const nde_body NDE_ISA_NAME(nde_body_runge_kutta) = { .attempt = attempt, .transpose = transpose, .tangent = tangent };
+const nde_body NDE_ISA_NAME(nde_body_runge_kutta) = { .attempt = attempt,
+                                                      .transpose = transpose,
+                                                      .tangent = tangent };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * table.c - a method's table in this precision, by its non-zero weights, and its continuous extension. */
+ * table.c - a method's table in this precision, by its non-zero weights, and its continuous
+ * extension. */
 #include "method/body.h"
 #include "core/isa.h"
 
@@ -13,7 +14,8 @@ static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int co
     *row = (nde_row){ used, index, value };
 }
 
-nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim, size_t split) {
+nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
+                         size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     table->method = m;
     table->stages = m->stages;

@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * save.c - which values the caller wants: rows of the output from steps, with their transposes and tangents. Save times never
- * change the steps: values inside come from the method's continuous extension.
- * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.6. */
+ * save.c - which values the caller wants: rows of the output from steps, with their transposes
+ * and tangents. Save times never change the steps: values inside come from the method's
+ * continuous extension. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
+ * Differential Equations I (1993), II.6. */
 #include "solve/solver.h"
 
 #include <math.h>
 
-static nde_real *row_of(const nde_solver *s, nde_real *y, size_t row, size_t who) { return y + row*s->rhs.dim*s->N + who; }
+static nde_real *row_of(const nde_solver *s, nde_real *y, size_t row, size_t who) {
+    return y + row*s->rhs.dim*s->N + who;
+}
 
-static void copy(size_t rows, const nde_real *from, size_t from_stride, nde_real *to, size_t to_stride) {
+static void copy(size_t rows, const nde_real *from, size_t from_stride, nde_real *to,
+                 size_t to_stride) {
     for (size_t i = 0; i < rows; i++) to[i*to_stride] = from[i*from_stride];
 }
 
 /* Set of weights of component i. */
 static int set_of(const nde_solver *s, size_t i) { return i >= s->table.split && i < s->rhs.dim; }
 
-void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
-                    size_t stride) {
+void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value,
+                    nde_real *slope, size_t stride) {
     double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
     const int stages = s->table.stages;
-    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++) nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
+        nde_table_dense(&s->table, set, theta, w[set], dw[set]);
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const int set = set_of(s, i);
         nde_real v = p->y[i*p->ld + b], d = 0;
@@ -33,7 +38,7 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
     }
 }
 
-/* ---- which row belongs to which step ----------------------------------------------------------------------------- */
+/* ---- which row belongs to which step --------------------------------------------------------- */
 
 /* Every k-th step: the row that accepted step number `step` (from 1) fills, SIZE_MAX when none. */
 static size_t row_of_step(const nde_solver *s, int64_t step, bool last) {
@@ -42,19 +47,22 @@ static size_t row_of_step(const nde_solver *s, int64_t step, bool last) {
     return (step % every == 0 || last) && row < s->rows_saved ? row : SIZE_MAX;
 }
 
-/* save_t: does this row lie in the step? Rows are used up in order, so those before its start are gone. */
+/* save_t: does this row lie in the step? Rows are used up in order, so those before its start
+ * are gone. */
 static bool row_is_due(const nde_solver *s, size_t row, double t_new) {
     return row < s->rows_saved && s->direction*s->save_t[row] <= s->direction*t_new;
 }
 
 bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t b) {
     if (s->saving == NDE_SAVE_TIMES) return row_is_due(s, p->saved[b], p->t_new[b]);
-    return s->saving == NDE_SAVE_EVERY && row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]) != SIZE_MAX;
+    return s->saving == NDE_SAVE_EVERY &&
+           row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]) != SIZE_MAX;
 }
 
 double nde_save_next(const nde_solver *s, const nde_panel *p, size_t b) {
     if (s->saving == NDE_SAVE_EVERY) return -s->direction*(double)INFINITY;
-    return s->saving == NDE_SAVE_TIMES && p->saved[b] < s->rows_saved ? s->save_t[p->saved[b]] : s->direction*(double)INFINITY;
+    return s->saving == NDE_SAVE_TIMES && p->saved[b] < s->rows_saved ? s->save_t[p->saved[b]]
+                                                                      : s->direction*(double)INFINITY;
 }
 
 void nde_save_start(nde_solver *s, nde_panel *p, size_t b) {
@@ -81,8 +89,10 @@ void nde_save_step(nde_solver *s, nde_panel *p, size_t b) {
     for (; row_is_due(s, p->saved[b], p->t_new[b]); p->saved[b]++) {
         const double t = s->save_t[p->saved[b]];
         nde_real *to = row_of(s, s->y_out, p->saved[b], who);
-        if (t == p->t_new[b]) copy(s->rhs.dim, p->z + b, p->ld, to, s->N);
-        else nde_save_dense(s, p, b, (t - p->t[b])/p->dt[b], to, NULL, s->N);
+        if (t == p->t_new[b])
+            copy(s->rhs.dim, p->z + b, p->ld, to, s->N);
+        else
+            nde_save_dense(s, p, b, (t - p->t[b])/p->dt[b], to, NULL, s->N);
     }
 }
 
@@ -100,7 +110,7 @@ void nde_save_end(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     }
 }
 
-/* ---- transposes -------------------------------------------------------------------------------------------------- */
+/* ---- transposes ------------------------------------------------------------------------------ */
 
 static const nde_real *seed_row(const nde_solver *s, const nde_seed *seed, size_t row, size_t who) {
     return seed->y + row*s->rhs.dim*s->N + who;
@@ -111,12 +121,13 @@ static void add(size_t rows, const nde_real *from, size_t from_stride, nde_real 
 }
 
 /* One value inside a step, or at its end (theta = 1), whose own state is added elsewhere. */
-static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, size_t row, const nde_real *a,
-                            const nde_save_sink *sink) {
+static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, size_t row,
+                            const nde_real *a, const nde_save_sink *sink) {
     double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
     const double ts = s->save_t[row], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/p->dt[b];
     double along = 0, stretch = 0;
-    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++) nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
+        nde_table_dense(&s->table, set, theta, w[set], dw[set]);
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const int set = set_of(s, i);
         for (int j = 0; j < s->table.stages; j++) {
@@ -133,24 +144,26 @@ static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, s
     sink->save_t[row] += along;
 }
 
-void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t cursor, int64_t step, const nde_seed *seed,
-                     const nde_save_sink *sink) {
+void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t cursor, int64_t step,
+                     const nde_seed *seed, const nde_save_sink *sink) {
     const size_t who = p->trajectory[b];
     if (!seed->y) return;
     if (s->saving == NDE_SAVE_EVERY) {
-        const size_t row = row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
+        const size_t row =
+            row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
         if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, p->ld);
     } else if (s->saving == NDE_SAVE_TIMES) {
         for (; cursor > 0 && s->direction*s->save_t[cursor - 1] > s->direction*p->t[b]; cursor--) {
             const nde_real *a = seed_row(s, seed, cursor - 1, who);
             if (s->save_t[cursor - 1] == p->t_new[b]) add(s->rhs.dim, a, s->N, sink->y, p->ld);
-            if (s->save_t[cursor - 1] != p->t_new[b] || sink->h) value_transpose(s, p, b, cursor - 1, a, sink);
+            if (s->save_t[cursor - 1] != p->t_new[b] || sink->h)
+                value_transpose(s, p, b, cursor - 1, a, sink);
         }
     }
 }
 
-void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *cursor, int64_t step, const nde_seed *seed,
-                    const nde_save_sink *sink) {
+void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *cursor, int64_t step,
+                    const nde_seed *seed, const nde_save_sink *sink) {
     (void)step;
     if (s->saving != NDE_SAVE_TIMES) return;
     for (; *cursor > 0 && s->direction*s->save_t[*cursor - 1] > s->direction*p->t[b]; --*cursor)
@@ -158,22 +171,26 @@ void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *c
             add(s->rhs.dim, seed_row(s, seed, *cursor - 1, p->trajectory[b]), s->N, sink->y, p->ld);
 }
 
-void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y, size_t ld) {
+void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y,
+                            size_t ld) {
     if (s->status[who] < 0) return; /* a trajectory that failed counts as a constant */
     if (seed->y_end) add(s->rhs.dim, seed->y_end + who, s->N, a_y, ld);
     if (seed->quadrature) add(s->rhs.nz, seed->quadrature + who, s->N, a_y + s->rhs.dim*ld, ld);
-    if (seed->y && s->saving == NDE_SAVE_END && s->saved[who]) add(s->rhs.dim, seed->y + who, s->N, a_y, ld);
+    if (seed->y && s->saving == NDE_SAVE_END && s->saved[who])
+        add(s->rhs.dim, seed->y + who, s->N, a_y, ld);
 }
 
-void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, const nde_seed *seed, nde_real *a_y, size_t ld) {
+void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, const nde_seed *seed,
+                              nde_real *a_y, size_t ld) {
     if (!seed->y || s->saving == NDE_SAVE_END || s->status[who] < 0) return;
     if (s->saving == NDE_SAVE_EVERY) *cursor = s->saved[who] > 0;
     for (; *cursor > 0; --*cursor) add(s->rhs.dim, seed_row(s, seed, *cursor - 1, who), s->N, a_y, ld);
 }
 
-/* ---- tangents ---------------------------------------------------------------------------------------------------- */
+/* ---- tangents -------------------------------------------------------------------------------- */
 
-void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v, nde_real *out) {
+void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v,
+                           nde_real *out) {
     const size_t who = p->trajectory[b];
     if (s->saving == NDE_SAVE_EVERY) {
         const size_t row = row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]);
@@ -184,9 +201,11 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
     for (; row_is_due(s, p->saved[b], p->t_new[b]); p->saved[b]++) {
         double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
         const size_t row = p->saved[b];
-        const double ts = s->save_t[row], dt = p->dt[b], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/dt;
+        const double ts = s->save_t[row], dt = p->dt[b],
+                     theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/dt;
         const double v_theta = (v->save_t ? v->save_t[row] : 0) - v->t - theta*v->h; /* times h */
-        for (int set = 0; set <= (s->table.split < s->rhs.dim); set++) nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+        for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
+            nde_table_dense(&s->table, set, theta, w[set], dw[set]);
         nde_real *to = row_of(s, out, row, who);
         for (size_t i = 0; i < s->rhs.dim; i++) {
             const int set = set_of(s, i);
@@ -194,7 +213,8 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
             for (int j = 0; j < s->table.stages; j++) {
                 const size_t at = (size_t)j*p->slab + i*p->ld;
                 sum += dw[set][j]*v_theta*(double)p->k[at + b];
-                if (theta != 1) sum += dt*w[set][j]*(double)v->k[at] + v->h*w[set][j]*(double)p->k[at + b];
+                if (theta != 1)
+                    sum += dt*w[set][j]*(double)v->k[at] + v->h*w[set][j]*(double)p->k[at + b];
             }
             to[i*s->N] = (nde_real)sum;
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * loop.c - step, judge, commit: the one loop of every problem and method.
  *
- * attempt() tries a step on a panel, settle() carries out the decision. Independent steps: each shard runs its panel with a
- * queue to the end. Joint steps: one attempt on all panels, one norm, one decision. */
+ * attempt() tries a step on a panel, settle() carries out the decision. Independent steps: each
+ * shard runs its panel with a queue to the end. Joint steps: one attempt on all panels, one
+ * norm, one decision. */
 #include "solve/solver.h"
 
 #include <float.h>
@@ -10,24 +11,27 @@
 #include <string.h>
 
 enum {
-    MOST_REFUSALS = 40,                 /* 0.2^40 of the first step: no progress is to be expected */
+    /* 0.2^40 of the first step: no progress is to be expected */
+    MOST_REFUSALS = 40,
     LANE_UNIT = 64/(int)sizeof(nde_real) /* kernels pass over whole vectors of lanes */
 };
 
-int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg) {
+int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker),
+                     void *arg) {
     if (s->executor && count > 1) return s->executor->run(s->executor->ctx, count, task, arg);
     for (size_t i = 0; i < count; i++) task(arg, i, 0);
     return 0;
 }
 
-/* ---- ends -------------------------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 /* Writes the outputs of a lane that ends here, at its last accepted state. */
 static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     const size_t who = p->trajectory[b], N = s->N;
     nde_stats *stats = &s->stats[who];
     for (size_t i = 0; i < s->rhs.dim; i++) s->y_end[i*N + who] = p->y[i*p->ld + b];
-    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) s->z_end[(i - s->rhs.dim)*N + who] = p->y[i*p->ld + b];
+    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
+        s->z_end[(i - s->rhs.dim)*N + who] = p->y[i*p->ld + b];
     s->t_end[who] = p->t[b];
     s->status[who] = status;
     const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
@@ -51,15 +55,19 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
         const double z = (double)p->z[i*p->ld + b];
         double e = 0;
         for (int j = 0; j < s->table.error.count; j++)
-            e += (double)s->table.error.weight[j]*(double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
-        e = fabs(e*p->dt_done[b])/(s->tolerance.rtol*fabs(z) + (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
+            e += (double)s->table.error.weight[j] *
+                 (double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
+        e = fabs(e*p->dt_done[b]) /
+            (s->tolerance.rtol*fabs(z) +
+             (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
         if (!isfinite(z) || !(e < HUGE_VAL)) return i;
         if (e > most) most = e, worst = i;
     }
     return worst;
 }
 
-/* Appends a list to the record. Without room the record is lost, and with it nothing but the way back. */
+/* Appends a list to the record. Without room the record is lost, and with it nothing but the way
+ * back. */
 static bool log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry) {
     if (!s->recorded || p->over_budget) return false;
     p->over_budget = nde_record_list(&p->record, kind, m, entry) != NDE_OK;
@@ -71,7 +79,8 @@ static void leave(nde_solver *s, nde_panel *p, const size_t *lane, const nde_sta
     if (!m) return;
     nde_entry entry;
     const bool logged = log_list(s, p, NDE_ENTRY_LEAVE, m, &entry);
-    for (size_t j = m, k = 0; j-- > 0; k++) { /* from behind, so that lanes still to go keep their place */
+    /* from behind, so that lanes still to go keep their place */
+    for (size_t j = m, k = 0; j-- > 0; k++) {
         const size_t b = lane[j];
         end_lane(s, p, b, status[j]);
         if (logged) entry.lane[k] = b, entry.who[k] = p->trajectory[b];
@@ -90,10 +99,12 @@ static nde_status status_of_code(int rc, bool first) {
     return rc == NDE_FIELD_STOP ? NDE_STOPPED : first ? NDE_E_FIELD_FIRST : NDE_E_FIELD;
 }
 
-/* ---- starts ------------------------------------------------------------------------------------------------------ */
+/* ---- starts ---------------------------------------------------------------------------------- */
 
-/* Sums of squares over the rows, by lane of the group: of y and of slope 0, relative to the tolerance. */
-static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, const nde_real *x, const nde_real *minus) {
+/* Sums of squares over the rows, by lane of the group: of y and of slope 0, relative to the
+ * tolerance. */
+static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, const nde_real *x,
+                            const nde_real *minus) {
     double sum = 0;
     const size_t ld = g->lanes.site.ld;
     for (size_t i = 0; i < s->rhs.dim; i++) {
@@ -109,7 +120,8 @@ static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, c
 static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
     const size_t m = g->lanes.site.n, ld = g->lanes.site.ld;
     for (size_t i = 0; i < s->rhs.dim; i++)
-        for (size_t j = 0; j < m; j++) g->z[i*ld + j] = g->y[i*ld + j] + (nde_real)h[j]*g->k[i*ld + j];
+        for (size_t j = 0; j < m; j++)
+            g->z[i*ld + j] = g->y[i*ld + j] + (nde_real)h[j]*g->k[i*ld + j];
     for (size_t j = 0; j < m; j++) g->t[j] += h[j];
     return nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld, NULL, 0);
 }
@@ -125,21 +137,25 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
     const int order = s->table.method->error_order;
     const size_t ld = g->lanes.site.ld;
     if (s->options.h0 > 0) {
-        for (size_t j = 0; j < m; j++) p->h[lane[j]] = bounded(s, s->options.h0, p->t1[lane[j]] - p->t[lane[j]]);
+        for (size_t j = 0; j < m; j++)
+            p->h[lane[j]] = bounded(s, s->options.h0, p->t1[lane[j]] - p->t[lane[j]]);
         return;
     }
     const double dim = (double)s->rhs.dim;
     for (size_t j = 0; j < m; j++) {
-        const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim), d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
+        const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim),
+                     d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
         p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->dt[j]);
     }
-    const int rc = trial_slope(s, g, g->dt); /* a trial that fails leaves the trial step: the first attempt will shrink it */
+    /* a trial that fails leaves the trial step: the first attempt will shrink it */
+    const int rc = trial_slope(s, g, g->dt);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         p->evals[b]++;
         if (rc || g->mark[j] != NDE_LANE_OK) continue;
         const double d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
-        const double d2 = sqrt(scaled_square(s, g, j, g->k + s->rhs.rows*ld, g->k)/dim)/fabs(g->dt[j]);
+        const double d2 =
+            sqrt(scaled_square(s, g, j, g->k + s->rhs.rows*ld, g->k)/dim)/fabs(g->dt[j]);
         const double h = nde_control_first_step(fabs(g->dt[j]), d1, d2, order);
         if (isfinite(h) && h > 0) p->h[b] = bounded(s, h, p->t1[b] - p->t[b]);
     }
@@ -151,9 +167,10 @@ static bool column_is_finite(const nde_real *x, size_t rows, size_t ld, size_t b
     return true;
 }
 
-/* Slope 0 of lanes after a start, jump or knot; what fails is named in status[j] (NDE_OK: fine). A failing return code
- * speaks for the whole call, so the lanes are then asked one by one. */
-static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status, bool first) {
+/* Slope 0 of lanes after a start, jump or knot; what fails is named in status[j] (NDE_OK: fine).
+ * A failing return code speaks for the whole call, so the lanes are then asked one by one. */
+static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+                  nde_status *status, bool first) {
     int rc = nde_panel_fresh(s, p, w, lane, m);
     if (rc && m > 1) {
         for (size_t j = 0; j < m; j++) fresh(s, p, w, lane + j, 1, status + j, first);
@@ -164,18 +181,22 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         const size_t b = lane[j];
         const unsigned char mark = p->mark[b];
         p->evals[b]++;
-        status[j] = rc ? status_of_code(rc, first) : mark == NDE_LANE_STOP ? NDE_STOPPED
-                  : mark == NDE_LANE_RETRY ? status_of_code(NDE_FIELD_RETRY, first)
-                  : !column_is_finite(p->carry, s->rhs.rows, p->ld, b) ? NDE_E_NONFINITE : NDE_OK;
+        status[j] = rc                       ? status_of_code(rc, first)
+                    : mark == NDE_LANE_STOP  ? NDE_STOPPED
+                    : mark == NDE_LANE_RETRY ? status_of_code(NDE_FIELD_RETRY, first)
+                    : !column_is_finite(p->carry, s->rhs.rows, p->ld, b) ? NDE_E_NONFINITE
+                                                                         : NDE_OK;
         if (rc) s->stats[p->trajectory[b]].callback = rc;
         if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
         p->mark[b] = NDE_LANE_OK;
     }
     nde_entry entry;
-    if (s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, m, &entry)) memcpy(entry.lane, lane, m*sizeof *lane);
+    if (s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, m, &entry))
+        memcpy(entry.lane, lane, m*sizeof *lane);
 }
 
-/* m trajectories from `first` on come in. Joint steps find their first step size together, later. */
+/* m trajectories from `first` on come in. Joint steps find their first step size together,
+ * later. */
 static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size_t m) {
     const size_t n = p->live->n;
     size_t *lane = w->list, *who = w->list2;
@@ -212,13 +233,15 @@ static void refill(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
 }
 
-/* ---- attempt ----------------------------------------------------------------------------------------------------- */
+/* ---- attempt --------------------------------------------------------------------------------- */
 
-/* Where each lane goes with fixed steps: nodes t0 + k h, the end and forced times themselves. Adaptive lanes know already. */
+/* Where each lane goes with fixed steps: nodes t0 + k h, the end and forced times themselves.
+ * Adaptive lanes know already. */
 static void plan_fixed(const nde_solver *s, nde_panel *p) {
     for (size_t b = 0; b < p->live->n; b++) {
         const double t0 = nde_start_of(s, p->trajectory[b]), whole = p->h[b], stop = p->stop[b];
-        const double node = p->node[b] + 1 >= s->options.steps ? p->t1[b] : t0 + (double)(p->node[b] + 1)*whole;
+        const double node =
+            p->node[b] + 1 >= s->options.steps ? p->t1[b] : t0 + (double)(p->node[b] + 1)*whole;
         p->t_new[b] = s->direction*(stop - node) <= 1e-9*fabs(whole) ? stop : node;
         p->dt[b] = nde_step_length(s, p->trajectory[b], p->t[b], p->t_new[b]);
     }
@@ -230,7 +253,8 @@ static void attempt(nde_solver *s, nde_panel *p) {
     if (!s->adaptive) plan_fixed(s, p);
     nde_real *tape = NULL;
     if (s->recorded) {
-        if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
+        if (!p->over_budget)
+            p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
         if (p->over_budget) return;
         p->k = p->slot.k ? p->slot.k : p->own_k;
         tape = p->slot.tape;
@@ -245,21 +269,25 @@ static void attempt(nde_solver *s, nde_panel *p) {
         for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
     }
-    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
+    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y,
+                                p->z, &s->tolerance, p->error);
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
 }
 
-/* ---- settle ------------------------------------------------------------------------------------------------------ */
+/* ---- settle ---------------------------------------------------------------------------------- */
 
 /* Has this lane reason to end after a rejection? Its clock has moved. */
 static nde_status after_rejection(const nde_solver *s, const nde_panel *p, size_t b) {
     const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
     if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
-    const nde_status why = callback ? NDE_E_FIELD : isnan(p->error[b]) ? NDE_E_NONFINITE : NDE_E_STEPSIZE;
+    const nde_status why = callback             ? NDE_E_FIELD
+                           : isnan(p->error[b]) ? NDE_E_NONFINITE
+                                                : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
     const double least = s->options.h_min > 0 ? s->options.h_min : 16*DBL_EPSILON*fabs(p->t[b]);
-    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least || p->t[b] + p->h[b] == p->t[b]) return why;
+    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least || p->t[b] + p->h[b] == p->t[b])
+        return why;
     return NDE_OK;
 }
 
@@ -267,8 +295,10 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, size_
 static void move_clocks(const nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
     if (s->adaptive) {
-        s->rhs.kernels->clock->move(n, p->accept, p->t_new, p->dt, p->t, p->h_first, p->h_last, p->accepted, p->rejected, p->refusals);
-        double *const t_new = p->t_new, *const dt = p->dt; /* what comes next takes the place of what is done */
+        s->rhs.kernels->clock->move(n, p->accept, p->t_new, p->dt, p->t, p->h_first, p->h_last,
+                                    p->accepted, p->rejected, p->refusals);
+        /* what comes next takes the place of what is done */
+        double *const t_new = p->t_new, *const dt = p->dt;
         p->t_new = p->t_done, p->dt = p->dt_done;
         p->t_done = t_new, p->dt_done = dt;
         return;
@@ -285,7 +315,8 @@ static void move_clocks(const nde_solver *s, nde_panel *p) {
 }
 
 /* Jumps and knots that lanes have just reached. */
-static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status) {
+static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+                  nde_status *status) {
     size_t jumping = 0;
     for (size_t j = 0; j < m; j++) {
         status[j] = NDE_OK;
@@ -313,37 +344,48 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
     if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
-        if (p->mark[b] != NDE_LANE_OK) status[j] = p->mark[b] == NDE_LANE_STOP ? NDE_STOPPED : NDE_E_FIELD;
-        if (status[j] == NDE_OK && !column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
+        if (p->mark[b] != NDE_LANE_OK)
+            status[j] = p->mark[b] == NDE_LANE_STOP ? NDE_STOPPED : NDE_E_FIELD;
+        if (status[j] == NDE_OK && !column_is_finite(p->y, s->rhs.dim, p->ld, b))
+            status[j] = NDE_E_NONFINITE;
     }
 }
 
 /* What lanes need that were rejected, or reached something: end, jump, go on. */
-static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *attend, size_t attending) {
+static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *attend,
+                         size_t attending) {
     size_t gone = 0, crossing = 0, *list = w->list, *crossed = w->list3;
     nde_status *status = w->status;
     for (size_t j = 0; j < attending; j++) {
         const size_t b = attend[j];
         nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, b);
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
-        if (why == NDE_OK && !end && s->clock.max_steps > 0 && p->accepted[b] + p->rejected[b] >= s->clock.max_steps) why = NDE_E_STEPS;
-        if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b); /* z and k are still there */
+        if (why == NDE_OK && !end && s->clock.max_steps > 0 &&
+            p->accepted[b] + p->rejected[b] >= s->clock.max_steps)
+            why = NDE_E_STEPS;
+        /* z and k are still there */
+        if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
         if (why == NDE_E_FIELD && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
-        if (why != NDE_OK || end) list[gone] = b, status[gone++] = why;
-        else if (p->accept[b] && p->t[b] == p->stop[b]) crossed[crossing++] = b;
-        else if (p->accept[b]) nde_panel_watch(s, p, b);
+        if (why != NDE_OK || end)
+            list[gone] = b, status[gone++] = why;
+        else if (p->accept[b] && p->t[b] == p->stop[b])
+            crossed[crossing++] = b;
+        else if (p->accept[b])
+            nde_panel_watch(s, p, b);
     }
     if (crossing) cross(s, p, w, crossed, crossing, w->crossed);
     for (size_t j = 0; j < crossing; j++) { /* those that failed there join the list, ascending */
         if (w->crossed[j] == NDE_OK) continue;
         size_t at = gone++;
-        for (; at > 0 && list[at - 1] > crossed[j]; at--) list[at] = list[at - 1], status[at] = status[at - 1];
+        for (; at > 0 && list[at - 1] > crossed[j]; at--)
+            list[at] = list[at - 1], status[at] = status[at - 1];
         list[at] = crossed[j], status[at] = w->crossed[j];
     }
     leave(s, p, list, status, gone);
 }
 
-/* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a neighbour's tape. */
+/* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a
+ * neighbour's tape. */
 static void keep(const nde_solver *s, nde_panel *p, bool all) {
     nde_entry *entry = &p->slot;
     const size_t n = p->live->n, ld = p->ld;
@@ -357,7 +399,8 @@ static void keep(const nde_solver *s, nde_panel *p, bool all) {
         while (!p->accept[good]) good++;
         for (size_t b = 0; b < n; b++) {
             if (p->accept[b]) continue;
-            for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++) entry->k[i*ld + b] = 0;
+            for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++)
+                entry->k[i*ld + b] = 0;
             for (size_t i = 0; entry->tape && i < (size_t)s->table.stages*s->rhs.tape; i++)
                 entry->tape[i*ld + b] = entry->tape[i*ld + good];
         }
@@ -377,14 +420,25 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
     const nde_clock_kernels *clock = s->rhs.kernels->clock;
     if (s->adaptive)
-        clock->judge(&s->control, &s->clock, n, &(nde_judgement){
-            .scale = p->error_scale, .error = p->error, .t = p->t, .t_new = p->t_new, .dt = p->dt, .stop = p->stop, .before = p->before,
-            .rejected = p->refused, .accept = p->accept, .h = p->h, .t_next = p->t_done, .dt_next = p->dt_done });
+        clock->judge(&s->control, &s->clock, n,
+                     &(nde_judgement){ .scale = p->error_scale,
+                                       .error = p->error,
+                                       .t = p->t,
+                                       .t_new = p->t_new,
+                                       .dt = p->dt,
+                                       .stop = p->stop,
+                                       .before = p->before,
+                                       .rejected = p->refused,
+                                       .accept = p->accept,
+                                       .h = p->h,
+                                       .t_next = p->t_done,
+                                       .dt_next = p->dt_done });
     else
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
     size_t taken = 0, *attend = w->attend;
     for (size_t b = 0; b < n; b++) taken += p->accept[b];
-    const size_t attending = clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
+    const size_t attending =
+        clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
     if (taken && s->recorded) keep(s, p, taken == n);
     for (size_t j = 0; j < attending; j++) {
         const size_t b = attend[j];
@@ -398,7 +452,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     settle_lanes(s, p, w, attend, attending);
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 static void report(nde_solver *s, const nde_panel *p, int worker) {
     if (!s->options.progress || worker != 0 || p->live->attempts % 16) return;
@@ -407,24 +461,27 @@ static void report(nde_solver *s, const nde_panel *p, int worker) {
         const double t0 = nde_start_of(s, p->trajectory[0]);
         fraction = (p->t[0] - t0)/(p->t1[0] - t0);
     }
-    if (s->options.progress(s->options.progress_ctx, fraction, p->live->attempts)) atomic_store(&s->stop, 1);
+    if (s->options.progress(s->options.progress_ctx, fraction, p->live->attempts))
+        atomic_store(&s->stop, 1);
 }
 
 static bool paused(const nde_solver *s, const nde_panel *p) {
     return s->step_limit >= 0 && p->live->accepted >= p->step_goal;
 }
 
-/* ---- independent steps ------------------------------------------------------------------------------------------- */
+/* ---- independent steps ----------------------------------------------------------------------- */
 
 static void stop_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
     leave_all(s, p, w, NDE_STOPPED);
     while (p->live->next < p->first + p->count) { /* those that never began stay at their start */
-        const size_t room = p->capacity, waiting = p->first + p->count - p->live->next, m = waiting < room ? waiting : room;
+        const size_t room = p->capacity, waiting = p->first + p->count - p->live->next,
+                     m = waiting < room ? waiting : room;
         for (size_t j = 0; j < m; j++) w->list2[j] = p->live->next + j;
         nde_panel_enter(s, p, w->list2, m);
         p->live->next += m;
         nde_entry entry;
-        if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, w->list2, m*sizeof *w->list2);
+        if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry))
+            memcpy(entry.who, w->list2, m*sizeof *w->list2);
         leave_all(s, p, w, NDE_STOPPED);
     }
 }
@@ -439,8 +496,10 @@ static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
         if (paused(s, p)) return;
         if (p->live->next < p->first + p->count) refill(s, p, w);
         if (!p->live->n) return;
-        if (s->sprint) s->sprint(s, p);
-        else attempt(s, p);
+        if (s->sprint)
+            s->sprint(s, p);
+        else
+            attempt(s, p);
         settle(s, p, w);
         report(s, p, w->scratch.worker);
     }
@@ -449,10 +508,11 @@ static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
 static void run_shard(void *arg, size_t i, int worker) {
     nde_solver *s = arg;
     const nde_shard *shard = &s->shard[i];
-    for (size_t k = 0; k < shard->count; k++) run_panel(s, &s->panel[shard->first + k], &s->worker[worker]);
+    for (size_t k = 0; k < shard->count; k++)
+        run_panel(s, &s->panel[shard->first + k], &s->worker[worker]);
 }
 
-/* ---- joint steps ------------------------------------------------------------------------------------------------- */
+/* ---- joint steps ----------------------------------------------------------------------------- */
 
 static void joint_shard(void *arg, size_t i, int worker) {
     nde_solver *s = arg;
@@ -464,11 +524,14 @@ static void joint_shard(void *arg, size_t i, int worker) {
         if (p->tried) {
             for (size_t b = 0; b < p->live->n && !p->over_budget; b++)
                 if (p->mark[b] != NDE_LANE_STOP) p->error[b] = s->joint_error;
-            if (!p->rc && isnan(s->joint_error) && !p->over_budget) p->rc = s->joint_rc > 0 && s->joint_rc != NDE_FIELD_STOP ? s->joint_rc : 0;
+            if (!p->rc && isnan(s->joint_error) && !p->over_budget)
+                p->rc = s->joint_rc > 0 && s->joint_rc != NDE_FIELD_STOP ? s->joint_rc : 0;
             settle(s, p, w);
         }
-        if (atomic_load_explicit(&s->stop, memory_order_relaxed)) stop_panel(s, p, w);
-        else if (p->live->n && !paused(s, p)) attempt(s, p);
+        if (atomic_load_explicit(&s->stop, memory_order_relaxed))
+            stop_panel(s, p, w);
+        else if (p->live->n && !paused(s, p))
+            attempt(s, p);
         report(s, p, k || i ? 1 : worker);
     }
 }
@@ -484,7 +547,8 @@ static void joint_start(nde_solver *s) {
     }
     double d0 = 0, d1 = 0, d2 = 0, total = 0, span = 0;
     for (int pass = 0; pass < 2; pass++) {
-        const double trial = pass ? bounded(s, nde_control_trial_step(sqrt(d0/total), sqrt(d1/total)), span) : 0;
+        const double trial =
+            pass ? bounded(s, nde_control_trial_step(sqrt(d0/total), sqrt(d1/total)), span) : 0;
         for (size_t k = 0; k < s->n_panels; k++) {
             nde_panel *p = &s->panel[k];
             nde_panel_bind(s, p, w);
@@ -494,7 +558,8 @@ static void joint_start(nde_solver *s) {
             span = p->t1[0] - p->t[0];
             nde_group_gather(s, p, w, w->list, n);
             if (pass && s->options.h0 <= 0) {
-                if (s->rhs.paths) nde_rhs_begin(&s->rhs, &w->group.lanes, w->group.t, w->group.dt, w->group.node);
+                if (s->rhs.paths)
+                    nde_rhs_begin(&s->rhs, &w->group.lanes, w->group.t, w->group.dt, w->group.node);
                 for (size_t b = 0; b < n; b++) w->group.dt[b] = trial, p->evals[b]++;
                 if (trial_slope(s, &w->group, w->group.dt)) d2 = (double)NAN;
             }
@@ -504,18 +569,22 @@ static void joint_start(nde_solver *s) {
                     d1 += scaled_square(s, &w->group, b, w->group.k, NULL);
                     total += (double)s->rhs.dim;
                 } else if (s->options.h0 <= 0) {
-                    d2 += scaled_square(s, &w->group, b, w->group.k + s->rhs.rows*w->group.lanes.site.ld, w->group.k);
+                    d2 += scaled_square(s, &w->group, b,
+                                        w->group.k + s->rhs.rows*w->group.lanes.site.ld, w->group.k);
                 }
             }
         }
         if (total == 0) return;
         if (!pass) continue;
         double h = s->options.h0 > 0 ? s->options.h0
-                                     : nde_control_first_step(fabs(trial), sqrt(d1/total), sqrt(d2/total)/fabs(trial), s->table.method->error_order);
+                                     : nde_control_first_step(fabs(trial), sqrt(d1/total),
+                                                              sqrt(d2/total)/fabs(trial),
+                                                              s->table.method->error_order);
         if (!isfinite(h) || h <= 0) h = fabs(trial);
         h = bounded(s, h, span);
         for (size_t k = 0; k < s->n_panels; k++)
-            for (size_t b = 0; b < s->panel[k].live->n; b++) s->panel[k].h[b] = h, nde_panel_watch(s, &s->panel[k], b);
+            for (size_t b = 0; b < s->panel[k].live->n; b++)
+                s->panel[k].h[b] = h, nde_panel_watch(s, &s->panel[k], b);
     }
 }
 
@@ -550,10 +619,13 @@ static void run_joint(nde_solver *s) {
 nde_status nde_loop(nde_solver *s) {
     for (size_t k = 0; k < s->n_panels; k++)
         s->panel[k].step_goal = s->panel[k].live->accepted + (s->step_limit < 0 ? 0 : s->step_limit);
-    if (s->joint) run_joint(s);
-    else if (nde_solver_tasks(s, s->n_shards, run_shard, s)) return NDE_E_FIELD;
+    if (s->joint)
+        run_joint(s);
+    else if (nde_solver_tasks(s, s->n_shards, run_shard, s))
+        return NDE_E_FIELD;
     s->started = true;
     for (size_t k = 0; k < s->n_panels; k++)
-        if (s->panel[k].live->n || s->panel[k].live->next < s->panel[k].first + s->panel[k].count) return NDE_UNFINISHED;
+        if (s->panel[k].live->n || s->panel[k].live->next < s->panel[k].first + s->panel[k].count)
+            return NDE_UNFINISHED;
     return NDE_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * panel.c - what a panel of lanes can do: take trajectories in, let them go, step, jump. The loop decides, the sweep repeats. */
+ * panel.c - what a panel of lanes can do: take trajectories in, let them go, step, jump. The
+ * loop decides, the sweep repeats. */
 #include "solve/solver.h"
 
 #include <math.h>
@@ -8,7 +9,8 @@
 double nde_step_length(const nde_solver *s, size_t who, double t, double t_new) {
     const double length = t_new - t;
     if (s->options.steps <= 0) return length;
-    /* the rounding of t + h - t must not move the step: symplectic methods would lose their energy by it */
+    /* the rounding of t + h - t must not move the step: symplectic methods would lose their
+     * energy by it */
     const double whole = (nde_end_of(s, who) - nde_start_of(s, who))/(double)s->options.steps;
     return fabs(length - whole) <= 1e-6*fabs(whole) ? whole : length;
 }
@@ -17,8 +19,10 @@ size_t nde_forced_after(const nde_solver *s, double t) {
     size_t low = 0, high = s->forced.count;
     while (low < high) {
         const size_t middle = low + (high - low)/2;
-        if (s->direction*s->forced.t[middle] > s->direction*t) high = middle;
-        else low = middle + 1;
+        if (s->direction*s->forced.t[middle] > s->direction*t)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return low;
 }
@@ -82,29 +86,37 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
             p->carry[i*ld + b] = p->carry[i*ld + last];
         }
         for (size_t i = 0; i < s->rhs.nq; i++) p->q[i*ld + b] = p->q[i*ld + last];
-        p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last], p->forced[b] = p->forced[last];
+        p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last],
+        p->forced[b] = p->forced[last];
         p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];
-        p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last], p->refusals[b] = p->refusals[last];
-        p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last], p->before[b] = p->before[last];
-        p->stop[b] = p->stop[last], p->watch[b] = p->watch[last], p->t_new[b] = p->t_new[last], p->dt[b] = p->dt[last];
-        p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last], p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
+        p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last],
+        p->refusals[b] = p->refusals[last];
+        p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last],
+        p->before[b] = p->before[last];
+        p->stop[b] = p->stop[last], p->watch[b] = p->watch[last], p->t_new[b] = p->t_new[last],
+        p->dt[b] = p->dt[last];
+        p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last],
+        p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
     }
     nde_panel_resize(p, last);
 }
 
-/* ---- a few lanes at a time --------------------------------------------------------------------------------------- */
+/* ---- a few lanes at a time ------------------------------------------------------------------- */
 
-static void copy_columns(size_t rows, const nde_real *from, size_t from_ld, const size_t *lane, size_t m, nde_real *to, size_t ld) {
+static void copy_columns(size_t rows, const nde_real *from, size_t from_ld, const size_t *lane,
+                         size_t m, nde_real *to, size_t ld) {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < m; j++) to[i*ld + j] = from[i*from_ld + lane[j]];
 }
 
-static void put_columns(size_t rows, const nde_real *from, size_t ld, const size_t *lane, size_t m, nde_real *to, size_t to_ld) {
+static void put_columns(size_t rows, const nde_real *from, size_t ld, const size_t *lane, size_t m,
+                        nde_real *to, size_t to_ld) {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < m; j++) to[i*to_ld + lane[j]] = from[i*ld + j];
 }
 
-void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane,
+                      size_t m) {
     nde_group *g = &w->group;
     nde_site *at = &g->lanes.site;
     nde_lanes_bind(&g->lanes, &s->rhs, &w->scratch);
@@ -140,7 +152,8 @@ int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size
     return rc;
 }
 
-void nde_group_jump_inputs(const nde_solver *s, nde_worker *w, size_t m, const nde_real *from, nde_real *u) {
+void nde_group_jump_inputs(const nde_solver *s, nde_worker *w, size_t m, const nde_real *from,
+                           nde_real *u) {
     const nde_group *g = &w->group;
     const size_t inputs = s->rhs.problem.jump_inputs, ld = g->lanes.site.ld;
     for (size_t i = 0; i < inputs; i++)
@@ -160,12 +173,23 @@ int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_
     return 0;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------------------------ */
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape) {
     return (nde_attempt){
-        .rhs = &s->rhs, .table = &s->table, .lanes = &p->lanes, .t = p->t, .t_new = p->t_new, .dt = p->dt, .h = p->h_real,
-        .y = p->y, .z = p->z, .k = p->k, .slab = p->slab, .tape = tape, .tape_slab = s->rhs.tape*p->ld,
+        .rhs = &s->rhs,
+        .table = &s->table,
+        .lanes = &p->lanes,
+        .t = p->t,
+        .t_new = p->t_new,
+        .dt = p->dt,
+        .h = p->h_real,
+        .y = p->y,
+        .z = p->z,
+        .k = p->k,
+        .slab = p->slab,
+        .tape = tape,
+        .tape_slab = s->rhs.tape*p->ld,
     };
 }
 

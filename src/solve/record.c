@@ -5,9 +5,9 @@
 #include <string.h>
 
 typedef struct header {
-    uint32_t kind;         /* NDE_ENTRY_* and flags */
+    uint32_t kind; /* NDE_ENTRY_* and flags */
     uint32_t n;
-    uint32_t units, back;  /* size of this entry and of the one before, in units of 8 bytes */
+    uint32_t units, back; /* size of this entry and of the one before, in units of 8 bytes */
 } header;
 
 enum { UNIT = 8, LINE = 64, KIND = 15 };
@@ -15,7 +15,10 @@ enum { UNIT = 8, LINE = 64, KIND = 15 };
 static size_t round_up(size_t x, size_t to) { return (x + to - 1)/to*to; }
 
 /* Where the parts of an entry at offset `at` stand; returns its end. */
-typedef struct layout { size_t first, second, mask, scalars, y, k, tape, end; } layout; /* scalars: where they end */
+/* scalars: where they end */
+typedef struct layout {
+    size_t first, second, mask, scalars, y, k, tape, end;
+} layout;
 
 static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     layout l = { .first = at + sizeof(header) };
@@ -31,8 +34,10 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     l.scalars = end;
     end = round_up(end, UNIT);
     if (kind & NDE_KEEPS_Y) l.y = round_up(end, LINE), end = l.y + r->y_reals*sizeof(nde_real);
-    if (kind & NDE_KEEPS_STAGES) l.k = round_up(end, LINE), end = l.k + r->stage_reals*sizeof(nde_real);
-    if (kind & NDE_KEEPS_TAPE) l.tape = round_up(end, LINE), end = l.tape + r->tape_reals*sizeof(nde_real);
+    if (kind & NDE_KEEPS_STAGES)
+        l.k = round_up(end, LINE), end = l.k + r->stage_reals*sizeof(nde_real);
+    if (kind & NDE_KEEPS_TAPE)
+        l.tape = round_up(end, LINE), end = l.tape + r->tape_reals*sizeof(nde_real);
     l.end = round_up(end, UNIT);
     return l;
 }
@@ -50,17 +55,24 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
         e->mask = n > 1 && e->stride ? at(r, l.mask) : NULL;
     } else {
         if (what != NDE_ENTRY_ENTER) e->lane = at(r, l.first);
-        e->who = what == NDE_ENTRY_ENTER ? at(r, l.first) : what == NDE_ENTRY_FRESH ? NULL : at(r, l.second);
+        e->who = what == NDE_ENTRY_ENTER   ? at(r, l.first)
+                 : what == NDE_ENTRY_FRESH ? NULL
+                                           : at(r, l.second);
     }
     e->y = kind & NDE_KEEPS_Y || what == NDE_ENTRY_JUMP ? at(r, l.y) : NULL;
     e->k = kind & NDE_KEEPS_STAGES ? at(r, l.k) : NULL;
     e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
 }
 
-void nde_record_open(nde_record *r, unsigned char *base, size_t size, int richest, size_t dim, size_t y_reals,
-                     size_t stage_reals, size_t tape_reals) {
-    *r = (nde_record){ .base = base, .size = size, .dim = dim, .y_reals = y_reals, .stage_reals = stage_reals,
-                       .tape_reals = tape_reals, .first_form = richest };
+void nde_record_open(nde_record *r, unsigned char *base, size_t size, int richest, size_t dim,
+                     size_t y_reals, size_t stage_reals, size_t tape_reals) {
+    *r = (nde_record){ .base = base,
+                       .size = size,
+                       .dim = dim,
+                       .y_reals = y_reals,
+                       .stage_reals = stage_reals,
+                       .tape_reals = tape_reals,
+                       .first_form = richest };
     nde_record_clear(r);
 }
 
@@ -97,9 +109,12 @@ static void compact(nde_record *r) {
         const size_t scalars = (kind & KIND) == NDE_ENTRY_STEP ? old.scalars - from : old.end - from;
         memmove(at(r, to), at(r, from), scalars);
         if (kind & NDE_KEEPS_Y) memmove(at(r, new.y), at(r, old.y), r->y_reals*sizeof(nde_real));
-        if (kind & NDE_KEEPS_STAGES) memmove(at(r, new.k), at(r, old.k), r->stage_reals*sizeof(nde_real));
-        if (kind & NDE_KEEPS_TAPE) memmove(at(r, new.tape), at(r, old.tape), r->tape_reals*sizeof(nde_real));
-        *(header *)at(r, to) = (header){ kind, h.n, (uint32_t)((new.end - to)/UNIT), (uint32_t)(back/UNIT) };
+        if (kind & NDE_KEEPS_STAGES)
+            memmove(at(r, new.k), at(r, old.k), r->stage_reals*sizeof(nde_real));
+        if (kind & NDE_KEEPS_TAPE)
+            memmove(at(r, new.tape), at(r, old.tape), r->tape_reals*sizeof(nde_real));
+        *(header *)at(r, to) =
+            (header){ kind, h.n, (uint32_t)((new.end - to)/UNIT), (uint32_t)(back/UNIT) };
         back = new.end - to;
         last = to;
         from += (size_t)h.units*UNIT;
@@ -123,23 +138,27 @@ static bool fall_back(nde_record *r) {
     return true;
 }
 
-/* States recomputed on the way back need room behind the checkpoints: half of the arena, while there is a choice. */
+/* States recomputed on the way back need room behind the checkpoints: half of the arena, while
+ * there is a choice. */
 static size_t limit(const nde_record *r) {
     return r->form == NDE_RECORD_CHECKPOINTS && r->spacing <= r->steps ? r->size/2 : r->size;
 }
 
-static nde_status make_room(nde_record *r, uint32_t (*kind_of)(const nde_record *), size_t n, layout *l, uint32_t *kind) {
+static nde_status make_room(nde_record *r, uint32_t (*kind_of)(const nde_record *), size_t n, layout *l,
+                            uint32_t *kind) {
     for (;;) {
         *kind = kind_of(r);
         *l = lay(r, r->used, *kind, n);
-        if (l->end <= limit(r) && (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX) return NDE_OK;
+        if (l->end <= limit(r) && (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX)
+            return NDE_OK;
         if (!fall_back(r)) return NDE_E_BUDGET;
     }
 }
 
 static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
     const size_t back = r->last == SIZE_MAX ? 0 : r->used - r->last;
-    *(header *)at(r, r->used) = (header){ kind, (uint32_t)n, (uint32_t)((end - r->used)/UNIT), (uint32_t)(back/UNIT) };
+    *(header *)at(r, r->used) =
+        (header){ kind, (uint32_t)n, (uint32_t)((end - r->used)/UNIT), (uint32_t)(back/UNIT) };
     r->last = r->used;
     r->used = end;
 }
@@ -152,7 +171,8 @@ static uint32_t fresh_kind(const nde_record *r) { return (void)r, NDE_ENTRY_FRES
 static uint32_t jump_kind(const nde_record *r) { return (void)r, NDE_ENTRY_JUMP; }
 
 nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) {
-    uint32_t (*const kinds[])(const nde_record *) = { NULL, enter_kind, leave_kind, fresh_kind, jump_kind };
+    uint32_t (*const kinds[])(const nde_record *) = { NULL, enter_kind, leave_kind, fresh_kind,
+                                                      jump_kind };
     layout l;
     uint32_t full;
     const nde_status bad = make_room(r, kinds[kind], m, &l, &full);
@@ -184,13 +204,15 @@ void nde_record_read(const nde_record *r, size_t offset, nde_entry *entry) {
 
 bool nde_record_before(const nde_record *r, size_t offset, nde_entry *entry) {
     if (offset == 0 || r->last == SIZE_MAX) return false;
-    const size_t before = offset == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
+    const size_t before =
+        offset == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
     nde_record_read(r, before, entry);
     return true;
 }
 
 bool nde_record_after(const nde_record *r, size_t offset, nde_entry *entry) {
-    const size_t after = offset == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
+    const size_t after =
+        offset == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
     if (after >= r->used) return false;
     nde_record_read(r, after, entry);
     return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * sprint.c - the loop for one trajectory while nothing happens but accepted steps; compiled once for each instruction set. It
- * does what attempt and settle of loop.c do, bit for bit, with everything at hand, and hands an attempt that needs more to them. */
+ * sprint.c - the loop for one trajectory while nothing happens but accepted steps; compiled once
+ * for each instruction set. It does what attempt and settle of loop.c do, bit for bit, with
+ * everything at hand, and hands an attempt that needs more to them. */
 #include "solve/sprint.h"
 #include "controller/weigh.h"
 #include "core/isa.h"
@@ -11,7 +12,8 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
     const nde_table *table = &s->table;
     nde_live *live = p->live;
     const size_t dim = rhs->dim, slab = p->slab;
-    const double direction = s->direction, most_h = s->clock.h_max > 0 ? s->clock.h_max : DBL_MAX, scale = s->per_dim;
+    const double direction = s->direction, most_h = s->clock.h_max > 0 ? s->clock.h_max : DBL_MAX,
+                 scale = s->per_dim;
     const int64_t most = s->clock.max_steps > 0 ? s->clock.max_steps : INT64_MAX;
     nde_real *const k = p->own_k, *const last = k + (size_t)(table->stages - 1)*slab;
     p->tried = true;
@@ -26,15 +28,17 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
             p->error[0] = (double)NAN;
             return;
         }
-        const double error = nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
+        const double error =
+            nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
         p->error[0] = error;
-        if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] || p->accepted[0] + p->rejected[0] + 1 >= most ||
+        if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] ||
+            p->accepted[0] + p->rejected[0] + 1 >= most ||
             (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0)
             return;
         double before, good, h, t_next, dt_next;
         before = p->before[0];
-        nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt, p->stop[0], &before, &good, &h,
-                  &t_next, &dt_next);
+        nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt,
+                  p->stop[0], &before, &good, &h, &t_next, &dt_next);
         nde_real *const y = p->y;
         p->y = p->z, p->z = y;
         live->flip = !live->flip;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lorenz - two trajectories of the Lorenz system that begin 1e-8 apart, as one ensemble: the butterfly, and how they part.
+ * lorenz - two trajectories of the Lorenz system that begin 1e-8 apart, as one ensemble: the
+ * butterfly, and how they part.
  *   lorenz [PICTURE.svg]
  * Your own equation: change field(), DIM, and the three lines of y0, p and the span of time. */
 #include <math.h>
@@ -27,9 +28,11 @@ static bool draw(const char *file, const nde_solution *s) {
     plot_open(&picture, file, 1000, 480);
     plot_panel(&picture, 0, 0, 480, 480, "Lorenz attractor", plot_range("x", ROWS, x, STRIDE),
                plot_range("z", ROWS, z, STRIDE));
-    plot_line(&picture, (plot_look){ .color = PLOT_BLUE, .width = 0.7 }, ROWS, x, STRIDE, z, STRIDE);
+    const plot_look thin = { .color = PLOT_BLUE, .width = 0.7 };
+    plot_line(&picture, thin, ROWS, x, STRIDE, z, STRIDE);
     plot_points(&picture, (plot_look){ .color = PLOT_RED }, 1, x, STRIDE, z, STRIDE);
-    plot_panel(&picture, 490, 0, 510, 480, "Two beginnings, 1e-8 apart", plot_range("time", ROWS, s->t, 1),
+    plot_panel(&picture, 490, 0, 510, 480, "Two beginnings, 1e-8 apart",
+               plot_range("time", ROWS, s->t, 1),
                plot_range("x", ROWS, x, STRIDE));
     const plot_look first = { .name = "x(0) = 1", .color = PLOT_BLUE };
     const plot_look second = { .name = "x(0) = 1 + 1e-8", .color = PLOT_RED };
@@ -40,7 +43,8 @@ static bool draw(const char *file, const nde_solution *s) {
 
 int main(int argc, char **argv) {
     const char *file = argc > 1 ? argv[1] : "lorenz.svg";
-    if (argc > 2 || file[0] == '-') return fprintf(stderr, "usage: lorenz [PICTURE.svg]\n"), EXIT_FAILURE;
+    if (argc > 2 || file[0] == '-')
+        return fprintf(stderr, "usage: lorenz [PICTURE.svg]\n"), EXIT_FAILURE;
 
     const double y0[DIM][N] = { { 1, 1 + 1e-8 }, { 1, 1 }, { 1, 1 } };
     const double p[] = { 10, 28, 8.0/3 };
@@ -50,8 +54,10 @@ int main(int argc, char **argv) {
     for (int k = 0; k < ROWS; k++) times[k] = t0 + (t1 - t0)*k/(ROWS - 1);
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = field);
     const nde_field drift = nde_field_pointwise(&one, DIM, sizeof p/sizeof *p);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &drift, .t0 = t0, .t1 = t1, .y0 = y0[0], .p = p);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-9, .save_t = times, .n_save = ROWS);
+    const nde_problem problem =
+        NDE_INIT(nde_problem, .n = N, .drift = &drift, .t0 = t0, .t1 = t1, .y0 = y0[0], .p = p);
+    const nde_options options =
+        NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-9, .save_t = times, .n_save = ROWS);
 
     nde_solution solution = { 0 };
     const nde_status status = nde_solve(&problem, &options, &solution);
@@ -61,7 +67,8 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     for (size_t b = 0; b < N; b++)
-        printf("trajectory %zu: x(%g) = %9.5f, %lld steps, %lld evaluations\n", b, t1, solution.y_end[b],
+        printf("trajectory %zu: x(%g) = %9.5f, %lld steps, %lld evaluations\n", b, t1,
+               solution.y_end[b],
                (long long)solution.stats[b].accepted, (long long)solution.stats[b].evals);
     const bool drawn = draw(file, &solution);
     nde_solution_free(&solution);

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEFT = 62, RIGHT = 14, TOP = 40, BOTTOM = 46, MOST_TICKS = 40 }; /* margins of a panel, in pixels */
+/* margins of a panel, in pixels */
+enum { LEFT = 62, RIGHT = 14, TOP = 40, BOTTOM = 46, MOST_TICKS = 40 };
 
 plot_axis plot_range(const char *label, size_t n, const double *v, size_t stride) {
     double low = DBL_MAX, high = -DBL_MAX;
@@ -27,30 +28,38 @@ static double place(const plot_axis *axis, double value) {
     return value > 0 ? log(value/axis->low)/log(axis->high/axis->low) : (double)NAN;
 }
 
-static double pixel_x(const plot_picture *to, double value) { return to->left + to->width*place(&to->x, value); }
-static double pixel_y(const plot_picture *to, double value) { return to->top + to->height*(1 - place(&to->y, value)); }
+static double pixel_x(const plot_picture *to, double value) {
+    return to->left + to->width*place(&to->x, value);
+}
+static double pixel_y(const plot_picture *to, double value) {
+    return to->top + to->height*(1 - place(&to->y, value));
+}
 
-/* Multiples of 1, 2 or 5 times a power of ten, about five of them; on a logarithmic axis powers of ten, 1-2-5 when few
- * fit. */
+/* Multiples of 1, 2 or 5 times a power of ten, about five of them; on a logarithmic axis powers of
+ * ten, 1-2-5 when few fit. */
 static size_t find_ticks(const plot_axis *axis, double *tick) {
     size_t n = 0;
     if (axis->log) {
         const double decades = log10(axis->high/axis->low), every = ceil(decades/8);
-        for (double power = floor(log10(axis->low)); power <= log10(axis->high); power += decades < 3 ? 1 : every)
-            for (int digit = 1; digit <= (decades < 3 ? 5 : 1); digit += digit == 1 ? 1 : 3) {
+        const int last_digit = decades < 3 ? 5 : 1;
+        for (double power = floor(log10(axis->low)); power <= log10(axis->high); power += every)
+            for (int digit = 1; digit <= last_digit; digit += digit == 1 ? 1 : 3) {
                 const double value = digit*pow(10, power);
-                if (value >= axis->low*(1 - 1e-9) && value <= axis->high*(1 + 1e-9) && n < MOST_TICKS) tick[n++] = value;
+                const bool inside = value >= axis->low*(1 - 1e-9) && value <= axis->high*(1 + 1e-9);
+                if (inside && n < MOST_TICKS) tick[n++] = value;
             }
         return n;
     }
-    const double rough = (axis->high - axis->low)/5, ten = pow(10, floor(log10(rough))), lead = rough/ten;
+    const double rough = (axis->high - axis->low)/5;
+    const double ten = pow(10, floor(log10(rough))), lead = rough/ten;
     const double step = ten*(lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
-    for (double i = ceil(axis->low/step - 1e-9); i*step <= axis->high + 1e-9*step && n < MOST_TICKS; i++)
-        tick[n++] = i*step;
+    for (double i = ceil(axis->low/step - 1e-9); i*step <= axis->high + 1e-9*step; i++)
+        if (n < MOST_TICKS) tick[n++] = i*step;
     return n;
 }
 
-static void text(const plot_picture *to, const char *kind, double x, double y, const char *more, const char *words) {
+static void text(const plot_picture *to, const char *kind, double x, double y, const char *more,
+                 const char *words) {
     fprintf(to->file, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\" %s>", kind, x, y, more);
     for (const char *c = words; *c; c++) {
         const char *name = *c == '&' ? "&amp;" : *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : NULL;
@@ -70,13 +79,14 @@ void plot_open(plot_picture *to, const char *file, int width, int height) {
     to->file = fopen(file, "w");
     if (!to->file) return;
     fprintf(to->file,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-            "font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" fill=\"#333\">\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", width, height, width, height);
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+            "viewBox=\"0 0 %d %d\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" "
+            "fill=\"#333\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+            width, height, width, height);
 }
 
-void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x,
-                plot_axis y) {
+void plot_panel(plot_picture *to, double left, double top, double width, double height,
+                const char *title, plot_axis x, plot_axis y) {
     if (!to->file) return;
     to->panels++;
     to->x = x, to->y = y;
@@ -87,28 +97,32 @@ void plot_panel(plot_picture *to, double left, double top, double width, double 
     const double right = to->left + to->width, bottom = to->top + to->height;
     double tick[MOST_TICKS];
     char words[48];
-    fprintf(to->file, "<clipPath id=\"panel%d\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/></clipPath>\n",
-            to->panels, to->left, to->top, to->width, to->height);
+    fprintf(to->file, "<clipPath id=\"panel%d\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+            "height=\"%.1f\"/></clipPath>\n", to->panels, to->left, to->top, to->width, to->height);
     for (size_t i = 0, n = find_ticks(&x, tick); i < n; i++) {
         const double at = pixel_x(to, tick[i]);
-        fprintf(to->file, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#e6e6e6\"/>\n", at, to->top, bottom);
+        fprintf(to->file, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#e6e6e6\"/>\n", at, to->top,
+                bottom);
         tick_text(words, sizeof words, &x, tick[i]);
         text(to, "tick", at, bottom + 16, "text-anchor=\"middle\"", words);
     }
     for (size_t i = 0, n = find_ticks(&y, tick); i < n; i++) {
         const double at = pixel_y(to, tick[i]);
-        fprintf(to->file, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#e6e6e6\"/>\n", to->left, at, right);
+        fprintf(to->file, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#e6e6e6\"/>\n", to->left, at,
+                right);
         tick_text(words, sizeof words, &y, tick[i]);
         text(to, "tick", to->left - 7, at + 4, "text-anchor=\"end\"", words);
     }
-    fprintf(to->file, "<path d=\"M%.1f %.1fV%.1fH%.1f\" stroke=\"#666\" fill=\"none\"/>\n", to->left, to->top, bottom,
-            right);
+    fprintf(to->file, "<path d=\"M%.1f %.1fV%.1fH%.1f\" stroke=\"#666\" fill=\"none\"/>\n",
+            to->left, to->top, bottom, right);
     text(to, "label", to->left + to->width/2, bottom + 36, "text-anchor=\"middle\"", x.label);
     const double x_label = left + 15, y_label = to->top + to->height/2;
     char turned[96];
-    snprintf(turned, sizeof turned, "text-anchor=\"middle\" transform=\"rotate(-90 %.1f %.1f)\"", x_label, y_label);
+    snprintf(turned, sizeof turned, "text-anchor=\"middle\" transform=\"rotate(-90 %.1f %.1f)\"",
+             x_label, y_label);
     text(to, "label", x_label, y_label, turned, y.label);
-    if (title) text(to, "title", to->left, top + 16, "font-weight=\"bold\" font-size=\"13\"", title);
+    if (title)
+        text(to, "title", to->left, top + 16, "font-weight=\"bold\" font-size=\"13\"", title);
 }
 
 enum mark { LINE, POINTS, BAND };
@@ -116,10 +130,11 @@ enum mark { LINE, POINTS, BAND };
 static void paint(const plot_picture *to, const plot_look *look, enum mark mark) {
     const double width = look->width > 0 ? look->width : mark == LINE ? 1.6 : 6;
     if (mark == LINE)
-        fprintf(to->file, "fill=\"none\" stroke=\"%s\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"", look->color,
-                width);
+        fprintf(to->file, "fill=\"none\" stroke=\"%s\" stroke-width=\"%.2f\" "
+                "stroke-linejoin=\"round\"", look->color, width);
     if (mark == BAND) fprintf(to->file, "fill=\"%s\" fill-opacity=\"0.2\"", look->color);
-    if (mark == POINTS && look->hollow) fprintf(to->file, "fill=\"white\" stroke=\"%s\" stroke-width=\"1.6\"", look->color);
+    if (mark == POINTS && look->hollow)
+        fprintf(to->file, "fill=\"white\" stroke=\"%s\" stroke-width=\"1.6\"", look->color);
     if (mark == POINTS && !look->hollow) fprintf(to->file, "fill=\"%s\"", look->color);
     if (look->dash) fprintf(to->file, " stroke-dasharray=\"%s\"", look->dash);
 }
@@ -141,8 +156,8 @@ static void begin(const plot_picture *to, const char *kind) {
     fprintf(to->file, "<g class=\"%s\" clip-path=\"url(#panel%d)\">", kind, to->panels);
 }
 
-void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
-               size_t y_stride) {
+void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+               const double *y, size_t y_stride) {
     if (!to->file) return;
     begin(to, "line");
     fputs("<path d=\"", to->file);
@@ -159,14 +174,15 @@ void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size
     entry(to, &look, LINE);
 }
 
-void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
-                 size_t y_stride) {
+void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+                 const double *y, size_t y_stride) {
     if (!to->file) return;
     begin(to, "points");
     for (size_t i = 0; i < n; i++) {
         const double at_x = pixel_x(to, x[i*x_stride]), at_y = pixel_y(to, y[i*y_stride]);
         if (!(fabs(at_x) < 1e6 && fabs(at_y) < 1e6)) continue;
-        fprintf(to->file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" ", at_x, at_y, look.width > 0 ? look.width/2 : 3);
+        fprintf(to->file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" ", at_x, at_y,
+                look.width > 0 ? look.width/2 : 3);
         paint(to, &look, POINTS);
         fputs("/>", to->file);
     }
@@ -174,13 +190,15 @@ void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, si
     entry(to, &look, POINTS);
 }
 
-void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low, const double *high) {
+void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low,
+               const double *high) {
     if (!to->file || n == 0) return;
     begin(to, "band");
     fputs("<path d=\"", to->file);
     for (size_t i = 0; i < 2*n; i++) {
         const size_t j = i < n ? i : 2*n - 1 - i;
-        fprintf(to->file, "%c%.1f %.1f", i ? 'L' : 'M', pixel_x(to, x[j]), pixel_y(to, i < n ? low[j] : high[j]));
+        fprintf(to->file, "%c%.1f %.1f", i ? 'L' : 'M', pixel_x(to, x[j]),
+                pixel_y(to, i < n ? low[j] : high[j]));
     }
     fputs("z\" ", to->file);
     paint(to, &look, BAND);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * plot.h - the pictures of the examples: panels with axes, lines, points, bands and a legend, written as SVG. Not a part of
- * libnde.
+ * plot.h - the pictures of the examples: panels with axes, lines, points, bands and a legend,
+ * written as SVG. Not a part of libnde.
  *
- * Data are columns: value i of v at v[i*stride], so that a component of a solution is drawn where it lies. Values that are not
- * finite (on a logarithmic axis: not positive) break a line. */
+ * Data are columns: value i of v at v[i*stride], so that a component of a solution is drawn where
+ * it lies. Values that are not finite (on a logarithmic axis: not positive) break a line. */
 #ifndef PLOT_H
 #define PLOT_H
 
@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Colours that the colour-blind tell apart. Source: M. Okabe, K. Ito, Color universal design (2008). */
+/* Colours that the colour-blind tell apart. Source: M. Okabe, K. Ito, Color universal design
+ * (2008). */
 #define PLOT_BLUE "#0072b2"
 #define PLOT_RED "#d55e00"
 #define PLOT_GREEN "#009e73"
@@ -25,8 +26,9 @@ typedef struct plot_axis {
     bool log;
 } plot_axis;
 
-/* How something looks. name: its entry in the legend; NULL: none. dash: as in SVG, "6 4"; NULL: none. width: of a line, or
- * the diameter of a point; 0: the default. hollow: a point that is only a ring. */
+/* How something looks. name: its entry in the legend; NULL: none. dash: as in SVG, "6 4"; NULL:
+ * none. width: of a line, or the diameter of a point; 0: the default. hollow: a point that is only
+ * a ring. */
 typedef struct plot_look {
     const char *name, *color, *dash;
     double width;
@@ -46,14 +48,15 @@ plot_axis plot_range(const char *label, size_t n, const double *v, size_t stride
 
 void plot_open(plot_picture *to, const char *file, int width, int height);
 /* A new panel that covers this part of the picture, labels included. title may be NULL. */
-void plot_panel(plot_picture *to, double left, double top, double width, double height, const char *title, plot_axis x,
-                plot_axis y);
-void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
-               size_t y_stride);
-void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride, const double *y,
-                 size_t y_stride);
+void plot_panel(plot_picture *to, double left, double top, double width, double height,
+                const char *title, plot_axis x, plot_axis y);
+void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+               const double *y, size_t y_stride);
+void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+                 const double *y, size_t y_stride);
 /* The area between two columns of stride 1. */
-void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low, const double *high);
+void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low,
+               const double *high);
 /* Returns false when the picture could not be written. */
 bool plot_close(plot_picture *to);
 

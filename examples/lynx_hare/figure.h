@@ -10,13 +10,15 @@ enum { FIGURE_TIMES = 301, FIGURE_SEEDS = 10, FIGURE_MODELS = 2 };
 typedef struct figure {
     int seeds;
     double year[FIGURE_TIMES];
-    double z[FIGURE_MODELS][FIGURE_SEEDS][FIGURE_TIMES][SPECIES]; /* curves of fitted models at these times */
+    /* curves of fitted models at these times */
+    double z[FIGURE_MODELS][FIGURE_SEEDS][FIGURE_TIMES][SPECIES];
     const char *name[FIGURE_MODELS];
 } figure;
 
 /* Spreads the times over the years of the data. */
 void figure_begin(figure *to, const series *data, int seeds);
-/* Draws medians, quartiles and ranges over the seeds, and the repeat with this period. False: it could not be written. */
+/* Draws medians, quartiles and ranges over the seeds, and the repeat with this period. False: it
+ * could not be written. */
 bool figure_draw(const figure *from, const series *data, double period, const char *file);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * lynx_hare - learns the law of motion of hares and lynxes from 17 years of pelts and forecasts four more. A neural ODE is
- * compared with the Lotka-Volterra equations, fitted through the same gradient, and with two forecasts that know no law.
+ * lynx_hare - learns the law of motion of hares and lynxes from 17 years of pelts and forecasts
+ * four more. A neural ODE is compared with the Lotka-Volterra equations, fitted through the same
+ * gradient, and with two forecasts that know no law.
  *   lynx_hare [--csv FILE] [--seed N] [--iterations N] [--out FOLDER] [--quick] */
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,8 @@ static int read_settings(int argc, char **argv, settings *to) {
     static const struct option known[] = {
         { "csv", required_argument, NULL, 'c' }, { "seed", required_argument, NULL, 's' },
         { "iterations", required_argument, NULL, 'i' }, { "out", required_argument, NULL, 'o' },
-        { "quick", no_argument, NULL, 'q' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+        { "quick", no_argument, NULL, 'q' }, { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 } };
     long long number = 0;
     int option;
     *to = (settings){ .csv = LYNX_HARE_CSV, .out = "lynx_hare.out", .seed = 1, .seeds = SEEDS };
@@ -58,18 +59,22 @@ static int read_settings(int argc, char **argv, settings *to) {
         case 'h': return usage(stdout, EXIT_SUCCESS);
         case 's':
             if (!read_integer(optarg, 0, INT32_MAX, &number))
-                return fprintf(stderr, "lynx_hare: --seed %s: not a whole number from 0 on\n", optarg), EXIT_FAILURE;
+                return fprintf(stderr, "lynx_hare: --seed %s: not a whole number from 0 on\n",
+                               optarg), EXIT_FAILURE;
             to->seed = (uint64_t)number;
             break;
         case 'i':
             if (!read_integer(optarg, 10, 1000000, &number))
-                return fprintf(stderr, "lynx_hare: --iterations %s: not between 10 and 1000000\n", optarg), EXIT_FAILURE;
+                return fprintf(stderr, "lynx_hare: --iterations %s: not between 10 and 1000000\n",
+                               optarg), EXIT_FAILURE;
             to->iterations = number;
             break;
         default: return usage(stderr, EXIT_FAILURE); /* getopt_long has said what is wrong */
         }
     }
-    if (optind < argc) return fprintf(stderr, "lynx_hare: what is %s?\n", argv[optind]), usage(stderr, EXIT_FAILURE);
+    if (optind < argc)
+        return fprintf(stderr, "lynx_hare: what is %s?\n", argv[optind]),
+               usage(stderr, EXIT_FAILURE);
     if (!to->iterations) to->iterations = to->seeds == QUICK_SEEDS ? 1000 : 10000;
     return -1;
 }
@@ -77,7 +82,8 @@ static int read_settings(int argc, char **argv, settings *to) {
 /* One line of the report: medians and quartiles over the seeds. */
 static void report(const char *name, const score *scores, int seeds) {
     double value[2][SEEDS];
-    for (int s = 0; s < seeds; s++) value[0][s] = scores[s].training, value[1][s] = scores[s].held_out;
+    for (int s = 0; s < seeds; s++)
+        value[0][s] = scores[s].training, value[1][s] = scores[s].held_out;
     printf("%-16s", name);
     for (int column = 0; column < 2; column++) {
         const double middle = score_quantile(value[column], (size_t)seeds, 0.5);
@@ -93,91 +99,112 @@ static void report(const char *name, const score *scores, int seeds) {
 static int wins(const score *first, const score *second, int seeds, bool held_out) {
     int count = 0;
     for (int s = 0; s < seeds; s++)
-        count += held_out ? first[s].held_out < second[s].held_out : first[s].training < second[s].training;
+        count += held_out ? first[s].held_out < second[s].held_out
+                          : first[s].training < second[s].training;
     return count;
 }
+
+/* Everything that a run knows. */
+typedef struct experiment {
+    settings set;
+    double begun, period; /* period: of the repeat, and where Lotka-Volterra begins */
+    table rows;
+    series data;
+    model models[FIGURE_MODELS];
+    score scores[FIGURE_MODELS][SEEDS];
+    double best[FIGURE_MODELS][MOST_THETA]; /* theta of the seed with the least training error */
+    figure picture;
+} experiment;
 
 static nde_status score_fit(const model *of, const series *data, const double *theta, score *to) {
     double z[MOST_ROWS*SPECIES];
     const nde_status status = model_solve(of, data, theta, data->rows, data->year, z);
-    if (!status) *to = (score){ score_rmse(data, z, 0, data->train), score_rmse(data, z, data->train, data->rows) };
-    return status;
+    if (status) return status;
+    *to = (score){ score_rmse(data, z, 0, data->train),
+                   score_rmse(data, z, data->train, data->rows) };
+    return NDE_OK;
 }
 
-static bool out_file(const settings *set, const char *name, char *file, size_t bytes) {
-    return snprintf(file, bytes, "%s/%s", set->out, name) < (int)bytes;
-}
-
-/* Fits, scores and draws one model for one seed; on failure a message is printed. */
-static bool run_seed(const model *of, const series *data, training *how, double *theta, score *to, figure *drawn, int m,
-                     int s) {
+/* Fits and scores model m with the seed number s. False: a message was printed. */
+static bool fit(experiment *x, int m, int s) {
+    const model *of = &x->models[m];
+    training how = { .iterations = x->set.iterations, .seed = x->set.seed + (uint64_t)s,
+                     .talk = true, .begun = x->begun };
     char message[512] = "";
-    nde_status status = model_fit(of, data, how, theta, message, sizeof message);
-    if (!status) status = score_fit(of, data, theta, to);
-    if (!status) status = model_solve(of, data, theta, FIGURE_TIMES, drawn->year, drawn->z[m][s][0]);
-    if (status) fprintf(stderr, "lynx_hare: %s: %s\n", of->name, message[0] ? message : nde_status_text(status));
-    return status == NDE_OK;
+    double theta[MOST_THETA];
+    double *curve = x->picture.z[m][s][0];
+    nde_status status = model_fit(of, &x->data, &how, theta, message, sizeof message);
+    if (!status) status = score_fit(of, &x->data, theta, &x->scores[m][s]);
+    if (!status) status = model_solve(of, &x->data, theta, FIGURE_TIMES, x->picture.year, curve);
+    if (status) {
+        fprintf(stderr, "lynx_hare: %s: %s\n", of->name,
+                message[0] ? message : nde_status_text(status));
+        return false;
+    }
+    bool least = true;
+    for (int i = 0; i < s; i++)
+        least = least && x->scores[m][s].training < x->scores[m][i].training;
+    if (least) memcpy(x->best[m], theta, (of->np + SPECIES)*sizeof *theta);
+    return true;
+}
+
+static void print_report(const experiment *x) {
+    const series *data = &x->data;
+    const int seeds = x->set.seeds;
+    const score persistence = score_persistence(data), periodic = score_repeat(data, x->period);
+    double rates[4];
+    printf("\nRMSE in log populations, %d seeds: median [quartiles]\n", seeds);
+    printf("%-16s   training (%g-%g)       held out (%g-%g)\n", "", data->year[0],
+           data->year[data->train - 1], data->year[data->train], data->year[data->rows - 1]);
+    for (int m = 0; m < FIGURE_MODELS; m++) report(x->models[m].name, x->scores[m], seeds);
+    report("persistence", &persistence, 1);
+    report("periodic repeat", &periodic, 1);
+    printf("The neural ODE has the smaller training error in %d, the smaller held-out error in %d "
+           "of %d seeds.\n", wins(x->scores[0], x->scores[1], seeds, false),
+           wins(x->scores[0], x->scores[1], seeds, true), seeds);
+    model_rates(data, x->best[1], rates);
+    printf("Lotka-Volterra: alpha %.3f, beta %.4f, delta %.4f, gamma %.3f a year. Period of the "
+           "repeat: %.1f years.\n\n", rates[0], rates[1], rates[2], rates[3], x->period);
+}
+
+/* The parameters of the best fits and the picture. False: a message was printed. */
+static bool write_out(const experiment *x) {
+    static const char *const names[] = { "neural_ode.npy", "lotka_volterra.npy", "lynx_hare.svg" };
+    for (int i = 0; i <= FIGURE_MODELS; i++) {
+        char file[4096];
+        const bool picture = i == FIGURE_MODELS;
+        bool good = snprintf(file, sizeof file, "%s/%s", x->set.out, names[i]) < (int)sizeof file;
+        if (good && picture) good = figure_draw(&x->picture, &x->data, x->period, file);
+        if (good && !picture)
+            good = nde_npy_save(file, x->best[i], x->models[i].np + SPECIES) == NDE_OK;
+        if (!good) return fprintf(stderr, "lynx_hare: cannot write %s\n", file), false;
+        printf("%s: %s\n", picture ? "picture" : "parameters", file);
+    }
+    return true;
 }
 
 int main(int argc, char **argv) {
-    static table rows;
-    static series data;
-    static figure picture;
-    static model models[FIGURE_MODELS];
-    static score scores[FIGURE_MODELS][SEEDS];
-    static double best[FIGURE_MODELS][MOST_THETA]; /* theta of the seed with the least training error */
-    static const char *const parameter_file[] = { "neural_ode.npy", "lotka_volterra.npy" };
-    settings set;
-    char message[512], file[4096];
-    const double begun = now();
+    static experiment x;
+    char message[512];
+    x.begun = now();
 
-    const int done = read_settings(argc, argv, &set);
+    const int done = read_settings(argc, argv, &x.set);
     if (done >= 0) return done;
-    if (!table_read(set.csv, LEAST_ROWS, &rows, message, sizeof message))
+    if (!table_read(x.set.csv, LEAST_ROWS, &x.rows, message, sizeof message))
         return fprintf(stderr, "lynx_hare: %s\n", message), EXIT_FAILURE;
-    if (mkdir(set.out, 0777) && errno != EEXIST)
-        return fprintf(stderr, "lynx_hare: %s: %s\n", set.out, strerror(errno)), EXIT_FAILURE;
+    if (mkdir(x.set.out, 0777) && errno != EEXIST)
+        return fprintf(stderr, "lynx_hare: %s: %s\n", x.set.out, strerror(errno)), EXIT_FAILURE;
 
-    series_make(&data, &rows, HELD_OUT);
-    const double period = score_period(&data);
-    model_neural(&models[0]);
-    model_lotka_volterra(&models[1], &data, period);
-    figure_begin(&picture, &data, set.seeds);
+    series_make(&x.data, &x.rows, HELD_OUT);
+    x.period = score_period(&x.data);
+    model_neural(&x.models[0]);
+    model_lotka_volterra(&x.models[1], &x.data, x.period);
+    figure_begin(&x.picture, &x.data, x.set.seeds);
     for (int m = 0; m < FIGURE_MODELS; m++) {
-        double least = (double)INFINITY;
-        picture.name[m] = models[m].name;
-        if (!models[m].field.eval) return fprintf(stderr, "lynx_hare: %s\n", nde_error()), EXIT_FAILURE;
-        for (int s = 0; s < set.seeds; s++) {
-            double theta[MOST_THETA];
-            training how = { .iterations = set.iterations, .seed = set.seed + (uint64_t)s, .talk = true, .begun = begun };
-            if (!run_seed(&models[m], &data, &how, theta, &scores[m][s], &picture, m, s)) return EXIT_FAILURE;
-            if (scores[m][s].training >= least) continue;
-            least = scores[m][s].training;
-            memcpy(best[m], theta, sizeof theta);
-        }
+        x.picture.name[m] = x.models[m].name;
+        for (int s = 0; s < x.set.seeds; s++)
+            if (!fit(&x, m, s)) return EXIT_FAILURE;
     }
-
-    const score persistence = score_persistence(&data), periodic = score_repeat(&data, period);
-    printf("\nRMSE in log populations, %d seeds: median [quartiles]\n%-16s   training (%g-%g)       held out (%g-%g)\n",
-           set.seeds, "", data.year[0], data.year[data.train - 1], data.year[data.train], data.year[data.rows - 1]);
-    for (int m = 0; m < FIGURE_MODELS; m++) report(models[m].name, scores[m], set.seeds);
-    report("persistence", &persistence, 1);
-    report("periodic repeat", &periodic, 1);
-    printf("The neural ODE has the smaller training error in %d, the smaller held-out error in %d of %d seeds.\n",
-           wins(scores[0], scores[1], set.seeds, false), wins(scores[0], scores[1], set.seeds, true), set.seeds);
-    double rates[4];
-    model_rates(&data, best[1], rates);
-    printf("Lotka-Volterra: alpha %.3f, beta %.4f, delta %.4f, gamma %.3f a year. Period of the repeat: %.1f years.\n\n",
-           rates[0], rates[1], rates[2], rates[3], period);
-
-    for (int m = 0; m < FIGURE_MODELS; m++) {
-        if (!out_file(&set, parameter_file[m], file, sizeof file) ||
-            nde_npy_save(file, best[m], models[m].np + SPECIES) != NDE_OK)
-            return fprintf(stderr, "lynx_hare: cannot write %s: %s\n", file, nde_error()), EXIT_FAILURE;
-        printf("parameters: %s\n", file);
-    }
-    if (!out_file(&set, "lynx_hare.svg", file, sizeof file) || !figure_draw(&picture, &data, period, file))
-        return fprintf(stderr, "lynx_hare: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    print_report(&x);
+    return write_out(&x) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

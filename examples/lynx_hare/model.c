@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { STAGES = 5, MOST_FAILURES = 20, OF_START = 128 }; /* OF_START: the purpose of random numbers that begin a fit */
+/* OF_START: the purpose of random numbers that begin a fit */
+enum { STAGES = 5, MOST_FAILURES = 20, OF_START = 128 };
 
 double now(void) {
     struct timespec time;
@@ -22,7 +23,8 @@ void series_make(series *to, const table *from, size_t held_out) {
         double sum = 0, squares = 0;
         for (size_t k = 0; k < to->train; k++) sum += log(from->population[k][i]);
         to->mean[i] = sum/(double)to->train;
-        for (size_t k = 0; k < to->train; k++) squares += pow(log(from->population[k][i]) - to->mean[i], 2);
+        for (size_t k = 0; k < to->train; k++)
+            squares += pow(log(from->population[k][i]) - to->mean[i], 2);
         to->sd[i] = fmax(sqrt(squares/(double)to->train), 1e-6);
         for (size_t k = 0; k < to->rows; k++) {
             to->z[k][i] = (log(from->population[k][i]) - to->mean[i])/to->sd[i];
@@ -31,14 +33,16 @@ void series_make(series *to, const table *from, size_t held_out) {
     }
 }
 
-static nde_status begin_neural(const model *self, const series *data, uint64_t seed, int start, double *theta) {
+static nde_status begin_neural(const model *self, const series *data, uint64_t seed, int start,
+                               double *theta) {
     (void)start;
     memcpy(theta + self->np, data->z[0], sizeof data->z[0]);
     return nde_mlp_init(&self->network, seed, theta);
 }
 
 void model_neural(model *to) {
-    *to = (model){ .name = "neural ODE", .starts = 1, .decay = 1e-2, .begin = begin_neural, .width = { SPECIES, 32, SPECIES } };
+    *to = (model){ .name = "neural ODE", .starts = 1, .decay = 1e-2, .begin = begin_neural,
+                   .width = { SPECIES, 32, SPECIES } };
     to->network = NDE_INIT(nde_mlp, .layers = 2, .width = to->width, .hidden = NDE_TANH);
     to->field = nde_field_mlp(&to->network);
     to->np = to->field.np;
@@ -52,8 +56,8 @@ static int lotka_volterra(double t, const double *z, const double *p, double *dz
     return 0;
 }
 
-static int lotka_volterra_vjp(double t, const double *z, const double *p, const double *a, double *az, double *ap, double *at,
-                              void *ctx) {
+static int lotka_volterra_vjp(double t, const double *z, const double *p, const double *a,
+                              double *az, double *ap, double *at, void *ctx) {
     const double *sd = ctx, h = a[HARE]/sd[HARE], l = a[LYNX]/sd[LYNX];
     const double eaten = exp(p[1] + sd[LYNX]*z[LYNX]), born = exp(p[2] + sd[HARE]*z[HARE]);
     (void)t, (void)at;
@@ -67,17 +71,22 @@ static int lotka_volterra_vjp(double t, const double *z, const double *p, const 
     return 0;
 }
 
-static nde_status begin_lotka_volterra(const model *self, const series *data, uint64_t seed, int start, double *theta) {
-    const double middle = log(6.283185307179586/self->period); /* small swings: angular frequency sqrt(alpha gamma) */
-    for (uint64_t i = 0; i < 4; i++) theta[i] = middle + 0.3*nde_normal(seed, OF_START, (uint64_t)start, 0, i);
+static nde_status begin_lotka_volterra(const model *self, const series *data, uint64_t seed,
+                                       int start, double *theta) {
+    /* small swings: angular frequency sqrt(alpha gamma) */
+    const double middle = log(6.283185307179586/self->period);
+    for (uint64_t i = 0; i < 4; i++)
+        theta[i] = middle + 0.3*nde_normal(seed, OF_START, (uint64_t)start, 0, i);
     memcpy(theta + self->np, data->z[0], sizeof data->z[0]);
     return NDE_OK;
 }
 
 void model_lotka_volterra(model *to, const series *data, double period) {
-    *to = (model){ .name = "Lotka-Volterra", .starts = 3, .begin = begin_lotka_volterra, .period = period };
+    *to = (model){ .name = "Lotka-Volterra", .starts = 3, .begin = begin_lotka_volterra,
+                   .period = period };
     memcpy(to->sd, data->sd, sizeof to->sd);
-    to->equations = NDE_INIT(nde_pointwise, .f = lotka_volterra, .vjp = lotka_volterra_vjp, .ctx = to->sd);
+    to->equations = NDE_INIT(nde_pointwise, .f = lotka_volterra, .vjp = lotka_volterra_vjp,
+                             .ctx = to->sd);
     to->field = nde_field_pointwise(&to->equations, SPECIES, 4);
     to->np = to->field.np;
 }
@@ -87,7 +96,8 @@ void model_rates(const series *data, const double *theta, double rates[4]) {
     for (int i = 0; i < 4; i++) rates[i] = exp(theta[i] - shift[i]);
 }
 
-/* Rows of stage 1 ... STAGES, and the iteration at which it ends: the horizon is whole after two fifths of them. */
+/* Rows of stage 1 ... STAGES, and the iteration at which it ends: the horizon is whole after two
+ * fifths of them. */
 static size_t horizon_of(const series *data, int stage) {
     return stage < STAGES ? 2 + (data->train - 2)*(size_t)stage/STAGES : data->train;
 }
@@ -95,18 +105,22 @@ static int64_t end_of(int64_t iterations, int stage) {
     return stage < STAGES ? iterations*2*stage/(5*(STAGES - 1)) : iterations;
 }
 
-static nde_solver *make_solver(const model *of, const series *data, const double *theta, size_t horizon) {
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0],
-        .t1 = data->year[horizon - 1], .y0 = theta + of->np, .p = theta);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-5, .atol = 1e-6, .max_steps = 2000,
-        .save_t = data->year, .n_save = horizon, .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)8 << 20);
+static nde_solver *make_solver(const model *of, const series *data, const double *theta,
+                               size_t horizon) {
+    const nde_problem problem =
+        NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0],
+                 .t1 = data->year[horizon - 1], .y0 = theta + of->np, .p = theta);
+    const nde_options options =
+        NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-5, .atol = 1e-6, .max_steps = 2000,
+                 .save_t = data->year, .n_save = horizon, .adjoint = NDE_ADJOINT_DISCRETE,
+                 .budget = (size_t)8 << 20);
     nde_solver *solver = NULL;
     return nde_solver_create(&problem, &options, &solver) == NDE_OK ? solver : NULL;
 }
 
 /* The loss of theta, which the solver reads, and its gradient [np + SPECIES]. */
-static nde_status differentiate(const model *of, const series *data, nde_solver *solver, double *loss, double *gradient,
-                                int64_t *evaluations) {
+static nde_status differentiate(const model *of, const series *data, nde_solver *solver,
+                                double *loss, double *gradient, int64_t *evaluations) {
     double seed_z[MOST_ROWS*SPECIES];
     nde_solution solution = { 0 };
     nde_status status = nde_solver_run(solver, &solution);
@@ -122,14 +136,16 @@ static nde_status differentiate(const model *of, const series *data, nde_solver 
 typedef struct progress {
     nde_adam adam;
     double m[MOST_THETA], v[MOST_THETA];
-    double theta[MOST_THETA], before[MOST_THETA], best[MOST_THETA]; /* before: the last one that could be solved */
+    /* before: the last one that could be solved */
+    double theta[MOST_THETA], before[MOST_THETA], best[MOST_THETA];
     double loss, least;
     int failures;
 } progress;
 
-/* One iteration. A theta that cannot be solved is taken back, and the steps become smaller; too often is an error. */
-static nde_status iterate(const model *of, const series *data, nde_solver *solver, progress *at, bool whole,
-                          int64_t *evaluations) {
+/* One iteration. A theta that cannot be solved is taken back, and the steps become smaller; too
+ * often is an error. */
+static nde_status iterate(const model *of, const series *data, nde_solver *solver, progress *at,
+                          bool whole, int64_t *evaluations) {
     double gradient[MOST_THETA];
     const size_t count = of->np + SPECIES, bytes = count*sizeof *gradient;
     const double keep = 1 - of->decay*nde_adam_rate(&at->adam);
@@ -154,19 +170,20 @@ static nde_status iterate(const model *of, const series *data, nde_solver *solve
 static void talk(const model *of, const training *how, int64_t i, double years, double loss) {
     const bool quarter = of->starts == 1 && i*4 % how->iterations < 4;
     if (how->talk && (quarter || i + 1 == how->iterations))
-        printf("seed %llu, %s: iteration %5lld, horizon %4.1f years, loss %.5f, %8lld evaluations, %5.1f s\n",
+        printf("seed %llu, %s: iteration %5lld, horizon %4.1f years, loss %.5f, %8lld evaluations, "
+               "%5.1f s\n",
                (unsigned long long)how->seed, of->name, (long long)i, years, loss,
                (long long)how->evaluations, now() - how->begun);
 }
 
-static nde_status fit_once(const model *of, const series *data, training *how, progress *at, char *message,
-                           size_t bytes) {
+static nde_status fit_once(const model *of, const series *data, training *how, progress *at,
+                           char *message, size_t bytes) {
     nde_status status = NDE_OK;
     int64_t i = 0;
     memcpy(at->before, at->theta, sizeof at->before);
     memcpy(at->best, at->theta, sizeof at->best);
-    at->adam = NDE_INIT(nde_adam, .rate = 2e-2, .clip = 1, .decay = 0.01, .decay_steps = how->iterations,
-                        .m = at->m, .v = at->v);
+    at->adam = NDE_INIT(nde_adam, .rate = 2e-2, .clip = 1, .decay = 0.01,
+                        .decay_steps = how->iterations, .m = at->m, .v = at->v);
     at->loss = (double)NAN;
     at->least = (double)INFINITY;
     at->failures = 0;
@@ -178,13 +195,15 @@ static nde_status fit_once(const model *of, const series *data, training *how, p
             status = iterate(of, data, solver, at, stage == STAGES, &how->evaluations);
             talk(of, how, i, data->year[horizon - 1] - data->year[0], at->loss);
         }
-        if (status) snprintf(message, bytes, "%s: %s", nde_status_text(status), nde_solver_error(solver));
+        if (status)
+            snprintf(message, bytes, "%s: %s", nde_status_text(status), nde_solver_error(solver));
         nde_solver_destroy(solver);
     }
     return status;
 }
 
-nde_status model_fit(const model *of, const series *data, training *how, double *theta, char *message, size_t bytes) {
+nde_status model_fit(const model *of, const series *data, training *how, double *theta,
+                     char *message, size_t bytes) {
     progress at;
     double least = (double)INFINITY;
     for (int start = 0; start < of->starts; start++) {
@@ -200,10 +219,13 @@ nde_status model_fit(const model *of, const series *data, training *how, double 
     return NDE_OK;
 }
 
-nde_status model_solve(const model *of, const series *data, const double *theta, size_t n, const double *year, double *z) {
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0], .t1 = year[n - 1],
-        .y0 = theta + of->np, .p = theta);
-    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-8, .atol = 1e-8, .save_t = year, .n_save = n);
+nde_status model_solve(const model *of, const series *data, const double *theta, size_t n,
+                       const double *year, double *z) {
+    const nde_problem problem =
+        NDE_INIT(nde_problem, .drift = &of->field, .t0 = data->year[0], .t1 = year[n - 1],
+                 .y0 = theta + of->np, .p = theta);
+    const nde_options options =
+        NDE_INIT(nde_options, .rtol = 1e-8, .atol = 1e-8, .save_t = year, .n_save = n);
     nde_solution solution = { 0 };
     const nde_status status = nde_solve(&problem, &options, &solution);
     if (status == NDE_OK) memcpy(z, solution.y, n*SPECIES*sizeof *z);

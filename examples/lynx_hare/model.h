@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * model.h - the two models of hares and lynxes, and how they are fitted: one function for both, through the exact gradient.
+ * model.h - the two models of hares and lynxes, and how they are fitted: one function for both,
+ * through the exact gradient.
  *
- * The state of both is z = (log population - mean)/sd, species by species, so that every trajectory is positive and of order
- * one. Their initial state is fitted too. */
+ * The state of both is z = (log population - mean)/sd, species by species, so that every trajectory
+ * is positive and of order one. Their initial state is fitted too. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -17,7 +18,8 @@ typedef struct series {
 } series;
 void series_make(series *to, const table *from, size_t held_out);
 
-/* A model: dz/dt = field(z; p). theta is what is fitted: p [np], then the initial z. Not to be copied: it points into itself. */
+/* A model: dz/dt = field(z; p). theta is what is fitted: p [np], then the initial z. Not to be
+ * copied: it points into itself. */
 enum { MOST_PARAMETERS = 512, MOST_THETA = MOST_PARAMETERS + SPECIES };
 typedef struct model model;
 struct model {
@@ -26,18 +28,21 @@ struct model {
     size_t np;
     int starts;   /* fits of a seed, of which the best on the training rows is kept */
     double decay; /* of p towards 0, for each unit of rate */
-    nde_status (*begin)(const model *self, const series *data, uint64_t seed, int start, double *theta);
+    nde_status (*begin)(const model *self, const series *data, uint64_t seed, int start,
+                        double *theta);
     /* what the fields are made of */
     nde_mlp network;
     size_t width[3];
     nde_pointwise equations;
     double sd[SPECIES], period;
 };
-/* A network 2-32-2, tanh. Source: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018). */
+/* A network 2-32-2, tanh. Source: R. Chen et al., Neural ordinary differential equations, NeurIPS
+ * (2018). */
 void model_neural(model *to);
-/* log(hare)' = alpha - beta lynx, log(lynx)' = delta hare - gamma. p are the logarithms of (alpha, beta e^mean, delta e^mean,
- * gamma): the rates are positive and of one scale. They begin around an equilibrium at the mean populations with swings of
- * this period. Source: A. Lotka, Elements of physical biology (1925); V. Volterra, Nature 118 (1926) 558-560. */
+/* log(hare)' = alpha - beta lynx, log(lynx)' = delta hare - gamma. p are the logarithms of (alpha,
+ * beta e^mean, delta e^mean, gamma): the rates are positive and of one scale. They begin around an
+ * equilibrium at the mean populations with swings of this period. Source: A. Lotka, Elements of
+ * physical biology (1925); V. Volterra, Nature 118 (1926) 558-560. */
 void model_lotka_volterra(model *to, const series *data, double period);
 /* alpha, beta, delta, gamma of theta, in units of the table. */
 void model_rates(const series *data, const double *theta, double rates[4]);
@@ -49,12 +54,14 @@ typedef struct training {
     double begun;      /* when the program began: now() */
     int64_t evaluations; /* out: of the field, forwards; added to */
 } training;
-/* Fits by Adam on a horizon that grows from a few rows to all training rows, `starts` times; theta is the best that was seen
- * there. message says what is wrong when it fails. */
-nde_status model_fit(const model *of, const series *data, training *how, double *theta, char *message, size_t bytes);
+/* Fits by Adam on a horizon that grows from a few rows to all training rows, `starts` times; theta
+ * is the best that was seen there. message says what is wrong when it fails. */
+nde_status model_fit(const model *of, const series *data, training *how, double *theta,
+                     char *message, size_t bytes);
 
 /* z [n][SPECIES] at rising times from the first year on. */
-nde_status model_solve(const model *of, const series *data, const double *theta, size_t n, const double *year, double *z);
+nde_status model_solve(const model *of, const series *data, const double *theta, size_t n,
+                       const double *year, double *z);
 
 /* Seconds of a clock that does not jump. */
 double now(void);

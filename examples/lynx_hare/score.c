@@ -8,7 +8,8 @@
 double score_rmse(const series *data, const double *z, size_t from, size_t to) {
     double sum = 0;
     for (size_t k = from; k < to; k++)
-        for (size_t i = 0; i < SPECIES; i++) sum += pow(data->sd[i]*(z[k*SPECIES + i] - data->z[k][i]), 2);
+        for (size_t i = 0; i < SPECIES; i++)
+            sum += pow(data->sd[i]*(z[k*SPECIES + i] - data->z[k][i]), 2);
     return sqrt(sum/(double)((to - from)*SPECIES));
 }
 
@@ -16,11 +17,14 @@ score score_persistence(const series *data) {
     double z[MOST_ROWS*SPECIES], sum = 0;
     const size_t ahead = data->rows - data->train;
     for (size_t from = 0; from + ahead < data->train; from++) {
-        for (size_t k = from; k <= from + ahead; k++) memcpy(z + k*SPECIES, data->z[from], sizeof data->z[from]);
+        for (size_t k = from; k <= from + ahead; k++)
+            memcpy(z + k*SPECIES, data->z[from], sizeof data->z[from]);
         sum += pow(score_rmse(data, z, from + 1, from + 1 + ahead), 2);
     }
-    for (size_t k = data->train; k < data->rows; k++) memcpy(z + k*SPECIES, data->z[data->train - 1], sizeof data->z[0]);
-    return (score){ sqrt(sum/(double)(data->train - ahead)), score_rmse(data, z, data->train, data->rows) };
+    for (size_t k = data->train; k < data->rows; k++)
+        memcpy(z + k*SPECIES, data->z[data->train - 1], sizeof data->z[0]);
+    return (score){ sqrt(sum/(double)(data->train - ahead)),
+                    score_rmse(data, z, data->train, data->rows) };
 }
 
 /* z of one species at any time within the training rows. */
@@ -45,11 +49,13 @@ score score_repeat(const series *data, double period) {
     size_t first = 0;
     while (data->year[first] - period < data->year[0]) first++;
     score_repeat_rows(data, period, z);
-    return (score){ score_rmse(data, z, first, data->train), score_rmse(data, z, data->train, data->rows) };
+    return (score){ score_rmse(data, z, first, data->train),
+                    score_rmse(data, z, data->train, data->rows) };
 }
 
 double score_period(const series *data) {
-    const double span = data->year[data->train - 1] - data->year[0], step = span/(double)(data->train - 1)/10;
+    const double span = data->year[data->train - 1] - data->year[0];
+    const double step = span/(double)(data->train - 1)/10;
     double best = (double)INFINITY, found = 0;
     for (double period = span/4; period <= span*2/3; period += step) {
         const double error = score_repeat(data, period).training;

@@ -65,7 +65,8 @@ bool table_read(const char *file, size_t least_rows, table *to, char *message, s
     if (failed) snprintf(message, bytes, "%s: %s", file, strerror(failed));
     else if (wrong) snprintf(message, bytes, "%s:%d: %s", file, number, wrong);
     else if (to->rows < least_rows)
-        snprintf(message, bytes, "%s:%d: the file ends after %zu rows; %zu are needed", file, number, to->rows, least_rows);
+        snprintf(message, bytes, "%s:%d: the file ends after %zu rows; %zu are needed", file,
+                 number, to->rows, least_rows);
     else return true;
     return false;
 }

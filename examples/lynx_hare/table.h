@@ -13,8 +13,9 @@ typedef struct table {
     double year[MOST_ROWS], population[MOST_ROWS][SPECIES];
 } table;
 
-/* Reads a file of lines "year,lynx,hare" under a header that says so: years increase, populations are positive; lines that are
- * empty or begin with # are passed over. False: message, of that many bytes, says what is wrong in which file and line. */
+/* Reads a file of lines "year,lynx,hare" under a header that says so: years increase, populations
+ * are positive; lines that are empty or begin with # are passed over. False: message, of that many
+ * bytes, says what is wrong in which file and line. */
 bool table_read(const char *file, size_t least_rows, table *table, char *message, size_t bytes);
 
 #endif

@@ -2,8 +2,8 @@
  * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
  * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
- * them, with a binomial schedule in the room behind the log. Source: A. Griewank, A. Walther,
- * Algorithm 799: revolve, ACM TOMS 26 (2000) 19-45, for the schedule. */
+ * them, in the room behind the log (checkpoint.c). */
+#include "adjoint/checkpoint.h"
 #include "adjoint/replay.h"
 
 #include <math.h>
@@ -121,7 +121,7 @@ static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a) {
             g->a_k[i*ld + j] = a[i*v->ld + lane[j]];
             g->a_y[i*ld + j] = 0;
         }
-    memset(g->a_q, 0, v->s->rhs.nq*ld*sizeof *g->a_q);
+    if (g->a_q) memset(g->a_q, 0, v->s->rhs.nq*ld*sizeof *g->a_q);
     memset(g->a_t, 0, m*sizeof *g->a_t);
 }
 
@@ -179,7 +179,7 @@ static int undo_jump(sweep *v, const nde_entry *e) {
         }
     }
     nde_group_jump_inputs(s, w, m, s->rhs.problem.jump_u, g->u);
-    memset(g->a_u, 0, inputs*ld*sizeof *g->a_u);
+    if (inputs) memset(g->a_u, 0, inputs*ld*sizeof *g->a_u);
     nde_sink sink = v->sink;
     sink.q = sink.q ? g->a_q : NULL, sink.t = v->times ? g->a_t : NULL;
     const int rc = nde_jump_vjp(&s->rhs, &g->lanes, g->t, g->y, g->u, g->a_k, g->a_y,
@@ -328,15 +328,6 @@ static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_
     return rc;
 }
 
-/* Steps that can be undone with `slots` states and `repeats` passes: binomial(slots + repeats,
- * slots). */
-static size_t reach(size_t slots, size_t repeats) {
-    double product = 1;
-    for (size_t i = 1; i <= slots && product < 1e15; i++)
-        product = product*(double)(repeats + i)/(double)i;
-    return product < 1e15 ? (size_t)(product + 0.5) : (size_t)1e15;
-}
-
 /* Undoes what follows the last step of [from, to): it needs the state after that, which is still
  * in the replica. */
 static int undo_trailing(sweep *v, size_t from, size_t *to) {
@@ -378,10 +369,8 @@ static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, siz
         }
         return rc ? rc : undo_segment(v, from, y, to, slot, slots);
     }
-    size_t repeats = 1;
-    while (reach(slots, repeats) < steps) repeats++;
-    const size_t right = reach(slots - 1, repeats) < steps ? reach(slots - 1, repeats) : steps - 1;
-    rc = advance_to(v, from, y, to, steps - right, SIZE_MAX, &reached);
+    const size_t last = nde_checkpoint_last(steps, slots);
+    rc = advance_to(v, from, y, to, steps - last, SIZE_MAX, &reached);
     if (rc) return rc;
     memcpy(slot_of(v, slot), v->w->replica.y, v->w->replica.slab*sizeof *y);
     rc = undo_segment(v, reached, slot_of(v, slot), to, slot + 1, slots - 1);

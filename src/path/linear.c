@@ -133,6 +133,6 @@ void nde_path_slope_tangent(const nde_path *path, size_t N, size_t n, size_t ld,
     for (size_t b = 0; b < n; b++) {
         const span s = span_at(path, N, piece[b], trajectory[b], 0);
         for (size_t i = 0; i < path->channels; i++)
-            v_du[i*ld + b] = s.rate*(v_x[s.right + i*N] - v_x[s.left + i*N]);
+            v_du[i*ld + b] = v_x ? s.rate*(v_x[s.right + i*N] - v_x[s.left + i*N]) : 0;
     }
 }

@@ -27,6 +27,7 @@ void nde_path_slope(const nde_path *path, size_t N, size_t n, size_t ld, const s
                     nde_real *du);
 void nde_path_slope_transpose(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
                               const size_t *piece, const nde_real *a_du, nde_real *a_x);
+/* v_x may be NULL: zero. */
 void nde_path_slope_tangent(const nde_path *path, size_t N, size_t n, size_t ld, const size_t *trajectory,
                             const size_t *piece, const nde_real *v_x, nde_real *v_du);
 

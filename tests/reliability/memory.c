@@ -81,6 +81,7 @@ static void fail_allocations(const plan *p, rig *r, void *arg) {
                     if (entry == SOLVE) nde_solution_free(&r->solution);
                     else nde_solver_destroy(r->solver);
                     assert_int_equal(a.live, 0);
+                    r->options.allocator = NULL;
                     break;
                 }
                 assert_int_equal(status, NDE_E_NOMEM);
@@ -95,7 +96,6 @@ static void fail_allocations(const plan *p, rig *r, void *arg) {
             }
         free(block);
     }
-    r->options.allocator = NULL;
 }
 
 static void each_allocation_fails(void **state) {

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * checkpoint.c - the schedule repeats as few steps as any schedule can. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "adjoint/checkpoint.h"
+
+enum { STEPS = 160, SLOTS = 8 };
+
+/* Steps made again to undo n of them with s slots, by choosing the split of each segment: all states
+ * at once where they fit, one by one without slots. */
+static size_t least[STEPS + 1][SLOTS + 1], made[STEPS + 1][SLOTS + 1];
+
+static void schedule_is_optimal(void **state) {
+    (void)state;
+    for (size_t n = 1; n <= STEPS; n++)
+        for (size_t s = 0; s <= SLOTS; s++) {
+            if (n - 1 <= s || s == 0) {
+                least[n][s] = made[n][s] = n - 1 <= s ? n - 1 : n*(n - 1)/2;
+                continue;
+            }
+            least[n][s] = SIZE_MAX;
+            for (size_t first = 1; first < n; first++) {
+                const size_t cost = first + least[n - first][s - 1] + least[first][s];
+                if (cost < least[n][s]) least[n][s] = cost;
+            }
+            const size_t last = nde_checkpoint_last(n, s);
+            assert_in_range(last, 1, n - 1);
+            made[n][s] = (n - last) + made[last][s - 1] + made[n - last][s];
+            assert_int_equal(made[n][s], least[n][s]);
+        }
+}
+
+static void long_runs_stay_within_reach(void **state) {
+    (void)state;
+    for (size_t n = 1000; n <= 1000000000; n *= 10)
+        for (size_t s = 1; s <= 100; s *= 10) assert_in_range(nde_checkpoint_last(n, s), 1, n - 1);
+    assert_in_range(nde_checkpoint_last(SIZE_MAX/4, 1000), 1, SIZE_MAX/4 - 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedule_is_optimal),
+        cmocka_unit_test(long_runs_stay_within_reach),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

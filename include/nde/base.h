@@ -23,8 +23,8 @@
 #define NDE_CHECK
 #endif
 
-/* The loop over the lanes of a field: NDE_LANES(b, at->n) dy[b] = -y[b]; The arrays of a call do not overlap, which a compiler
- * cannot know: without this it may not vectorise. */
+/* The loop over the lanes of a field: NDE_LANES(b, at->n) dy[b] = -y[b]; The arrays of a call do not overlap, which a
+ * compiler cannot know: without this it may not vectorise. */
 #if defined(__clang__)
 #define NDE_LANES(b, n) _Pragma("clang loop vectorize(assume_safety)") for (size_t b = 0; b < (n); b++)
 #elif defined(__GNUC__)

@@ -74,7 +74,7 @@ struct nde_field {
     /* ap [np] += gradient of a window of n columns whose tape and cotape were left by eval and vjp; window->tape,
      * tape_ld, n, p and prepared are set, t, u, q, index are NULL. */
     int (*vjp_window)(const nde_field *self, const nde_site *window, const nde_real *cotape, double *ap);
-    /* dv [out][ld] = derivative of F along v. */
+    /* dv [out][ld] = derivative of F along v. jvp and vjp_jvp are called without a tape. */
     int (*jvp)(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv);
     /* Reverse of (y, v) -> (F, J v): the cotangents a of F and b of J v [out][ld] go to to_y (cotangents of y, u, q, p, t)
      * and to to_v (cotangents of v, as if it were a state, input ...). a or b NULL: zero. to_v NULL: not wanted. */

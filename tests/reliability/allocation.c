@@ -106,7 +106,8 @@ static void steps_allocate_nothing(void **state) {
                     assert_int_equal(nde_solver_create(&r.problem, &r.options, &r.solver), NDE_OK);
                     assert_int_equal(a.total, 1);
                     assert_int_equal(WATCH(nde_solver_run(r.solver, &r.solution), NDE_OK), 0);
-                    assert_true(r.solution.stats[0].accepted >= steps[i] && r.solution.stats[0].accepted <= 2*steps[i] + 20);
+                    const int64_t taken = r.solution.stats[0].accepted;
+                    assert_true(taken >= steps[i] && (i == 0 || taken <= 2*steps[i]));
                     if (adjoint) {
                         assert_int_equal(WATCH(nde_backward(r.solver, &r.seed, &r.gradient), NDE_OK), 0);
                         assert_int_equal(WATCH(nde_forward(r.solver, &r.direction, &r.tangent), NDE_OK), 0);

@@ -111,9 +111,12 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
     case NDE_ENTRY_LEAVE:
         for (size_t k = 0; k < e->n; k++) nde_panel_leave(s, r, e->lane[k]);
         return 0;
-    /* lanes that failed leave next */
-    case NDE_ENTRY_FRESH: (void)nde_panel_fresh(s, r, w, e->lane, e->n); return 0;
-    case NDE_ENTRY_JUMP: return nde_panel_jump(s, r, w, e->lane, e->n);
+    case NDE_ENTRY_FRESH: return nde_panel_fresh(s, r, w, e->lane, e->n);
+    case NDE_ENTRY_JUMP: {
+        const int rc = nde_panel_jump(s, r, w, e->lane, e->n);
+        nde_panel_land(s, r, w, e->lane, e->n);
+        return rc;
+    }
     default: return replay_step(s, w, e);
     }
 }

@@ -109,7 +109,8 @@ static int fresh(course *c, const nde_entry *e) {
     const nde_solver *s = c->s;
     nde_worker *w = c->w;
     nde_group *g = &w->group;
-    if (nde_panel_fresh(s, &w->replica, w, e->lane, e->n)) return 0; /* these lanes leave next */
+    const int failed = nde_panel_fresh(s, &w->replica, w, e->lane, e->n);
+    if (failed) return failed;
     gather(c, e->lane, e->n);
     const nde_source source = source_of(c, g->a_q, g->a_t);
     const int rc = nde_rhs_jvp(&s->rhs, &g->lanes, g->t, g->y, g->a_y, &source, g->a_k);
@@ -125,6 +126,7 @@ static int jump(course *c, const nde_entry *e) {
     nde_group *g = &w->group;
     const int rc = nde_panel_jump(s, &w->replica, w, e->lane, e->n);
     if (rc) return rc;
+    nde_panel_land(s, &w->replica, w, e->lane, e->n);
     gather(c, e->lane, e->n);
     nde_group_jump_inputs(s, w, e->n, c->along->jump_u, g->a_u);
     const nde_source source = source_of(c, g->a_q, g->a_t);

@@ -36,7 +36,7 @@ static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *
         if (tape) at->tape = tape + (size_t)i*tape_slab;
         ki[0] = (nde_real)NAN; /* a field that writes nothing is seen */
         const int rc = f->eval(f, at, Y, ki);
-        if (rc) return rc;
+        if (rc) return lanes->scratch->stage = i, rc;
     }
     if (!table->last_is_new) nde_combine_one(dim, h, &table->out[0], k, slab, y, z);
     return 0;

@@ -41,6 +41,7 @@ typedef struct nde_scratch {
     double *dw, *cell;                /* [rates][ld], [ld] */
     int64_t *cell_first;              /* [ld] */
     int worker;
+    int stage;                        /* at which the last attempt failed */
 } nde_scratch;
 
 /* The lanes that a call works on. */

@@ -62,7 +62,7 @@ static int attempt(const nde_attempt *s) {
             stage_state(s, i, i == last && table->last_is_new ? s->z : s->lanes->scratch->Y);
         const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
                                     stage_tape(s, i), ld);
-        if (rc) return rc;
+        if (rc) return s->lanes->scratch->stage = i, rc;
     }
     const size_t from = table->last_is_new ? dim : 0; /* the rows that are not there yet */
     if (from == rows) return 0;

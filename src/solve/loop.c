@@ -40,17 +40,20 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     if (status < 0) {
         stats->t_fail = p->t[b];
-        stats->h_fail = p->accepted[b] + p->rejected[b] ? p->dt_done[b] : 0;
-        stats->error_fail = p->accepted[b] + p->rejected[b] ? sqrt(p->error[b]*p->error_scale) : 0;
+        stats->h_fail = p->dt_done[b];
+        stats->error_fail = stats->h_fail != 0 ? sqrt(p->error[b]*p->error_scale) : 0;
     }
     nde_save_end(s, p, b, status);
     atomic_fetch_add_explicit(&s->done, 1, memory_order_relaxed);
 }
 
-/* The first component that is not finite, or with the largest error: for the message. */
+/* The first component that is not finite, or with the largest error: for the message. Those of the
+ * quadrature count from dim on. */
 static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b) {
     size_t worst = 0;
     double most = -1;
+    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
+        if (!isfinite(p->z[i*p->ld + b])) worst = i;
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const double z = (double)p->z[i*p->ld + b];
         double e = 0;
@@ -61,7 +64,7 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
             (s->tolerance.rtol*fabs(z) +
              (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
         if (!isfinite(z) || !(e < HUGE_VAL)) return i;
-        if (e > most) most = e, worst = i;
+        if (e > most && worst < s->rhs.dim) most = e, worst = i;
     }
     return worst;
 }
@@ -131,24 +134,55 @@ static double bounded(const nde_solver *s, double h, double span) {
     return s->direction*fmin(h, most);
 }
 
-/* First steps of lanes that stand gathered in the group with their slope 0. */
-static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+/* The lanes whose status is fine, in w->list2. */
+static size_t healthy(nde_worker *w, const size_t *lane, size_t m, const nde_status *status) {
+    size_t count = 0;
+    for (size_t j = 0; j < m; j++)
+        if (status[j] == NDE_OK) w->list2[count++] = lane[j];
+    return count;
+}
+
+/* A return code that speaks for all healthy ones of the lanes. */
+static void end_by_code(nde_solver *s, const nde_panel *p, const size_t *lane, size_t m,
+                        nde_status *status, int rc, bool first) {
+    if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
+    for (size_t j = 0; j < m; j++) {
+        if (status[j] != NDE_OK) continue;
+        status[j] = status_of_code(rc, first);
+        s->stats[p->trajectory[lane[j]]].callback = rc;
+    }
+}
+
+static bool is_final(int rc) { return rc < 0 || rc == NDE_FIELD_STOP; }
+
+/* First steps of the lanes that are healthy, from their slope 0. */
+static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lanes, size_t of,
+                        nde_status *status) {
     nde_group *g = &w->group;
     const int order = s->table.method->error_order;
-    const size_t ld = g->lanes.site.ld;
+    const size_t m = healthy(w, lanes, of, status), *lane = w->list2;
     if (s->options.h0 > 0) {
         for (size_t j = 0; j < m; j++)
             p->h[lane[j]] = bounded(s, s->options.h0, p->t1[lane[j]] - p->t[lane[j]]);
         return;
     }
+    if (!m) return;
+    nde_group_gather(s, p, w, lane, m);
+    if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
+    const size_t ld = g->lanes.site.ld;
     const double dim = (double)s->rhs.dim;
     for (size_t j = 0; j < m; j++) {
         const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim),
                      d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
         p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->dt[j]);
     }
-    /* a trial that fails leaves the trial step: the first attempt will shrink it */
+    /* a trial that cannot be evaluated leaves the trial step: the first attempt will shrink it */
     const int rc = trial_slope(s, g, g->dt);
+    for (size_t j = 0, k = 0; j < of; j++) {
+        if (status[j] != NDE_OK) continue;
+        if (g->mark[k++] == NDE_LANE_STOP) status[j] = NDE_STOPPED;
+    }
+    if (is_final(rc)) end_by_code(s, p, lanes, of, status, rc, false);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         p->evals[b]++;
@@ -167,32 +201,37 @@ static bool column_is_finite(const nde_real *x, size_t rows, size_t ld, size_t b
     return true;
 }
 
-/* Slope 0 of lanes after a start, jump or knot; what fails is named in status[j] (NDE_OK: fine).
- * A failing return code speaks for the whole call, so the lanes are then asked one by one. */
+/* Slope 0 of the healthy ones of the lanes after a start, jump or knot; what fails is named in
+ * status[j]. A failing return code speaks for the whole call, so the lanes are then asked one by
+ * one. */
 static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
                   nde_status *status, bool first) {
-    int rc = nde_panel_fresh(s, p, w, lane, m);
-    if (rc && m > 1) {
+    const size_t good = healthy(w, lane, m, status);
+    if (!good) return;
+    const int rc = nde_panel_fresh(s, p, w, w->list2, good);
+    if (rc && rc != NDE_FIELD_STOP && good > 1) {
         for (size_t j = 0; j < m; j++) fresh(s, p, w, lane + j, 1, status + j, first);
-        nde_group_gather(s, p, w, lane, m);
+        return;
+    }
+    for (size_t j = 0; j < good; j++) p->evals[w->list2[j]]++;
+    if (rc) {
+        end_by_code(s, p, lane, m, status, rc, first);
         return;
     }
     for (size_t j = 0; j < m; j++) {
+        if (status[j] != NDE_OK) continue;
         const size_t b = lane[j];
         const unsigned char mark = p->mark[b];
-        p->evals[b]++;
-        status[j] = rc                       ? status_of_code(rc, first)
-                    : mark == NDE_LANE_STOP  ? NDE_STOPPED
+        status[j] = mark == NDE_LANE_STOP    ? NDE_STOPPED
                     : mark == NDE_LANE_RETRY ? status_of_code(NDE_FIELD_RETRY, first)
                     : !column_is_finite(p->carry, s->rhs.rows, p->ld, b) ? NDE_E_NONFINITE
                                                                          : NDE_OK;
-        if (rc) s->stats[p->trajectory[b]].callback = rc;
-        if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
         p->mark[b] = NDE_LANE_OK;
     }
     nde_entry entry;
-    if (s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, m, &entry))
-        memcpy(entry.lane, lane, m*sizeof *lane);
+    const size_t kept = healthy(w, lane, m, status);
+    if (kept && s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
+        memcpy(entry.lane, w->list2, kept*sizeof *entry.lane);
 }
 
 /* m trajectories from `first` on come in. Joint steps find their first step size together,
@@ -211,7 +250,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
         if (status[j] == NDE_OK) nde_save_start(s, p, b);
     }
-    if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m);
+    if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m, status);
     for (size_t j = 0; j < m; j++) nde_panel_watch(s, p, lane[j]);
     size_t gone = 0;
     for (size_t j = 0; j < m; j++) {
@@ -271,17 +310,26 @@ static void attempt(nde_solver *s, nde_panel *p) {
     }
     s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y,
                                 p->z, &s->tolerance, p->error);
+    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) /* outside the norm, but finite */
+        for (size_t b = 0; b < n; b++)
+            if (!isfinite(p->z[i*p->ld + b])) p->error[b] = (double)NAN;
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
 }
 
 /* ---- settle ---------------------------------------------------------------------------------- */
 
+/* Was this the first call of all for a lane? Methods that need slope 0 make it before. */
+static bool fails_first(const nde_panel *p, const nde_worker *w, size_t b) {
+    return !p->evals[b] && !p->accepted[b] && !w->scratch.stage;
+}
+
 /* Has this lane reason to end after a rejection? Its clock has moved. */
-static nde_status after_rejection(const nde_solver *s, const nde_panel *p, size_t b) {
+static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const nde_worker *w,
+                                  size_t b) {
     const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
     if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
-    const nde_status why = callback             ? NDE_E_FIELD
+    const nde_status why = callback ? status_of_code(NDE_FIELD_RETRY, p->rc && fails_first(p, w, b))
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
@@ -314,6 +362,40 @@ static void move_clocks(const nde_solver *s, nde_panel *p) {
     }
 }
 
+/* Jumps of the lanes in w->list2. What fails is marked in the group, named in status, and stays
+ * where it was. */
+static void jump(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+                 size_t jumping, nde_status *status) {
+    nde_group *g = &w->group;
+    const size_t *jumper = w->list2;
+    const int rc = nde_panel_jump(s, p, w, jumper, jumping);
+    if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
+    size_t good = 0;
+    for (size_t j = 0, k = 0; j < m && k < jumping; j++) {
+        if (lane[j] != jumper[k]) continue;
+        const unsigned char mark = g->mark[k];
+        status[j] = rc                       ? status_of_code(rc, false)
+                    : mark == NDE_LANE_STOP  ? NDE_STOPPED
+                    : mark == NDE_LANE_RETRY ? NDE_E_FIELD
+                    : !column_is_finite(g->z, s->rhs.dim, g->lanes.site.ld, k) ? NDE_E_NONFINITE
+                                                                               : NDE_OK;
+        if (rc) s->stats[p->trajectory[lane[j]]].callback = rc;
+        if (status[j] == NDE_OK) good++;
+        else g->mark[k] = NDE_LANE_STOP;
+        k++;
+    }
+    nde_entry entry;
+    if (good && log_list(s, p, NDE_ENTRY_JUMP, good, &entry))
+        for (size_t k = 0, j = 0; k < jumping; k++) {
+            const size_t b = jumper[k];
+            if (g->mark[k] != NDE_LANE_OK) continue;
+            entry.lane[j] = b, entry.who[j] = p->interval[b];
+            for (size_t i = 0; i < s->rhs.dim; i++) entry.y[i*good + j] = p->y[i*p->ld + b];
+            j++;
+        }
+    nde_panel_land(s, p, w, jumper, jumping);
+}
+
 /* Jumps and knots that lanes have just reached. */
 static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
                   nde_status *status) {
@@ -322,33 +404,10 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         status[j] = NDE_OK;
         if (s->forced.jump[p->forced[lane[j]]] != SIZE_MAX) w->list2[jumping++] = lane[j];
     }
-    if (jumping) {
-        nde_entry entry;
-        if (log_list(s, p, NDE_ENTRY_JUMP, jumping, &entry))
-            for (size_t j = 0; j < jumping; j++) {
-                const size_t b = w->list2[j];
-                entry.lane[j] = b, entry.who[j] = p->interval[b];
-                for (size_t i = 0; i < s->rhs.dim; i++) entry.y[i*jumping + j] = p->y[i*p->ld + b];
-            }
-        const int rc = nde_panel_jump(s, p, w, w->list2, jumping);
-        if (rc) {
-            for (size_t j = 0; j < m; j++) {
-                status[j] = status_of_code(rc, false);
-                s->stats[p->trajectory[lane[j]]].callback = rc;
-            }
-            if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
-            return;
-        }
-    }
-    for (size_t j = 0; j < m; j++) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
+    if (jumping) jump(s, p, w, lane, m, jumping, status);
+    for (size_t j = 0; j < m; j++)
+        if (status[j] == NDE_OK) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
     if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
-    for (size_t j = 0; j < m; j++) {
-        const size_t b = lane[j];
-        if (p->mark[b] != NDE_LANE_OK)
-            status[j] = p->mark[b] == NDE_LANE_STOP ? NDE_STOPPED : NDE_E_FIELD;
-        if (status[j] == NDE_OK && !column_is_finite(p->y, s->rhs.dim, p->ld, b))
-            status[j] = NDE_E_NONFINITE;
-    }
 }
 
 /* What lanes need that were rejected, or reached something: end, jump, go on. */
@@ -358,14 +417,14 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
     nde_status *status = w->status;
     for (size_t j = 0; j < attending; j++) {
         const size_t b = attend[j];
-        nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, b);
+        nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, w, b);
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
         if (why == NDE_OK && !end && s->clock.max_steps > 0 &&
             p->accepted[b] + p->rejected[b] >= s->clock.max_steps)
             why = NDE_E_STEPS;
         /* z and k are still there */
         if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
-        if (why == NDE_E_FIELD && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
+        if (why < 0 && !p->accept[b] && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
         if (why != NDE_OK || end)
             list[gone] = b, status[gone++] = why;
         else if (p->accept[b] && p->t[b] == p->stop[b])
@@ -408,14 +467,28 @@ static void keep(const nde_solver *s, nde_panel *p, bool all) {
     nde_record_commit(&p->record, entry, !all);
 }
 
+/* A return code that ends all lanes, and with joint steps everybody. */
+static void end_all_by_code(nde_solver *s, nde_panel *p, nde_worker *w, int rc) {
+    const size_t n = p->live->n;
+    if (rc == NDE_FIELD_STOP || s->joint) atomic_store(&s->stop, 1);
+    for (size_t b = 0; b < n; b++) {
+        s->stats[p->trajectory[b]].callback = rc;
+        w->list[b] = b, w->status[b] = status_of_code(rc, fails_first(p, w, b));
+    }
+    leave(s, p, w->list, w->status, n);
+}
+
 static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     const size_t n = p->live->n;
     p->tried = false;
-    if (p->over_budget || p->rc < 0 || p->rc == NDE_FIELD_STOP) {
-        const nde_status status = p->over_budget ? NDE_E_BUDGET : status_of_code(p->rc, false);
-        for (size_t b = 0; b < n; b++) s->stats[p->trajectory[b]].callback = p->over_budget ? 0 : p->rc;
-        if (status == NDE_STOPPED || s->joint) atomic_store(&s->stop, 1);
-        leave_all(s, p, w, status);
+    if (p->over_budget) {
+        if (s->joint) atomic_store(&s->stop, 1);
+        leave_all(s, p, w, NDE_E_BUDGET);
+        return;
+    }
+    if (is_final(p->rc)) {
+        memcpy(p->dt_done, p->dt, n*sizeof *p->dt);
+        end_all_by_code(s, p, w, p->rc);
         return;
     }
     const nde_clock_kernels *clock = s->rhs.kernels->clock;
@@ -553,6 +626,7 @@ static void joint_start(nde_solver *s) {
             nde_panel *p = &s->panel[k];
             nde_panel_bind(s, p, w);
             const size_t n = p->live->n;
+            size_t stopped = 0;
             for (size_t b = 0; b < n; b++) w->list[b] = b;
             if (!n) continue;
             span = p->t1[0] - p->t[0];
@@ -561,7 +635,12 @@ static void joint_start(nde_solver *s) {
                 if (s->rhs.paths)
                     nde_rhs_begin(&s->rhs, &w->group.lanes, w->group.t, w->group.dt, w->group.node);
                 for (size_t b = 0; b < n; b++) w->group.dt[b] = trial, p->evals[b]++;
-                if (trial_slope(s, &w->group, w->group.dt)) d2 = (double)NAN;
+                const int rc = trial_slope(s, &w->group, w->group.dt);
+                if (rc) d2 = (double)NAN;
+                if (is_final(rc)) {
+                    end_all_by_code(s, p, w, rc);
+                    return;
+                }
             }
             for (size_t b = 0; b < n; b++) {
                 if (!pass) {
@@ -571,8 +650,11 @@ static void joint_start(nde_solver *s) {
                 } else if (s->options.h0 <= 0) {
                     d2 += scaled_square(s, &w->group, b,
                                         w->group.k + s->rhs.rows*w->group.lanes.site.ld, w->group.k);
+                    if (w->group.mark[b] == NDE_LANE_RETRY) d2 = (double)NAN;
+                    if (w->group.mark[b] == NDE_LANE_STOP) w->list[stopped] = b, w->status[stopped++] = NDE_STOPPED;
                 }
             }
+            leave(s, p, w->list, w->status, stopped);
         }
         if (total == 0) return;
         if (!pass) continue;
@@ -607,22 +689,19 @@ static bool joint_reduce(nde_solver *s) {
     return tried;
 }
 
-static void run_joint(nde_solver *s) {
+static int run_joint(nde_solver *s) {
     if (!s->started) joint_start(s);
     int rc = 0;
     do {
         rc = nde_solver_tasks(s, s->n_shards, joint_shard, s);
     } while (!rc && joint_reduce(s));
-    if (rc) atomic_store(&s->stop, 1);
+    return rc;
 }
 
 nde_status nde_loop(nde_solver *s) {
     for (size_t k = 0; k < s->n_panels; k++)
         s->panel[k].step_goal = s->panel[k].live->accepted + (s->step_limit < 0 ? 0 : s->step_limit);
-    if (s->joint)
-        run_joint(s);
-    else if (nde_solver_tasks(s, s->n_shards, run_shard, s))
-        return NDE_E_FIELD;
+    if (s->joint ? run_joint(s) : nde_solver_tasks(s, s->n_shards, run_shard, s)) return NDE_E_FIELD;
     s->started = true;
     for (size_t k = 0; k < s->n_panels; k++)
         if (s->panel[k].live->n || s->panel[k].live->next < s->panel[k].first + s->panel[k].count)

@@ -72,6 +72,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->h_first[b] = p->h_last[b] = 0;
         p->before[b] = 1e-8;
         p->refused[b] = 0;
+        p->dt_done[b] = p->error[b] = 0;
         p->mark[b] = NDE_LANE_OK;
         nde_panel_watch(s, p, b);
     }
@@ -165,12 +166,17 @@ int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_
     nde_group *g = &w->group;
     nde_group_gather(s, p, w, lane, m);
     nde_group_jump_inputs(s, w, m, s->rhs.problem.jump_u, g->u);
-    const int rc = nde_jump_eval(&s->rhs, &g->lanes, g->t, g->y, g->u, g->z);
-    return_marks(p, g, lane, m);
-    if (rc) return rc;
-    put_columns(s->rhs.dim, g->z, g->lanes.site.ld, lane, m, p->y, p->ld);
-    for (size_t j = 0; j < m; j++) p->interval[lane[j]]++;
-    return 0;
+    return nde_jump_eval(&s->rhs, &g->lanes, g->t, g->y, g->u, g->z);
+}
+
+void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, const size_t *lane,
+                    size_t m) {
+    const nde_group *g = &w->group;
+    for (size_t j = 0; j < m; j++) {
+        if (g->mark[j] != NDE_LANE_OK) continue;
+        put_columns(s->rhs.dim, g->z + j, g->lanes.site.ld, lane + j, 1, p->y, p->ld);
+        p->interval[lane[j]]++;
+    }
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */

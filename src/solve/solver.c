@@ -639,24 +639,18 @@ static nde_status begin(nde_solver *s) {
 
 /* The first failure in trajectory order, as text. */
 static void describe(nde_solver *s, size_t who) {
-    const nde_stats *stats = &s->stats[who];
-    const nde_status status = s->status[who];
-    int used = snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g", who,
-                        nde_status_text(status), stats->t_fail);
-    const size_t left = used > 0 && (size_t)used < sizeof s->error ? sizeof s->error - (size_t)used : 0;
-    char *to = s->error + (sizeof s->error - left);
-    if (!left) return;
-    if (stats->h_fail != 0)
-        used = snprintf(to, left, ", h = %g, error %g of the tolerance, component %zu", stats->h_fail,
-                        stats->error_fail, stats->worst);
-    else
-        used = 0;
-    const size_t rest = used >= 0 && (size_t)used < left ? left - (size_t)used : 0;
-    if (rest && stats->callback)
-        snprintf(to + used, rest, " (the field returned %lld)", (long long)stats->callback);
+    const nde_stats *f = &s->stats[who];
+    char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "";
+    if (f->h_fail != 0) snprintf(h, sizeof h, ", h = %g", f->h_fail);
+    if (f->error_fail > 0) snprintf(error, sizeof error, ", error %g of the tolerance", f->error_fail);
+    if (f->h_fail != 0 && (s->status[who] == NDE_E_STEPSIZE || s->status[who] == NDE_E_NONFINITE))
+        snprintf(worst, sizeof worst, ", component %zu", f->worst);
+    if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
+    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s", who,
+             nde_status_text(s->status[who]), f->t_fail, h, error, worst, callback);
 }
 
-static nde_status summary(nde_solver *s, nde_status loop) {
+static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
     size_t failed = 0, stopped = 0, first = 0;
     for (size_t i = s->N; i-- > 0;) {
         if (s->status[i] < 0) failed++, first = i;
@@ -664,12 +658,16 @@ static nde_status summary(nde_solver *s, nde_status loop) {
     }
     s->error[0] = 0;
     if (failed) describe(s, first);
-    if (!failed && s->options.adjoint && !s->recorded) {
+    if (loop < 0) {
+        snprintf(s->error, sizeof s->error, "%s: options.executor refused to run", nde_status_text(loop));
+        return loop;
+    }
+    if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
+    if (lost) {
         snprintf(s->error, sizeof s->error, "%s: options.budget is %zu", nde_status_text(NDE_E_BUDGET),
                  s->options.budget);
         return NDE_E_BUDGET;
     }
-    if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
     return loop != NDE_OK ? loop : stopped ? NDE_STOPPED : NDE_OK;
 }
 
@@ -725,10 +723,11 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     s->step_limit = steps;
     const nde_status loop = nde_loop(s);
     s->finished = loop == NDE_OK;
-    for (size_t k = 0; k < s->n_panels; k++)
-        if (s->panel[k].over_budget) s->recorded = false;
-    if (loop == NDE_UNFINISHED) show_progress(s);
-    const nde_status status = summary(s, loop);
+    bool lost = false;
+    for (size_t k = 0; k < s->n_panels; k++) lost = lost || s->panel[k].over_budget;
+    if (lost) s->recorded = false;
+    if (loop != NDE_OK) show_progress(s);
+    const nde_status status = summary(s, loop, lost);
     present(s, solution);
     return status;
 }

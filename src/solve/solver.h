@@ -168,7 +168,9 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
 void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t lane);
 /* Slope 0 of some lanes at (t, y); marks of lanes that fail are left in p->mark. */
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* Evaluates the jump ahead of some lanes into the group, and takes over what is not marked there. */
 int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, const size_t *lane, size_t m);
 /* One attempt from t to t_new with dt, into z and k. */
 int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape);
 /* Makes the new state and slope 0 of the lanes with accept[b] the present ones. */

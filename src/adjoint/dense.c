@@ -77,8 +77,7 @@ nde_status nde_solver_dense(nde_solver *s, size_t trajectory, double t, nde_real
         return NDE_OK;
     }
     const int rc = rebuild(s, w, &p->record, &step);
-    if (rc)
-        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_solver_dense: a field returned %d", rc));
+    if (rc) return nde_solver_refuse_code(s, "nde_solver_dense", rc);
     nde_save_dense(s, r, lane, t == r->t_new[lane] ? 1 : (t - r->t[lane])/r->dt[lane], y, dy, 1);
     for (size_t i = 0; y && t == r->t_new[lane] && i < s->rhs.dim; i++) y[i] = r->z[i*r->ld + lane];
     return NDE_OK;

@@ -515,8 +515,7 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     zero_gradients(s);
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_backward: a field returned %d",
-                                             rc ? rc : atomic_load(&o.failed)));
+        return nde_solver_refuse_code(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
     hand_over(s, &to);
     return NDE_OK;
 }

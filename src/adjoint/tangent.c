@@ -246,7 +246,6 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction,
     order o = { .s = s, .along = &along, .out = &out };
     const int rc = nde_solver_tasks(s, s->n_shards, forward_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_solver_refuse(s, nde_fail(NDE_E_FIELD, "nde_forward: a field returned %d",
-                                             rc ? rc : atomic_load(&o.failed)));
+        return nde_solver_refuse_code(s, "nde_forward", rc ? rc : atomic_load(&o.failed));
     return NDE_OK;
 }

@@ -9,6 +9,8 @@
 
 /* Sets this thread's text and returns the status: return nde_fail(NDE_E_ARG, "nde_adam_step: rate is %g", rate). */
 nde_status nde_fail(nde_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Brings back the text before the last nde_fail: the failure belongs to an object, which has copied its text. */
+void nde_fail_undo(void);
 
 /* ---- sizes: the one place where they are multiplied ---- */
 

@@ -20,7 +20,10 @@ static const struct {
 enum { COUNT = sizeof list/sizeof *list };
 
 /* The library's only variable: one text a thread, because a call without an object has no other place for it. */
-static _Thread_local char last[256];
+static _Thread_local struct {
+    char text[2][256]; /* the last one and the one before */
+    int last;
+} error;
 
 static size_t find(int status) {
     size_t i = 0;
@@ -49,16 +52,19 @@ nde_status nde_status_find(const char *name, nde_status *status) {
 }
 
 nde_status nde_fail(nde_status status, const char *format, ...) {
-    char text[sizeof last]; /* an argument may be the last text itself */
+    char text[sizeof error.text[0]]; /* an argument may be a text from here */
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    memcpy(last, text, sizeof last);
+    error.last = !error.last;
+    memcpy(error.text[error.last], text, sizeof text);
     return status;
 }
 
-const char *nde_error(void) { return last; }
+void nde_fail_undo(void) { error.last = !error.last; }
+
+const char *nde_error(void) { return error.text[error.last]; }
 
 const char *nde_version(void) {
     return NDE_TEXT(NDE_VERSION_MAJOR) "." NDE_TEXT(NDE_VERSION_MINOR) "." NDE_TEXT(NDE_VERSION_PATCH);

@@ -29,6 +29,7 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
         const int set = set_of(s, i);
         nde_real v = p->y[i*p->ld + b], d = 0;
         for (int j = 0; j < stages; j++) {
+            if (w[set][j] == 0 && dw[set][j] == 0) continue; /* a slope without weight may be anything */
             const nde_real k = p->k[(size_t)j*p->slab + i*p->ld + b];
             v += (nde_real)(p->dt[b]*w[set][j])*k;
             d += (nde_real)dw[set][j]*k;
@@ -132,6 +133,7 @@ static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, s
         const int set = set_of(s, i);
         for (int j = 0; j < s->table.stages; j++) {
             const size_t at = (size_t)j*p->slab + i*p->ld;
+            if (w[set][j] == 0 && dw[set][j] == 0) continue;
             const double ak = (double)a[i*s->N]*(double)p->k[at + b];
             if (theta != 1) sink->k[at] += (nde_real)(p->dt[b]*w[set][j])*a[i*s->N];
             if (theta != 1) stretch += w[set][j]*ak;
@@ -212,6 +214,7 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
             double sum = (double)(theta == 1 ? v->z : v->y)[i*p->ld];
             for (int j = 0; j < s->table.stages; j++) {
                 const size_t at = (size_t)j*p->slab + i*p->ld;
+                if (w[set][j] == 0 && dw[set][j] == 0) continue;
                 sum += dw[set][j]*v_theta*(double)p->k[at + b];
                 if (theta != 1)
                     sum += dt*w[set][j]*(double)v->k[at] + v->h*w[set][j]*(double)p->k[at + b];

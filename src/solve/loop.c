@@ -286,6 +286,13 @@ static void plan_fixed(const nde_solver *s, nde_panel *p) {
     }
 }
 
+/* Lanes where x [rows][ld] is not finite are not accepted. */
+static void fail_nonfinite(nde_panel *p, const nde_real *x, size_t rows) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t b = 0; b < p->live->n; b++)
+            if (!isfinite(x[i*p->ld + b])) p->error[b] = (double)NAN;
+}
+
 static void attempt(nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
     p->tried = true;
@@ -308,11 +315,13 @@ static void attempt(nde_solver *s, nde_panel *p) {
         for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
     }
-    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error, p->k, p->slab, p->y,
-                                p->z, &s->tolerance, p->error);
-    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) /* outside the norm, but finite */
-        for (size_t b = 0; b < n; b++)
-            if (!isfinite(p->z[i*p->ld + b])) p->error[b] = (double)NAN;
+    static const nde_row none;
+    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, s->adaptive ? &s->table.error : &none,
+                                p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
+    /* outside the norm, but finite: the quadrature, and without a norm the next slope */
+    fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->rhs.nz);
+    if (!s->adaptive && s->table.fsal)
+        fail_nonfinite(p, p->k + (size_t)(s->table.stages - 1)*p->slab, s->rhs.dim);
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
 }

@@ -69,6 +69,16 @@ static nde_status read_limits(nde_solver *s) {
     return NDE_OK;
 }
 
+/* Rows of fixed steps: every jump, and every knot of a path that drives a term, may divide one. */
+static size_t most_rows(const nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
+    const size_t every = (size_t)s->options.save_every;
+    size_t steps = (size_t)s->options.steps + q->n_jumps;
+    for (size_t k = 0; k < q->n_terms; k++)
+        if (q->terms[k].path) steps += q->terms[k].path->knots;
+    return (steps + every - 1)/every + 1;
+}
+
 static nde_status read_saves(nde_solver *s) {
     nde_options *o = &s->options;
     if (o->save_every < 0) return wrong("save_every", (double)o->save_every);
@@ -80,10 +90,7 @@ static nde_status read_saves(nde_solver *s) {
     s->saving = o->save_every ? NDE_SAVE_EVERY : o->n_save ? NDE_SAVE_TIMES : NDE_SAVE_END;
     s->rows_saved = s->saving == NDE_SAVE_TIMES ? o->n_save : 1;
     if (s->saving == NDE_SAVE_EVERY)
-        s->rows_saved = o->save_rows ? o->save_rows
-                        : o->steps   ? (size_t)((o->steps + o->save_every - 1)/o->save_every) +
-                                         s->rhs.problem.n_jumps + 1
-                                   : 1024;
+        s->rows_saved = o->save_rows ? o->save_rows : o->steps ? most_rows(s) : 1024;
     for (size_t i = 0; i < o->n_save; i++) {
         if (!isfinite(o->save_t[i]))
             return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g", i, o->save_t[i]);
@@ -512,7 +519,13 @@ void nde_solver_destroy(nde_solver *s) {
 
 nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
     snprintf(s->error, sizeof s->error, "%s", nde_error());
+    nde_fail_undo();
     return status;
+}
+
+nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
+    const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
+    return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }
 
 static nde_status check_times(nde_solver *s) {
@@ -740,7 +753,8 @@ nde_status nde_solver_run(nde_solver *s, nde_solution *solution) {
 
 nde_status nde_solver_steps(nde_solver *s, int64_t steps, nde_solution *solution) {
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_steps: solver is NULL");
-    if (steps < 0) return nde_fail(NDE_E_ARG, "nde_solver_steps: steps is %lld", (long long)steps);
+    if (steps < 0)
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_steps: steps is %lld", (long long)steps));
     if (!s->started || s->finished) {
         const nde_status bad = begin(s);
         if (bad) return bad;
@@ -785,21 +799,22 @@ nde_status nde_solver_state(const nde_solver *s, void *block, size_t *bytes) {
 }
 
 nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
-    if (!s || !block)
-        return nde_fail(NDE_E_ARG, "nde_solver_restore: %s is NULL", s ? "block" : "solver");
+    if (!s) return nde_fail(NDE_E_ARG, "nde_solver_restore: solver is NULL");
+    if (!block) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_restore: block is NULL"));
     state_header given, own = header_of(s);
     if (bytes < sizeof given)
-        return nde_fail(NDE_E_ARG, "nde_solver_restore: bytes is %zu: too few for a state", bytes);
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_restore: bytes is %zu: too few for a state", bytes));
     memcpy(&given, block, sizeof given);
     own.direction = given.direction, own.started = given.started;
     if (memcmp(&given, &own, sizeof own) || bytes < sizeof given + given.bytes || given.started > 1)
-        return nde_fail(
-            NDE_E_ARG,
-            "nde_solver_restore: the state is not of a solver with this problem and these options");
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_restore: the state is not of a solver "
+                                                        "with this problem and these options"));
     const nde_status bad = begin(s);
     if (bad) return bad;
     if (given.started && given.direction != s->direction)
-        return nde_fail(NDE_E_ARG, "nde_solver_restore: the state ran in the other direction of time");
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_restore: the state ran in the other direction of time"));
     memcpy((char *)s->block + s->state_from, (const char *)block + sizeof given, (size_t)given.bytes);
     /* bytes from outside: nothing in them may lead out of the arrays */
     for (size_t k = 0; k < s->n_panels; k++) {
@@ -814,7 +829,7 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
         if (!good) {
             (void)begin(s);
             s->recorded = false;
-            return nde_fail(NDE_E_ARG, "nde_solver_restore: the state is damaged");
+            return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_restore: the state is damaged"));
         }
     }
     /* what comes next is not part of the state: it follows from it */

@@ -220,8 +220,10 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
 
-/* Keeps this thread's text with the solver too. */
+/* Moves the text to the solver: the thread's is what it was. */
 nde_status nde_solver_refuse(nde_solver *s, nde_status status);
+/* ... when a field returned this code on the way back. */
+nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code);
 
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);

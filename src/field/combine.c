@@ -246,6 +246,7 @@ static bool gather(const nde_parts *parts, const char *who, nde_field *all) {
     if (!nde_read_sized(&p, sizeof p, parts, sizeof p))
         return nde_fail(NDE_E_ARG, "%s: size is %zu, this library knows %zu", who, parts->size, sizeof p), false;
     if (!p.part || p.n == 0) return nde_fail(NDE_E_ARG, "%s: %s", who, p.part ? "n is 0" : "part is NULL"), false;
+    if (p.n > PTRDIFF_MAX/sizeof *p.part) return nde_fail(NDE_E_SIZE, "%s: n is %zu", who, p.n), false;
     bool windows = true, has_np = false;
     all->traits = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE;
     for (size_t i = 0; i < parts->n; i++) {

@@ -300,6 +300,7 @@ static nde_status measure(const nde_mlp *mlp, const char *who, size_t *rows, siz
         return nde_fail(NDE_E_ARG, "%s: mlp.size is %zu, this library knows %zu", who, mlp->size, sizeof m);
     if (m.layers == 0) return nde_fail(NDE_E_ARG, "%s: mlp.layers is 0", who);
     if (!m.width) return nde_fail(NDE_E_ARG, "%s: mlp.width is NULL", who);
+    if (m.layers >= PTRDIFF_MAX/sizeof *m.width) return nde_fail(NDE_E_SIZE, "%s: mlp.layers is %zu", who, m.layers);
     if (m.hidden < 0 || m.hidden > NDE_SOFTPLUS) return nde_fail(NDE_E_ARG, "%s: mlp.hidden is %d", who, (int)m.hidden);
     if (m.last < 0 || m.last > NDE_SOFTPLUS) return nde_fail(NDE_E_ARG, "%s: mlp.last is %d", who, (int)m.last);
     if (m.time_input != 0 && m.time_input != 1)

@@ -99,7 +99,38 @@ static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
     return NDE_OK;
 }
 
-nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_space) {
+/* The terms in today's layout: an array of the caller's has the first one's size as stride. */
+static nde_status copy_terms(nde_problem *q, nde_term *terms) {
+    if (q->n_terms > NDE_MOST_TERMS)
+        return nde_fail(NDE_E_SIZE, "problem.n_terms is %zu: at most %d", q->n_terms, NDE_MOST_TERMS);
+    if (q->n_terms && !q->terms)
+        return nde_fail(NDE_E_ARG, "problem.terms is NULL, n_terms is %zu", q->n_terms);
+    const size_t stride = q->n_terms && q->terms->size ? q->terms->size : sizeof(nde_term);
+    for (size_t k = 0; k < q->n_terms; k++) {
+        const char *from = (const char *)q->terms + k*stride;
+        if (!nde_read_sized(&terms[k], sizeof *terms, from, sizeof *terms) || terms[k].size > stride)
+            return nde_fail(NDE_E_ARG, "problem.terms[%zu]: size is not a layout that this library knows", k);
+    }
+    q->terms = terms;
+    return NDE_OK;
+}
+
+/* No array of so many reals could be had; products with the number of stages still fit. */
+static nde_status check_sizes(const nde_rhs *r) {
+    const size_t most = PTRDIFF_MAX >> 13;
+    const struct { const char *name; size_t value; } sizes[] = {
+        { "dim", r->rows }, { "np", r->np }, { "nq", r->nq }, { "tape", r->tape }, { "cotape", r->cotape },
+        { "work", r->work }, { "prepared", r->prepared }, { "nu", r->u_rows }, { "n_jumps", r->problem.n_jumps },
+    };
+    for (size_t i = 0; i < sizeof sizes/sizeof *sizes; i++)
+        if (sizes[i].value > most)
+            return nde_fail(NDE_E_SIZE, "problem: %s is too large: %zu", sizes[i].name, sizes[i].value);
+    return r->N > most/r->rows
+               ? nde_fail(NDE_E_SIZE, "problem: dim %zu times n %zu is too large", r->dim, r->N)
+               : NDE_OK;
+}
+
+nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts, nde_term *terms) {
     *r = (nde_rhs){ 0 };
     nde_problem *q = &r->problem;
     if (!problem) return nde_fail(NDE_E_ARG, "problem is NULL");
@@ -108,24 +139,19 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
                         problem->size);
     if (!q->drift && !q->n_terms)
         return nde_fail(NDE_E_ARG, "problem.drift is NULL and there are no terms");
-    if (q->n_terms && !q->terms)
-        return nde_fail(NDE_E_ARG, "problem.terms is NULL, n_terms is %zu", q->n_terms);
+    nde_status bad = copy_terms(q, terms);
+    if (bad) return bad;
     r->N = q->n = q->n ? q->n : 1;
     if (!q->dim) q->dim = q->drift ? q->drift->dim : q->terms[0].field ? q->terms[0].field->dim : 0;
     r->dim = q->dim;
     if (!r->dim) return nde_fail(NDE_E_ARG, "problem.dim is 0");
-    nde_status bad = NDE_OK;
     if (q->input) {
         if ((bad = nde_path_validate(q->input, "problem.input"))) return bad;
         r->channels = q->input->channels;
         r->paths = 1;
     }
     if ((bad = admit(r, &r->drift, q->drift, "drift", r->dim, r->channels))) return bad;
-    r->term = term_space;
-    const size_t stride = q->n_terms && q->terms[0].size ? q->terms[0].size : sizeof(nde_term);
-    if (q->n_terms && stride != sizeof(nde_term))
-        return nde_fail(NDE_E_ARG, "problem.terms: size %zu is not a layout that this library knows",
-                        stride);
+    r->term = parts;
     for (size_t k = 0; k < q->n_terms; k++)
         if ((bad = admit_term(r, &r->term[k], &q->terms[k]))) return bad;
     if (q->quadrature) r->nz = q->quadrature->out;
@@ -159,11 +185,8 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *term_s
                         (int)q->calculus);
     r->plain = !q->n_terms && !q->quadrature && !r->channels;
     r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
-    size_t product;
-    if (!nde_size_add(r->dim, r->nz, &r->rows) || !nde_size_multiply(r->rows, r->N, &product) ||
-        !nde_size_multiply(product, sizeof(double), &product))
-        return nde_fail(NDE_E_SIZE, "problem: dim %zu times n %zu is too large", r->dim, r->N);
-    return NDE_OK;
+    r->rows = r->dim + r->nz; /* each is small enough, by nde_field_validate */
+    return check_sizes(r);
 }
 
 static nde_status prepare(const nde_rhs *r, const nde_part *part) {

@@ -52,9 +52,11 @@ typedef struct nde_lanes {
     nde_scratch *scratch;
 } nde_lanes;
 
+enum { NDE_MOST_TERMS = 32 };
+
 /* Reads the problem (sizes checked, everything but the values in its arrays): E_ARG, E_SIZE, E_CALCULUS with text.
- * term_space: [n_terms]. */
-nde_status nde_rhs_make(nde_rhs *rhs, const nde_problem *problem, nde_part *term_space);
+ * parts, terms: [NDE_MOST_TERMS], which the result points to. */
+nde_status nde_rhs_make(nde_rhs *rhs, const nde_problem *problem, nde_part *parts, nde_term *terms);
 /* Runs every field's prepare. */
 nde_status nde_rhs_prepare(const nde_rhs *rhs);
 /* The scratch of one worker, out of the workspace. */

@@ -8,7 +8,8 @@
 
 nde_status nde_noise_validate(const nde_noise *noise) {
     if (!noise) return nde_fail(NDE_E_ARG, "noise is NULL");
-    if (noise->size && noise->size != sizeof *noise)
+    nde_noise known;
+    if (!nde_read_sized(&known, sizeof known, noise, sizeof known))
         return nde_fail(NDE_E_ARG,
                         "noise.size is %zu, which is not a layout that this library knows",
                         noise->size);

@@ -10,7 +10,8 @@
 
 nde_status nde_path_validate(const nde_path *path, const char *who) {
     if (!path) return nde_fail(NDE_E_ARG, "%s is NULL", who);
-    if (path->size && path->size != sizeof *path)
+    nde_path known;
+    if (!nde_read_sized(&known, sizeof known, path, sizeof known))
         return nde_fail(NDE_E_ARG, "%s: size is %zu, which is not a layout that this library knows",
                         who, path->size);
     if (path->kind != NDE_PATH_LINEAR)
@@ -18,6 +19,8 @@ nde_status nde_path_validate(const nde_path *path, const char *who) {
     if (!path->channels) return nde_fail(NDE_E_ARG, "%s: channels is 0", who);
     if (path->knots < 2)
         return nde_fail(NDE_E_ARG, "%s: knots is %zu: at least 2 are needed", who, path->knots);
+    if (path->knots > (size_t)PTRDIFF_MAX/sizeof(double))
+        return nde_fail(NDE_E_SIZE, "%s: knots is %zu", who, path->knots);
     if (!path->t) return nde_fail(NDE_E_ARG, "%s: t is NULL", who);
     if (!path->x) return nde_fail(NDE_E_ARG, "%s: x is NULL", who);
     for (size_t k = 0; k < path->knots; k++)

@@ -44,7 +44,7 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
 /* Every k-th step: the row that accepted step number `step` (from 1) fills, SIZE_MAX when none. */
 static size_t row_of_step(const nde_solver *s, int64_t step, bool last) {
     const int64_t every = s->options.save_every;
-    const size_t row = (size_t)((step + every - 1)/every);
+    const size_t row = step > 0 ? (size_t)((step - 1)/every) + 1 : 0;
     return (step % every == 0 || last) && row < s->rows_saved ? row : SIZE_MAX;
 }
 

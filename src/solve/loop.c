@@ -114,7 +114,7 @@ static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, c
         const double atol = s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol;
         const double scale = atol + s->tolerance.rtol*fabs((double)g->y[i*ld + j]);
         const double v = ((double)x[i*ld + j] - (minus ? (double)minus[i*ld + j] : 0))/scale;
-        sum += scale > 0 ? v*v : 0;
+        sum += scale > DBL_MIN ? v*v : 0;
     }
     return sum;
 }
@@ -129,9 +129,16 @@ static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
     return nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld, NULL, 0);
 }
 
-static double bounded(const nde_solver *s, double h, double span) {
+/* The smallest step to go on with. */
+static double least_step(const nde_solver *s, double t) {
+    const double h_min = s->options.h_min;
+    return h_min > 0 ? h_min : h_min == NDE_ZERO ? 0 : 16*DBL_EPSILON*fabs(t);
+}
+
+/* A first step from t within all bounds. */
+static double bounded(const nde_solver *s, double h, double t, double span) {
     const double most = s->options.h_max > 0 ? fmin(s->options.h_max, fabs(span)) : fabs(span);
-    return s->direction*fmin(h, most);
+    return s->direction*fmin(fmax(h, fmax(least_step(s, t), DBL_EPSILON*fabs(t))), most);
 }
 
 /* The lanes whose status is fine, in w->list2. */
@@ -163,7 +170,7 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
     const size_t m = healthy(w, lanes, of, status), *lane = w->list2;
     if (s->options.h0 > 0) {
         for (size_t j = 0; j < m; j++)
-            p->h[lane[j]] = bounded(s, s->options.h0, p->t1[lane[j]] - p->t[lane[j]]);
+            p->h[lane[j]] = bounded(s, s->options.h0, p->t[lane[j]], p->t1[lane[j]] - p->t[lane[j]]);
         return;
     }
     if (!m) return;
@@ -174,7 +181,7 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
     for (size_t j = 0; j < m; j++) {
         const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim),
                      d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
-        p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->dt[j]);
+        p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->t[j], g->dt[j]);
     }
     /* a trial that cannot be evaluated leaves the trial step: the first attempt will shrink it */
     const int rc = trial_slope(s, g, g->dt);
@@ -191,7 +198,7 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
         const double d2 =
             sqrt(scaled_square(s, g, j, g->k + s->rhs.rows*ld, g->k)/dim)/fabs(g->dt[j]);
         const double h = nde_control_first_step(fabs(g->dt[j]), d1, d2, order);
-        if (isfinite(h) && h > 0) p->h[b] = bounded(s, h, p->t1[b] - p->t[b]);
+        if (isfinite(h) && h > 0) p->h[b] = bounded(s, h, p->t[b], p->t1[b] - p->t[b]);
     }
 }
 
@@ -342,8 +349,7 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
-    const double least = s->options.h_min > 0 ? s->options.h_min : 16*DBL_EPSILON*fabs(p->t[b]);
-    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least || p->t[b] + p->h[b] == p->t[b])
+    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least_step(s, p->t[b]) || p->t[b] + p->h[b] == p->t[b])
         return why;
     return NDE_OK;
 }
@@ -630,7 +636,8 @@ static void joint_start(nde_solver *s) {
     double d0 = 0, d1 = 0, d2 = 0, total = 0, span = 0;
     for (int pass = 0; pass < 2; pass++) {
         const double trial =
-            pass ? bounded(s, nde_control_trial_step(sqrt(d0/total), sqrt(d1/total)), span) : 0;
+            pass ? bounded(s, nde_control_trial_step(sqrt(d0/total), sqrt(d1/total)),
+                           s->rhs.problem.t0, span) : 0;
         for (size_t k = 0; k < s->n_panels; k++) {
             nde_panel *p = &s->panel[k];
             nde_panel_bind(s, p, w);
@@ -672,7 +679,7 @@ static void joint_start(nde_solver *s) {
                                                               sqrt(d2/total)/fabs(trial),
                                                               s->table.method->error_order);
         if (!isfinite(h) || h <= 0) h = fabs(trial);
-        h = bounded(s, h, span);
+        h = bounded(s, h, s->rhs.problem.t0, span);
         for (size_t k = 0; k < s->n_panels; k++)
             for (size_t b = 0; b < s->panel[k].live->n; b++)
                 s->panel[k].h[b] = h, nde_panel_watch(s, &s->panel[k], b);

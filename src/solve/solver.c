@@ -14,6 +14,9 @@
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+/* No array in memory is longer. */
+#define MOST_ENTRIES ((size_t)PTRDIFF_MAX/sizeof(double))
+
 static nde_status wrong(const char *what, double value) {
     return nde_fail(NDE_E_ARG, "options.%s is %g", what, value);
 }
@@ -39,14 +42,16 @@ static nde_status read_tolerances(nde_solver *s) {
     }
     if (literal_zero && s->tolerance.rtol == 0)
         return nde_fail(NDE_E_ARG, "options: rtol and atol are both zero");
+    s->tolerance.atol = fmax(atol, DBL_MIN); /* no error is within no tolerance: 0/0 is 0 */
     return NDE_OK;
 }
 
 static nde_status read_limits(nde_solver *s) {
     nde_options *o = &s->options;
-    if (!(o->h0 >= 0)) return wrong("h0", o->h0);
-    if (!(o->h_min >= 0)) return wrong("h_min", o->h_min);
-    if (!(o->h_max >= 0)) return wrong("h_max", o->h_max);
+    if (!(o->h0 >= 0) || !isfinite(o->h0)) return wrong("h0", o->h0);
+    if ((!(o->h_min >= 0) || !isfinite(o->h_min)) && o->h_min != NDE_ZERO) return wrong("h_min", o->h_min);
+    if (!(o->h_max >= 0) && o->h_max != NDE_ZERO) return wrong("h_max", o->h_max);
+    if (o->h_max == NDE_ZERO) o->h_max = 0;
     if (o->h_max > 0 && o->h_min > o->h_max)
         return nde_fail(NDE_E_ARG, "options: h_min %g is above h_max %g", o->h_min, o->h_max);
     if (o->steps < 0) return wrong("steps", (double)o->steps);
@@ -72,11 +77,11 @@ static nde_status read_limits(nde_solver *s) {
 /* Rows of fixed steps: every jump, and every knot of a path that drives a term, may divide one. */
 static size_t most_rows(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
-    const size_t every = (size_t)s->options.save_every;
-    size_t steps = (size_t)s->options.steps + q->n_jumps;
+    size_t steps = (size_t)s->options.steps;
+    if (!nde_size_add(steps, q->n_jumps, &steps)) return SIZE_MAX;
     for (size_t k = 0; k < q->n_terms; k++)
-        if (q->terms[k].path) steps += q->terms[k].path->knots;
-    return (steps + every - 1)/every + 1;
+        if (q->terms[k].path && !nde_size_add(steps, q->terms[k].path->knots, &steps)) return SIZE_MAX;
+    return (steps - 1)/(size_t)s->options.save_every + 2;
 }
 
 static nde_status read_saves(nde_solver *s) {
@@ -87,14 +92,18 @@ static nde_status read_saves(nde_solver *s) {
                         (long long)o->save_every, o->n_save);
     if (o->n_save && !o->save_t)
         return nde_fail(NDE_E_ARG, "options.save_t is NULL, n_save is %zu", o->n_save);
+    if (o->n_save > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.n_save is %zu", o->n_save);
     s->saving = o->save_every ? NDE_SAVE_EVERY : o->n_save ? NDE_SAVE_TIMES : NDE_SAVE_END;
     s->rows_saved = s->saving == NDE_SAVE_TIMES ? o->n_save : 1;
     if (s->saving == NDE_SAVE_EVERY)
         s->rows_saved = o->save_rows ? o->save_rows : o->steps ? most_rows(s) : 1024;
+    bool up = false, down = false;
     for (size_t i = 0; i < o->n_save; i++) {
         if (!isfinite(o->save_t[i]))
             return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g", i, o->save_t[i]);
-        if (i >= 2 && (o->save_t[i] - o->save_t[i - 1])*(o->save_t[1] - o->save_t[0]) < 0)
+        up = up || (i && o->save_t[i] > o->save_t[i - 1]);
+        down = down || (i && o->save_t[i] < o->save_t[i - 1]);
+        if (up && down)
             return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: not monotone", i, o->save_t[i]);
     }
     return NDE_OK;
@@ -176,10 +185,7 @@ static void (*choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
 
 static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_options *options) {
     *s = (nde_solver){ 0 };
-    if (problem && problem->n_terms > NDE_MOST_TERMS)
-        return nde_fail(NDE_E_SIZE, "problem.n_terms is %zu: at most %d", problem->n_terms,
-                        NDE_MOST_TERMS);
-    nde_status bad = nde_rhs_make(&s->rhs, problem, s->term);
+    nde_status bad = nde_rhs_make(&s->rhs, problem, s->term, s->own_term);
     if (bad) return bad;
     if (!nde_read_sized(&s->options, sizeof s->options, options, sizeof s->options))
         return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
@@ -225,8 +231,7 @@ static division divide(const nde_solver *s) {
     const size_t n = s->N, dim = s->rhs.dim, widest = s->rhs.tape > dim ? s->rhs.tape : dim;
     division d;
     if (s->joint) { /* panels whose widest layer stays in half of a second-level cache of 1 MiB */
-        size_t most = (size_t)1 << 20;
-        most = most/(8*widest)/64*64;
+        size_t most = ((size_t)1 << 17)/widest/64*64;
         most = most < 64 ? 64 : most > 512 ? 512 : most;
         d.panels = (n + most - 1)/most;
         d.each = n < 8 ? n : ceil_to((n + d.panels - 1)/d.panels, 8);
@@ -352,6 +357,15 @@ static void lay_gradients(nde_solver *s, nde_arena *arena) {
     }
 }
 
+/* While counting, one of `times` equal parts has been laid from `from` on: counts the others. */
+static void count_again(nde_arena *arena, size_t from, size_t times) {
+    size_t rest;
+    if (arena->base || arena->overflow) return;
+    if (!nde_size_multiply(arena->used - from, times - 1, &rest) ||
+        !nde_size_add(arena->used, rest, &arena->used))
+        arena->overflow = true;
+}
+
 /* Everything, in one order: counted with base NULL, handed out with a block. */
 static nde_status lay(nde_solver *s, nde_arena *arena) {
     const division d = divide(s);
@@ -372,8 +386,8 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     TAKE(s->save_t, 1, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1);
     double *each = NULL;
     if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
-    if (each)
-        memcpy(each, s->options.atol_each, s->rhs.dim*sizeof *each), s->tolerance.atol_each = each;
+    for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
+    if (each) s->tolerance.atol_each = each;
     size_t knots = q->n_jumps;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))
@@ -381,15 +395,17 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     TAKE(s->forced.t, 1, knots), TAKE(s->forced.jump, 1, knots);
     TAKE(s->rhs.prepared_values, 1, s->rhs.prepared);
 
-    s->state_from = arena->used;
-    for (size_t k = 0; k < d.panels; k++) {
+    size_t from = s->state_from = arena->used;
+    for (size_t k = 0; k < (s->panel ? d.panels : 1); k++) {
         nde_panel counted, *p = s->panel ? &s->panel[k] : &counted;
         lay_state(p, arena, s, d.capacity);
     }
+    count_again(arena, from, d.panels);
     lay_outputs(s, arena);
     s->state_to = arena->used;
 
-    for (size_t k = 0; k < d.panels; k++) {
+    from = arena->used;
+    for (size_t k = 0; k < (s->panel ? d.panels : 1); k++) {
         nde_panel counted = { 0 }, *p = s->panel ? &s->panel[k] : &counted;
         if (!s->panel)
             p->capacity = d.capacity, p->ld = nde_leading_dimension(d.capacity, sizeof(nde_real));
@@ -397,12 +413,16 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         p->first = k*d.each;
         p->count = p->first + d.each <= s->N ? d.each : s->N - p->first;
     }
-    for (size_t k = 0; k < s->n_workers; k++) {
+    count_again(arena, from, d.panels);
+    from = arena->used;
+    for (size_t k = 0; k < (s->worker ? s->n_workers : 1); k++) {
         nde_worker counted, *w = s->worker ? &s->worker[k] : &counted;
         lay_worker(w, arena, s, d.capacity);
         w->scratch.worker = (int)k;
     }
-    for (size_t k = 0; k < d.shards; k++) {
+    count_again(arena, from, s->n_workers);
+    from = arena->used;
+    for (size_t k = 0; k < (s->shard ? d.shards : 1); k++) {
         nde_shard counted, *shard = s->shard ? &s->shard[k] : &counted;
         shard->first = k*d.panels/d.shards;
         shard->count = (k + 1)*d.panels/d.shards - shard->first;
@@ -411,6 +431,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         TAKE(shard->p, 1, s->rhs.np), TAKE(shard->save_t, 1, s->rows_saved),
             TAKE(shard->jump_t, 1, q->n_jumps);
     }
+    count_again(arena, from, d.shards);
     if (s->options.adjoint) lay_gradients(s, arena);
     return arena->overflow
                ? nde_fail(NDE_E_SIZE, "the sizes of problem and options are too large together")
@@ -449,6 +470,7 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
     memset(block, 0, fixed);
     *s = *plan;
     s->rhs.term = s->term;
+    s->rhs.problem.terms = s->own_term;
     if (s->options.tableau) s->table.method = &s->own_method;
     s->block = block, s->bytes = total;
     nde_arena arena = { .base = block };
@@ -528,6 +550,8 @@ nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }
 
+static bool vanishes(double t, double h) { return t + h == t; }
+
 static nde_status check_times(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     s->direction = 0;
@@ -535,7 +559,12 @@ static nde_status check_times(nde_solver *s) {
         const double t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
         if (!isfinite(t0) || !isfinite(t1) || !isfinite(t1 - t0))
             return nde_fail(NDE_E_ARG, "problem: t0 is %g, t1 is %g (trajectory %zu)", t0, t1, who);
-        const double sign = (t1 > t0) - (t1 < t0);
+        const double sign = (t1 > t0) - (t1 < t0), steps = (double)s->options.steps;
+        if (sign != 0 && s->options.steps && (vanishes(t0, (t1 - t0)/steps) || vanishes(t1, (t1 - t0)/steps)))
+            return nde_fail(NDE_E_STEPSIZE, "options.steps is %lld: one of %g is nothing beside t = %g",
+                            (long long)s->options.steps, (t1 - t0)/steps, t1);
+        if (sign != 0 && s->options.h_max > 0 && (vanishes(t0, s->options.h_max) || vanishes(t1, s->options.h_max)))
+            return nde_fail(NDE_E_STEPSIZE, "options.h_max is %g: nothing beside t = %g", s->options.h_max, t1);
         if (sign*s->direction < 0)
             return nde_fail(NDE_E_ARG,
                             "problem: t1 of trajectory %zu lies on the other side of t0 than before",
@@ -597,7 +626,8 @@ static nde_status gather_forced(nde_solver *s) {
     }
     for (size_t k = 0; k < q->n_terms; k++) {
         const nde_path *path = q->terms[k].path;
-        for (size_t j = 0; path && j < path->knots; j++) insert_forced(s, path->t[j], SIZE_MAX);
+        for (size_t j = 0; path && j < path->knots; j++)
+            insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX);
     }
     return NDE_OK;
 }
@@ -745,8 +775,15 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     return status;
 }
 
+/* A solution's size, when it is none that this library knows. */
+static size_t unknown_size(const nde_solution *solution) {
+    return solution && solution->size < sizeof *solution ? solution->size : 0;
+}
+
 nde_status nde_solver_run(nde_solver *s, nde_solution *solution) {
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_run: solver is NULL");
+    if (unknown_size(solution))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_run: solution.size is %zu", solution->size));
     const nde_status bad = begin(s);
     return bad ? bad : go(s, -1, solution);
 }
@@ -755,6 +792,8 @@ nde_status nde_solver_steps(nde_solver *s, int64_t steps, nde_solution *solution
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_steps: solver is NULL");
     if (steps < 0)
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_steps: steps is %lld", (long long)steps));
+    if (unknown_size(solution))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_steps: solution.size is %zu", solution->size));
     if (!s->started || s->finished) {
         const nde_status bad = begin(s);
         if (bad) return bad;
@@ -844,9 +883,9 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
 
 nde_status nde_solve(const nde_problem *problem, const nde_options *options, nde_solution *solution) {
     if (!solution) return nde_fail(NDE_E_ARG, "nde_solve: solution is NULL");
-    const size_t given = solution->size, size = given ? given : sizeof *solution;
-    memset(solution, 0, size < sizeof *solution ? size : sizeof *solution);
-    solution->size = given;
+    if (unknown_size(solution)) return nde_fail(NDE_E_ARG, "nde_solve: solution.size is %zu", solution->size);
+    const size_t given = solution->size;
+    *solution = (nde_solution){ .size = given };
     nde_solver *s;
     const nde_status bad = nde_solver_create(problem, options, &s);
     if (bad) return bad;

@@ -95,12 +95,11 @@ typedef struct nde_shard {
     double *p, *save_t, *jump_t, loss_error;
 } nde_shard;
 
-enum { NDE_MOST_TERMS = 32 };
-
 struct nde_solver {
     nde_options options;
     nde_rhs rhs;
     nde_part term[NDE_MOST_TERMS];
+    nde_term own_term[NDE_MOST_TERMS]; /* the problem's, in today's layout */
     nde_method own_method; /* the caller's tableau */
     nde_table table;
     const nde_body *body;

@@ -29,6 +29,7 @@ static const char *const input_names[INPUTS] = { "y0", "p", "q", "t0", "t1", "sa
 typedef struct proof_input {
     size_t rows, count;
     bool shared, time;
+    double centre, spread;
     void *x, *g, *v; /* value, gradient, direction */
 } proof_input;
 
@@ -74,7 +75,8 @@ static inline void input_set(const proof_input *in, void *array, size_t i, doubl
 static inline void *proof_input_make(proof *f, int which, size_t rows, bool shared, bool time, double centre, double spread) {
     proof_input *in = &f->in[which];
     const size_t each = time ? sizeof(double) : sizeof(nde_real);
-    *in = (proof_input){ .rows = rows, .count = shared ? rows : rows*f->n, .shared = shared, .time = time };
+    *in = (proof_input){ .rows = rows, .count = shared ? rows : rows*f->n, .shared = shared, .time = time, .centre = centre,
+                         .spread = spread };
     in->x = proof_take(f, in->count, each), in->g = proof_take(f, in->count, each), in->v = proof_take(f, in->count, each);
     for (size_t i = 0; i < in->count; i++) {
         input_set(in, in->x, i, (double)(float)(centre + spread*proof_number((uint64_t)which, i)));
@@ -140,6 +142,59 @@ static inline void proof_term(proof *f, size_t k, const model *map, const nde_pa
     if (noise) f->problem.calculus = NDE_ITO;
 }
 
+static inline void proof_no_saves(proof *f) {
+    f->in[IN_SAVE_T] = (proof_input){ 0 };
+    f->options.n_save = 0, f->options.save_t = NULL;
+}
+
+/* Points the problem at the proof's inputs of each trajectory. */
+static inline void proof_point(proof *f, bool spans) {
+    f->problem.n = f->n;
+    f->problem.y0 = f->in[IN_Y0].x, f->problem.q = f->in[IN_Q].x, f->problem.jump_u = f->in[IN_JUMP_U].x;
+    f->input.x = f->in[IN_INPUT_X].x, f->path.x = f->in[IN_TERM_X].x;
+    if (spans) f->problem.t0_each = f->in[IN_T0].x, f->problem.t1_each = f->in[IN_T1].x;
+}
+
+/* The same for another number of trajectories, with inputs anew. */
+static inline void proof_resize(proof *f, size_t n) {
+    f->n = n;
+    for (int k = 0; k < INPUTS; k++) {
+        const proof_input in = f->in[k];
+        if (in.count && !in.shared) (void)proof_input_make(f, k, in.rows, false, in.time, in.centre, in.spread);
+    }
+    proof_point(f, false);
+}
+
+/* Every trajectory from its own start to its own end, without saves between. */
+static inline void proof_spans(proof *f, double start, double start_spread, double end, double end_spread) {
+    proof_no_saves(f);
+    (void)proof_input_make(f, IN_T0, 1, false, true, start, start_spread);
+    (void)proof_input_make(f, IN_T1, 1, false, true, end, end_spread);
+    proof_point(f, true);
+}
+
+/* Some trajectories of another proof, in the order of the list. */
+static inline void proof_pick(proof *f, const proof *from, const size_t *column, size_t n) {
+    *f = *from;
+    f->n = n, f->n_blocks = 0, f->solver = NULL, f->rows = 0;
+    for (int k = 0; k < INPUTS; k++) {
+        const proof_input *old = &from->in[k];
+        if (!old->count) continue;
+        (void)proof_input_make(f, k, old->rows, old->shared, old->time, 0, 0);
+        const size_t lanes = old->shared ? 1 : n;
+        for (size_t row = 0; row < old->rows; row++)
+            for (size_t b = 0; b < lanes; b++) {
+                const size_t at = old->shared ? row : row*from->n + column[b];
+                input_set(&f->in[k], f->in[k].x, row*lanes + b, input_get(old, old->x, at));
+            }
+    }
+    proof_point(f, from->problem.t0_each != NULL);
+    if (f->problem.input) f->problem.input = &f->input;
+    for (size_t k = 0; k < f->problem.n_terms; k++)
+        if (f->term[k].path) f->term[k].path = &f->path;
+    if (f->problem.n_terms) f->problem.terms = f->term;
+}
+
 static inline nde_real *proof_seed(proof *f, size_t count, uint64_t array) {
     nde_real *a = proof_take(f, count, sizeof *a);
     for (size_t i = 0; i < count; i++) a[i] = (nde_real)(float)proof_number(array, i);
@@ -155,7 +210,7 @@ static inline void proof_create(proof *f) {
 static inline nde_status proof_run(proof *f) {
     f->solution = NDE_INIT(nde_solution, .n = 0);
     const nde_status status = nde_solver_run(f->solver, &f->solution);
-    if (f->rows != f->solution.n_save) {
+    if (f->solution.n && f->rows != f->solution.n_save) {
         f->rows = f->solution.n_save;
         f->seed_y = proof_seed(f, f->rows*f->dim*f->n, 200), f->out_y = proof_seed(f, f->rows*f->dim*f->n, 0);
         f->seed_end = proof_seed(f, f->dim*f->n, 201), f->out_end = proof_seed(f, f->dim*f->n, 0);

@@ -25,7 +25,7 @@ static atomic_bool watching;
 static atomic_long seen, fail_at = -1;
 
 /* Counts a call; true: it is to fail. */
-static bool count_call(void) {
+static inline bool count_call(void) {
     if (!atomic_load(&watching)) return false;
     return atomic_fetch_add(&seen, 1) == atomic_load(&fail_at);
 }

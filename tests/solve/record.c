@@ -78,20 +78,10 @@ static void lanes_that_move(void **state) {
     (void)state;
     for (int which = CASE_CONTROLLED; which <= CASE_DOSES; which += CASE_DOSES - CASE_CONTROLLED)
         for (int backwards = 0; backwards < 2; backwards++) {
-            enum { N = 150 };
             proof f;
             case_make(which, &f, 0, which == CASE_DOSES);
-            /* the same case for more trajectories: its inputs anew, with that many columns */
-            const size_t rows[INPUTS] = { f.in[0].rows, 0, 0, 1, 1, 0, 0, f.in[IN_JUMP_U].rows, f.in[IN_INPUT_X].rows, f.in[IN_TERM_X].rows };
-            f.n = f.problem.n = N;
-            f.problem.y0 = proof_input_make(&f, IN_Y0, rows[IN_Y0], false, false, 0.5, 0.4);
-            if (rows[IN_JUMP_U]) f.problem.jump_u = proof_input_make(&f, IN_JUMP_U, rows[IN_JUMP_U], false, false, 0.2, 0.2);
-            if (rows[IN_INPUT_X]) f.input.x = proof_input_make(&f, IN_INPUT_X, rows[IN_INPUT_X], false, false, 0.2, 0.5);
-            if (rows[IN_TERM_X]) f.path.x = proof_input_make(&f, IN_TERM_X, rows[IN_TERM_X], false, false, 0.2, 0.5);
-            f.in[IN_SAVE_T] = (proof_input){ 0 };
-            f.options.n_save = 0, f.options.save_t = NULL;
-            f.problem.t0_each = proof_input_make(&f, IN_T0, 1, false, true, 0.15, 0.15);
-            f.problem.t1_each = proof_input_make(&f, IN_T1, 1, false, true, 1.3, 0.7);
+            proof_resize(&f, 150);
+            proof_spans(&f, 0.15, 0.15, 1.3, 0.7);
             if (backwards) {
                 const double *t0 = f.problem.t0_each;
                 f.problem.t0_each = f.problem.t1_each, f.problem.t1_each = t0;
@@ -113,8 +103,8 @@ static void every_way_to_save(void **state) {
         for (int which = 0; which < CASES; which++) {
             proof f;
             case_make(which, &f, 0, false);
-            f.in[IN_SAVE_T] = (proof_input){ 0 };
-            f.options.n_save = 0, f.options.save_t = NULL, f.options.save_every = every ? 3 : 0;
+            proof_no_saves(&f);
+            f.options.save_every = every ? 3 : 0;
             f.options.save_rows = every && !f.options.steps ? 150 : 0;
             proof_solve(&f);
             proof_check_identity(&f);

@@ -21,5 +21,6 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson and Python before others
 if [ -e build/build.ninja ]; then meson configure build -Dtests=true -Dbench=true # examples/run.sh leaves them out
 else meson setup build; fi
 ninja -C build
+rm -f build/meson-logs/testlog.json # that of another run
 meson test -C build --no-rebuild --no-suite long --quiet || true
 python3 tests/support/report.py build/meson-logs/testlog.json

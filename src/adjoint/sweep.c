@@ -36,8 +36,9 @@ static void add_boundary(const sweep *v, size_t who, ptrdiff_t boundary, double 
 /* The boundary at which a lane stands. */
 static ptrdiff_t boundary_at(const sweep *v, size_t b) {
     const size_t f = v->w->forced[b];
-    return f < v->s->forced.count && v->w->now[b] == v->s->forced.t[f] ? (ptrdiff_t)f
-                                                                       : NDE_BOUNDARY_START;
+    const double now = v->w->now[b];
+    if (now == nde_start_of(v->s, v->w->who[b])) return NDE_BOUNDARY_START; /* a knot there is nothing */
+    return f < v->s->forced.count && now == v->s->forced.t[f] ? (ptrdiff_t)f : NDE_BOUNDARY_START;
 }
 
 /* Each step is a fixed fraction of its segment: its start and length move with the segment's

@@ -31,7 +31,8 @@ static double boundary_tangent(const course *c, size_t who, ptrdiff_t boundary) 
 /* The tangent of the time at which lane b stands, when that is a boundary. */
 static double standing_tangent(const course *c, const nde_panel *r, size_t b) {
     const size_t f = nde_forced_after(c->s, r->t[b]);
-    const bool forced = f > 0 && c->s->forced.t[f - 1] == r->t[b];
+    const bool forced = f > 0 && c->s->forced.t[f - 1] == r->t[b] &&
+                        r->t[b] != nde_start_of(c->s, r->trajectory[b]);
     return boundary_tangent(c, r->trajectory[b], forced ? (ptrdiff_t)f - 1 : NDE_BOUNDARY_START);
 }
 
@@ -52,16 +53,13 @@ static void enter(course *c, const nde_entry *e) {
         }
         for (size_t i = 0; i < s->rhs.nq; i++)
             v_q(c)[i*ld + b] = c->along->q ? c->along->q[i*N + who] : 0;
-        if (!c->out->y) continue;
-        if (s->saving == NDE_SAVE_EVERY) {
-            for (size_t i = 0; i < s->rhs.dim; i++) c->out->y[i*N + who] = v_y(c)[i*ld + b];
-        } else if (s->saving == NDE_SAVE_TIMES) {
-            for (; r->saved[b] < s->rows_saved &&
-                   s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b];
-                 r->saved[b]++)
-                for (size_t i = 0; i < s->rhs.dim; i++)
-                    c->out->y[(r->saved[b]*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + b];
-        }
+        if (!c->out->y || s->status[who] < 0) continue;
+        const size_t rows = s->saving == NDE_SAVE_EVERY ? 1 : s->saving == NDE_SAVE_TIMES ? s->saved[who] : 0;
+        for (; r->saved[b] < rows && (s->saving == NDE_SAVE_EVERY ||
+                                      s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b]);
+             r->saved[b]++)
+            for (size_t i = 0; i < s->rhs.dim; i++)
+                c->out->y[(r->saved[b]*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + b];
     }
 }
 
@@ -71,11 +69,12 @@ static void leave(course *c, const nde_entry *e) {
     const size_t ld = c->ld, N = s->N;
     for (size_t k = 0; k < e->n; k++) {
         const size_t b = e->lane[k], who = e->who[k], last = r->live->n - 1;
-        for (size_t i = 0; i < s->rhs.dim; i++) {
+        const bool counts = s->status[who] >= 0, last_row = s->saving == NDE_SAVE_END && s->saved[who];
+        for (size_t i = 0; counts && i < s->rhs.dim; i++) {
             if (c->out->y_end) c->out->y_end[i*N + who] = v_y(c)[i*ld + b];
-            if (c->out->y && s->saving == NDE_SAVE_END) c->out->y[i*N + who] = v_y(c)[i*ld + b];
+            if (c->out->y && last_row) c->out->y[i*N + who] = v_y(c)[i*ld + b];
         }
-        for (size_t i = s->rhs.dim; c->out->quadrature && i < s->rhs.rows; i++)
+        for (size_t i = s->rhs.dim; counts && c->out->quadrature && i < s->rhs.rows; i++)
             c->out->quadrature[(i - s->rhs.dim)*N + who] = v_y(c)[i*ld + b];
         if (b != last) {
             move_column(v_y(c), s->rhs.rows, ld, last, b);

@@ -124,6 +124,8 @@ static nde_status choose_method(nde_solver *s) {
         if (table.stages < 1 || table.stages > NDE_MOST_STAGES || (!table.a && table.stages > 1) ||
             !table.b)
             return nde_fail(NDE_E_ARG, "options.tableau: %zu stages, a or b is NULL", table.stages);
+        if (table.e && table.error_order < 1)
+            return nde_fail(NDE_E_ARG, "options.tableau: error_order is %d, e is given", table.error_order);
         s->own_method = (nde_method){ .kind = NDE_KIND_RUNGE_KUTTA,
                                       .stages = (int)table.stages,
                                       .a = table.a,
@@ -705,12 +707,11 @@ static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
         snprintf(s->error, sizeof s->error, "%s: options.executor refused to run", nde_status_text(loop));
         return loop;
     }
-    if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
-    if (lost) {
+    if (lost && !failed)
         snprintf(s->error, sizeof s->error, "%s: options.budget is %zu", nde_status_text(NDE_E_BUDGET),
                  s->options.budget);
-        return NDE_E_BUDGET;
-    }
+    if (lost) return NDE_E_BUDGET;
+    if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
     return loop != NDE_OK ? loop : stopped ? NDE_STOPPED : NDE_OK;
 }
 

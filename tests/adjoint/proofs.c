@@ -117,7 +117,41 @@ static void converges_strongly(void **state) {
     assert_true(slope >= 0.4 && slope <= 0.7);
     proof_end(&f);
 }
+
+/* sin(t) and 1 + t: noise that does not depend on the state. */
+static void additive_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = sin(x->t)*x->u[0] + 0.5*x->u[1], f[1] = (1 + x->t)*x->u[1];
+    j[0][2] = sin(x->t), j[0][3] = 0.5, j[0][7] = cos(x->t)*x->u[0], j[1][3] = 1 + x->t, j[1][7] = x->u[1];
+}
+static const model additive_model = { 2, 2, 3, 2, 0, additive_formula };
+
+/* With additive noise the strong order is 1. The finest solution stands for the exact one. */
+static void converges_faster_with_additive_noise(void **state) {
+    (void)state;
+    enum { N = 1000, FINE = 8192, LEVELS = 5 };
+    double error[LEVELS] = { 0 };
+    proof f;
+    case_growth(&f, 1, false);
+    nde_real *y0 = proof_take(&f, 2*N, sizeof *y0), *exact = proof_take(&f, 2*N, sizeof *exact);
+    for (size_t i = 0; i < 2*N; i++) y0[i] = 1;
+    proof_term(&f, 0, &additive_model, NULL, &f.noise, NDE_NOISE_ADDITIVE, false);
+    f.problem.n = N, f.problem.y0 = y0, f.noise.grid = FINE, f.options.adjoint = 0;
+    proof_no_saves(&f);
+    for (int level = -1; level < LEVELS; level++) {
+        f.options.steps = level < 0 ? FINE : 16 << level;
+        nde_solution s = NDE_INIT(nde_solution, .n = 0);
+        assert_int_equal(nde_solve(&f.problem, &f.options, &s), NDE_OK);
+        if (level < 0) memcpy(exact, s.y_end, 2*N*sizeof *exact);
+        for (size_t i = 0; level >= 0 && i < 2*N; i++) error[level] += fabs((double)(s.y_end[i] - exact[i]))/(2*N);
+        nde_solution_free(&s);
+    }
+    const double slope = log2(error[0]/error[LEVELS - 1])/(LEVELS - 1);
+    if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    strong order with additive noise %.3f\n", slope);
+    assert_true(slope >= 0.8 && slope <= 1.3);
+    proof_end(&f);
+}
 #else
+static void converges_faster_with_additive_noise(void **state) { (void)state; }
 static void converges_strongly(void **state) { (void)state; }
 #endif
 
@@ -150,6 +184,7 @@ int main(void) {
         cmocka_unit_test(lanes_stay_busy),
         cmocka_unit_test(euler_maruyama_on_geometric_brownian_motion),
         cmocka_unit_test(converges_strongly),
+        cmocka_unit_test(converges_faster_with_additive_noise),
         cmocka_unit_test(controlled_on_linear_paths),
         cmocka_unit_test(velocity_verlet),
         cmocka_unit_test(quadrature_with_jumps),

@@ -509,6 +509,89 @@ static void blocks_fail(void **state) {
     print_message("blocks: %ld runs in which a call for a block fails\n", count);
 }
 
+/* ---- the caller's executor and progress --------------------------------------------------------------------------- */
+
+typedef struct reluctant {
+    int calls, refuse_at; /* this call returns 7, after `tasks` of its tasks */
+    size_t tasks;
+} reluctant;
+
+static int run_reluctantly(void *ctx, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg) {
+    reluctant *r = ctx;
+    const bool refuse = r->calls++ == r->refuse_at;
+    for (size_t i = 0; i < count && !(refuse && i >= r->tasks); i++) task(arg, i, (int)(i % 3));
+    return refuse ? 7 : 0;
+}
+
+static void executors_may_refuse(void **state) {
+    (void)state;
+    static rig r;
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int joint = 0; joint < 2; joint++)
+            for (int at = 0; at < 3; at++)
+                for (size_t tasks = 0; tasks < 3; tasks++) {
+                    reluctant how = { .refuse_at = -1 };
+                    const nde_executor executor = { run_reluctantly, &how, 3 };
+                    rig_make(&r, kind, 12);
+                    if (kind == NOISE || kind == SCALAR_NOISE || kind == SPLIT) r.options.steps = 8;
+                    r.options.adjoint = NDE_ADJOINT_DISCRETE, r.options.stepping = joint, r.options.executor = &executor;
+                    r.options.group = 3;
+                    assert_int_equal(nde_solver_create(&r.problem, &r.options, &r.solver), NDE_OK);
+                    assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_OK);
+                    const uint64_t good = hash_solution(&r.solution);
+                    const int calls = how.calls;
+                    if (at < calls) {
+                        how = (reluctant){ .refuse_at = at, .tasks = tasks };
+                        assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_E_FIELD);
+                        assert_non_null(strstr(nde_solver_error(r.solver), "executor"));
+                        assert_true(all_finite(r.solution.y_end, r.solution.dim*r.solution.n));
+                        assert_int_equal(nde_backward(r.solver, &r.seed, &r.gradient), NDE_E_ARG);
+                    }
+                    how = (reluctant){ .refuse_at = -1 };
+                    assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_OK);
+                    assert_true(hash_solution(&r.solution) == good);
+                    how = (reluctant){ .refuse_at = 0, .tasks = tasks };
+                    fill_written(&r, 0x42);
+                    const uint64_t before = hash_written(&r);
+                    if (calls) assert_int_equal(nde_backward(r.solver, &r.seed, &r.gradient), NDE_E_FIELD);
+                    assert_true(hash_written(&r) == before);
+                    assert_int_equal(nde_backward(r.solver, &r.seed, &r.gradient), NDE_OK);
+                    nde_solver_destroy(r.solver);
+                }
+}
+
+static int stop_after(void *ctx, double fraction, int64_t steps) {
+    int *left = ctx;
+    assert_true(fraction >= 0 && fraction <= 1 && steps > 0);
+    return (*left)-- <= 0;
+}
+
+static void progress_may_stop(void **state) {
+    (void)state;
+    static rig r;
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int bits = 0; bits < 4; bits++)
+            for (int after = 0; after < 4; after++) {
+                int left = 1000000;
+                rig_make(&r, kind, bits & 1 ? 5 : 1);
+                if (kind == NOISE || kind == SCALAR_NOISE || kind == SPLIT) r.options.steps = 100;
+                else r.options.h_max = 0.01;
+                r.options.stepping = bits & 2 ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT;
+                r.options.progress = stop_after, r.options.progress_ctx = &left;
+                assert_int_equal(nde_solver_create(&r.problem, &r.options, &r.solver), NDE_OK);
+                assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_OK);
+                const uint64_t good = hash_solution(&r.solution);
+                left = after;
+                assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_STOPPED);
+                assert_true(states_are_finite(&r.solution) && r.solution.t_end[0] > 0 && r.solution.t_end[0] < 1);
+                assert_null(r.solution.error);
+                left = 1000000;
+                assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_OK);
+                assert_true(hash_solution(&r.solution) == good);
+                nde_solver_destroy(r.solver);
+            }
+}
+
 /* ---- C12 ---------------------------------------------------------------------------------------------------------- */
 
 static void environment_is_left_alone(void **state) {
@@ -548,6 +631,8 @@ int main(void) {
         cmocka_unit_test(the_way_back),
         cmocka_unit_test(lanes_fail_alone),
         cmocka_unit_test(blocks_fail),
+        cmocka_unit_test(executors_may_refuse),
+        cmocka_unit_test(progress_may_stop),
         cmocka_unit_test(environment_is_left_alone),
         cmocka_unit_test(enough_were_injected),
     };

@@ -116,6 +116,29 @@ static void networks_and_joint_steps(void **state) {
     proof_end(&f);
 }
 
+/* Every instruction set of this machine gives the same bits; a network's activations need one with fused products. */
+static void instruction_sets_agree(void **state) {
+    (void)state;
+    static const int isas[] = { NDE_ISA_BASELINE, NDE_ISA_V3, NDE_ISA_V4 };
+    for (int which = 0; which <= CASES; which++) {
+        proof f;
+        outcome first = { 0 };
+        if (which == CASES) case_network(&f, 0, 150);
+        else case_make(which, &f, 0, true);
+        for (size_t i = which == CASES; i < LENGTH(isas); i++) {
+            nde_solver *s;
+            f.options.isa = isas[i];
+            if (nde_solver_create(&f.problem, &f.options, &s)) continue; /* not on this machine */
+            nde_solver_destroy(s);
+            proof_solve(&f);
+            if (!first.y) first = keep(&f);
+            else check_same(&f, &first, which == CASES ? "network" : case_names[which]);
+        }
+        assert_true(first.y || which == CASES);
+        proof_end(&f);
+    }
+}
+
 /* ---- the batch around it ------------------------------------------------------------------------------------------ */
 
 /* Columns of a batch are the same trajectories as in another, bit for bit, gradients of their own inputs included. */
@@ -248,6 +271,11 @@ static int sabotage_vjp(const nde_field *self, const nde_site *at, const nde_rea
     return s->inner->vjp(s->inner, at, y, a, to);
 }
 
+static int sabotage_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    const saboteur *s = self->ctx;
+    return s->inner->jvp(s->inner, at, y, v, dv);
+}
+
 static void check_neighbours(proof *f, int how, size_t victim, double after, bool first) {
     static const nde_status expected[FAILURES] = { NDE_E_NONFINITE, NDE_E_FIELD, NDE_STOPPED };
     f->problem.drift = &f->drift;
@@ -255,7 +283,7 @@ static void check_neighbours(proof *f, int how, size_t victim, double after, boo
     const outcome well = keep(f);
     const saboteur s = { &f->drift, victim, after, how };
     nde_field bad = f->drift;
-    bad.ctx = &s, bad.eval = sabotage, bad.vjp = sabotage_vjp, bad.jvp = NULL, bad.vjp_window = NULL;
+    bad.ctx = &s, bad.eval = sabotage, bad.vjp = sabotage_vjp, bad.jvp = sabotage_jvp;
     f->problem.drift = &bad;
     proof_create(f);
     assert_int_equal(proof_run(f), how == FAIL_STOP ? NDE_STOPPED : NDE_E_LANES);
@@ -276,6 +304,7 @@ static void check_neighbours(proof *f, int how, size_t victim, double after, boo
     }
     /* what failed is a constant: the others' parameter gradient is that of a batch without it */
     for (size_t i = 0; i < f->in[IN_P].count; i++) assert_true(isfinite(((nde_real *)f->in[IN_P].g)[i]));
+    proof_check_identity(f);
     if (how != FAIL_STOP)
         for (size_t i = 0; i < f->dim; i++) assert_true(((nde_real *)f->in[IN_Y0].g)[i*f->n + victim] == 0);
     f->problem.drift = &f->drift;
@@ -302,6 +331,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand_trajectories),
         cmocka_unit_test(networks_and_joint_steps),
+        cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(bits_do_not_depend_on_the_batch),
         cmocka_unit_test(noise_belongs_to_the_number),
         cmocka_unit_test(batch_gradient_is_the_sum),

@@ -30,7 +30,7 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
         return nde_fail(NDE_E_ARG, "options.controller is %d: no such controller", id);
     if (error_order < 1)
         return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %d", error_order);
-    nde_control c = { .reject = 1.0/(error_order + 1) };
+    nde_control c = { .reject = 1.0/((double)error_order + 1) };
     if (!read_option(o->safety, 0.9, DBL_MIN, 1, &c.safety))
         return nde_fail(NDE_E_ARG, "options.safety is %g: it must be in (0, 1], or 0 for 0.9", o->safety);
     if (!read_option(o->factor_min, 0.2, DBL_MIN, 1 - DBL_EPSILON/2, &c.factor_min))

@@ -299,11 +299,14 @@ static void input_values(const nde_rhs *r, nde_lanes *lanes, const double *t) {
                    lanes->piece, t, lanes->scratch->u);
 }
 
+/* A row of an array that is NULL where it has none. */
+static nde_real *row_at(nde_real *x, size_t row, size_t ld) { return x ? x + row*ld : NULL; }
+
 /* The rows of u after them: what drives term k. */
 static void drive(const nde_rhs *r, nde_lanes *lanes, size_t k) {
     const nde_term *term = term_at(r, k);
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    nde_real *u = lanes->scratch->u + r->channels*ld;
+    nde_real *u = row_at(lanes->scratch->u, r->channels, ld);
     if (term->path)
         nde_path_slope(term->path, r->N, n, ld, lanes->site.index, lanes->piece + r->term[k].piece*ld,
                        u);
@@ -320,7 +323,7 @@ static void add_value(const nde_rhs *r, const nde_lanes *lanes, size_t k, const 
                       nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const bool diagonal = is_diagonal(term_at(r, k));
-    const nde_real *rate = lanes->rate + r->term[k].rate*ld;
+    const nde_real *rate = row_at(lanes->rate, r->term[k].rate, ld);
     for (size_t i = 0; i < r->dim; i++)
         for (size_t b = 0; b < n; b++)
             to[i*ld + b] += diagonal ? value[i*ld + b]*rate[i*ld + b] : value[i*ld + b];
@@ -445,7 +448,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = lanes->rate + part->rate*ld;
+    const nde_real *rate = row_at(lanes->rate, part->rate, ld);
     drive(r, lanes, k);
     if (is_diagonal(term)) { /* k = g rate: the field sees a rate; the rate sees a g */
         if (sink->noise) {
@@ -540,8 +543,8 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = lanes->rate + part->rate*ld;
-    nde_real *v_drive = s->a_u + r->channels*ld;
+    const nde_real *rate = row_at(lanes->rate, part->rate, ld);
+    nde_real *v_drive = row_at(s->a_u, r->channels, ld);
     drive(r, lanes, k);
     if (term->path)
         nde_path_slope_tangent(term->path, r->N, n, ld, lanes->site.index,

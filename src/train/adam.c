@@ -114,6 +114,6 @@ nde_status nde_adam_step(nde_adam *adam, size_t np, const nde_real *gradient, nd
         if (scale > 0) /* epsilon may be 0 */
             p[i] = (nde_real)((double)p[i] - rate*(m/debias1)/scale);
     }
-    adam->step = a.step + 1;
+    adam->step = a.step < INT64_MAX ? a.step + 1 : a.step;
     return NDE_OK;
 }

@@ -71,9 +71,9 @@ static void short_span(rig *r, const nde_method *method, bool fixed) {
     for (size_t i = 0; i < LENGTH(starts); i++)
         for (int ulps = 1; ulps <= 3; ulps++) {
             double t1 = starts[i];
-            for (int k = 0; k < ulps; k++) t1 = nextafter(t1, INFINITY);
+            for (int k = 0; k < ulps; k++) t1 = nextafter(t1, (double)INFINITY);
             if (r->kind == JUMPS || r->kind == EVERYTHING) { /* both ends: they do nothing; and one inside */
-                r->jump_t[0] = ulps == 3 ? nextafter(starts[i], INFINITY) : starts[i];
+                r->jump_t[0] = ulps == 3 ? nextafter(starts[i], (double)INFINITY) : starts[i];
                 r->jump_t[1] = t1;
             }
             r->problem.t0 = starts[i], r->problem.t1 = t1;
@@ -336,7 +336,7 @@ static int misbehave(double t, const nde_real *y, const nde_real *p, nde_real *d
     (void)p;
     const int how = *(const int *)ctx;
     for (size_t i = 0; i < 3; i++) dy[i] = -y[i];
-    if (how == 0 && t > 0.5) dy[1] = NAN;
+    if (how == 0 && t > 0.5) dy[1] = (nde_real)NAN;
     if (how == 1) dy[2] = y[2]*y[2]; /* explodes at t = 1/y2 */
     if (how == 2 && t > 0.5) return -77;
     if (how == 3) dy[0] = (nde_real)(1e6*sin(1e6*t));
@@ -355,7 +355,7 @@ static void failures_are_described(void **state) {
         for (int joint = 0; joint < 2; joint++) {
             const nde_pointwise one = { .f = misbehave, .ctx = &how };
             const nde_field f = nde_field_pointwise(&one, 3, 0);
-            const nde_real y0[6] = { 1, 1, 1, 1, how == 1 ? 0 : 1, how == 1 ? 1.25f : 1 }; /* [dim][n]; the second one explodes */
+            const nde_real y0[6] = { 1, 1, 1, 1, how == 1 ? 0 : 1, how == 1 ? (nde_real)1.25 : 1 }; /* [dim][n]; the second one explodes */
             const double t1_each[2] = { 0.25, 2 };
             const nde_problem problem = NDE_INIT(nde_problem, .n = 2, .t1 = 2, .t1_each = joint || how == 3 ? NULL : t1_each,
                                                  .y0 = y0, .drift = &f);

@@ -838,6 +838,9 @@ nde_status nde_solver_state(const nde_solver *s, void *block, size_t *bytes) {
     return NDE_OK;
 }
 
+/* A count that a solve can reach, and far from overflow when one goes on from it. */
+static bool countable(int64_t count) { return count >= 0 && count <= (int64_t)1 << 48; }
+
 nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_restore: solver is NULL");
     if (!block) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_restore: block is NULL"));
@@ -861,11 +864,14 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
         nde_panel *p = &s->panel[k];
         nde_live *live = p->live;
         bool good = live->n <= p->capacity && live->next >= p->first &&
-                    live->next <= p->first + p->count && (live->flip == 0 || live->flip == 1);
+                    live->next <= p->first + p->count && (live->flip == 0 || live->flip == 1) &&
+                    countable(live->attempts) && countable(live->lane_attempts) && countable(live->lane_room) &&
+                    countable(live->accepted);
         for (size_t b = 0; good && b < live->n; b++)
             good = p->trajectory[b] >= p->first && p->trajectory[b] < live->next &&
                    p->forced[b] <= s->forced.count && p->interval[b] <= s->rhs.problem.n_jumps &&
-                   p->saved[b] <= s->rows_saved;
+                   p->saved[b] <= s->rows_saved && countable(p->node[b]) && countable(p->accepted[b]) &&
+                   countable(p->rejected[b]) && countable(p->evals[b]) && countable(p->refusals[b]);
         if (!good) {
             (void)begin(s);
             s->recorded = false;

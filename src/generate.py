@@ -67,6 +67,11 @@ class Headers:
         found = (self.find(top, name) for name in INCLUDE.findall(self.text[top]))
         return [path for path in found if path in self.precise]
 
+    def plain(self):
+        """The public headers without reals that nde.h includes."""
+        names = INCLUDE.findall(self.text[self.root/"include/nde.h"])
+        return [name for name in names if self.find(self.root/"include/nde.h", name) not in self.precise]
+
     def depfile(self, out):
         folders = sorted({path.parent for path in self.text} | {p for p in (self.root/"src").iterdir() if p.is_dir()})
         return f"{out}: " + " ".join(str(path) for path in [*self.text, *folders]) + "\n"
@@ -76,7 +81,8 @@ def single(headers):
     changed = set(headers.names())
     parts = [NOTE.replace(". */", ".\n * ndef.h - the names of nde.h as ndef_, with float for double. Times, steps, "
                           "tolerances, norms and\n * sums of parameter gradients are double here too. */")]
-    parts.append("#ifndef NDEF_H\n#define NDEF_H\n\n#include \"nde/base.h\"\n\ntypedef float ndef_real;\n")
+    includes = "".join(f'#include "{name}"\n' for name in headers.plain())
+    parts.append(f"#ifndef NDEF_H\n#define NDEF_H\n\n{includes}\ntypedef float ndef_real;\n")
     for path in headers.public():
         text = INCLUDE.sub("", headers.text[path])
         text = NAME.sub(lambda m: "ndef" + m[0][3:] if m[0] in changed or m[0] == "nde_real" else m[0], text)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * spiral, mid, small: one training step of a neural ODE, dopri5 with one step size for the batch: forward,
+ * spiral, mid, mid_step, small: one training step of a neural ODE, dopri5 with one step size for the batch: forward,
  * loss, and the gradient of the parameters. Nets, weights and data are the reference's, by splitmix64:
  *   spiral  f(y) = MLP(y^3), 2-50-2, batch 20, mean absolute error at 10 times
  *   mid     MLP 64-256-256-64, batch 256; small: 4-32-32-4, batch 1; mean square of y(1)
@@ -25,6 +25,7 @@ typedef struct net_kind {
 static const net_kind nets[] = {
     { "spiral", 2, { 2, 50, 2 }, true, true, 20, 10, 0.25, 1e-7, 1e-9, 0.17320508075688773, 2, 5e-6 },
     { "mid", 3, { 64, 256, 256, 64 }, false, false, 256, 1, 1, 1e-5, 1e-5, 0, 1, 5e-4 },
+    { "mid_step", 3, { 64, 256, 256, 64 }, false, false, 256, 1, 1, 1e-5, 1e-5, 0, 1, 5e-4 },
     { "small", 3, { 4, 32, 32, 4 }, false, false, 1, 1, 1, 1e-5, 1e-5, 0, 1, 5e-4 },
 };
 

@@ -2,7 +2,8 @@
  * lynx_hare - learns the law of motion of hares and lynxes from 17 years of pelts and forecasts
  * four more. A neural ODE is compared with the Lotka-Volterra equations, fitted through the same
  * gradient, and with two forecasts that know no law.
- *   lynx_hare [--csv FILE] [--seed N] [--iterations N] [--out FOLDER] [--quick] */
+ *   lynx_hare [--csv FILE] [--seed N] [--iterations N] [--out FOLDER] [--quick] [--state FILE]
+ *             [--every N] */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -10,26 +11,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "figure.h"
-#include "model.h"
-#include "score.h"
+#include "experiment.h"
 
 enum { HELD_OUT = 4, LEAST_ROWS = 12, SEEDS = FIGURE_SEEDS, QUICK_SEEDS = 3 };
 
-typedef struct settings {
-    const char *csv, *out;
-    uint64_t seed;
-    int64_t iterations;
-    int seeds;
-} settings;
-
 static int usage(FILE *to, int status) {
     fputs("usage: lynx_hare [--csv FILE] [--seed N] [--iterations N] [--out FOLDER] [--quick]\n"
+          "                 [--state FILE] [--every N]\n"
           "  --csv FILE        lines year,lynx,hare; the last four years are held out\n"
           "  --seed N          the first of the seeds (1)\n"
           "  --iterations N    of each fit (10000; quick: 1000)\n"
           "  --out FOLDER      where the picture and the parameters go (lynx_hare.out)\n"
-          "  --quick           3 seeds instead of 10, and few iterations\n", to);
+          "  --quick           3 seeds instead of 10, and few iterations\n"
+          "  --state FILE      goes on from this file if it is there, and keeps it up to date\n"
+          "  --every N         every so many iterations (1000)\n", to);
     return status;
 }
 
@@ -47,14 +42,17 @@ static int read_settings(int argc, char **argv, settings *to) {
         { "csv", required_argument, NULL, 'c' }, { "seed", required_argument, NULL, 's' },
         { "iterations", required_argument, NULL, 'i' }, { "out", required_argument, NULL, 'o' },
         { "quick", no_argument, NULL, 'q' }, { "help", no_argument, NULL, 'h' },
+        { "state", required_argument, NULL, 't' }, { "every", required_argument, NULL, 'e' },
         { NULL, 0, NULL, 0 } };
     long long number = 0;
     int option;
-    *to = (settings){ .csv = LYNX_HARE_CSV, .out = "lynx_hare.out", .seed = 1, .seeds = SEEDS };
+    *to = (settings){ .csv = LYNX_HARE_CSV, .out = "lynx_hare.out", .seed = 1, .seeds = SEEDS,
+                        .every = 1000 };
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'c': to->csv = optarg; break;
         case 'o': to->out = optarg; break;
+        case 't': to->state = optarg; break;
         case 'q': to->seeds = QUICK_SEEDS; break;
         case 'h': return usage(stdout, EXIT_SUCCESS);
         case 's':
@@ -68,6 +66,12 @@ static int read_settings(int argc, char **argv, settings *to) {
                 return fprintf(stderr, "lynx_hare: --iterations %s: not between 10 and 1000000\n",
                                optarg), EXIT_FAILURE;
             to->iterations = number;
+            break;
+        case 'e':
+            if (!read_integer(optarg, 1, 1000000, &number))
+                return fprintf(stderr, "lynx_hare: --every %s: not between 1 and 1000000\n",
+                               optarg), EXIT_FAILURE;
+            to->every = number;
             break;
         default: return usage(stderr, EXIT_FAILURE); /* getopt_long has said what is wrong */
         }
@@ -104,18 +108,6 @@ static int wins(const score *first, const score *second, int seeds, bool held_ou
     return count;
 }
 
-/* Everything that a run knows. */
-typedef struct experiment {
-    settings set;
-    double begun, period; /* period: of the repeat, and where Lotka-Volterra begins */
-    table rows;
-    series data;
-    model models[FIGURE_MODELS];
-    score scores[FIGURE_MODELS][SEEDS];
-    double best[FIGURE_MODELS][MOST_THETA]; /* theta of the seed with the least training error */
-    figure picture;
-} experiment;
-
 static nde_status score_fit(const model *of, const series *data, const double *theta, score *to) {
     double z[MOST_ROWS*SPECIES];
     const nde_status status = model_solve(of, data, theta, data->rows, data->year, z);
@@ -125,15 +117,23 @@ static nde_status score_fit(const model *of, const series *data, const double *t
     return NDE_OK;
 }
 
-/* Fits and scores model m with the seed number s. False: a message was printed. */
-static bool fit(experiment *x, int m, int s) {
+/* training.keep */
+static bool keep(void *ctx) {
+    experiment *x = ctx;
+    return !x->set.state || x->at.iteration%x->set.every || state_save(x);
+}
+
+/* Fits and scores the next model and seed. False: a message was printed. */
+static bool fit(experiment *x) {
+    const int m = (int)x->fits/x->set.seeds, s = (int)x->fits%x->set.seeds;
     const model *of = &x->models[m];
-    training how = { .iterations = x->set.iterations, .seed = x->set.seed + (uint64_t)s,
-                     .talk = true, .begun = x->begun };
+    const training how = { .iterations = x->set.iterations, .seed = x->set.seed + (uint64_t)s,
+                           .talk = true, .begun = x->begun, .keep = keep, .ctx = x };
     char message[512] = "";
-    double theta[MOST_THETA];
+    const double *theta = x->at.winner;
     double *curve = x->picture.z[m][s][0];
-    nde_status status = model_fit(of, &x->data, &how, theta, message, sizeof message);
+    nde_status status = model_fit(of, &x->data, &how, &x->at, message, sizeof message);
+    if (status == NDE_STOPPED) return false;
     if (!status) status = score_fit(of, &x->data, theta, &x->scores[m][s]);
     if (!status) status = model_solve(of, &x->data, theta, FIGURE_TIMES, x->picture.year, curve);
     if (status) {
@@ -145,7 +145,9 @@ static bool fit(experiment *x, int m, int s) {
     for (int i = 0; i < s; i++)
         least = least && x->scores[m][s].training < x->scores[m][i].training;
     if (least) memcpy(x->best[m], theta, (of->np + SPECIES)*sizeof *theta);
-    return true;
+    x->fits++;
+    x->at = (fitting){ .start = 0 };
+    return keep(x);
 }
 
 static void print_report(const experiment *x) {
@@ -200,11 +202,10 @@ int main(int argc, char **argv) {
     model_neural(&x.models[0]);
     model_lotka_volterra(&x.models[1], &x.data, x.period);
     figure_begin(&x.picture, &x.data, x.set.seeds);
-    for (int m = 0; m < FIGURE_MODELS; m++) {
-        x.picture.name[m] = x.models[m].name;
-        for (int s = 0; s < x.set.seeds; s++)
-            if (!fit(&x, m, s)) return EXIT_FAILURE;
-    }
+    for (int m = 0; m < FIGURE_MODELS; m++) x.picture.name[m] = x.models[m].name;
+    if (x.set.state && !state_load(&x)) return EXIT_FAILURE;
+    while (x.fits < FIGURE_MODELS*x.set.seeds)
+        if (!fit(&x)) return EXIT_FAILURE;
     print_report(&x);
     return write_out(&x) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -37,7 +37,7 @@ static nde_status begin_neural(const model *self, const series *data, uint64_t s
                                double *theta) {
     (void)start;
     memcpy(theta + self->np, data->z[0], sizeof data->z[0]);
-    return nde_mlp_init(&self->network, seed, theta);
+    return nde_mlp_init(&self->network, NDE_GLOROT_UNIFORM, seed, theta);
 }
 
 void model_neural(model *to) {
@@ -132,31 +132,22 @@ static nde_status differentiate(const model *of, const series *data, nde_solver 
     return nde_backward(solver, &seed, &wanted);
 }
 
-/* What one fit knows from iteration to iteration. */
-typedef struct progress {
-    nde_adam adam;
-    double m[MOST_THETA], v[MOST_THETA];
-    /* before: the last one that could be solved */
-    double theta[MOST_THETA], before[MOST_THETA], best[MOST_THETA];
-    double loss, least;
-    int failures;
-} progress;
-
 /* One iteration. A theta that cannot be solved is taken back, and the steps become smaller; too
  * often is an error. */
-static nde_status iterate(const model *of, const series *data, nde_solver *solver, progress *at,
-                          bool whole, int64_t *evaluations) {
+static nde_status iterate(const model *of, const series *data, nde_solver *solver, fitting *at,
+                          bool whole) {
     double gradient[MOST_THETA];
     const size_t count = of->np + SPECIES, bytes = count*sizeof *gradient;
-    const double keep = 1 - of->decay*nde_adam_rate(&at->adam);
-    nde_status status = differentiate(of, data, solver, &at->loss, gradient, evaluations);
+    const double keep = 1 - of->decay*nde_optimiser_rate(&at->adam);
+    nde_status status = differentiate(of, data, solver, &at->loss, gradient,
+                                      &at->evaluations);
     if (status == NDE_OK && whole && at->loss < at->least) {
         at->least = at->loss;
         memcpy(at->best, at->theta, bytes);
     }
     if (status == NDE_OK) {
         memcpy(at->before, at->theta, bytes);
-        status = nde_adam_step(&at->adam, count, gradient, at->theta);
+        status = nde_optimiser_step(&at->adam, count, gradient, at->theta);
     }
     if (status) {
         memcpy(at->theta, at->before, bytes);
@@ -167,54 +158,65 @@ static nde_status iterate(const model *of, const series *data, nde_solver *solve
     return NDE_OK;
 }
 
-static void talk(const model *of, const training *how, int64_t i, double years, double loss) {
+static void talk(const model *of, const training *how, const fitting *at, double years) {
+    const int64_t i = at->iteration;
     const bool quarter = of->starts == 1 && i*4 % how->iterations < 4;
     if (how->talk && (quarter || i + 1 == how->iterations))
         printf("seed %llu, %s: iteration %5lld, horizon %4.1f years, loss %.5f, %8lld evaluations, "
                "%5.1f s\n",
-               (unsigned long long)how->seed, of->name, (long long)i, years, loss,
-               (long long)how->evaluations, now() - how->begun);
+               (unsigned long long)how->seed, of->name, (long long)i, years, at->loss,
+               (long long)at->evaluations, now() - how->begun);
 }
 
-static nde_status fit_once(const model *of, const series *data, training *how, progress *at,
-                           char *message, size_t bytes) {
-    nde_status status = NDE_OK;
-    int64_t i = 0;
+/* A start from the beginning, or Adam's settings for one that goes on. */
+static nde_status begin(const model *of, const series *data, const training *how, fitting *at) {
+    const nde_optimiser stood = at->adam;
+    at->adam = NDE_INIT(nde_optimiser, .kind = NDE_ADAM, .rate = 2e-2, .clip_norm = 1,
+                        .schedule = NDE_SCHEDULE_EXPONENTIAL, .decay = 0.01,
+                        .decay_steps = how->iterations, .state = at->moments);
+    if (at->iteration) {
+        at->adam.step = stood.step, at->adam.rate = stood.rate;
+        return NDE_OK;
+    }
+    const nde_status status = of->begin(of, data, how->seed, (int)at->start, at->theta);
     memcpy(at->before, at->theta, sizeof at->before);
     memcpy(at->best, at->theta, sizeof at->best);
-    at->adam = NDE_INIT(nde_adam, .rate = 2e-2, .clip = 1, .decay = 0.01,
-                        .decay_steps = how->iterations, .m = at->m, .v = at->v);
     at->loss = (double)NAN;
     at->least = (double)INFINITY;
     at->failures = 0;
+    return status;
+}
+
+static nde_status fit_once(const model *of, const series *data, const training *how, fitting *at,
+                           char *message, size_t bytes) {
+    nde_status status = begin(of, data, how, at);
+    if (status) return snprintf(message, bytes, "%s", nde_error()), status;
     for (int stage = 1; stage <= STAGES && status == NDE_OK; stage++) {
+        if (at->iteration >= end_of(how->iterations, stage)) continue;
         const size_t horizon = horizon_of(data, stage);
         nde_solver *solver = make_solver(of, data, at->theta, horizon);
         if (!solver) return snprintf(message, bytes, "%s", nde_error()), NDE_E_ARG;
-        for (; i < end_of(how->iterations, stage) && status == NDE_OK; i++) {
-            status = iterate(of, data, solver, at, stage == STAGES, &how->evaluations);
-            talk(of, how, i, data->year[horizon - 1] - data->year[0], at->loss);
+        while (at->iteration < end_of(how->iterations, stage) && status == NDE_OK) {
+            status = iterate(of, data, solver, at, stage == STAGES);
+            talk(of, how, at, data->year[horizon - 1] - data->year[0]);
+            at->iteration++;
+            if (!status && how->keep && !how->keep(how->ctx)) status = NDE_STOPPED;
         }
-        if (status)
+        if (status < 0)
             snprintf(message, bytes, "%s: %s", nde_status_text(status), nde_solver_error(solver));
         nde_solver_destroy(solver);
     }
     return status;
 }
 
-nde_status model_fit(const model *of, const series *data, training *how, double *theta,
+nde_status model_fit(const model *of, const series *data, const training *how, fitting *at,
                      char *message, size_t bytes) {
-    progress at;
-    double least = (double)INFINITY;
-    for (int start = 0; start < of->starts; start++) {
-        nde_status status = of->begin(of, data, how->seed, start, at.theta);
-        if (status) return snprintf(message, bytes, "%s", nde_error()), status;
-        status = fit_once(of, data, how, &at, message, bytes);
+    for (; at->start < of->starts; at->start++, at->iteration = 0) {
+        const nde_status status = fit_once(of, data, how, at, message, bytes);
         if (status) return status;
-        if (start == 0 || at.least < least) {
-            least = at.least;
-            memcpy(theta, at.best, (of->np + SPECIES)*sizeof *theta);
-        }
+        if (at->start && at->least >= at->winner_least) continue;
+        at->winner_least = at->least;
+        memcpy(at->winner, at->best, sizeof at->winner);
     }
     return NDE_OK;
 }

@@ -50,13 +50,27 @@ void model_rates(const series *data, const double *theta, double rates[4]);
 typedef struct training {
     int64_t iterations;
     uint64_t seed;
-    bool talk;         /* print lines of progress */
-    double begun;      /* when the program began: now() */
-    int64_t evaluations; /* out: of the field, forwards; added to */
+    bool talk;    /* print lines of progress */
+    double begun; /* when the program began: now() */
+    /* is called after each iteration, with everything in its place; false: stop. May be NULL */
+    bool (*keep)(void *ctx);
+    void *ctx;
 } training;
-/* Fits by Adam on a horizon that grows from a few rows to all training rows, `starts` times; theta
- * is the best that was seen there. message says what is wrong when it fails. */
-nde_status model_fit(const model *of, const series *data, training *how, double *theta,
+/* Where a fit stands between two iterations. All zero: it has not begun. Brought back from a file,
+ * it goes on to the same bits. */
+typedef struct fitting {
+    int64_t start, iteration;      /* iteration of this start; 0: it has not begun */
+    int64_t failures, evaluations; /* of this start; of the field, forwards, in all */
+    nde_optimiser adam;            /* its step and rate change */
+    double moments[2*MOST_THETA];  /* its state */
+    /* before: the last one that could be solved; best: of this start; winner: of all starts */
+    double theta[MOST_THETA], before[MOST_THETA], best[MOST_THETA], winner[MOST_THETA];
+    double loss, least, winner_least;
+} fitting;
+/* Fits by Adam on a horizon that grows from a few rows to all training rows, `starts` times; winner
+ * is the best that was seen there. message says what is wrong when it fails; NDE_STOPPED: keep did
+ * it. */
+nde_status model_fit(const model *of, const series *data, const training *how, fitting *at,
                      char *message, size_t bytes);
 
 /* z [n][SPECIES] at rising times from the first year on. */

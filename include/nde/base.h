@@ -108,6 +108,17 @@ typedef struct nde_executor {
     int workers; /* >= 1 */
 } nde_executor;
 
+/* A host's own BLAS. Arguments as in cblas_dgemm and cblas_sgemm with row-major order (order 101; transpose 111: no, 112: yes),
+ * whose enumerations are passed as int. A member that is NULL: no BLAS in that precision. Called from several threads at a time when
+ * options.threads > 1; how many it uses itself is the host's affair. */
+typedef struct nde_blas {
+    size_t size;
+    void (*dgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, double alpha, const double *a, int lda,
+                  const double *b, int ldb, double beta, double *c, int ldc);
+    void (*sgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+                  const float *b, int ldb, float beta, float *c, int ldc);
+} nde_blas;
+
 /* ---- methods ----------------------------------------------------------------------------------------------------- */
 
 /* Method numbers NDE_EULER, NDE_TSIT5 ...: generated from src/method/methods.def; never reused. 0: chosen by the problem. */
@@ -203,12 +214,57 @@ enum { NDE_LANE_OK = 0, NDE_LANE_IDLE = 1, NDE_LANE_RETRY = 2, NDE_LANE_STOP = 3
 #define NDE_LINEAR_IN_U 2u /* linear in u */
 #define NDE_LANEWISE 4u    /* a lane's bits do not depend on its neighbours */
 
+/* Activations s(z). A = 1 in elu; lipswish is silu/1.1, whose slope is at most 1. gelu is the exact one, by erf.
+ * Source of lipswish: P. Kidger et al., Efficient and accurate gradients for neural SDEs (2021). */
+#define NDE_ACTIVATION_LIST(X)                                                                 \
+    X(IDENTITY, 1, "identity")                                                                 \
+    X(TANH, 2, "tanh")                                                                         \
+    X(SOFTPLUS, 3, "softplus")                                                                 \
+    X(RELU, 4, "relu")                                                                         \
+    X(SILU, 5, "silu")                                                                         \
+    X(GELU, 6, "gelu")                                                                         \
+    X(ELU, 7, "elu")                                                                           \
+    X(SIGMOID, 8, "sigmoid")                                                                   \
+    X(SIN, 9, "sin")                                                                           \
+    X(LIPSWISH, 10, "lipswish")
+
 typedef enum nde_activation {
     NDE_ACTIVATION_DEFAULT = 0, /* hidden layers: tanh; last layer: identity */
-    NDE_IDENTITY = 1, NDE_TANH = 2, NDE_SOFTPLUS = 3
+#define NDE_X(name, value, text) NDE_##name = value,
+    NDE_ACTIVATION_LIST(NDE_X)
+#undef NDE_X
 } nde_activation;
+/* "tanh" of NDE_TANH; "?" for a number that is none. */
+NDE_API const char *nde_activation_name(int activation);
+/* NDE_TANH of "tanh"; 0 when there is none of that name. */
+NDE_API int nde_activation_find(const char *name);
+
+/* How nde_mlp_init draws weights; biases are 0. Variance of a weight, for `in` inputs and `out` outputs:
+ *   GLOROT  2/(in + out), uniform or normal    X. Glorot, Y. Bengio, AISTATS (2010)
+ *   HE      2/in, uniform or normal            K. He et al., ICCV (2015)
+ *   ORTHOGONAL  rows (or columns, when out > in) orthonormal, uniformly distributed    A. Saxe et al., ICLR (2014) */
+enum {
+    NDE_GLOROT_UNIFORM = 0, NDE_GLOROT_NORMAL = 1, NDE_HE_UNIFORM = 2, NDE_HE_NORMAL = 3, NDE_ORTHOGONAL = 4
+};
 
 typedef enum nde_path_kind { NDE_PATH_LINEAR = 0 } nde_path_kind;
+
+/* ---- optimisers --------------------------------------------------------------------------------------------------- */
+
+/* Optimisers by number, never reused. The rules and defaults are those of PyTorch's torch.optim:
+ *   ADAM      D. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR (2015)
+ *   ADAMW     I. Loshchilov, F. Hutter, Decoupled weight decay regularization, ICLR (2019)
+ *   SGD       with momentum, Nesterov's on request: I. Sutskever et al., ICML (2013)
+ *   RMSPROP   T. Tieleman, G. Hinton, lecture 6.5 (2012)
+ *   ADADELTA  M. Zeiler, ADADELTA: an adaptive learning rate method, arXiv 1212.5701 (2012) */
+enum { NDE_ADAM = 1, NDE_ADAMW = 2, NDE_SGD = 3, NDE_RMSPROP = 4, NDE_ADADELTA = 5 };
+/* The rate of step k (from 0), after a linear warm-up rate*(k + 1)/warmup_steps over the first warmup_steps; j counts the steps
+ * since then, T is decay_steps:
+ *   CONSTANT     rate
+ *   EXPONENTIAL  rate * decay^(j/T)
+ *   COSINE       rate * (decay + (1 - decay)(1 + cos(pi j/T))/2) until j = T, then rate * decay
+ *                I. Loshchilov, F. Hutter, SGDR, ICLR (2017) */
+enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COSINE = 2 };
 
 /* ---- options of a solve ------------------------------------------------------------------------------------------ */
 
@@ -237,6 +293,8 @@ typedef struct nde_options {
     const nde_executor *executor;  /* NULL: a pool owned by the solver when threads > 1. Must outlive the solver */
     size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
     int32_t reproducible;          /* 1: own dense kernels in fixed order at every size, also where BLAS is faster */
+    const nde_blas *blas;          /* for products of the size at which a BLAS is faster; NULL: OpenBLAS where the library was built
+                                    * with it and it is set to one thread. Copied; ignored when reproducible */
     int32_t isa;                   /* NDE_ISA_*: force a set of kernels; 0: the best this machine has */
     int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time; nonzero: stop */
     void *progress_ctx;

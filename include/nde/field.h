@@ -86,6 +86,8 @@ struct nde_field {
     const size_t *sparsity_start, *sparsity_index;
     /* prepared [prepared] from p [np]: transposed weights and the like; once a run, by one thread. */
     int (*prepare)(const nde_field *self, const nde_real *p, nde_real *prepared);
+    /* Flops in dense products, a lane: of eval, and of vjp to y and p. For nde_plan; 0: none. */
+    double gemm_eval, gemm_vjp;
 };
 
 /* Compares every derivative that a field gives with central differences of its eval, at one site.
@@ -136,21 +138,28 @@ NDE_API nde_field nde_field_composition(const nde_parts *outer_inner);
 NDE_API nde_field nde_field_cube(size_t dim);
 
 /* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
- * Parameters, layer after layer: weight [out][in] row-major (the layout of PyTorch's Linear), then bias [out].
- * width [layers + 1] must outlive the field. */
+ *   z_l = W_l x_l + b_l;  hidden layers: z_l normalised when layer_norm;  x_{l+1} = s(z_l), plus x_l in hidden layers whose two
+ *   widths agree when residual
+ * Parameters, layer after layer: weight [out][in] row-major (PyTorch's Linear.weight), bias [out], and with layer_norm in hidden
+ * layers gain [out], shift [out] (PyTorch's LayerNorm.weight, .bias): gain (z - mean)/sqrt(variance + norm_epsilon) + shift,
+ * mean and variance over the rows of a lane.
+ * width [layers + 1] must outlive the field. Source of the norm: J. Ba, J. Kiros, G. Hinton, Layer normalization (2016). */
 typedef struct nde_mlp {
     size_t size;
     size_t layers;
     const size_t *width;
     int32_t hidden, last;       /* nde_activation */
     int32_t time_input;         /* 1: t is the last input */
+    int32_t residual;           /* 1: hidden layers of equal widths add their input */
+    int32_t layer_norm;         /* 1: hidden layers are normalised before their activation */
     size_t inputs_u, inputs_q;
+    double norm_epsilon;        /* 0: 1e-5 */
 } nde_mlp;
 NDE_API nde_field nde_field_mlp(const nde_mlp *mlp);
-/* Glorot (uniform) weights and zero biases into p [np], a pure function of the seed.
- * Source: X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward neural networks (2010).
+/* Weights, zero biases, unit gains and zero shifts into p [np], a pure function of the seed.
+ *   scheme   NDE_GLOROT_UNIFORM (0), ...
  * Errors: NDE_E_ARG. */
-NDE_API NDE_CHECK nde_status nde_mlp_init(const nde_mlp *mlp, uint64_t seed, nde_real *p);
+NDE_API NDE_CHECK nde_status nde_mlp_init(const nde_mlp *mlp, int32_t scheme, uint64_t seed, nde_real *p);
 
 #ifdef __cplusplus
 }

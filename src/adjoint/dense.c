@@ -78,7 +78,14 @@ nde_status nde_solver_dense(nde_solver *s, size_t trajectory, double t, nde_real
     }
     const int rc = rebuild(s, w, &p->record, &step);
     if (rc) return nde_solver_refuse_code(s, "nde_solver_dense", rc);
-    nde_save_dense(s, r, lane, t == r->t_new[lane] ? 1 : (t - r->t[lane])/r->dt[lane], y, dy, 1);
+    const nde_panel *from = r;
+    size_t of = lane;
+    if (s->table.slopes > s->table.stages) {
+        const int failed = nde_inside_load(s, r, w, &lane, 1);
+        if (failed) return nde_solver_refuse_code(s, "nde_solver_dense", failed);
+        from = &w->inside, of = 0;
+    }
+    nde_save_dense(s, from, of, t == r->t_new[lane] ? 1 : (t - r->t[lane])/r->dt[lane], y, dy, 1);
     for (size_t i = 0; y && t == r->t_new[lane] && i < s->rhs.dim; i++) y[i] = r->z[i*r->ld + lane];
     return NDE_OK;
 }

@@ -15,8 +15,8 @@ typedef struct sweep {
     nde_worker *w;
     nde_shard *shard;
     const nde_seed *seed;
-    bool times;
-    size_t n, ld;
+    bool times, loss; /* wanted? */
+    size_t n, ld, inside;  /* inside: lanes of w->list that are in w->inside */
     nde_sink sink;
     unsigned char *tail;
     size_t slot_bytes;
@@ -221,20 +221,47 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
 static void each_save(sweep *v, void (*after)(const nde_solver *, const nde_panel *, size_t, size_t *,
                                               int64_t, const nde_seed *, const nde_save_sink *)) {
     nde_worker *w = v->w;
-    for (size_t b = 0; b < v->n; b++) {
+    if (!v->times && nde_save_together(v->s, &w->replica, w->saved)) {
+        if (after) nde_save_after_together(v->s, &w->replica, w->saved, v->seed, w->a_y);
+        else nde_save_before_together(v->s, &w->replica, w->saved[0], v->seed, w->a_y, w->a_k);
+        return;
+    }
+    for (size_t b = 0, j = 0; b < v->n; b++) {
         if (!w->replica.accept[b] || v->s->status[w->who[b]] < 0) continue;
+        const bool in = !after && j < v->inside && w->list[j] == b;
         const nde_save_sink sink = {
             .y = w->a_y + b,
-            .k = w->a_k + b,
+            .k = in ? w->group.a_k + j : w->a_k + b,
+            .ld = v->ld,
             .t = w->a_t + b,
             .h = v->times ? w->a_h + b : NULL,
             .save_t = v->shard->save_t,
         };
         if (after)
             after(v->s, &w->replica, b, &w->saved[b], w->accepted[b], v->seed, &sink);
+        else if (in)
+            nde_save_before(v->s, &w->inside, j++, w->saved[b], w->accepted[b], v->seed, &sink);
         else
             nde_save_before(v->s, &w->replica, b, w->saved[b], w->accepted[b], v->seed, &sink);
     }
+}
+
+/* Takes out the lanes that saved rows in the step, where the extension has stages of its own. */
+static int load_inside(sweep *v) {
+    const nde_solver *s = v->s;
+    nde_worker *w = v->w;
+    const nde_panel *r = &w->replica;
+    v->inside = 0;
+    if (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || !v->seed->y) return 0;
+    for (size_t b = 0; b < v->n; b++) {
+        if (!r->accept[b] || s->status[w->who[b]] < 0) continue;
+        size_t row = w->saved[b];
+        bool due = false;
+        while (row > 0 && s->direction*s->save_t[row - 1] > s->direction*r->t[b] && !due)
+            due = s->save_t[--row] != r->t_new[b] || v->times; /* the time of a row at the end moves it by the extension */
+        if (due) w->list[v->inside++] = b;
+    }
+    return v->inside ? nde_inside_load_transpose(s, r, w, w->list, v->inside) : 0;
 }
 
 static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
@@ -247,31 +274,34 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     int rc = materialise(v, e, y, &tape);
     if (rc) return rc;
     memset(w->a_k, 0, stages*slab*sizeof *w->a_k);
-    memset(w->a_t, 0, n*sizeof *w->a_t), memset(w->a_h, 0, n*sizeof *w->a_h),
-        memset(w->loss, 0, n*sizeof *w->loss);
+    memset(w->a_t, 0, n*sizeof *w->a_t), memset(w->a_h, 0, n*sizeof *w->a_h);
+    memset(w->loss, 0, n*sizeof *w->loss);
     if (s->table.fsal) {
         nde_real *last = w->a_k + (stages - 1)*slab;
         memcpy(last, w->a_carry, slab*sizeof *last);
         for (size_t b = 0; mixed && b < n; b++)
             if (!r->accept[b]) zero_column(last, s->rhs.rows, ld, b);
     }
+    if ((rc = load_inside(v))) return rc;
     each_save(v, NULL);
+    if (v->inside && (rc = nde_inside_transpose(s, w, w->list, v->inside, v->times, &v->sink))) return rc;
     const nde_attempt step = nde_panel_step(s, r, tape);
     const nde_step_cotangent c = {
         .y = w->a_y,
         .k = w->a_k,
         .t = v->times ? w->a_t : NULL,
         .h = v->times ? w->a_h : NULL,
-        .loss = w->loss,
+        .loss = v->loss ? w->loss : NULL,
         .sink = &v->sink,
     };
     if ((rc = s->body->transpose(&step, &c))) return rc;
+    if (v->inside) nde_inside_state_transpose(s, w, w->list, v->inside);
     each_save(v, nde_save_after);
     for (size_t b = 0; b < n; b++) {
         if (!r->accept[b]) continue;
         for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++)
             w->a_carry[i*ld + b] = w->a_k[i*ld + b];
-        v->shard->loss_error += w->loss[b];
+        if (v->loss) v->shard->loss_error += w->loss[b];
         if (v->times) add_step_times(v, b, r->t[b], r->dt[b], w->a_t[b], w->a_h[b]);
         w->now[b] = r->t[b];
         w->accepted[b]--;
@@ -427,6 +457,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
             .s = s, .record = &p->record, .w = w, .shard = shard, .seed = o->seed, .ld = w->replica.ld
         };
         v.times = g->t0 || g->t1 || g->save_t || g->jump_t;
+        v.loss = g->loss_error != NULL;
         v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
                              .x_input = g->input_x ? s->g_input : NULL,
@@ -445,10 +476,13 @@ static void copy_out(void *to, const void *from, size_t count, size_t bytes) {
 /* Results of the shards, added in their order, go to the caller. */
 static void hand_over(nde_solver *s, const nde_gradient *g) {
     const nde_problem *q = &s->rhs.problem;
-    for (size_t i = 0; g->p && i < s->rhs.np; i++) {
-        double sum = 0;
-        for (size_t k = 0; k < s->n_shards; k++) sum += s->shard[k].p[i];
-        g->p[i] = (nde_real)sum;
+    enum { CHUNK = 64 };
+    for (size_t first = 0; g->p && first < s->rhs.np; first += CHUNK) {
+        const size_t count = s->rhs.np - first < CHUNK ? s->rhs.np - first : CHUNK;
+        double sum[CHUNK] = { 0 };
+        for (size_t k = 0; k < s->n_shards; k++)
+            for (size_t i = 0; i < count; i++) sum[i] += s->shard[k].p[first + i];
+        for (size_t i = 0; i < count; i++) g->p[first + i] = (nde_real)sum[i];
     }
     for (size_t i = 0; g->save_t && i < s->options.n_save; i++) {
         g->save_t[i] = 0;
@@ -492,9 +526,11 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     nde_seed from;
     nde_gradient to;
     if (!s) return nde_fail(NDE_E_ARG, "nde_backward: solver is NULL");
-    if (!seed || !gradient)
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_backward: %s is NULL", seed ? "gradient" : "seed"));
+    if (!gradient) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient is NULL"));
+    const nde_seed own = { .size = sizeof own, .y = s->a_out };
+    if (!seed && !s->a_out)
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed is NULL, and there is no problem.loss"));
+    if (!seed) seed = &own;
     if (!nde_read_sized(&from, sizeof from, seed, sizeof from) ||
         !nde_read_sized(&to, sizeof to, gradient, sizeof to))
         return nde_solver_refuse(
@@ -519,4 +555,19 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
         return nde_solver_refuse_code(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
     hand_over(s, &to);
     return NDE_OK;
+}
+
+nde_status nde_value_and_gradient(nde_solver *s, double *value, const nde_gradient *gradient) {
+    if (!s) return nde_fail(NDE_E_ARG, "nde_value_and_gradient: solver is NULL");
+    if (!value || !gradient)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_value_and_gradient: %s is NULL", value ? "gradient" : "value"));
+    if (!s->a_out)
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_value_and_gradient: problem.loss and options.adjoint are needed"));
+    const nde_status status = nde_solver_run(s, NULL);
+    *value = s->loss_value;
+    if (status != NDE_OK && status != NDE_E_LANES) return status;
+    const nde_status bad = nde_backward(s, NULL, gradient);
+    return bad ? bad : status;
 }

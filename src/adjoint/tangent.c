@@ -136,6 +136,31 @@ static int jump(course *c, const nde_entry *e) {
     return bad;
 }
 
+/* Tangents of the rows that lie in the step, where the extension has stages of its own. */
+static int save_inside(course *c, const nde_source *source) {
+    const nde_solver *s = c->s;
+    nde_worker *w = c->w;
+    nde_panel *r = &w->replica, *in = &w->inside;
+    if (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || !c->out->y) return 0;
+    size_t m = 0, *lane = w->list;
+    for (size_t b = 0; b < r->live->n; b++) {
+        const size_t row = r->saved[b];
+        const bool due = row < s->rows_saved && s->direction*s->save_t[row] <= s->direction*r->t_new[b];
+        if (r->accept[b] && s->status[r->trajectory[b]] >= 0 && due) lane[m++] = b;
+    }
+    const int rc = m ? nde_inside_tangent(s, r, w, lane, m, source) : 0;
+    in->saved = w->list2;
+    for (size_t j = 0; j < m && !rc; j++) {
+        const nde_group *g = &w->group;
+        const nde_save_tangent save = { .y = g->a_y + j, .z = g->z + j, .k = g->a_k + j, .t = g->a_t[j], .h = g->a_h[j],
+                                        .save_t = c->along->save_t };
+        in->saved[j] = r->saved[lane[j]];
+        nde_save_step_tangent(s, in, j, &save, c->out->y);
+        r->saved[lane[j]] = in->saved[j];
+    }
+    return rc;
+}
+
 static int step(course *c, const nde_entry *e) {
     const nde_solver *s = c->s;
     nde_worker *w = c->w;
@@ -161,6 +186,7 @@ static int step(course *c, const nde_entry *e) {
     };
     if ((rc = s->body->tangent(&at, &v))) return rc;
     const nde_real *last = v_k(c) + (size_t)(s->table.stages - 1)*slab;
+    if ((rc = save_inside(c, &source))) return rc;
     for (size_t b = 0; b < n; b++) {
         if (!r->accept[b]) continue;
         const nde_save_tangent save = { .y = v_y(c) + b,

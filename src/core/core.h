@@ -7,7 +7,7 @@
 
 #include "nde/base.h"
 
-/* Sets this thread's text and returns the status: return nde_fail(NDE_E_ARG, "nde_adam_step: rate is %g", rate). */
+/* Sets this thread's text and returns the status: return nde_fail(NDE_E_ARG, "nde_solve: rtol is %g", rtol). */
 nde_status nde_fail(nde_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Brings back the text before the last nde_fail: the failure belongs to an object, which has copied its text. */
 void nde_fail_undo(void);
@@ -18,7 +18,7 @@ void nde_fail_undo(void);
 bool nde_size_multiply(size_t a, size_t b, size_t *product);
 /* *sum = a + b; false when it does not fit. */
 bool nde_size_add(size_t a, size_t b, size_t *sum);
-/* ld of an own block of n lanes of `bytes` each: n rounded up to 64 bytes, and away from multiples of 2048 bytes; 1 for
+/* ld of an own block of n lanes of `bytes` each: n rounded up to 64 bytes, and away from multiples of 512 bytes; 1 for
  * n = 1. 0 when it does not fit. */
 size_t nde_leading_dimension(size_t n, size_t bytes);
 

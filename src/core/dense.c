@@ -1,143 +1,237 @@
 /* SPDX-License-Identifier: MIT
- * dense.c - matrix products and activations of a fully connected layer; compiled once for each instruction set. */
+ * dense.c - matrix products of a fully connected layer; compiled once for each instruction set. */
 #include "core/dense.h"
+#include "core/column.h"
 #include "core/vector.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
-/* A tile of ROWS rows times 3 vectors keeps its sums in registers (32 of them in AVX-512 and NEON, else 16). */
+/* Sums in registers (32 of them in AVX-512 and NEON, else 16): a tile of products has ROWS rows of up to VECTORS vectors, a
+ * tile of weight gradients SUMS results. */
 #if defined(__AVX512F__) || defined(__aarch64__)
-enum { ROWS = 8, VECTORS = 3 };
+enum { ROWS = 8, VECTORS = 3, SUMS = LANES >= 8 ? 16 : 8 };
 #else
-enum { ROWS = 4, VECTORS = 3 };
+enum { ROWS = 4, VECTORS = 3, SUMS = 8 };
 #endif
-/* Columns summed before they are added to the double gradient; inputs side by side in a tile. */
-enum { PANEL = 128, WIDE = VECTORS*LANES };
+/* From PACKED weights and PACKED_COLUMNS columns on, a product copies its weights in blocks of BLOCK_M rows by BLOCK_K. */
+enum { PACKED = (1 << 20)/(int)sizeof(nde_real), PACKED_COLUMNS = 16, BLOCK_M = 32, BLOCK_K = 128 };
+
+/* ---- the first lanes of a vector ---- */
+
+/* count <= LANES; the other lanes are 0, and nothing beyond is read or written. */
+INLINE vec load_first(const nde_real *x, size_t count) {
+#if defined(__AVX512F__)
+    return BY_PRECISION(_mm512_maskz_loadu_pd, _mm512_maskz_loadu_ps)(
+        (BY_PRECISION(__mmask8, __mmask16))((1u << count) - 1), x);
+#elif defined(__AVX2__)
+    static const BY_PRECISION(int64_t, int32_t) ones[2*LANES] = { -1, -1, -1, -1, BY_PRECISION(0, -1), BY_PRECISION(0, -1),
+        BY_PRECISION(0, -1), BY_PRECISION(0, -1) };
+    const __m256i mask = _mm256_loadu_si256((const __m256i_u *)(const void *)(ones + LANES - count));
+    return BY_PRECISION(_mm256_maskload_pd, _mm256_maskload_ps)(x, mask);
+#else
+    if (count == LANES) return load(x);
+    nde_real t[LANES] = { 0 };
+    UNROLL for (size_t i = 0; i + 1 < LANES; i++)
+        if (i < count) t[i] = x[i];
+    return load(t);
+#endif
+}
+INLINE void store_first(nde_real *x, vec v, size_t count) {
+#if defined(__AVX512F__)
+    BY_PRECISION(_mm512_mask_storeu_pd, _mm512_mask_storeu_ps)(
+        x, (BY_PRECISION(__mmask8, __mmask16))((1u << count) - 1), v);
+#else
+    nde_real t[LANES];
+    store(t, v);
+    UNROLL for (size_t size = LANES; size > 0; size /= 2) {
+        if (!(count & size)) continue;
+        memcpy(x, t + (count & ~(2*size - 1)), size*sizeof *x);
+        x += size;
+    }
+#endif
+}
+
+/* ---- c = start + a b ---- */
 
 /* What a tile needs: c [m][n] = start + sum_k a b, see dense.h. Rows begin with row_start [m] or, where lanes run over the
- * outputs, columns with column_start [n]; both NULL: with 0. */
+ * outputs, columns with column_start [n], or all with c itself (more); else with 0. */
 typedef struct product {
     size_t k, a_row, a_col, ldb, ldc;
     const nde_real *a, *b, *row_start, *column_start;
     nde_real *c;
+    bool more;
 } product;
 
-/* Vector j of a tile starts at column j*LANES, the last at `last`: it may overlap its neighbour, with equal values. */
-INLINE void tile(const size_t rows, const size_t vectors, size_t last, size_t a_row, const product *g) {
-    vec c[ROWS][VECTORS], x[VECTORS];
-    UNROLL for (size_t i = 0; i < rows; i++) {
-        UNROLL for (size_t j = 0; j < vectors; j++) {
-            const size_t column = j + 1 < vectors ? j*LANES : last;
-            c[i][j] = g->row_start ? splat(g->row_start[i]) : g->column_start ? load(g->column_start + column) : (vec){0};
-        }
+/* A pointer whose past the compiler does not know: it would hold the addresses of all rows of an unrolled loop. */
+INLINE nde_real *forget(nde_real *x) {
+    __asm__("" : "+r"(x));
+    return x;
+}
+
+/* Vector j of `vectors` at x; the last has `last` lanes (part) or all. */
+INLINE vec load_vector(const bool part, const size_t vectors, size_t last, const nde_real *x, const size_t j) {
+    return part && j + 1 == vectors ? load_first(x + j*LANES, last) : load(x + j*LANES);
+}
+INLINE void store_vector(const bool part, const size_t vectors, size_t last, nde_real *x, const size_t j, vec v) {
+    if (part && j + 1 == vectors) store_first(x + j*LANES, v, last);
+    else store(x + j*LANES, v);
+}
+
+/* rows x vectors of c. clang unrolls single loops, not always pairs. */
+INLINE void tile(const size_t rows, const size_t vectors, const bool part, size_t last, const size_t a_row, const nde_real *a,
+                 const nde_real *row_start, nde_real *to, const product *g) {
+    vec c[ROWS*VECTORS], x[VECTORS], w = { 0 };
+    const size_t count = rows*vectors, ldc = g->ldc;
+    if (g->more) {
+        UNROLL for (size_t e = 0; e < count; e++) c[e] = load_vector(part, vectors, last, to + e/vectors*ldc, e % vectors);
+    } else if (g->column_start) {
+        UNROLL for (size_t e = 0; e < count; e++) c[e] = load_vector(part, vectors, last, g->column_start, e % vectors);
+    } else {
+        UNROLL for (size_t e = 0; e < count; e++) c[e] = row_start ? splat(row_start[e/vectors]) : (vec){0};
     }
-    const nde_real *a = g->a, *b = g->b;
+    const nde_real *b = g->b;
     const size_t a_col = g->a_col, ldb = g->ldb;
     for (size_t k = g->k; k > 0; k--, a += a_col, b += ldb) {
-        UNROLL for (size_t j = 0; j < vectors; j++) x[j] = load(b + (j + 1 < vectors ? j*LANES : last));
-        UNROLL for (size_t i = 0; i < rows; i++) {
-            const vec w = splat(a[i*a_row]);
-            UNROLL for (size_t j = 0; j < vectors; j++) c[i][j] = fused(w, x[j], c[i][j]);
+        UNROLL for (size_t j = 0; j < vectors; j++) x[j] = load_vector(part, vectors, last, b, j);
+        UNROLL for (size_t e = 0; e < count; e++) {
+            if (e % vectors == 0) w = splat(a[e/vectors*a_row]);
+            c[e] = fused(w, x[e % vectors], c[e]);
         }
     }
-    UNROLL for (size_t i = 0; i < rows; i++)
-        UNROLL for (size_t j = 0; j < vectors; j++)
-            store(g->c + i*g->ldc + (j + 1 < vectors ? j*LANES : last), c[i][j]);
+    UNROLL for (size_t e = 0; e < count; e++) {
+        store_vector(part, vectors, last, to, e % vectors, c[e]);
+        if (e % vectors + 1 == vectors) to = forget(to + ldc);
+    }
 }
 
-/* Two texts for each shape: rows of a side by side (weights), or apart. */
-#define TILE(rows, vectors)                                                                            \
-    static void tile_##rows##_##vectors(size_t last, const product *g) {                               \
-        if (g->a_row == 1) tile(rows, vectors, last, 1, g);                                            \
-        else tile(rows, vectors, last, g->a_row, g);                                                   \
+/* All m rows of these columns. */
+INLINE void strip(const size_t vectors, const bool part, size_t last, const size_t a_row, size_t m, const product *g) {
+    const nde_real *a = g->a, *start = g->row_start;
+    nde_real *c = g->c;
+#define TILE(rows) \
+    do { \
+        tile(rows, vectors, part, last, a_row, a, start, c, g); \
+        m -= rows, a += rows*a_row, c += rows*g->ldc; \
+        if (start) start += rows; \
+    } while (0)
+    while (m >= ROWS) TILE(ROWS);
+    if (ROWS > 4 && m >= 4) TILE(4);
+    if (m >= 2) TILE(2);
+    if (m == 1) TILE(1);
+#undef TILE
+}
+
+/* Rows of a side by side (weights), or apart. */
+#define STRIP(vectors)                                                                                 \
+    static void strip_##vectors(size_t last, size_t m, const product *g) {                             \
+        if (g->a_row == 1) strip(vectors, false, last, 1, m, g);                                       \
+        else strip(vectors, false, last, g->a_row, m, g);                                              \
+    }                                                                                                  \
+    static void strip_part_##vectors(size_t last, size_t m, const product *g) {                        \
+        strip(vectors, true, last, g->a_row, m, g);                                                    \
     }
-TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(4, 1) TILE(4, 2) TILE(4, 3)
-#if defined(__AVX512F__) || defined(__aarch64__)
-TILE(8, 1) TILE(8, 2) TILE(8, 3)
-#define TILES_OF_8 { tile_8_1, tile_8_2, tile_8_3 }
-#else
-#define TILES_OF_8 { NULL, NULL, NULL }
-#endif
-/* By the binary logarithm of the rows. */
-static void (*const tiles[4][3])(size_t last, const product *g) = {
-    { tile_1_1, tile_1_2, tile_1_3 }, { tile_2_1, tile_2_2, tile_2_3 }, { tile_4_1, tile_4_2, tile_4_3 }, TILES_OF_8
+STRIP(1) STRIP(2) STRIP(3)
+static void (*const strips[2][VECTORS])(size_t last, size_t m, const product *g) = {
+    { strip_1, strip_2, strip_3 }, { strip_part_1, strip_part_2, strip_part_3 }
 };
-static inline size_t tile_size(size_t rows) {
-    return rows >= 8 && ROWS == 8 ? 3 : rows >= 4 ? 2 : rows >= 2 ? 1 : 0;
+
+/* Of n columns, for the next tile: two twos are faster than a three and a one. */
+INLINE size_t vectors_of(size_t n) {
+    const size_t left = (n + LANES - 1)/LANES;
+    return left == 4 ? 2 : left < VECTORS ? left : VECTORS;
 }
 
-/* m rows, n >= LANES columns. */
-static void multiply(size_t m, size_t n, product g) {
-    const product whole = g;
-    for (size_t j = 0; j < n;) {
-        size_t vectors = (n - j + LANES - 1)/LANES;
-        vectors = vectors > 4 ? 3 : vectors == 4 ? 2 : vectors;
-        const size_t end = j + vectors*LANES < n ? j + vectors*LANES : n;
-        /* A last vector that is not full starts before its place, if need be before the tile: then it becomes the tile. */
-        const size_t start = end - j < LANES ? end - LANES : j, last = end - LANES - start;
-        for (size_t i = 0; i < m;) {
-            const size_t size = tile_size(m - i);
-            g.a = whole.a + i*whole.a_row;
-            g.b = whole.b + start;
-            g.c = whole.c + i*whole.ldc + start;
-            if (whole.row_start) g.row_start = whole.row_start + i;
-            if (whole.column_start) g.column_start = whole.column_start + start;
-            tiles[size][vectors - 1](last, &g);
-            i += (size_t)1 << size;
+/* m rows, n columns. Moves b, c and column_start. */
+static void multiply(size_t m, size_t n, product *g) {
+    for (;;) {
+        const size_t vectors = vectors_of(n), columns = vectors*LANES;
+        strips[columns > n][vectors - 1](n + LANES - columns, m, g);
+        if (columns >= n) return;
+        n -= columns, g->b += columns, g->c += columns;
+        if (g->column_start) g->column_start += columns;
+    }
+}
+
+/* t: rows of a, ROWS side by side, each such group [count][ROWS]. rows is a multiple of ROWS. */
+static void pack(size_t rows, size_t count, const nde_real *a, size_t a_row, size_t a_col, nde_real *t) {
+    if (a_row == 1) {
+        for (size_t k = 0; k < count; k++)
+            for (size_t r = 0; r < rows; r += ROWS) memcpy(t + r*count + k*ROWS, a + k*a_col + r, ROWS*sizeof *t);
+    } else {
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < count; k++) t[r/ROWS*ROWS*count + k*ROWS + r % ROWS] = a[r*a_row + k*a_col];
+    }
+}
+
+/* m <= BLOCK_M rows, count <= BLOCK_K terms: all columns pass the copied block while it is in the cache. */
+static void multiply_block(size_t m, size_t n, const product *g) {
+    _Alignas(64) nde_real t[BLOCK_M*BLOCK_K];
+    const size_t full = m/ROWS*ROWS;
+    pack(full, g->k, g->a, g->a_row, g->a_col, t);
+    product part = *g;
+    for (size_t j = 0; j < n; j += VECTORS*LANES) {
+        const size_t columns = n - j < VECTORS*LANES ? n - j : VECTORS*LANES, vectors = (columns + LANES - 1)/LANES;
+        part.a = t, part.a_row = 1, part.a_col = ROWS, part.b = g->b + j, part.c = g->c + j, part.row_start = g->row_start;
+        for (size_t r = 0; r < full; r += ROWS) {
+            strips[columns % LANES > 0][vectors - 1](columns % LANES, ROWS, &part);
+            part.a += ROWS*g->k, part.c += ROWS*g->ldc;
+            if (part.row_start) part.row_start += ROWS;
         }
-        j = end;
+        part.a = g->a + full*g->a_row, part.a_row = g->a_row, part.a_col = g->a_col;
+        if (full < m) strips[columns % LANES > 0][vectors - 1](columns % LANES, m - full, &part);
     }
 }
 
-/* Few rows, fewer columns than a vector: `rows` sums side by side. */
-INLINE void scalar_rows(const size_t rows, size_t n, const product *g) {
-    for (size_t b = 0; b < n; b++) {
-        nde_real s[4];
-        UNROLL for (size_t i = 0; i < rows; i++) s[i] = g->row_start ? g->row_start[i] : 0;
-        for (size_t k = 0; k < g->k; k++)
-            UNROLL for (size_t i = 0; i < rows; i++)
-                s[i] = nde_fma(g->a[i*g->a_row + k*g->a_col], g->b[k*g->ldb + b], s[i]);
-        UNROLL for (size_t i = 0; i < rows; i++) g->c[i*g->ldc + b] = s[i];
+/* Many weights, which lie in as many pages as they have rows. The sums of a block go on from those of the block before: the
+ * order is the same. Source: K. Goto, R. van de Geijn, ACM Trans. Math. Softw. 34 (2008) 12. */
+static void multiply_packed(size_t m, size_t n, const product *whole) {
+    for (size_t k = 0; k < whole->k; k += BLOCK_K) {
+        for (size_t i = 0; i < m; i += BLOCK_M) {
+            product g = *whole;
+            g.k = whole->k - k < BLOCK_K ? whole->k - k : BLOCK_K, g.more = k > 0;
+            g.a += i*g.a_row + k*g.a_col, g.b += k*g.ldb, g.c += i*g.ldc;
+            if (g.row_start) g.row_start += i;
+            multiply_block(m - i < BLOCK_M ? m - i : BLOCK_M, n, &g);
+        }
     }
 }
-static void multiply_scalar(size_t m, size_t n, product g) {
-    while (m > 0) {
-        const size_t rows = m >= 4 ? 4 : m >= 2 ? 2 : 1;
-        if (rows == 4) scalar_rows(4, n, &g);
-        else if (rows == 2) scalar_rows(2, n, &g);
-        else scalar_rows(1, n, &g);
-        g.a += rows*g.a_row;
-        g.c += rows*g.ldc;
-        if (g.row_start) g.row_start += rows;
-        m -= rows;
+
+/* Few columns: lanes over the outputs, block by block through a transposed copy. */
+static void multiply_turned(size_t m, size_t n, const product *g) {
+    enum { BLOCK = 8*LANES };
+    nde_real t[LANES*BLOCK];
+    for (size_t i = 0; i < m; i += BLOCK) {
+        const size_t rows = m - i < BLOCK ? m - i : BLOCK;
+        product swapped = {
+            .k = g->k, .a_row = 1, .a_col = g->ldb, .ldb = g->a_col, .ldc = BLOCK, .a = g->b, .b = g->a + i,
+            .column_start = g->row_start ? g->row_start + i : NULL, .c = t
+        };
+        multiply(n, rows, &swapped);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t l = 0; l < n; l++) g->c[(i + r)*g->ldc + l] = t[l*BLOCK + r];
     }
 }
 
 static void product_kernel(size_t m, size_t n, size_t k, const nde_real *a, size_t a_row, size_t a_col, const nde_real *b,
                            size_t ldb, const nde_real *start, nde_real *c, size_t ldc) {
-    const product g = { k, a_row, a_col, ldb, ldc, a, b, start, NULL, c };
-    if (n >= LANES) {
-        multiply(m, n, g);
-    } else if (m < LANES || a_row != 1) {
-        multiply_scalar(m, n, g);
-    } else if (n == 1 && ldc == 1) {
-        multiply(1, m, (product){ k, ldb, ldb, a_col, m, b, a, NULL, start, c });
-    } else { /* lanes over the outputs, block by block through a transposed copy */
-        nde_real t[LANES*8*LANES];
-        for (size_t i = 0; i < m; i += 8*LANES) {
-            const size_t left = m - i, rows = left < 8*LANES ? left : 8*LANES, first = rows < LANES ? m - LANES : i;
-            const size_t count = i + rows - first;
-            multiply(n, count, (product){ k, 1, ldb, a_col, 8*LANES, b, a + first, NULL, start ? start + first : NULL, t });
-            for (size_t r = 0; r < count; r++)
-                for (size_t l = 0; l < n; l++) c[(first + r)*ldc + l] = t[l*8*LANES + r];
-        }
-    }
+    product g = { k, a_row, a_col, ldb, ldc, a, b, start, NULL, c, false };
+    if (m == 0 || n == 0) return;
+    if (n == 1 && a_row == 1 && ldc == 1 && m >= LANES) column(m, k, a, a_col, b, ldb, start, c);
+    else if (n == 1 && a_row == 1 && ldc == 1) multiply(1, m, &(product){ k, ldb, ldb, a_col, m, b, a, NULL, start, c, false });
+    else if (n < LANES/2 && m >= LANES && a_row == 1) multiply_turned(m, n, &g);
+    else if (n >= PACKED_COLUMNS && k >= PACKED/m) multiply_packed(m, n, &g);
+    else multiply(m, n, &g);
 }
+
+/* ---- dw += a x' ---- */
+
+/* Two ways, chosen by the sizes alone, so that all instruction sets agree:
+ *   dots     lanes run over the columns: column b goes to part b % PARTS of its sum; then parts l and l + s are added for
+ *            s = PARTS/2 ... 1. DOTS_PANEL columns at a time
+ *   turned   lanes run over the inputs, through a transposed copy; columns in order, TURNED_PANEL at a time. Faster where
+ *            both sides are long, or the columns few */
+enum { PARTS = BY_PRECISION(8, 16), PASSES = PARTS/LANES, DOTS_PANEL = 512, TURNED_PANEL = 128 };
+enum { TURNED_LEAST = 64, FEW_COLUMNS = 16, FEW_LEAST = 16 };
+/* A transposed copy has WIDE inputs; CHUNK outputs are added at once; BLOCK_OUT outputs stay in the second-level cache. */
+enum { WIDE = VECTORS*LANES, CHUNK = 16, BLOCK_OUT = 256 };
 
 /* Lane l of the shuffles that swap bit s of a row's number with bit s of a lane's, for rows a (bit clear) and b (bit set). */
 #define LOWER(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
@@ -146,35 +240,118 @@ static void product_kernel(size_t m, size_t n, size_t k, const nde_real *a, size
 #define LANES_4(f, l, s) LANES_2(f, l, s), LANES_2(f, l + 2, s)
 #define LANES_8(f, l, s) LANES_4(f, l, s), LANES_4(f, l + 4, s)
 #define LANES_16(f, l, s) LANES_8(f, l, s), LANES_8(f, l + 8, s)
-#define SWAP_BIT(s)                                                                    \
-    UNROLL for (size_t i = 0; i < LANES; i++) {                                        \
-        if (i & (s)) continue;                                                         \
-        const vec a = v[i], b = v[i + (s)];                                            \
-        v[i] = __builtin_shufflevector(a, b, EVERY_LANE(LOWER, 0, s));                 \
-        v[i + (s)] = __builtin_shufflevector(a, b, EVERY_LANE(UPPER, 0, s));           \
+#if LANES == 2
+#define EVERY_LANE LANES_2
+#define EVERY_BIT(f) f(1)
+#elif LANES == 4
+#define EVERY_LANE LANES_4
+#define EVERY_BIT(f) f(2) f(1)
+#elif LANES == 8
+#define EVERY_LANE LANES_8
+#define EVERY_BIT(f) f(4) f(2) f(1)
+#else
+#define EVERY_LANE LANES_16
+#define EVERY_BIT(f) f(8) f(4) f(2) f(1)
+#endif
+#define SHUFFLE(lane, a, b, s) __builtin_shufflevector(a, b, EVERY_LANE(lane, 0, s))
+
+/* Lane i of v[0] = sum of the lanes of v[i]: lanes that differ in bit s are added, and rows take their places. */
+#define ADD_BIT(s) \
+    UNROLL for (size_t i = 0; i < (s); i++) v[i] = SHUFFLE(LOWER, v[i], v[i + (s)], s) + SHUFFLE(UPPER, v[i], v[i + (s)], s);
+INLINE vec sum_lanes(vec v[LANES]) {
+    EVERY_BIT(ADD_BIT)
+    return v[0];
+}
+
+/* A value that the compiler keeps in a register: it would load it again for each use, and loads are the limit. */
+#if defined(__x86_64__) || defined(__i386__)
+#define KEEP(v) __asm__("" : "+x"(v))
+#else
+#define KEEP(v) (void)(v)
+#endif
+
+/* c [tall][wide] += a x' over a vector of columns; `count` lanes of it (part) or all. */
+INLINE void dots_step(const size_t tall, const size_t wide, const bool part, size_t count, size_t b, const nde_real *const *a,
+                      const nde_real *const *x, vec c[SUMS]) {
+    vec w[4];
+    UNROLL for (size_t i = 0; i < tall; i++) w[i] = part ? load_first(a[i] + b, count) : load(a[i] + b);
+    UNROLL for (size_t j = 0; j < wide; j++) {
+        vec z = part ? load_first(x[j] + b, count) : load(x[j] + b);
+        KEEP(z);
+        UNROLL for (size_t i = 0; i < tall; i++) c[i*wide + j] = fused(w[i], z, c[i*wide + j]);
     }
+}
+
+/* sums [tall][wide] = a x' over count columns; a and x point to rows. */
+INLINE void dots_tile(const size_t tall, const size_t wide, size_t count, const nde_real *const *a, const nde_real *const *x,
+                      nde_real *sums) {
+    vec s[PASSES][SUMS];
+    const size_t full = count/PARTS*PARTS;
+    UNROLL for (size_t p = 0; p < PASSES; p++) {
+        vec c[SUMS];
+        UNROLL for (size_t i = 0; i < SUMS; i++) c[i] = (vec){0};
+        for (size_t b = p*LANES; b < full; b += PARTS) dots_step(tall, wide, false, LANES, b, a, x, c);
+        if (full < count) { /* with no columns left too: 0*0 is added to all parts or to none */
+            const size_t b = full + p*LANES < count ? full + p*LANES : count;
+            dots_step(tall, wide, true, count - b < LANES ? count - b : LANES, b, a, x, c);
+        }
+        UNROLL for (size_t i = 0; i < SUMS; i++) s[p][i] = c[i];
+    }
+    UNROLL for (size_t half = PASSES/2; half > 0; half /= 2)
+        UNROLL for (size_t p = 0; p < half; p++)
+            UNROLL for (size_t i = 0; i < SUMS; i++) s[p][i] += s[p + half][i];
+    UNROLL for (size_t i = 0; i < SUMS; i += LANES) store(sums + i, sum_lanes(s[0] + i));
+}
+
+/* dw(i, j) = dw[i*row + j*column] += A X' over `count` columns, in tiles of tall x wide; rows beyond the last repeat it. */
+INLINE void dots(const size_t tall, const size_t wide, size_t out, size_t count, size_t in, const nde_real *a, size_t lda,
+                 const nde_real *x, size_t ldx, size_t row, size_t column, double *dw) {
+    _Alignas(64) nde_real sums[SUMS];
+    const nde_real *v[4], *w[8];
+    for (size_t j = 0; j < in; j += wide) {
+        const size_t columns = in - j < wide ? in - j : wide;
+        UNROLL for (size_t l = 0; l < wide; l++) w[l] = x + (j + (l < columns ? l : columns - 1))*ldx;
+        for (size_t i = 0; i < out; i += tall) {
+            const size_t rows = out - i < tall ? out - i : tall;
+            UNROLL for (size_t r = 0; r < tall; r++) v[r] = a + (i + (r < rows ? r : rows - 1))*lda;
+            dots_tile(tall, wide, count, v, w, sums);
+            double *to = dw + i*row + j*column;
+            for (size_t r = 0; r < rows; r++) {
+                if (column == 1 && columns == wide)
+                    UNROLL for (size_t l = 0; l < wide; l++) to[r*row + l] += (double)sums[r*wide + l];
+                else
+                    for (size_t l = 0; l < columns; l++) to[r*row + l*column] += (double)sums[r*wide + l];
+            }
+        }
+    }
+}
+/* The shape of a tile does not matter to the sums: fewest loads, or little waste where one side is short. */
+static void dots_square(size_t out, size_t count, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
+                        double *dw) {
+    dots(4, SUMS/4, out, count, in, a, lda, x, ldx, in, 1, dw);
+}
+static void dots_flat(size_t out, size_t count, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
+                      size_t row, size_t column, double *dw) {
+    dots(2, SUMS/2, out, count, in, a, lda, x, ldx, row, column, dw);
+}
+static void outer_dots(size_t out, size_t count, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
+                       double *dw) {
+    if (SUMS == 16 && out > 2 && in > 2) dots_square(out, count, in, a, lda, x, ldx, dw);
+    else if (in <= 2 && in < out) dots_flat(in, count, out, x, ldx, a, lda, 1, in, dw);
+    else dots_flat(out, count, in, a, lda, x, ldx, in, 1, dw);
+}
 
 /* t [LANES][WIDE] = transpose of x [LANES][LANES]. */
+#define SWAP_BIT(s)                                                                         \
+    UNROLL for (size_t i = 0; i < LANES; i++) {                                             \
+        if (i & (s)) continue;                                                              \
+        const vec a = v[i], b = v[i + (s)];                                                 \
+        v[i] = SHUFFLE(LOWER, a, b, s), v[i + (s)] = SHUFFLE(UPPER, a, b, s);               \
+    }
 static void transpose_square(const nde_real *x, size_t ldx, nde_real *t) {
     vec v[LANES];
     UNROLL for (size_t i = 0; i < LANES; i++) v[i] = load(x + i*ldx);
-#if LANES == 2
-#define EVERY_LANE LANES_2
-#elif LANES == 4
-#define EVERY_LANE LANES_4
-#elif LANES == 8
-#define EVERY_LANE LANES_8
-#else
-#define EVERY_LANE LANES_16
-    SWAP_BIT(8)
-#endif
-#if LANES >= 8
-    SWAP_BIT(4)
-#endif
-#if LANES >= 4
-    SWAP_BIT(2)
-#endif
-    SWAP_BIT(1)
+    EVERY_BIT(SWAP_BIT)
     UNROLL for (size_t i = 0; i < LANES; i++) store(t + i*WIDE, v[i]);
 }
 
@@ -196,6 +373,35 @@ static void transpose(size_t wide, size_t count, const nde_real *x, size_t ldx, 
     }
 }
 
+/* dw [out][in] += A X' over `count` columns. */
+static void outer_turned(size_t out, size_t count, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
+                         double *dw) {
+    _Alignas(64) nde_real t[TURNED_PANEL*WIDE];
+    _Alignas(64) nde_real c[CHUNK*WIDE];
+    for (size_t j = 0, wide; j < in; j += wide) {
+        const size_t vectors = vectors_of(in - j);
+        wide = in - j < vectors*LANES ? in - j : vectors*LANES;
+        transpose(wide, count, x + j*ldx, ldx, t);
+        for (size_t i = 0; i < out; i += CHUNK) {
+            const size_t rows = out - i < CHUNK ? out - i : CHUNK;
+            for (size_t r = 0; r < rows; r++) /* in as many pages as rows, where the matrix is wide */
+                for (size_t l = 0; l < wide; l += 8) __builtin_prefetch(dw + (i + r)*in + j + l, 1);
+            strips[0][vectors - 1](0, rows, &(product){ .k = count, .a_row = lda, .a_col = 1, .ldb = WIDE, .ldc = WIDE,
+                                                        .a = a + i*lda, .b = t, .c = c });
+            for (size_t r = 0; r < rows; r++) {
+                double *to = dw + (i + r)*in + j;
+                for (size_t l = 0; l < wide; l++) to[l] += (double)c[r*WIDE + l];
+            }
+        }
+    }
+}
+
+/* One column: no sums but those in double. */
+static void outer_one(size_t out, size_t in, const nde_real *a, size_t lda, const nde_real *x, double *restrict dw) {
+    for (size_t i = 0; i < out; i++, dw += in)
+        for (size_t j = 0; j < in; j++) dw[j] += (double)(a[i*lda]*x[j]);
+}
+
 /* The sum of a row in eight interleaved parts, in double. */
 static double row_sum(size_t n, const nde_real *a) {
     if (n == 1) return (double)a[0];
@@ -207,153 +413,23 @@ static double row_sum(size_t n, const nde_real *a) {
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-/* One column: no sums but those in double. */
-static void outer_one(size_t out, size_t in, const nde_real *a, size_t lda, const nde_real *x, double *restrict dw) {
-    for (size_t i = 0; i < out; i++, dw += in)
-        for (size_t j = 0; j < in; j++) dw[j] += (double)(a[i*lda]*x[j]);
-}
-
-/* dw(i, j) = dw[i*row + j*column] += A X' over one panel of `count` columns; lanes run over the rows of X, through a
- * transposed copy of WIDE of them. */
-static void outer_panel(size_t out, size_t count, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
-                        size_t row, size_t column, double *dw) {
-    _Alignas(64) nde_real t[PANEL*WIDE];
-    _Alignas(64) nde_real c[ROWS*WIDE];
-    for (size_t j = 0; j < in; j += WIDE) {
-        const size_t wide = in - j < WIDE ? in - j : WIDE, vectors = (wide + LANES - 1)/LANES;
-        transpose(wide, count, x + j*ldx, ldx, t);
-        for (size_t i = 0; i < out;) {
-            const size_t size = tile_size(out - i), end = i + ((size_t)1 << size);
-            const product g = { count, lda, 1, WIDE, WIDE, a + i*lda, t, NULL, NULL, c };
-            tiles[size][vectors - 1]((vectors - 1)*LANES, &g);
-            for (const nde_real *sum = c; i < end; i++, sum += WIDE) {
-                double *to = dw + i*row + j*column;
-                if (column == 1 && wide == WIDE)
-                    for (size_t l = 0; l < WIDE; l++) to[l] += (double)sum[l];
-                else
-                    for (size_t l = 0; l < wide; l++) to[l*column] += (double)sum[l];
-            }
-        }
-    }
-}
-
 static void outer(size_t out, size_t n, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx, double *dw,
                   double *db) {
+    const size_t least = out < in ? out : in;
     if (n == 1 && ldx == 1) {
         outer_one(out, in, a, lda, x, dw);
-    } else {
-        for (size_t b = 0; b < n; b += PANEL) { /* the longer side fills the lanes; the sums are the same */
-            const size_t count = n - b < PANEL ? n - b : PANEL;
-            if (in < LANES && out > in) outer_panel(in, count, out, x + b, ldx, a + b, lda, 1, in, dw);
-            else outer_panel(out, count, in, a + b, lda, x + b, ldx, in, 1, dw);
+    } else if (least >= (n <= FEW_COLUMNS ? FEW_LEAST : TURNED_LEAST)) {
+        for (size_t b = 0; b < n; b += TURNED_PANEL) {
+            const size_t count = n - b < TURNED_PANEL ? n - b : TURNED_PANEL;
+            for (size_t i = 0; i < out; i += BLOCK_OUT)
+                outer_turned(out - i < BLOCK_OUT ? out - i : BLOCK_OUT, count, in, a + i*lda + b, lda, x + b, ldx, dw + i*in);
         }
+    } else {
+        for (size_t b = 0; b < n; b += DOTS_PANEL)
+            outer_dots(out, n - b < DOTS_PANEL ? n - b : DOTS_PANEL, in, a + b, lda, x + b, ldx, dw);
     }
     if (db)
         for (size_t i = 0; i < out; i++) db[i] += row_sum(n, a + i*lda);
 }
 
-/* ---- activations ---- */
-
-/* Rows shorter than a vector go through a padded copy; longer ones end with a vector that overlaps the one before it, read
- * before that one is written. */
-INLINE void copy_part(nde_real *to, const nde_real *from, size_t count) {
-    UNROLL for (size_t size = LANES/2; size > 0; size /= 2) { /* sizes known to the compiler: no call, no rep movs */
-        if (!(count & size)) continue;
-        memcpy(to, from, size*sizeof *to);
-        to += size, from += size;
-    }
-}
-static inline vec load_part(const nde_real *x, size_t count) {
-    nde_real t[LANES] = { 0 };
-    copy_part(t, x, count);
-    return load(t);
-}
-static inline void store_part(nde_real *x, vec v, size_t count) {
-    nde_real t[LANES];
-    store(t, v);
-    copy_part(x, t, count);
-}
-
-/* Rows that touch are one row. */
-static inline void join(size_t *rows, size_t *n, bool touching) {
-    if (touching) *n *= *rows, *rows = 1;
-}
-
-INLINE vec value_of(const int id, vec z) { return id == NDE_TANH ? vector_tanh(z) : vector_softplus(z); }
-/* Slope and curvature of an activation from its value. */
-INLINE vec slope_of(const int id, vec s) { return id == NDE_TANH ? (1 - s)*(1 + s) : vector_softplus_slope(s); }
-INLINE vec curvature_of(const int id, vec s, vec slope) { return id == NDE_TANH ? -2*s*slope : slope*(1 - slope); }
-
-INLINE void activate_rows(const int id, size_t rows, size_t n, nde_real *z, size_t ldz) {
-    join(&rows, &n, ldz == n);
-    for (; rows > 0; rows--, z += ldz) {
-        if (n < LANES) {
-            store_part(z, value_of(id, load_part(z, n)), n);
-            continue;
-        }
-        const vec end = load(z + n - LANES);
-        for (size_t b = 0; b + LANES <= n; b += LANES) store(z + b, value_of(id, load(z + b)));
-        if (n % LANES) store(z + n - LANES, value_of(id, end));
-    }
-}
-static void activate(int id, size_t rows, size_t n, nde_real *z, size_t ldz) {
-    if (id == NDE_TANH) activate_rows(NDE_TANH, rows, n, z, ldz);
-    else if (id == NDE_SOFTPLUS) activate_rows(NDE_SOFTPLUS, rows, n, z, ldz);
-}
-
-INLINE void slope_rows(const int id, size_t rows, size_t n, const nde_real *s, size_t lds, const nde_real *a, size_t lda,
-                       nde_real *d, size_t ldd) {
-    join(&rows, &n, lds == n && lda == n && ldd == n);
-    for (; rows > 0; rows--, s += lds, a += lda, d += ldd) {
-        if (n < LANES) {
-            store_part(d, load_part(a, n)*slope_of(id, load_part(s, n)), n);
-            continue;
-        }
-        const vec end = load(a + n - LANES);
-        for (size_t b = 0; b + LANES <= n; b += LANES) store(d + b, load(a + b)*slope_of(id, load(s + b)));
-        if (n % LANES) store(d + n - LANES, end*slope_of(id, load(s + n - LANES)));
-    }
-}
-static void slope(int id, size_t rows, size_t n, const nde_real *s, size_t lds, const nde_real *a, size_t lda, nde_real *d,
-                  size_t ldd) {
-    if (id == NDE_TANH) slope_rows(NDE_TANH, rows, n, s, lds, a, lda, d, ldd);
-    else if (id == NDE_SOFTPLUS) slope_rows(NDE_SOFTPLUS, rows, n, s, lds, a, lda, d, ldd);
-    else if (d != a)
-        for (size_t i = 0; i < rows; i++) memcpy(d + i*ldd, a + i*lda, n*sizeof *d);
-}
-
-/* a and b of one vector. */
-INLINE void curve_vector(const int id, vec s, vec dz, vec *a, vec *b) {
-    const vec first = slope_of(id, s), second = curvature_of(id, s, first);
-    *a = fused(*a, first, *b*dz*second);
-    *b *= first;
-}
-INLINE void curve_rows(const int id, size_t rows, size_t n, size_t ld, const nde_real *s, const nde_real *dz, nde_real *a,
-                       nde_real *b) {
-    join(&rows, &n, ld == n);
-    for (; rows > 0; rows--, s += ld, dz += ld, a += ld, b += ld) {
-        if (n < LANES) {
-            vec x = load_part(a, n), y = load_part(b, n);
-            curve_vector(id, load_part(s, n), load_part(dz, n), &x, &y);
-            store_part(a, x, n), store_part(b, y, n);
-            continue;
-        }
-        vec end_a = load(a + n - LANES), end_b = load(b + n - LANES);
-        for (size_t i = 0; i + LANES <= n; i += LANES) {
-            vec x = load(a + i), y = load(b + i);
-            curve_vector(id, load(s + i), load(dz + i), &x, &y);
-            store(a + i, x), store(b + i, y);
-        }
-        if (n % LANES == 0) continue;
-        curve_vector(id, load(s + n - LANES), load(dz + n - LANES), &end_a, &end_b);
-        store(a + n - LANES, end_a), store(b + n - LANES, end_b);
-    }
-}
-static void curve(int id, size_t rows, size_t n, size_t ld, const nde_real *s, const nde_real *dz, nde_real *a, nde_real *b) {
-    if (id == NDE_TANH) curve_rows(NDE_TANH, rows, n, ld, s, dz, a, b);
-    else if (id == NDE_SOFTPLUS) curve_rows(NDE_SOFTPLUS, rows, n, ld, s, dz, a, b);
-}
-
-const nde_dense_kernels NDE_ISA_NAME(nde_dense_kernels) = {
-    .product = product_kernel, .outer = outer, .activate = activate, .slope = slope, .curve = curve,
-};
+const nde_dense_kernels NDE_ISA_NAME(nde_dense_kernels) = { .product = product_kernel, .outer = outer };

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * dense.h - the operations of a fully connected layer on component-major blocks, compiled for each instruction set.
+ * dense.h - the products of a fully connected layer on component-major blocks, compiled for each instruction set.
  *
  * Letters: X [in][n], Y [out][n], W [out][in]; rows of a block stand ldx, ldy ... apart. Blocks may be tight: nothing beyond
- * lane n of a row is read or written. Every result has one accumulator that runs over its terms in ascending order, fused
- * where the instruction set fuses: a column's bits depend neither on the number of columns nor on its place among them,
- * and all instruction sets that fuse agree. */
+ * lane n of a row is read or written. All instruction sets that fuse agree in all bits. A function touches nothing but its
+ * arguments: any number of threads may run it. */
 #ifndef NDE_DENSE_H
 #define NDE_DENSE_H
 
@@ -14,22 +13,19 @@
 
 typedef struct nde_dense_kernels {
     /* c [m][n] = start + sum_{i < k} a(row, i) b [i][n], a(row, i) = a[row*a_row + i*a_col]; start [m] or NULL: 0.
-     * Fast for few columns when a_row is 1. c overlaps nothing.
+     * Fast for few columns when a_row is 1. c overlaps nothing. Every result has one accumulator that runs over its terms in
+     * ascending order: a column's bits depend neither on the number of columns nor on its place among them.
      *   forward          a = W' kept as [in][out]: a_row 1, a_col out; start = bias
      *   input gradient   a = W: a_row 1, a_col in */
     void (*product)(size_t m, size_t n, size_t k, const nde_real *a, size_t a_row, size_t a_col, const nde_real *b,
                     size_t ldb, const nde_real *start, nde_real *c, size_t ldc);
-    /* dw [out][in] += A X', db [out] += A 1, A [out][n] the layer's deltas. Panels of 128 columns are summed in nde_real and
-     * added in double; db is summed in double; NULL: not wanted. */
+    /* dw [out][in] += A X', db [out] += A 1, A [out][n] the layer's deltas; db NULL: not wanted. Panels of columns are summed
+     * in nde_real and added in double. By the sizes alone, a panel has up to
+     *   128 columns, summed in ascending order: in, out >= 64, or >= 16 for up to 16 columns; else
+     *   512 columns, summed in 8 interleaved parts (float: 16), so 64 (32) in a row, then the parts pairwise.
+     * db is summed in double. */
     void (*outer)(size_t out, size_t n, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx, double *dw,
                   double *db);
-    /* z = s(z) in place; id: nde_activation. */
-    void (*activate)(int id, size_t rows, size_t n, nde_real *z, size_t ldz);
-    /* d = a s'(z), from the saved output s = s(z); d may be a. */
-    void (*slope)(int id, size_t rows, size_t n, const nde_real *s, size_t lds, const nde_real *a, size_t lda, nde_real *d,
-                  size_t ldd);
-    /* Reverse of (z, dz) -> (s(z), s'(z) dz) in place: a = a s' + b dz s'', then b = b s'. One ld for all. */
-    void (*curve)(int id, size_t rows, size_t n, size_t ld, const nde_real *s, const nde_real *dz, nde_real *a, nde_real *b);
 } nde_dense_kernels;
 
 extern const nde_dense_kernels nde_dense_kernels_baseline;

@@ -8,6 +8,8 @@
 #ifndef NDE_STEP_H
 #define NDE_STEP_H
 
+#include <float.h>
+
 #include "nde/real.h"
 #include "core/core.h"
 
@@ -38,6 +40,12 @@ typedef struct nde_step_kernels {
     /* d [n] += w sum_rows x y */
     void (*dot)(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y, double *d);
 } nde_step_kernels;
+
+/* Two sums of nde_step_kernels.error, of an estimate and of one of lower order, as one: the square of |e|^2/sqrt(|e|^2 +
+ * |e2|^2/100). Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.10 (10.17). */
+static inline double nde_error_of_two(double e, double e2) {
+    return e > 0 && e <= DBL_MAX && e2 <= DBL_MAX ? e*(e/(e + 0.01*e2)) : e; /* NaN stays */
+}
 
 extern const nde_step_kernels nde_step_kernels_baseline;
 extern const nde_step_kernels nde_step_kernels_v3;

@@ -260,6 +260,8 @@ static bool gather(const nde_parts *parts, const char *who, nde_field *all) {
             !nde_size_grow(&all->prepared, part->prepared, 1))
             return nde_fail(NDE_E_SIZE, "%s: the parts' sizes together are too large", who), false;
         all->traits &= part->traits;
+        all->gemm_eval += part->gemm_eval;
+        all->gemm_vjp += part->gemm_vjp;
         if (!part->vjp) all->vjp = NULL;
         if (!part->jvp) all->jvp = NULL;
         if (!part->vjp_jvp) all->vjp_jvp = NULL;

@@ -14,17 +14,19 @@ enum { NDE_MOST_STAGES = 64 };
 /* A method's table in this precision, by its non-zero weights. Partitioned: the second set is for rows >= split. */
 typedef struct nde_table {
     const nde_method *method;
-    int stages;
+    int stages, slopes;     /* of the step; with those of the extension alone */
     bool fsal;              /* slope s-1 is slope 0 of the next step */
     bool last_is_new;       /* the state of stage s-1 is the new state */
     size_t split;           /* rows of the first set; dim when not partitioned */
-    nde_row *row[2];        /* [stages] each */
-    nde_row out[2], error;
+    nde_row *row[2];        /* [slopes] each */
+    nde_row out[2], error, error2; /* error2: empty without a second estimate */
+    nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
+                             * step: what is not finite there must be looked for */
 } nde_table;
 
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *method, size_t dim, size_t split);
 
-/* Weights of the continuous extension at theta: y(theta) = y + h sum w_j k_j, and of its derivative: h dy/dt. set 0 or 1. */
+/* Weights [slopes] of the continuous extension at theta: y(theta) = y + h sum w_j k_j, and of its derivative: h dy/dt. set 0 or 1. */
 void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw);
 
 /* One attempt. k0 is in slab 0 when the method is first-same-as-last. */
@@ -59,10 +61,15 @@ typedef struct nde_step_tangent {
     const nde_source *source; /* t, h, v_h of it are filled in by the body */
 } nde_step_tangent;
 
+/* extend: the slopes of the extension alone, after an attempt; k then has [slopes] slabs, and so have those of the cotangent and
+ * the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the old state. */
 typedef struct nde_body {
     int (*attempt)(const nde_attempt *step);
     int (*transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);
     int (*tangent)(const nde_attempt *step, const nde_step_tangent *tangent);
+    int (*extend)(const nde_attempt *step);
+    int (*extend_transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);
+    int (*extend_tangent)(const nde_attempt *step, const nde_step_tangent *tangent);
 } nde_body;
 
 extern const nde_body nde_body_runge_kutta_baseline, nde_body_runge_kutta_v3, nde_body_runge_kutta_v4;

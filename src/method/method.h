@@ -20,18 +20,29 @@ typedef double nde_coefficient;
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
  *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
  *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2, e2 and rows below a, b, e
- *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < dense_terms} dense[i*dense_terms + j] theta^(j+1);
+ *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < m} dense[i*m + j] theta^(j+1), m = dense_terms;
  *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
+ *   bernstein            dense[i*m + j] belongs to the Bernstein polynomial choose(m, j+1) theta^(j+1) (1 - theta)^(m-j-1) instead:
+ *                        the powers of a long extension have coefficients of 1e6 that cancel
+ *   dense_stages         further rows of a and c, after those of the step (b, e and e2 have none): stages for the extension
+ *                        alone, evaluated only where a value inside the step is asked for
+ *   e2                   a second estimate, of lower order: the norm of the error is that of e squared, over the
+ *                        root of its square and a hundredth of that of e2 squared (HNW II.10)
  *   first_same_as_last   k of the last stage is k_0 of the next step
  *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F */
 struct nde_method {
     const char *name, *source;
-    int kind, order, error_order, dense_order;
-    int stages, dense_terms;
-    bool first_same_as_last;
-    const nde_coefficient *a, *b, *c, *e, *dense;
+    int kind, order, error_order, e2_order, dense_order;
+    int stages, dense_stages, dense_terms;
+    bool first_same_as_last, bernstein;
+    const nde_coefficient *a, *b, *c, *e, *e2, *dense;
     const nde_coefficient *a2, *b2, *dense2;
 };
+
+/* Of the error estimate: it goes like h^(order + 1). */
+static inline int nde_method_estimate_order(const nde_method *m) {
+    return m->e2 ? 2*m->error_order - m->e2_order : m->error_order;
+}
 
 /* Checks a caller's table and writes it as a method; `text` gets the reason. b, c, e are kept in `space`: doubles,
  * nde_tableau_space(stages) of them. */

@@ -80,19 +80,19 @@ typedef struct nde_sink {
     nde_real *x_input, *const *x_term;
     double *t;                 /* [ld], of the time of the call */
     double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h */
-    struct nde_window *window; /* not NULL: parameter gradients of fields with vjp_window are formed in windows */
+    struct nde_ring *window; /* not NULL: parameter gradients of fields with vjp_window are formed in windows */
 } nde_sink;
 
 /* A ring of columns, flushed by one product a layer when full (deferring gains 4-6 x on small blocks, nothing on large
  * ones: a stage of at least NDE_WINDOW_DIRECT lanes goes straight through). Shared by all panels of a worker in turn. */
 enum { NDE_WINDOW = 256, NDE_WINDOW_DIRECT = 128 };
-typedef struct nde_window {
+typedef struct nde_ring {
     size_t used, ld;
     nde_real *tape, *cotape; /* [tape][ld], [cotape][ld]; NULL where every stage goes straight through */
     nde_real *delta;         /* [cotape][ld of a panel]: of one stage */
-} nde_window;
-void nde_window_lay(nde_window *window, nde_arena *arena, const nde_rhs *rhs, size_t panel_ld);
-int nde_window_flush(nde_window *window, const nde_rhs *rhs, const nde_lanes *lanes, double *p);
+} nde_ring;
+void nde_window_lay(nde_ring *window, nde_arena *arena, const nde_rhs *rhs, size_t panel_ld);
+int nde_window_flush(nde_ring *window, const nde_rhs *rhs, const nde_lanes *lanes, double *p);
 
 /* Adds to a_y [dim][ld] and to the sink from a [rows][ld]; tape as eval left it (needed when rhs.tape > 0). */
 int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,

@@ -52,18 +52,27 @@ NDE_SCALAR static int attempt_one(const nde_attempt *s) {
                            s->slab, s->tape, s->tape_slab);
 }
 
+/* Stages from `first` to before `end`. */
+static int evaluate(const nde_attempt *s, int first, int end) {
+    const nde_table *table = s->table;
+    for (int i = first; i < end; i++) {
+        const bool is_new = i == table->stages - 1 && table->last_is_new;
+        const nde_real *Y = stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
+        const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
+                                    stage_tape(s, i), s->lanes->site.ld);
+        if (rc) return s->lanes->scratch->stage = i, rc;
+    }
+    return 0;
+}
+
+static int extend(const nde_attempt *s) { return evaluate(s, s->table->stages, s->table->slopes); }
+
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
     if (nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
-    const int last = table->stages - 1;
-    for (int i = table->fsal ? 1 : 0; i <= last; i++) {
-        const nde_real *Y =
-            stage_state(s, i, i == last && table->last_is_new ? s->z : s->lanes->scratch->Y);
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
-                                    stage_tape(s, i), ld);
-        if (rc) return s->lanes->scratch->stage = i, rc;
-    }
+    const int rc = evaluate(s, table->fsal ? 1 : 0, table->stages);
+    if (rc) return rc;
     const size_t from = table->last_is_new ? dim : 0; /* the rows that are not there yet */
     if (from == rows) return 0;
     if (from)
@@ -110,7 +119,18 @@ static void add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
     }
 }
 
-static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+/* Does nothing depend on slope i? True of the last one of a step that no step with its slope follows. */
+static bool is_idle(const nde_attempt *s, const nde_step_cotangent *c, int i) {
+    const nde_real *a = c->k + (size_t)i*s->slab;
+    if (i != s->table->stages - 1 || !s->table->fsal) return false;
+    for (size_t r = 0; r < s->rhs->rows; r++)
+        for (size_t b = 0; b < s->lanes->site.n; b++)
+            if (a[r*s->lanes->site.ld + b] != 0) return false;
+    return true;
+}
+
+/* Stages from before `end` down to `first`. */
+static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int first, int end) {
     const nde_table *table = s->table;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
     nde_scratch *scratch = s->lanes->scratch;
@@ -119,18 +139,20 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     /* cell is free once the step has begun */
     sink.noise = c->h && s->rhs->noisy ? scratch->cell : NULL;
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
-    combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
-    if (!table->last_is_new) add_loss(s, c);
-    for (int i = table->stages - 1; i >= (table->fsal ? 1 : 0); i--) {
-        const nde_real *Y = stage_state(s, i, scratch->Y);
+    for (int i = end - 1; i >= first; i--) {
+        const bool idle = is_idle(s, c, i);
+        const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
-        const int rc = nde_rhs_vjp(s->rhs, s->lanes, stage_time(s, i), Y, c->k + (size_t)i*s->slab,
-                                   stage_tape(s, i), ld, scratch->a_Y, &sink);
-        if (rc) return rc;
-        for (size_t r = 0; r < dim; r++)
-            for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
+        if (!idle) {
+            const int rc = nde_rhs_vjp(s->rhs, s->lanes, stage_time(s, i), Y, c->k + (size_t)i*s->slab,
+                                       stage_tape(s, i), ld, scratch->a_Y, &sink);
+            if (rc) return rc;
+            for (size_t r = 0; r < dim; r++)
+                for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
+        }
         if (i == table->stages - 1 && table->last_is_new) add_loss(s, c);
+        if (idle) continue;
         if (i)
             combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
                                    dim, scratch->a_Y);
@@ -141,6 +163,17 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     if (sink.noise)
         for (size_t b = 0; b < n; b++) c->h[b] += s->dt[b] != 0 ? sink.noise[b]/s->dt[b] : 0;
     return 0;
+}
+
+static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+    return evaluate_transpose(s, c, s->table->stages, s->table->slopes);
+}
+
+static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+    const nde_table *table = s->table;
+    combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
+    if (!table->last_is_new) add_loss(s, c);
+    return evaluate_transpose(s, c, table->fsal ? 1 : 0, table->stages);
 }
 
 /* ---- tangent --------------------------------------------------------------------------------- */
@@ -166,12 +199,12 @@ static void combine_tangent_sets(const nde_attempt *s, const nde_step_tangent *v
     if (split < s->rhs->dim) combine_tangent(s, v, second, split, rows - split, v_z);
 }
 
-static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
+static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int first, int end) {
     const nde_table *table = s->table;
     nde_scratch *scratch = s->lanes->scratch;
     nde_source source = *v->source;
     source.t = scratch->a_t, source.h = s->dt, source.v_h = v->h;
-    for (int i = table->fsal ? 1 : 0; i < table->stages; i++) {
+    for (int i = first; i < end; i++) {
         const nde_real *Y = stage_state(s, i, scratch->Y), *v_Y = v->y;
         if (i) {
             combine_tangent_sets(s, v, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
@@ -184,10 +217,23 @@ static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
                                    v->k + (size_t)i*s->slab);
         if (rc) return rc;
     }
-    combine_tangent_sets(s, v, &table->out[0], &table->out[1], s->rhs->rows, v->z);
     return 0;
+}
+
+static int extend_tangent(const nde_attempt *s, const nde_step_tangent *v) {
+    return evaluate_tangent(s, v, s->table->stages, s->table->slopes);
+}
+
+static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
+    const nde_table *table = s->table;
+    const int rc = evaluate_tangent(s, v, table->fsal ? 1 : 0, table->stages);
+    if (!rc) combine_tangent_sets(s, v, &table->out[0], &table->out[1], s->rhs->rows, v->z);
+    return rc;
 }
 
 const nde_body NDE_ISA_NAME(nde_body_runge_kutta) = { .attempt = attempt,
                                                       .transpose = transpose,
-                                                      .tangent = tangent };
+                                                      .tangent = tangent,
+                                                      .extend = extend,
+                                                      .extend_transpose = extend_transpose,
+                                                      .extend_tangent = extend_tangent };

@@ -4,6 +4,8 @@
 #include "method/body.h"
 #include "core/isa.h"
 
+enum { MOST_DEGREE = 16 }; /* tables with more are refused by the tests */
+
 static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int count) {
     int *index = nde_arena_take(arena, (size_t)count, sizeof *index);
     nde_real *value = nde_arena_take(arena, (size_t)count, sizeof *value);
@@ -14,18 +16,29 @@ static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int co
     *row = (nde_row){ used, index, value };
 }
 
+/* Where nothing that is judged sees what is not finite. */
+static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool with_error) {
+    double unseen[NDE_MOST_STAGES];
+    for (int i = 0; i < m->stages; i++) {
+        bool used = m->first_same_as_last && i == m->stages - 1;
+        for (int j = 0; j < m->dense_terms; j++) used = used || m->dense[i*m->dense_terms + j] != 0;
+        unseen[i] = used && m->b[i] == 0 && !(with_error && m->e && m->e[i] != 0);
+    }
+    lay_row(row, arena, unseen, m->stages);
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     table->method = m;
-    table->stages = m->stages;
+    table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
     table->last_is_new = m->first_same_as_last && !partitioned;
     table->split = partitioned ? split : dim;
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
-        table->row[set] = nde_arena_take(arena, (size_t)m->stages, sizeof(nde_row));
-        for (int i = 0; i < m->stages; a += i, i++) {
+        table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
+        for (int i = 0; i < table->slopes; a += i, i++) {
             nde_row row;
             lay_row(&row, arena, a, i);
             if (table->row[set]) table->row[set][i] = row;
@@ -33,20 +46,39 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
         lay_row(&table->out[set], arena, set ? m->b2 : m->b, m->stages);
     }
     if (m->e) lay_row(&table->error, arena, m->e, m->stages);
+    if (m->e2) lay_row(&table->error2, arena, m->e2, m->stages);
+    for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     return NDE_OK;
+}
+
+/* The Bernstein polynomials of a degree and their derivatives at theta, from those of lower degrees. Source: G. Farin, Curves
+ * and Surfaces for Computer-Aided Geometric Design (2002), 5.1, 5.3. */
+static void weigh_bernstein(int degree, double theta, double *value, double *slope) {
+    value[0] = 1;
+    for (int n = 1; n <= degree; n++) {
+        if (n == degree)
+            for (int j = 0; j <= n; j++) slope[j] = n*((j ? value[j - 1] : 0) - (j < n ? value[j] : 0));
+        value[n] = theta*value[n - 1];
+        for (int j = n - 1; j > 0; j--) value[j] = theta*value[j - 1] + (1 - theta)*value[j];
+        value[0] *= 1 - theta;
+    }
 }
 
 void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw) {
     const nde_method *m = table->method;
     const double *d = set ? m->dense2 : m->dense, *b = set ? m->b2 : m->b;
     const int terms = m->dense_terms;
-    for (int i = 0; i < m->stages; i++) {
+    double basis[MOST_DEGREE + 1], rise[MOST_DEGREE + 1];
+    if (m->bernstein) weigh_bernstein(terms, theta, basis, rise);
+    for (int i = 0; i < table->slopes; i++, d += terms) {
         double value = 0, slope = 0;
-        for (int j = terms - 1; j >= 0; j--) {
-            slope = slope*theta + (j + 1)*d[i*terms + j];
-            value = value*theta + d[i*terms + j];
+        if (m->bernstein) {
+            for (int j = 0; j < terms; j++) value += d[j]*basis[j + 1], slope += d[j]*rise[j + 1];
+        } else {
+            for (int j = terms - 1; j >= 0; j--) slope = slope*theta + (j + 1)*d[j], value = value*theta + d[j];
+            value *= theta;
         }
-        if (w) w[i] = theta == 1 ? b[i] : value*theta;
+        if (w) w[i] = theta != 1 ? value : i < m->stages ? b[i] : 0;
         if (dw) dw[i] = slope;
     }
 }

@@ -6,9 +6,14 @@
 #include "solve/solver.h"
 
 #include <math.h>
+#include <string.h>
 
 static nde_real *row_of(const nde_solver *s, nde_real *y, size_t row, size_t who) {
     return y + row*s->rhs.dim*s->N + who;
+}
+
+static const nde_real *seed_row(const nde_solver *s, const nde_seed *seed, size_t row, size_t who) {
+    return seed->y + row*s->rhs.dim*s->N + who;
 }
 
 static void copy(size_t rows, const nde_real *from, size_t from_stride, nde_real *to,
@@ -19,20 +24,28 @@ static void copy(size_t rows, const nde_real *from, size_t from_stride, nde_real
 /* Set of weights of component i. */
 static int set_of(const nde_solver *s, size_t i) { return i >= s->table.split && i < s->rhs.dim; }
 
+/* Weights of the continuous extension at theta, and of its derivative, for both sets. */
+typedef struct weights {
+    double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
+} weights;
+static void weigh(const nde_solver *s, double theta, weights *at) {
+    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
+        nde_table_dense(&s->table, set, theta, at->w[set], at->dw[set]);
+}
+
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value,
                     nde_real *slope, size_t stride) {
-    double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
-    const int stages = s->table.stages;
-    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
-        nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+    const int stages = s->table.slopes;
+    weights at;
+    weigh(s, theta, &at);
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const int set = set_of(s, i);
         nde_real v = p->y[i*p->ld + b], d = 0;
         for (int j = 0; j < stages; j++) {
-            if (w[set][j] == 0 && dw[set][j] == 0) continue; /* a slope without weight may be anything */
+            if (at.w[set][j] == 0 && at.dw[set][j] == 0) continue; /* a slope without weight may be anything */
             const nde_real k = p->k[(size_t)j*p->slab + i*p->ld + b];
-            v += (nde_real)(p->dt[b]*w[set][j])*k;
-            d += (nde_real)dw[set][j]*k;
+            v += (nde_real)(p->dt[b]*at.w[set][j])*k;
+            d += (nde_real)at.dw[set][j]*k;
         }
         if (value) value[i*stride] = v;
         if (slope) slope[i*stride] = d;
@@ -92,10 +105,79 @@ void nde_save_step(nde_solver *s, nde_panel *p, size_t b) {
         nde_real *to = row_of(s, s->y_out, p->saved[b], who);
         if (t == p->t_new[b])
             copy(s->rhs.dim, p->z + b, p->ld, to, s->N);
-        else
+        else if (s->table.slopes == s->table.stages) /* else nde_inside_attempt has done it */
             nde_save_dense(s, p, b, (t - p->t[b])/p->dt[b], to, NULL, s->N);
     }
 }
+
+/* ---- all lanes at once: joint steps, where they are at the same time ---- */
+
+bool nde_save_together(const nde_solver *s, const nde_panel *p, const size_t *saved) {
+    if (!s->joint || s->saving != NDE_SAVE_TIMES || s->table.slopes > s->table.stages) return false;
+    for (size_t b = 0; b < p->lanes.site.n; b++)
+        if (p->trajectory[b] != p->trajectory[0] + b || saved[b] != saved[0] || !p->accept[b]) return false;
+    return true;
+}
+
+void nde_save_step_together(nde_solver *s, nde_panel *p) {
+    const size_t n = p->lanes.site.n, ld = p->ld;
+    size_t row = p->saved[0];
+    for (; row_is_due(s, row, p->t_new[0]); row++) {
+        nde_real *to = row_of(s, s->y_out, row, p->trajectory[0]);
+        const bool end = s->save_t[row] == p->t_new[0];
+        weights at;
+        if (!end) weigh(s, (s->save_t[row] - p->t[0])/p->dt[0], &at);
+        for (size_t i = 0; i < s->rhs.dim; i++, to += s->N) {
+            const int set = set_of(s, i);
+            memcpy(to, (end ? p->z : p->y) + i*ld, n*sizeof *to);
+            for (int j = 0; !end && j < s->table.stages; j++) {
+                const nde_real w = (nde_real)(p->dt[0]*at.w[set][j]), *restrict k = p->k + (size_t)j*p->slab + i*ld;
+                if (at.w[set][j] == 0 && at.dw[set][j] == 0) continue;
+                for (size_t b = 0; b < n; b++) to[b] += w*k[b];
+            }
+        }
+    }
+    for (size_t b = 0; b < n; b++) p->saved[b] = row;
+}
+
+/* The transpose of values inside the step, where times are not wanted. */
+static void values_transpose(const nde_solver *s, const nde_panel *p, size_t row, const nde_real *a, nde_real *a_k) {
+    weights at;
+    weigh(s, (s->save_t[row] - p->t[0])/p->dt[0], &at);
+    for (int j = 0; j < s->table.stages; j++)
+        for (size_t i = 0; i < s->rhs.dim; i++) {
+            const int set = set_of(s, i);
+            const nde_real w = (nde_real)(p->dt[0]*at.w[set][j]), *from = a + i*s->N;
+            nde_real *restrict to = a_k + (size_t)j*p->slab + i*p->ld;
+            if (at.w[set][j] == 0 && at.dw[set][j] == 0) continue;
+            for (size_t b = 0; b < p->lanes.site.n; b++) to[b] += w*from[b];
+        }
+}
+
+static void add_rows(const nde_solver *s, const nde_panel *p, const nde_real *a, nde_real *to) {
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t b = 0; b < p->lanes.site.n; b++) to[i*p->ld + b] += a[i*s->N + b];
+}
+
+void nde_save_before_together(const nde_solver *s, const nde_panel *p, size_t cursor, const nde_seed *seed, nde_real *a_y,
+                              nde_real *a_k) {
+    if (!seed->y) return;
+    for (; cursor > 0 && s->direction*s->save_t[cursor - 1] > s->direction*p->t[0]; cursor--) {
+        const nde_real *a = seed_row(s, seed, cursor - 1, p->trajectory[0]);
+        if (s->save_t[cursor - 1] == p->t_new[0]) add_rows(s, p, a, a_y);
+        else values_transpose(s, p, cursor - 1, a, a_k);
+    }
+}
+
+void nde_save_after_together(const nde_solver *s, const nde_panel *p, size_t *cursor, const nde_seed *seed, nde_real *a_y) {
+    size_t row = cursor[0];
+    for (; row > 0 && s->direction*s->save_t[row - 1] > s->direction*p->t[0]; row--)
+        if (seed->y && s->save_t[row - 1] != p->t_new[0])
+            add_rows(s, p, seed_row(s, seed, row - 1, p->trajectory[0]), a_y);
+    for (size_t b = 0; b < p->lanes.site.n; b++) cursor[b] = row;
+}
+
+/* ---- ends ---- */
 
 void nde_save_end(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     const size_t who = p->trajectory[b];
@@ -113,10 +195,6 @@ void nde_save_end(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
 
 /* ---- transposes ------------------------------------------------------------------------------ */
 
-static const nde_real *seed_row(const nde_solver *s, const nde_seed *seed, size_t row, size_t who) {
-    return seed->y + row*s->rhs.dim*s->N + who;
-}
-
 static void add(size_t rows, const nde_real *from, size_t from_stride, nde_real *to, size_t to_stride) {
     for (size_t i = 0; i < rows; i++) to[i*to_stride] += from[i*from_stride];
 }
@@ -124,20 +202,19 @@ static void add(size_t rows, const nde_real *from, size_t from_stride, nde_real 
 /* One value inside a step, or at its end (theta = 1), whose own state is added elsewhere. */
 static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, size_t row,
                             const nde_real *a, const nde_save_sink *sink) {
-    double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
+    weights of;
     const double ts = s->save_t[row], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/p->dt[b];
     double along = 0, stretch = 0;
-    for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
-        nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+    weigh(s, theta, &of);
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const int set = set_of(s, i);
-        for (int j = 0; j < s->table.stages; j++) {
+        for (int j = 0; j < s->table.slopes; j++) {
             const size_t at = (size_t)j*p->slab + i*p->ld;
-            if (w[set][j] == 0 && dw[set][j] == 0) continue;
+            if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
             const double ak = (double)a[i*s->N]*(double)p->k[at + b];
-            if (theta != 1) sink->k[at] += (nde_real)(p->dt[b]*w[set][j])*a[i*s->N];
-            if (theta != 1) stretch += w[set][j]*ak;
-            along += dw[set][j]*ak;
+            if (theta != 1) sink->k[at] += (nde_real)(p->dt[b]*of.w[set][j])*a[i*s->N];
+            if (theta != 1) stretch += of.w[set][j]*ak;
+            along += of.dw[set][j]*ak;
         }
     }
     if (!sink->h) return;
@@ -153,11 +230,11 @@ void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t c
     if (s->saving == NDE_SAVE_EVERY) {
         const size_t row =
             row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
-        if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, p->ld);
+        if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, sink->ld);
     } else if (s->saving == NDE_SAVE_TIMES) {
         for (; cursor > 0 && s->direction*s->save_t[cursor - 1] > s->direction*p->t[b]; cursor--) {
             const nde_real *a = seed_row(s, seed, cursor - 1, who);
-            if (s->save_t[cursor - 1] == p->t_new[b]) add(s->rhs.dim, a, s->N, sink->y, p->ld);
+            if (s->save_t[cursor - 1] == p->t_new[b]) add(s->rhs.dim, a, s->N, sink->y, sink->ld);
             if (s->save_t[cursor - 1] != p->t_new[b] || sink->h)
                 value_transpose(s, p, b, cursor - 1, a, sink);
         }
@@ -170,7 +247,7 @@ void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *c
     if (s->saving != NDE_SAVE_TIMES) return;
     for (; *cursor > 0 && s->direction*s->save_t[*cursor - 1] > s->direction*p->t[b]; --*cursor)
         if (seed->y && s->save_t[*cursor - 1] != p->t_new[b])
-            add(s->rhs.dim, seed_row(s, seed, *cursor - 1, p->trajectory[b]), s->N, sink->y, p->ld);
+            add(s->rhs.dim, seed_row(s, seed, *cursor - 1, p->trajectory[b]), s->N, sink->y, sink->ld);
 }
 
 void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y,
@@ -201,23 +278,22 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
     }
     if (s->saving != NDE_SAVE_TIMES) return;
     for (; row_is_due(s, p->saved[b], p->t_new[b]); p->saved[b]++) {
-        double w[2][NDE_MOST_STAGES], dw[2][NDE_MOST_STAGES];
+        weights of;
         const size_t row = p->saved[b];
         const double ts = s->save_t[row], dt = p->dt[b],
                      theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/dt;
         const double v_theta = (v->save_t ? v->save_t[row] : 0) - v->t - theta*v->h; /* times h */
-        for (int set = 0; set <= (s->table.split < s->rhs.dim); set++)
-            nde_table_dense(&s->table, set, theta, w[set], dw[set]);
+        weigh(s, theta, &of);
         nde_real *to = row_of(s, out, row, who);
         for (size_t i = 0; i < s->rhs.dim; i++) {
             const int set = set_of(s, i);
             double sum = (double)(theta == 1 ? v->z : v->y)[i*p->ld];
-            for (int j = 0; j < s->table.stages; j++) {
+            for (int j = 0; j < s->table.slopes; j++) {
                 const size_t at = (size_t)j*p->slab + i*p->ld;
-                if (w[set][j] == 0 && dw[set][j] == 0) continue;
-                sum += dw[set][j]*v_theta*(double)p->k[at + b];
+                if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
+                sum += of.dw[set][j]*v_theta*(double)p->k[at + b];
                 if (theta != 1)
-                    sum += dt*w[set][j]*(double)v->k[at] + v->h*w[set][j]*(double)p->k[at + b];
+                    sum += dt*of.w[set][j]*(double)v->k[at] + v->h*of.w[set][j]*(double)p->k[at + b];
             }
             to[i*s->N] = (nde_real)sum;
         }

@@ -166,7 +166,7 @@ static bool is_final(int rc) { return rc < 0 || rc == NDE_FIELD_STOP; }
 static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lanes, size_t of,
                         nde_status *status) {
     nde_group *g = &w->group;
-    const int order = s->table.method->error_order;
+    const int order = nde_method_estimate_order(s->table.method);
     const size_t m = healthy(w, lanes, of, status), *lane = w->list2;
     if (s->options.h0 > 0) {
         for (size_t j = 0; j < m; j++)
@@ -325,10 +325,15 @@ static void attempt(nde_solver *s, nde_panel *p) {
     static const nde_row none;
     s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, s->adaptive ? &s->table.error : &none,
                                 p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
-    /* outside the norm, but finite: the quadrature, and without a norm the next slope */
+    if (s->adaptive && s->table.error2.count) {
+        s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error2, p->k, p->slab, p->y, p->z,
+                                    &s->tolerance, p->error2);
+        for (size_t b = 0; b < n; b++) p->error[b] = nde_error_of_two(p->error[b], p->error2[b]);
+    }
+    /* outside the norm, but finite: the quadrature, and slopes that only the extension or the next step will use */
     fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->rhs.nz);
-    if (!s->adaptive && s->table.fsal)
-        fail_nonfinite(p, p->k + (size_t)(s->table.stages - 1)*p->slab, s->rhs.dim);
+    const nde_row *unseen = &s->table.unseen[s->adaptive];
+    for (int j = 0; j < unseen->count; j++) fail_nonfinite(p, p->k + (size_t)unseen->index[j]*p->slab, s->rhs.dim);
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
 }
@@ -528,9 +533,13 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     const size_t attending =
         clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
     if (taken && s->recorded) keep(s, p, taken == n);
-    for (size_t j = 0; j < attending; j++) {
-        const size_t b = attend[j];
-        if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
+    if (attending == n && nde_save_together(s, p, p->saved)) {
+        nde_save_step_together(s, p);
+    } else {
+        for (size_t j = 0; j < attending; j++) {
+            const size_t b = attend[j];
+            if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
+        }
     }
     if (taken) {
         nde_panel_advance(s, p, taken == n);
@@ -588,6 +597,7 @@ static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
             s->sprint(s, p);
         else
             attempt(s, p);
+        nde_inside_attempt(s, p, w);
         settle(s, p, w);
         report(s, p, w->scratch.worker);
     }
@@ -619,7 +629,7 @@ static void joint_shard(void *arg, size_t i, int worker) {
         if (atomic_load_explicit(&s->stop, memory_order_relaxed))
             stop_panel(s, p, w);
         else if (p->live->n && !paused(s, p))
-            attempt(s, p);
+            attempt(s, p), nde_inside_attempt(s, p, w);
         report(s, p, k || i ? 1 : worker);
     }
 }
@@ -677,7 +687,7 @@ static void joint_start(nde_solver *s) {
         double h = s->options.h0 > 0 ? s->options.h0
                                      : nde_control_first_step(fabs(trial), sqrt(d1/total),
                                                               sqrt(d2/total)/fabs(trial),
-                                                              s->table.method->error_order);
+                                                              nde_method_estimate_order(s->table.method));
         if (!isfinite(h) || h <= 0) h = fabs(trial);
         h = bounded(s, h, s->rhs.problem.t0, span);
         for (size_t k = 0; k < s->n_panels; k++)

@@ -124,8 +124,7 @@ static void compact(nde_record *r) {
     r->last = last;
 }
 
-/* One form down; false at the end. */
-static bool fall_back(nde_record *r) {
+bool nde_record_fall(nde_record *r) {
     if (r->form < NDE_RECORD_CHECKPOINTS) {
         r->form++;
         if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form++;
@@ -134,14 +133,19 @@ static bool fall_back(nde_record *r) {
         if (r->spacing > r->steps) return false; /* one state is left already */
         r->spacing *= 2;
     }
-    compact(r);
     return true;
 }
 
 /* States recomputed on the way back need room behind the checkpoints: half of the arena, while
  * there is a choice. */
-static size_t limit(const nde_record *r) {
+size_t nde_record_limit(const nde_record *r) {
     return r->form == NDE_RECORD_CHECKPOINTS && r->spacing <= r->steps ? r->size/2 : r->size;
+}
+
+size_t nde_record_grown(const nde_record *r, size_t used, int kind, size_t m, size_t step, bool uniform) {
+    uint32_t full = (uint32_t)kind;
+    if (kind == NDE_ENTRY_STEP) full |= keeps(r, step) | (uniform ? NDE_ENTRY_UNIFORM : 0u);
+    return lay(r, used, full, m).end;
 }
 
 static nde_status make_room(nde_record *r, uint32_t (*kind_of)(const nde_record *), size_t n, layout *l,
@@ -149,9 +153,10 @@ static nde_status make_room(nde_record *r, uint32_t (*kind_of)(const nde_record 
     for (;;) {
         *kind = kind_of(r);
         *l = lay(r, r->used, *kind, n);
-        if (l->end <= limit(r) && (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX)
+        if (l->end <= nde_record_limit(r) && (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX)
             return NDE_OK;
-        if (!fall_back(r)) return NDE_E_BUDGET;
+        if (!nde_record_fall(r)) return NDE_E_BUDGET;
+        compact(r);
     }
 }
 

@@ -47,6 +47,12 @@ typedef struct nde_entry {
 void nde_record_open(nde_record *record, unsigned char *base, size_t size, int richest, size_t dim, size_t y_reals,
                      size_t stage_reals, size_t tape_reals);
 void nde_record_clear(nde_record *record);
+/* Bytes used once an entry of `kind` for m lanes has been appended to `used` bytes in the present form; step: its number. */
+size_t nde_record_grown(const nde_record *record, size_t used, int kind, size_t m, size_t step, bool uniform);
+/* Bytes that may be used in the present form after `steps` steps. */
+size_t nde_record_limit(const nde_record *record);
+/* The next form down; false at the end. */
+bool nde_record_fall(nde_record *record);
 
 /* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form. */
 nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *entry);

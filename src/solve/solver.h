@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * solver.h - what a solver is made of. Its life: solver.c lays it out and runs it, loop.c steps, panel.c carries out what the
+ * solver.h - what a solver is made of. Its life: setup.c lays it out, solver.c runs it, loop.c steps, panel.c carries out what the
  * loop decides (and what the sweep replays), record.c logs it, adjoint/ walks the log back.
  *
  * A panel is a block of lanes with everything it needs; a shard is what one task works on: with independent steps one panel
@@ -48,11 +48,13 @@ typedef struct nde_panel {
     double *t_new, *dt;                             /* of the attempt that is made, or comes next */
     double *t_done, *dt_done;                       /* of the one before, once it is judged */
     double *error;                                  /* times error_scale: square of the norm relative to the tolerance */
+    double *error2;                                 /* of a method's second estimate */
     double error_scale;
     unsigned char *accept, *mark;
     nde_real *h_real, *chosen;                      /* [ld] */
     nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
     nde_real *own_k;
+    nde_real *tape;                                 /* of `inside` */
     bool tried;                                     /* an attempt waits for its decision */
     bool over_budget;                               /* the record had no room: it is lost */
     int rc;                                         /* what the attempt returned */
@@ -61,16 +63,16 @@ typedef struct nde_panel {
     nde_entry slot;                                 /* of the attempt */
 } nde_panel;
 
-/* A few lanes taken out of a panel: starting, jumping. One a worker. */
+/* A few lanes taken out of a panel: starting, jumping, asked for values inside a step. One a worker. */
 typedef struct nde_group {
     nde_lanes lanes;
     size_t *trajectory, *interval, *piece;
     int64_t *node;
-    double *t, *dt;
+    double *t, *dt, *t_new;
     unsigned char *mark;
-    nde_real *y, *z, *k, *q, *rate, *u;             /* y, z [rows][ld], k [2][rows][ld], u [jump_inputs][ld] */
-    nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint */
-    double *a_t;
+    nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2 or slopes][rows][ld], u [jump_inputs][ld] */
+    nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint; a_k [1 or slopes][rows][ld] */
+    double *a_t, *a_h;
 } nde_group;
 
 /* What a worker owns. */
@@ -79,13 +81,14 @@ typedef struct nde_worker {
     nde_group group;
     size_t *list, *list2, *list3, *attend;  /* [capacity] */
     nde_status *status, *crossed;
+    nde_panel inside;      /* the group as a panel: lanes of a step with the stages of the extension alone; nothing of its own */
     /* with an adjoint */
     nde_panel replica;     /* recomputes states */
-    nde_window window;
+    nde_ring window;
     size_t *who, *saved, *forced;  /* the sweep's lanes: trajectory, cursor into the saves, next forced time */
     int64_t *accepted;
     double *now;                   /* their time */
-    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [rows][ld] y, carry, z; [s][rows][ld], [nq][ld], [s][tape][ld] */
+    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [rows][ld] y, carry, z; [s][rows][ld], [nq][ld], [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
 } nde_worker;
 
@@ -102,6 +105,7 @@ struct nde_solver {
     nde_term own_term[NDE_MOST_TERMS]; /* the problem's, in today's layout */
     nde_method own_method; /* the caller's tableau */
     nde_table table;
+    nde_kernels kernels;   /* of options.isa, with the product of options.blas */
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
     nde_control control;
@@ -127,6 +131,9 @@ struct nde_solver {
     int joint_rc;
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;
+    nde_real *a_out;       /* cotangent of y_out by problem.loss */
+    nde_loss loss;         /* at: NULL without */
+    double loss_value;
     double *save_t, *save_t_out, *t_end;
     size_t *saved;
     nde_status *status;
@@ -141,6 +148,18 @@ struct nde_solver {
     bool own_block;
     char error[256];
 };
+
+/* ---- setup.c ---- */
+/* Reads the problem and the options into a solver without memory, and counts its bytes and those of each panel's record. */
+nde_status nde_solver_measure(nde_solver *s, const nde_problem *problem, const nde_options *options, size_t *total,
+                              size_t *slice);
+/* How trajectories are divided, by n and dim only; each: trajectories of a panel, capacity: its lanes. */
+typedef struct nde_division {
+    size_t panels, shards, capacity, each;
+} nde_division;
+nde_division nde_solver_divide(const nde_solver *s);
+/* A panel's record, lanes ld apart, in size bytes at base. */
+void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size);
 
 /* ---- times ---- */
 static inline double nde_start_of(const nde_solver *s, size_t who) {
@@ -189,11 +208,15 @@ bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t lane);
 /* The next time at which something may be due for this lane; against the direction of time without end: at every step. */
 double nde_save_next(const nde_solver *s, const nde_panel *p, size_t lane);
 void nde_save_step(nde_solver *s, nde_panel *p, size_t lane);
+/* Can all lanes be saved at once? saved [n]: their cursors. Then the same with the same bits, the lanes side by side. */
+bool nde_save_together(const nde_solver *s, const nde_panel *p, const size_t *saved);
+void nde_save_step_together(nde_solver *s, nde_panel *p);
 void nde_save_end(nde_solver *s, nde_panel *p, size_t lane, nde_status status);
 
 /* Where the cotangents of one lane of a step are. */
 typedef struct nde_save_sink {
-    nde_real *y, *k;       /* column of [rows][ld] and of slab 0 */
+    nde_real *y, *k;       /* column of [rows][ld], and of slab 0 of those of the panel */
+    size_t ld;             /* of y */
     double *t, *h, *save_t; /* of the lane, the lane, [n_save]; NULL: times are not wanted */
 } nde_save_sink;
 /* Cotangents of the rows that lane b saved in the step of panel p, the last *cursor of them; before the body's transpose
@@ -203,6 +226,10 @@ void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t c
                      const nde_save_sink *sink);
 void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *cursor, int64_t step, const nde_seed *seed,
                     const nde_save_sink *sink);
+/* The same for all lanes at once, without times; cursor [n], a_y [rows][ld], a_k [s][rows][ld]. */
+void nde_save_before_together(const nde_solver *s, const nde_panel *p, size_t cursor, const nde_seed *seed, nde_real *a_y,
+                              nde_real *a_k);
+void nde_save_after_together(const nde_solver *s, const nde_panel *p, size_t *cursor, const nde_seed *seed, nde_real *a_y);
 /* Cotangents that meet a lane at its end and at its start. */
 void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y, size_t ld);
 void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, const nde_seed *seed, nde_real *a_y, size_t ld);
@@ -218,6 +245,27 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
 /* Value and slope of lane b at theta of the step of panel p: columns with the given stride; either may be NULL. */
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
+
+/* Does save_t[row] lie inside the step from t to t_new? */
+static inline bool nde_save_inside(const nde_solver *s, size_t row, double t, double t_new) {
+    return row < s->rows_saved && s->direction*s->save_t[row] > s->direction*t && s->direction*s->save_t[row] < s->direction*t_new;
+}
+
+/* ---- inside.c: stages of the continuous extension alone, for the lanes [m] of an attempted step that need them ---- */
+
+/* After an attempt: writes the rows inside it of lanes that may be accepted. What fails is rejected: error NaN, mark, rc. */
+void nde_inside_attempt(nde_solver *s, nde_panel *p, nde_worker *w);
+/* Puts the lanes, with all slopes, into w->inside, the only one that nde_save_dense and its derivatives can do with. Returns
+ * what a field returned. */
+int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* The same, with zero cotangents in w->group; then nde_save_before fills a_k; then the transpose adds to those of the step (w->a_k,
+ * a_q, a_t, a_h); and when the step is undone, the rest to that of the old state. */
+int nde_inside_load_transpose(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+int nde_inside_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m, bool times, const nde_sink *sink);
+void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m);
+/* Loads the lanes with the tangents of their step (w->a_*) into w->inside and w->group. */
+int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+                       const nde_source *source);
 
 /* Moves the text to the solver: the thread's is what it was. */
 nde_status nde_solver_refuse(nde_solver *s, nde_status status);

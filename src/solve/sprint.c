@@ -28,8 +28,14 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
             p->error[0] = (double)NAN;
             return;
         }
-        const double error =
+        double error =
             nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
+        if (table->error2.count)
+            error = nde_error_of_two(error, nde_error_one(dim, (nde_real)dt, &table->error2, k, slab, p->y, p->z, &s->tolerance));
+        for (int j = 0; j < table->unseen[1].count; j++) {
+            const nde_real *x = k + (size_t)table->unseen[1].index[j]*slab;
+            for (size_t i = 0; i < dim; i++) error += (double)(x[i] - x[i]);
+        }
         p->error[0] = error;
         if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||

@@ -4,55 +4,15 @@
  * Source: NumPy Enhancement Proposal 1, a simple file format for NumPy arrays (2007). */
 #include "nde/train.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "core/core.h"
+#include "train/disk.h"
 
-enum { PREFIX = 10, HEADER = 4096, NAME = 4096, CHUNK = 4096 };
+enum { PREFIX = 10, HEADER = 4096, CHUNK = 4096 };
 
 /* "<f8" or "<f4". */
 static const char *type_name(void) { return sizeof(nde_real) == 8 ? "<f8" : "<f4"; }
-
-/* ---- bytes ----------------------------------------------------------------------------------- */
-
-/* A value from or to its bytes in the file, least significant first. */
-static void copy_value(void *to, const void *from) {
-    const uint16_t one = 1;
-    unsigned char little, *t = to;
-    const unsigned char *f = from;
-    memcpy(&little, &one, 1);
-    for (size_t i = 0; i < sizeof(nde_real); i++) t[i] = f[little ? i : sizeof(nde_real) - 1 - i];
-}
-
-/* Writes or reads all of it, however often it is interrupted or comes short. False: errno says why,
- * 0 for an early end. */
-static bool write_all(int file, const unsigned char *bytes, size_t count) {
-    while (count) {
-        const ssize_t done = write(file, bytes, count);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return false;
-        bytes += done, count -= (size_t)done;
-    }
-    return true;
-}
-
-static bool read_all(int file, unsigned char *bytes, size_t count) {
-    while (count) {
-        const ssize_t done = read(file, bytes, count);
-        if (done < 0 && errno == EINTR) continue;
-        if (done == 0) errno = 0;
-        if (done <= 0) return false;
-        bytes += done, count -= (size_t)done;
-    }
-    return true;
-}
-
-static const char *reason(void) { return errno ? strerror(errno) : "it ends too early"; }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
@@ -72,49 +32,25 @@ static size_t write_header(unsigned char *bytes, size_t count) {
     return whole;
 }
 
-static bool write_values(int file, const nde_real *values, size_t count) {
-    unsigned char bytes[CHUNK];
-    for (size_t i = 0; i < count;) {
-        size_t used = 0;
-        for (; i < count && used < CHUNK; i++, used += sizeof *values)
-            copy_value(bytes + used, values + i);
-        if (!write_all(file, bytes, used)) return false;
+static void write_values(nde_replacement *to, const nde_real *values, size_t count) {
+    nde_real chunk[CHUNK/sizeof(nde_real)];
+    for (size_t i = 0, some; i < count; i += some) {
+        some = count - i < CHUNK/sizeof *values ? count - i : CHUNK/sizeof *values;
+        nde_little_endian(chunk, values + i, some, sizeof *values);
+        nde_replacement_write(to, chunk, some*sizeof *values);
     }
-    return true;
-}
-
-/* A new file beside `file`, whose name goes to `temporary`; -1: errno says why. */
-static int open_temporary(const char *file, char *temporary) {
-    const char *slash = strrchr(file, '/');
-    const size_t folder = slash ? (size_t)(slash + 1 - file) : 0;
-    if (folder > NAME - 64) return errno = ENAMETOOLONG, -1;
-    memcpy(temporary, file, folder);
-    for (int attempt = 0; attempt < 1000; attempt++) {
-        snprintf(temporary + folder, 64, ".nde-%ld-%d.tmp", (long)getpid(), attempt);
-        const int out = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (out >= 0 || errno != EEXIST) return out;
-    }
-    return -1;
 }
 
 nde_status nde_npy_save(const char *file, const nde_real *values, size_t count) {
     if (!file || !*file)
         return nde_fail(NDE_E_ARG, "nde_npy_save: file is %s", file ? "empty" : "NULL");
     if (!values && count) return nde_fail(NDE_E_ARG, "nde_npy_save: values is NULL");
-    char temporary[NAME];
     unsigned char header[256];
-    const int out = open_temporary(file, temporary);
-    if (out < 0)
-        return nde_fail(NDE_E_IO, "nde_npy_save: cannot write beside '%s': %s", file,
-                        strerror(errno));
-    const size_t size = write_header(header, count);
-    bool good = write_all(out, header, size) && write_values(out, values, count) && fsync(out) == 0;
-    int why = errno;
-    if (close(out) != 0 && good) good = false, why = errno;
-    if (good && rename(temporary, file) != 0) good = false, why = errno;
-    if (good) return NDE_OK;
-    unlink(temporary);
-    return nde_fail(NDE_E_IO, "nde_npy_save: cannot write '%s': %s", file, strerror(why));
+    nde_replacement to;
+    nde_replacement_begin(&to, file);
+    nde_replacement_write(&to, header, write_header(header, count));
+    write_values(&to, values, count);
+    return nde_replacement_end(&to, "nde_npy_save");
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -190,11 +126,11 @@ static bool read_dictionary(const char *header, description *d) {
 }
 
 /* Everything before the values; *begin is where they begin. */
-static nde_status read_header(int in, const char *file, size_t count, size_t *begin) {
+static nde_status read_header(nde_input *in, const char *file, size_t count, size_t *begin) {
     unsigned char prefix[PREFIX];
     char header[HEADER + 1];
-    if (!read_all(in, prefix, PREFIX))
-        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
+    if (!nde_input_read(in, prefix, PREFIX))
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, nde_input_reason());
     if (memcmp(prefix, "\x93NUMPY", 6) != 0)
         return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not an .npy file", file);
     if (prefix[6] != 1 || prefix[7] != 0)
@@ -203,8 +139,8 @@ static nde_status read_header(int in, const char *file, size_t count, size_t *be
     const size_t length = (size_t)prefix[8] | (size_t)prefix[9] << 8;
     if (length > HEADER)
         return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has a header of %zu bytes", file, length);
-    if (!read_all(in, (unsigned char *)header, length))
-        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
+    if (!nde_input_read(in, header, length))
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, nde_input_reason());
     header[length] = 0;
     description d;
     if (strlen(header) != length || !read_dictionary(header, &d))
@@ -220,33 +156,17 @@ static nde_status read_header(int in, const char *file, size_t count, size_t *be
     return NDE_OK;
 }
 
-static bool read_values(int in, nde_real *values, size_t count) {
-    unsigned char bytes[CHUNK];
-    for (size_t i = 0; i < count;) {
-        const size_t some = count - i < CHUNK/sizeof *values ? count - i : CHUNK/sizeof *values;
-        if (!read_all(in, bytes, some*sizeof *values)) return false;
-        for (size_t j = 0; j < some; j++) copy_value(values + i + j, bytes + j*sizeof *values);
-        i += some;
-    }
-    return true;
-}
-
 /* The length of the file is checked before the first value is read. */
-static nde_status load(int in, const char *file, nde_real *values, size_t count, size_t bytes) {
-    struct stat about;
-    if (fstat(in, &about) != 0)
-        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, strerror(errno));
-    if (!S_ISREG(about.st_mode))
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' is not a regular file", file);
+static nde_status load(nde_input *in, const char *file, nde_real *values, size_t count, size_t bytes) {
     size_t begin, whole;
     const nde_status bad = read_header(in, file, count, &begin);
     if (bad) return bad;
-    if (!nde_size_add(begin, bytes, &whole) || about.st_size < 0 ||
-        (uint64_t)about.st_size != (uint64_t)whole)
-        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %lld bytes, its header promises %zu",
-                        file, (long long)about.st_size, whole);
-    if (!read_values(in, values, count))
-        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, reason());
+    if (!nde_size_add(begin, bytes, &whole) || in->size != (uint64_t)whole)
+        return nde_fail(NDE_E_IO, "nde_npy_load: '%s' has %llu bytes, its header promises %zu",
+                        file, (unsigned long long)in->size, whole);
+    if (!nde_input_read(in, values, bytes))
+        return nde_fail(NDE_E_IO, "nde_npy_load: cannot read '%s': %s", file, nde_input_reason());
+    nde_little_endian(values, values, count, sizeof *values);
     return NDE_OK;
 }
 
@@ -257,11 +177,10 @@ nde_status nde_npy_load(const char *file, nde_real *values, size_t count) {
     size_t bytes;
     if (!nde_size_multiply(count, sizeof *values, &bytes))
         return nde_fail(NDE_E_ARG, "nde_npy_load: count is %zu", count);
-    /* nonblocking: a pipe must not hang the caller */
-    const int in = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (in < 0)
-        return nde_fail(NDE_E_IO, "nde_npy_load: cannot open '%s': %s", file, strerror(errno));
-    const nde_status status = load(in, file, values, count, bytes);
-    close(in);
+    nde_input in;
+    nde_status status = nde_input_open(&in, "nde_npy_load", file);
+    if (status) return status;
+    status = load(&in, file, values, count, bytes);
+    nde_input_close(&in);
     return status;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * cases.h - six compositions of everything that a problem can hold. Each has its own steps, adaptive where its method is; with
+ * cases.h - eight compositions of everything that a problem can hold. Each has its own steps, adaptive where its method is; with
  * `steps` > 0 that many equal ones. */
 #ifndef NDE_TESTS_CASES_H
 #define NDE_TESTS_CASES_H
 
 #include "adjoint/proof.h"
 
-enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASES };
+enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASE_INSIDE, CASES };
 static const char *const case_names[CASES] = { "joint Lorenz", "refilled ensemble", "geometric Brownian motion", "general noise",
-                                               "controlled", "velocity Verlet", "quadrature and doses" };
+                                               "controlled", "velocity Verlet", "quadrature and doses", "stages inside" };
 
 /* A batch with one step size, over several column panels. */
 static inline void case_lorenz(proof *f, int64_t steps, bool tape) {
@@ -77,15 +77,23 @@ static inline void case_doses(proof *f, int64_t steps, bool tape) {
     f->options.method = NDE_TSIT5, f->options.steps = steps;
 }
 
+/* A method whose continuous extension has stages of its own, with saves in some steps and some lanes only. */
+static inline void case_inside(proof *f, int64_t steps, bool tape) {
+    case_controlled(f, steps, tape);
+    f->options.method = NDE_VERN7;
+}
+
 /* A network with the time and own parameters as inputs, and its own dense products; not among the CASES: its fields are not
  * models. */
 static inline void case_network(proof *f, int64_t steps, size_t n) {
     static const size_t width[] = { 2 + 2 + 1, 12, 12, 2 };
-    static const nde_mlp mlp = { sizeof(nde_mlp), 3, width, NDE_TANH, NDE_IDENTITY, 1, 0, 2 };
+    static const nde_mlp mlp = {
+        .size = sizeof mlp, .layers = 3, .width = width, .hidden = NDE_TANH, .time_input = 1, .inputs_q = 2
+    };
     proof_begin(f, n, &duffing_model, false, 0, 2, 0.5);
     f->drift = nde_field_mlp(&mlp);
     proof_parameters(f, f->drift.np, NULL);
-    assert_int_equal(nde_mlp_init(&mlp, 11, f->in[IN_P].x), NDE_OK);
+    assert_int_equal(nde_mlp_init(&mlp, NDE_GLOROT_UNIFORM, 11, f->in[IN_P].x), NDE_OK);
     f->problem.q = proof_input_make(f, IN_Q, 2, false, false, 0.5, 0.5);
     proof_save(f, 3, (double[]){ 0.25, 1.5, 2 });
     f->options.method = NDE_TSIT5, f->options.steps = steps, f->options.reproducible = 1;
@@ -93,7 +101,7 @@ static inline void case_network(proof *f, int64_t steps, size_t n) {
 
 static inline void case_make(int which, proof *f, int64_t steps, bool tape) {
     static void (*const make[CASES])(proof *, int64_t, bool) = { case_lorenz, case_ensemble, case_growth, case_general_noise,
-                                                                 case_controlled, case_verlet, case_doses };
+                                                                 case_controlled, case_verlet, case_doses, case_inside };
     make[which](f, steps, tape);
 }
 

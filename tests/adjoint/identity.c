@@ -332,6 +332,13 @@ static const setting settings[] = {
     { "tsit5 fixed", NDE_TSIT5, 12, 0, 0, 1, 0, 3 },
     { "bosh3 refilled", NDE_BOSH3, 0, 0, 0, 1, 0, MOST },
     { "bosh3 joint", NDE_BOSH3, 0, 1, 0, 1, 0, MOST },
+    { "vern6 refilled", NDE_VERN6, 0, 0, 0, 1, 0, MOST },
+    { "vern7", NDE_VERN7, 0, 0, 0, 1, 0, 5 },
+    { "vern8 alone", NDE_VERN8, 0, 0, 0, 1, 0, 1 },
+    { "vern9 backwards", NDE_VERN9, 0, 0, 0, 1, 1, 3 },
+    { "dop853 joint", NDE_DOP853, 0, 1, 0, 1, 0, 7 },
+    { "dop853 fixed", NDE_DOP853, 4, 0, 0, 1, 0, 3 },
+    { "heun fixed", NDE_HEUN, 30, 0, 0, 1, 0, 3 },
     { "noise", 0, 60, 0, 1, 1, 0, 5 },
     { "noise refilled", 0, 60, 0, 1, 1, 0, MOST },
 };
@@ -449,6 +456,9 @@ static void fixed_steps_match_differences(void **state) {
         { "rk4", NDE_RK4, 30, 0, 0, 0, 0, 4 },
         { "tsit5", NDE_TSIT5, 13, 0, 0, 0, 0, 4 },
         { "bosh3 backwards", NDE_BOSH3, 17, 0, 0, 0, 1, 4 },
+        { "vern7 with jumps", NDE_VERN7, 4, 0, 0, 1, 0, 4 },
+        { "vern6", NDE_VERN6, 3, 0, 0, 0, 0, 4 },
+        { "dop853 backwards", NDE_DOP853, 2, 0, 0, 0, 1, 4 },
         { "noise with jumps", 0, 60, 0, 1, 1, 0, 4 },
         { "noise", 0, 60, 0, 1, 0, 0, 4 },
     };

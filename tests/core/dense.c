@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * dense.c - products and activations of every instruction set: against long double, bits by place and width, guards. */
+ * dense.c - products of every instruction set: against long double, bits by place and width, order of the sums, guards. */
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,11 +15,11 @@
 #endif
 
 enum { SETS = 3, MOST = 140 };
-static const nde_dense_kernels *sets(int i) {
+static const nde_kernels *kernels_of(int i) {
     static const int isa[SETS] = { NDE_ISA_BASELINE, NDE_ISA_V3, NDE_ISA_V4 };
-    const nde_kernels *k = nde_kernels_get(isa[i], true);
-    return k ? k->dense : NULL; /* NULL: not on this machine */
+    return nde_kernels_get(isa[i], false); /* NULL: not on this machine */
 }
+static const nde_dense_kernels *sets(int i) { return kernels_of(i) ? kernels_of(i)->dense : NULL; }
 
 static uint64_t state_of_numbers = 1;
 static double number(void) { /* in (-1, 1) */
@@ -73,7 +74,8 @@ static double dw[SETS][MOST*MOST], db[SETS][MOST];
 
 static void outer(void **state) {
     (void)state;
-    static const size_t sizes[] = { 1, 2, 3, 5, 8, 9, 16, 17, 24, 25, 33, 49, 65 }, columns[] = { 1, 2, 7, 8, 20, 33, 127, 128, 129 };
+    static const size_t sizes[] = { 1, 2, 3, 5, 8, 9, 16, 17, 24, 25, 33, 49, 65 };
+    static const size_t columns[] = { 1, 2, 7, 8, 20, 33, 127, 128, 129 };
     enum { COUNT = sizeof sizes/sizeof *sizes, WIDTHS = sizeof columns/sizeof *columns };
     for (size_t shape = 0; shape < COUNT*COUNT*WIDTHS; shape++) {
         const size_t out = sizes[shape % COUNT], in = sizes[shape/COUNT % COUNT], n = columns[shape/COUNT/COUNT];
@@ -104,163 +106,133 @@ static void outer(void **state) {
     }
 }
 
-/* ---- activations ---- */
+/* ---- the order of the sums, which dense.h promises: bits ---- */
 
-static long double exact(int id, long double x) {
-    return id == NDE_TANH ? tanhl(x) : (x > 0 ? x : 0) + log1pl(expl(-fabsl(x)));
-}
-static long double exact_slope(int id, long double value) {
-    return id == NDE_TANH ? (1 - value)*(1 + value) : -expm1l(-value);
-}
+enum { ROWS_MOST = 530, COLUMNS_MOST = 1100, ROOM = ROWS_MOST*COLUMNS_MOST };
+static nde_real big_a[ROOM], big_b[ROOM], big_c[ROOM], big_start[ROWS_MOST], expected[ROOM], turned[ROOM];
+static double sums[ROWS_MOST*ROWS_MOST], sums_expected[ROWS_MOST*ROWS_MOST];
 
-/* Distance in units of the last place of the exact value. */
-static double ulps(nde_real got, long double want) {
-    if (isnan(got) || fabsl(want) > (long double)BY(DBL_MAX, FLT_MAX)) return (long double)got == want ? 0 : (double)INFINITY;
-    int e;
-    (void)frexpl(want, &e);
-    const int least = BY(DBL_MIN_EXP, FLT_MIN_EXP), digits = BY(DBL_MANT_DIG, FLT_MANT_DIG);
-    return (double)ldexpl(fabsl((long double)got - want), digits - (e < least ? least : e));
+/* a*b + c as this set does it. */
+static nde_real fused(int set, nde_real x, nde_real y, nde_real z) {
+    const volatile nde_real once = x*y; /* not contracted, whatever the flags */
+    return set == 0 ? once + z : BY(fma, fmaf)(x, y, z);
 }
 
-/* At most `most` ulp on `count` points up to 10^range either way, dense near zero. */
-static double worst_error(const nde_dense_kernels *dense, int id, bool slope, size_t count) {
-    double worst = 0;
-    static nde_real x[1000], z[1000], ones[1000];
-    for (size_t i = 0; i < 1000; i++) ones[i] = 1;
-    for (size_t round = 0; round < count/1000; round++) {
-        for (size_t i = 0; i < 1000; i++) {
-            const double u = number();
-            x[i] = (nde_real)(round % 4 == 0 ? 40*u : round % 4 == 1 ? 4*u : round % 4 == 2 ? 0.7*u
-                              : copysign(pow(10, 4*number() - 3), u)*(1 + 0.1*u));
-        }
-        if (slope && id == NDE_SOFTPLUS)
-            for (size_t i = 0; i < 1000; i++) x[i] = (nde_real)fabs((double)x[i]);
-        if (slope && id == NDE_TANH)
-            for (size_t i = 0; i < 1000; i++) x[i] = (nde_real)tanh((double)x[i]);
-        memcpy(z, x, sizeof z);
-        if (slope) dense->slope(id, 1, 1000, x, 1000, ones, 1000, z, 1000);
-        else dense->activate(id, 1, 1000, z, 1000);
-        for (size_t i = 0; i < 1000; i++) {
-            const long double v = (long double)x[i];
-            worst = fmax(worst, ulps(z[i], slope ? exact_slope(id, v) : exact(id, v)));
-        }
-    }
-    return worst;
-}
-
-static void accuracy(void **state) {
+/* Few rows and columns, and blocks of copied weights with ends of all kinds; a stored by columns, then by rows. */
+static void product_order(void **state) {
     (void)state;
-    for (int s = 0; s < SETS; s++) {
-        if (!sets(s)) continue;
-        for (int id = NDE_TANH; id <= NDE_SOFTPLUS; id++) {
-            for (int slope = 0; slope < 2; slope++) {
-                const double worst = worst_error(sets(s), id, slope, 400000);
-                print_message("set %d, activation %d, slope %d: %.2f ulp\n", s, id, slope, worst);
-                assert_true(worst <= 2);
-            }
-        }
-    }
-}
-
-static void limits(void **state) {
-    (void)state;
-    const nde_real inf = (nde_real)INFINITY, nan = (nde_real)NAN, tiny = BY(DBL_TRUE_MIN, FLT_TRUE_MIN);
-    const nde_real big = BY(DBL_MAX, FLT_MAX), small = BY(DBL_MIN, FLT_MIN);
-    const nde_real x[] = { 0, -(nde_real)0, tiny, -tiny, small, -small, 1, -1, 50, -50, -90, -700, -740, -745, -800, big, -big, inf,
-                           -inf, nan };
-    enum { COUNT = sizeof x/sizeof *x };
-    for (int s = 0; s < SETS; s++) {
-        const nde_dense_kernels *dense = sets(s);
-        if (!dense) continue;
-        nde_real z[COUNT];
-        memcpy(z, x, sizeof z);
-        dense->activate(NDE_TANH, 1, COUNT, z, COUNT);
-        for (size_t i = 0; i + 1 < COUNT; i++) {
-            assert_true(ulps(z[i], exact(NDE_TANH, (long double)x[i])) <= 2);
-            assert_int_equal(!!signbit(z[i]), !!signbit(x[i]));
-        }
-        assert_true(z[COUNT - 3] == 1 && z[COUNT - 2] == -1 && isnan(z[COUNT - 1]));
-        for (size_t i = 0; i < 5; i++) assert_true(z[i] == x[i]);
-
-        memcpy(z, x, sizeof z);
-        dense->activate(NDE_SOFTPLUS, 1, COUNT, z, COUNT);
-        for (size_t i = 0; i + 1 < COUNT; i++) assert_true(ulps(z[i], exact(NDE_SOFTPLUS, (long double)x[i])) <= 2);
-        assert_true(z[COUNT - 3] == inf && z[COUNT - 2] == 0 && isnan(z[COUNT - 1]));
-
-        nde_real value[4] = { 0, inf, nan, tiny }, ones[4] = { 1, 1, 1, 1 }, slope[4];
-        dense->slope(NDE_SOFTPLUS, 1, 4, value, 4, ones, 4, slope, 4);
-        assert_true(slope[0] == 0 && slope[1] == 1 && isnan(slope[2]) && slope[3] == tiny);
-    }
-}
-
-/* Odd symmetry, the same bits in every place of a row, and in every instruction set that fuses. */
-static void activation_bits(void **state) {
-    (void)state;
-    enum { N = 997 };
-    static nde_real x[N], z[SETS][N], part[N], guard[N + 1];
-    for (size_t i = 0; i < N; i++) x[i] = (nde_real)(number()*pow(10, 2*number()));
-    for (int id = NDE_TANH; id <= NDE_SOFTPLUS; id++) {
+    static const struct { size_t m, n, k; } shapes[] = {
+        { 1, 1, 1 }, { 3, 2, 7 }, { 5, 1, 9 }, { 37, 1, 20 }, { 129, 3, 5 }, { 9, 50, 3 }, { 33, 33, 33 }, { 2, 19, 50 },
+        { 517, 17, 523 }, { 520, 16, 512 }, { 523, 50, 511 }, { 64, 25, 4200 },
+    };
+    for (size_t i = 0; i < sizeof shapes/sizeof *shapes; i++) {
+        const size_t m = shapes[i].m, n = shapes[i].n, k = shapes[i].k, ldc = n + i % 2;
+        fill(big_a, m*k), fill(big_b, k*n), fill(big_start, m);
         for (int s = 0; s < SETS; s++) {
             const nde_dense_kernels *dense = sets(s);
             if (!dense) continue;
-            memcpy(z[s], x, sizeof x);
-            dense->activate(id, 1, N, z[s], N);
-            for (size_t i = 0; i < N; i++) part[i] = -x[i];
-            dense->activate(id, 1, N, part, N);
-            for (size_t i = 0; i < N && id == NDE_TANH; i++) assert_true(part[i] == -z[s][i]);
-            for (size_t n = 1; n < 40; n++) {
-                const size_t from = n*13 % (N - n);
-                memcpy(guard, x + from, (n + 1)*sizeof *x);
-                dense->activate(id, 1, n, guard, n);
-                assert_memory_equal(guard, z[s] + from, n*sizeof *x);
-                assert_memory_equal(guard + n, x + from + n, sizeof *x);
+            for (size_t r = 0; r < m; r++) {
+                for (size_t l = 0; l < n; l++) {
+                    nde_real sum = i % 3 ? big_start[r] : 0;
+                    for (size_t j = 0; j < k; j++) sum = fused(s, big_a[j*m + r], big_b[j*n + l], sum);
+                    expected[r*n + l] = sum;
+                }
+            }
+            for (int by_rows = 0; by_rows < 2; by_rows++) {
+                if (by_rows)
+                    for (size_t r = 0; r < m; r++)
+                        for (size_t j = 0; j < k; j++) turned[r*k + j] = big_a[j*m + r];
+                dense->product(m, n, k, by_rows ? turned : big_a, by_rows ? k : 1, by_rows ? 1 : m, big_b, n,
+                               i % 3 ? big_start : NULL, big_c, ldc);
+                for (size_t r = 0; r < m; r++) assert_memory_equal(big_c + r*ldc, expected + r*n, n*sizeof *big_c);
             }
         }
-        if (sets(1) && sets(2)) assert_memory_equal(z[1], z[2], sizeof x);
     }
 }
 
-/* Derivatives of what is differentiated: slope and curve against differences of activate. */
-static void curvature(void **state) {
+/* One entry of a panel's gradient. */
+static nde_real panel_sum(int set, bool in_order, size_t count, const nde_real *x, const nde_real *y) {
+    enum { PARTS = BY(8, 16) };
+    nde_real part[PARTS] = { 0 };
+    for (size_t l = 0; l < count; l++) part[in_order ? 0 : l % PARTS] = fused(set, x[l], y[l], part[in_order ? 0 : l % PARTS]);
+    for (size_t s = PARTS/2; s > 0 && !in_order; s /= 2)
+        for (size_t l = 0; l < s; l++) part[l] += part[l + s];
+    return part[0];
+}
+
+static void outer_order(void **state) {
     (void)state;
-    enum { N = 37 };
-    const double h = BY(1e-4, 1e-2);
-    for (int s = 0; s < SETS; s++) {
+    static const struct { size_t out, in, n; } shapes[] = {
+        { 50, 2, 20 }, { 2, 50, 240 }, { 32, 4, 256 }, { 3, 33, 31 }, { 32, 32, 1025 }, { 63, 130, 40 }, { 1, 1, 9 },
+        { 7, 1, 600 }, { 64, 65, 1 }, { 16, 17, 16 }, { 16, 15, 16 }, { 16, 16, 17 }, { 64, 64, 127 }, { 65, 71, 257 },
+        { 300, 67, 130 },
+    };
+    for (size_t i = 0; i < sizeof shapes/sizeof *shapes; i++) {
+        const size_t out = shapes[i].out, in = shapes[i].in, n = shapes[i].n, ld = n + i % 2;
+        const size_t least = out < in ? out : in;
+        const bool in_order = least >= (n <= 16 ? 16 : 64);
+        const size_t panel = in_order ? 128 : 512;
+        fill(big_a, out*ld), fill(big_b, in*ld);
+        for (int s = 0; s < SETS; s++) {
+            const nde_dense_kernels *dense = sets(s);
+            if (!dense) continue;
+            for (size_t e = 0; e < out*in; e++) {
+                sums[e] = sums_expected[e] = 0.125;
+                for (size_t l = 0; l < n; l += panel)
+                    sums_expected[e] += (double)panel_sum(s, in_order, n - l < panel ? n - l : panel, big_a + e/in*ld + l,
+                                                          big_b + e % in*ld + l);
+            }
+            dense->outer(out, n, in, big_a, ld, big_b, ld, sums, NULL);
+            assert_memory_equal(sums, sums_expected, out*in*sizeof *sums);
+        }
+    }
+}
+
+static uint64_t mix(uint64_t h, const void *bytes, size_t count) { /* FNV-1a */
+    for (size_t i = 0; i < count; i++) h = (h ^ ((const unsigned char *)bytes)[i])*1099511628211u;
+    return h;
+}
+
+/* The layers of four nets: the bits that every FMA machine and every compiler give. */
+static void hashes(void **state) {
+    (void)state;
+    static const struct { size_t out, in, n; } layers[] = {
+        { 50, 2, 20 }, { 2, 50, 20 }, { 32, 4, 1 }, { 32, 32, 1 }, { 4, 32, 8 }, { 32, 32, 8 }, { 32, 32, 64 }, { 16, 64, 512 },
+        { 64, 256, 256 }, { 520, 512, 33 },
+    };
+    static const uint64_t forward = BY(8587490309783113594u, 16386326645618123766u),
+                          input = BY(2852837034808487471u, 1296374892696038729u),
+                          weights = BY(5263372303799058348u, 14402633367648718733u);
+    for (int s = 1; s < SETS; s++) {
         const nde_dense_kernels *dense = sets(s);
         if (!dense) continue;
-        for (int id = NDE_IDENTITY; id <= NDE_SOFTPLUS; id++) {
-            nde_real x[N], up[N], down[N], dz[N], p[N], q[N], up_slope[N], down_slope[N], ones[N];
-            for (size_t i = 0; i < N; i++) {
-                x[i] = (nde_real)(3*number()), dz[i] = (nde_real)number(), p[i] = (nde_real)number(), q[i] = (nde_real)number();
-                up[i] = x[i] + (nde_real)h, down[i] = x[i] - (nde_real)h, ones[i] = 1;
-            }
-            nde_real a0[N], b0[N], slope[N], value[N];
-            memcpy(a0, p, sizeof p), memcpy(b0, q, sizeof q), memcpy(value, x, sizeof x);
-            dense->activate(id, 1, N, value, N);
-            dense->activate(id, 1, N, up, N);
-            dense->activate(id, 1, N, down, N);
-            dense->slope(id, 1, N, value, N, ones, N, slope, N);
-            dense->slope(id, 1, N, up, N, ones, N, up_slope, N);
-            dense->slope(id, 1, N, down, N, ones, N, down_slope, N);
-            dense->curve(id, 1, N, N, value, dz, p, q);
-            for (size_t i = 0; i < N; i++) {
-                const double first = ((double)up[i] - (double)down[i])/(2*h);
-                const double second = ((double)up_slope[i] - (double)down_slope[i])/(2*h);
-                assert_true(fabs((double)slope[i] - first) < BY(1e-8, 1e-4));
-                assert_true(fabs((double)q[i] - (double)b0[i]*first) < BY(1e-8, 1e-4));
-                assert_true(fabs((double)p[i] - (double)a0[i]*first - (double)b0[i]*(double)dz[i]*second) < BY(1e-8, 1e-4));
-            }
+        uint64_t h[3] = { 14695981039346656037u, 14695981039346656037u, 14695981039346656037u };
+        state_of_numbers = 20240229;
+        for (size_t i = 0; i < sizeof layers/sizeof *layers; i++) {
+            const size_t out = layers[i].out, in = layers[i].in, n = layers[i].n;
+            fill(big_a, out*in), fill(big_b, (out + in)*n), fill(big_start, out);
+            dense->product(out, n, in, big_a, 1, out, big_b, n, big_start, big_c, n);
+            h[0] = mix(h[0], big_c, out*n*sizeof *big_c);
+            dense->product(in, n, out, big_a, 1, in, big_b, n, NULL, big_c, n);
+            h[1] = mix(h[1], big_c, in*n*sizeof *big_c);
+            for (size_t e = 0; e < out*in; e++) sums[e] = 0;
+            dense->outer(out, n, in, big_b, n, big_b + out*n, n, sums, NULL);
+            h[2] = mix(h[2], sums, out*in*sizeof *sums);
         }
+        if (h[0] != forward || h[1] != input || h[2] != weights)
+            print_error("BY: %" PRIu64 "u %" PRIu64 "u %" PRIu64 "u\n", h[0], h[1], h[2]);
+        assert_true(h[0] == forward && h[1] == input && h[2] == weights);
     }
 }
 
 /* ---- the door to a BLAS ---- */
 
 static struct call { bool transposed; int m, n, k, lda, ldb, ldc, count; } last;
-static void fake_gemm(bool transposed, int m, int n, int k, const nde_real *x, int lda, const nde_real *y, int ldb, nde_real *z,
-                      int ldc) {
+static void fake_gemm(int order, int transpose_x, int transpose_y, int m, int n, int k, nde_real alpha, const nde_real *x, int lda,
+                      const nde_real *y, int ldb, nde_real beta, nde_real *z, int ldc) {
     (void)x, (void)y, (void)z;
-    last = (struct call){ transposed, m, n, k, lda, ldb, ldc, last.count + 1 };
+    assert_true(order == 101 && (transpose_x == 111 || transpose_x == 112) && transpose_y == 111 && alpha == 1 && beta == 1);
+    last = (struct call){ transpose_x == 112, m, n, k, lda, ldb, ldc, last.count + 1 };
 }
 static int one_thread(void) { return 1; }
 static int two_threads(void) { return 2; }
@@ -268,64 +240,98 @@ static int two_threads(void) { return 2; }
 /* N3: what does not fit an int does not pass; what passes is what was asked for. */
 static void blas_sizes(void **state) {
     (void)state;
-    const nde_blas fake = { fake_gemm, one_thread };
     const size_t big[] = { (size_t)INT32_MAX + 1, (size_t)1 << 32, ((size_t)1 << 32) + 3, SIZE_MAX/8, SIZE_MAX };
     last.count = 0;
     for (size_t i = 0; i < sizeof big/sizeof *big; i++) {
         const size_t x = big[i];
-        assert_false(nde_blas_product(&fake, x, 1, 1, a, 1, x, b, 1, NULL, c, 1));
-        assert_false(nde_blas_product(&fake, 1, x, 1, a, 1, 1, b, x, NULL, c, x));
-        assert_false(nde_blas_product(&fake, 1, 1, x, a, x, 1, b, 1, NULL, c, 1));
-        assert_false(nde_blas_product(&fake, 1, 1, 1, a, 1, x, b, 1, NULL, c, 1));
-        assert_false(nde_blas_product(&fake, 1, 1, 1, a, 1, 1, b, x, NULL, c, 1));
-        assert_false(nde_blas_product(&fake, 1, 1, 1, a, 1, 1, b, 1, NULL, c, x));
+        assert_false(nde_blas_product(fake_gemm, x, 1, 1, a, 1, x, b, 1, NULL, c, 1));
+        assert_false(nde_blas_product(fake_gemm, 1, x, 1, a, 1, 1, b, x, NULL, c, x));
+        assert_false(nde_blas_product(fake_gemm, 1, 1, x, a, x, 1, b, 1, NULL, c, 1));
+        assert_false(nde_blas_product(fake_gemm, 1, 1, 1, a, 1, x, b, 1, NULL, c, 1));
+        assert_false(nde_blas_product(fake_gemm, 1, 1, 1, a, 1, 1, b, x, NULL, c, 1));
+        assert_false(nde_blas_product(fake_gemm, 1, 1, 1, a, 1, 1, b, 1, NULL, c, x));
     }
     /* an index above INT_MAX from sizes below it */
-    assert_false(nde_blas_product(&fake, 50000, 1, 50000, a, 1, 50000, b, 1, NULL, c, 1));
-    assert_false(nde_blas_product(&fake, 1, 50000, 50000, a, 1, 1, b, 50000, NULL, c, 50000));
-    assert_false(nde_blas_product(&fake, 2, 2, 2, a, 2, 3, b, 2, NULL, c, 2)); /* neither rows nor columns */
+    assert_false(nde_blas_product(fake_gemm, 50000, 1, 50000, a, 1, 50000, b, 1, NULL, c, 1));
+    assert_false(nde_blas_product(fake_gemm, 1, 50000, 50000, a, 1, 1, b, 50000, NULL, c, 50000));
+    assert_false(nde_blas_product(fake_gemm, 2, 2, 2, a, 2, 3, b, 2, NULL, c, 2)); /* neither rows nor columns */
     assert_int_equal(last.count, 0);
 
     start[0] = 5, start[1] = 6;
-    assert_true(nde_blas_product(&fake, 2, 3, 4, a, 1, 7, b, 8, start, c, 9));
-    assert_true(last.transposed && last.m == 2 && last.n == 3 && last.k == 4 && last.lda == 7 && last.ldb == 8 && last.ldc == 9);
+    assert_true(nde_blas_product(fake_gemm, 2, 3, 4, a, 1, 7, b, 8, start, c, 9));
+    assert_true(last.transposed && last.m == 2 && last.n == 3 && last.k == 4);
+    assert_true(last.lda == 7 && last.ldb == 8 && last.ldc == 9);
     assert_true(c[0] == 5 && c[2] == 5 && c[9] == 6 && c[11] == 6);
-    assert_true(nde_blas_product(&fake, 2, 3, 4, a, 7, 1, b, 8, NULL, c, 9));
+    assert_true(nde_blas_product(fake_gemm, 2, 3, 4, a, 7, 1, b, 8, NULL, c, 9));
     assert_true(!last.transposed && last.lda == 7 && c[0] == 0 && last.count == 2);
 }
 
 static void blas_choice(void **state) {
     (void)state;
-    const nde_blas single = { fake_gemm, one_thread }, threaded = { fake_gemm, two_threads };
-    const nde_kernels *fast = nde_kernels_get(NDE_ISA_BASELINE, false), *same = nde_kernels_get(NDE_ISA_BASELINE, true);
-    assert_true(nde_blas_pays(&single, fast, 2048, 256, 2048));
-    assert_false(nde_blas_pays(&single, same, 2048, 256, 2048));   /* reproducible */
-    assert_false(nde_blas_pays(&threaded, fast, 2048, 256, 2048)); /* would be split */
-    assert_false(nde_blas_pays(&single, fast, 256, 256, 256));
-    assert_false(nde_blas_pays(&single, fast, 2048, 1, 2048));
-    assert_false(nde_blas_pays(NULL, fast, 2048, 256, 2048));
+    for (int i = 0; i < SETS; i++) {
+        if (!kernels_of(i)) continue;
+        nde_kernels k = *kernels_of(i);
+        assert_false(nde_blas_pays(&k, 2048, 256, 2048)); /* reproducible */
+        k.gemm = fake_gemm; /* the host's, whatever the instruction set and its threads */
+        assert_true(nde_blas_pays(&k, 2048, 256, 2048));
+        assert_false(nde_blas_pays(&k, 256, 256, 256));
+        assert_false(nde_blas_pays(&k, 2048, 1, 2048));
+        assert_false(nde_blas_pays(&k, 0, 256, 2048));
+        k.gemm_threads = one_thread; /* OpenBLAS: the library's own kernels for AVX-512 are never slower */
+        assert_int_equal(nde_blas_pays(&k, 2048, 256, 2048), k.isa != NDE_ISA_V4);
+        k.gemm_threads = two_threads; /* would be split */
+        assert_false(nde_blas_pays(&k, 2048, 256, 2048));
+    }
 }
 
 static void blas_value(void **state) {
     (void)state;
-    const nde_blas *blas = nde_blas_get();
-    if (!blas) skip();
+    nde_gemm *gemm = nde_kernels_get(NDE_ISA_BASELINE, true)->gemm;
+    if (!gemm) skip();
     const nde_dense_kernels *dense = sets(0);
     const size_t m = 19, n = 23, k = 31;
     fill(a, m*k), fill(b, k*n), fill(start, m);
     for (int transposed = 0; transposed < 2; transposed++) {
         const size_t row = transposed ? 1 : k, column = transposed ? m : 1;
         dense->product(m, n, k, a, row, column, b, n, start, c, n);
-        assert_true(nde_blas_product(blas, m, n, k, a, row, column, b, n, start, other, n));
+        assert_true(nde_blas_product(gemm, m, n, k, a, row, column, b, n, start, other, n));
         for (size_t i = 0; i < m*n; i++) assert_true(fabs((double)c[i] - (double)other[i]) < 64*NDE_TEST_EPS);
     }
 }
 
+/* A product that OpenBLAS would split among its threads is never given to it. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+static void blas_with_threads(void **state) {
+    (void)state;
+    enum { M = 512, N = 40, K = 512 };
+    if (!nde_kernels_get(NDE_ISA_BASELINE, true)->gemm || !openblas_set_num_threads) skip();
+    const int before = nde_kernels_get(NDE_ISA_BASELINE, true)->gemm_threads();
+    fill(big_a, M*K), fill(big_b, K*N);
+    for (int s = 0; s < SETS; s++) {
+        if (!kernels_of(s)) continue;
+        const nde_kernels *fast = nde_kernels_get(kernels_of(s)->isa, true);
+        fast->dense->product(M, N, K, big_a, 1, M, big_b, N, NULL, expected, N);
+        openblas_set_num_threads(2);
+        if (fast->gemm_threads() > 1) { /* one core: it stays at one */
+            assert_false(nde_blas_pays(fast, M, N, K));
+            nde_dense_product(fast, M, N, K, big_a, 1, M, big_b, N, NULL, big_c, N);
+            assert_memory_equal(big_c, expected, M*N*sizeof *big_c);
+        }
+        openblas_set_num_threads(1);
+        nde_dense_product(fast, M, N, K, big_a, 1, M, big_b, N, NULL, big_c, N);
+        nde_blas_product(fast->gemm, M, N, K, big_a, 1, M, big_b, N, NULL, turned, N);
+        const bool pays = nde_blas_pays(fast, M, N, K);
+        assert_int_equal(pays, fast->isa != NDE_ISA_V4);
+        assert_memory_equal(big_c, pays ? turned : expected, M*N*sizeof *big_c);
+    }
+    openblas_set_num_threads(before);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(product), cmocka_unit_test(outer), cmocka_unit_test(accuracy), cmocka_unit_test(limits),
-        cmocka_unit_test(activation_bits), cmocka_unit_test(curvature), cmocka_unit_test(blas_sizes),
-        cmocka_unit_test(blas_choice), cmocka_unit_test(blas_value),
+        cmocka_unit_test(product), cmocka_unit_test(outer), cmocka_unit_test(product_order),
+        cmocka_unit_test(outer_order), cmocka_unit_test(hashes), cmocka_unit_test(blas_sizes), cmocka_unit_test(blas_choice),
+        cmocka_unit_test(blas_value), cmocka_unit_test(blas_with_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The main job: wrong options and wrong files are refused, with the number of the line; a quick run learns, and leaves a
 picture and parameters. lynx_hare.py PROGRAM CSV"""
+import random
 import re
 import struct
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -63,6 +65,9 @@ def wrong_options(scratch):
     }.items():
         refuses(run(program, "--quick", *arguments, cwd=scratch), said, " ".join(arguments))
     refuses(run(program, "--quick", "--out", Path(scratch, "none", "out"), cwd=scratch), "No such file", "no folder for --out")
+    refuses(run(program, "--quick", "--every", "0", cwd=scratch), "--every 0", "--every 0")
+    refuses(run(program, "--quick", "--out", Path(scratch, "out"), "--state", Path(scratch, "none", "state")), "none/state",
+            "no folder for --state")
     Path(scratch, "file").write_text("")
     refuses(run(program, "--quick", "--iterations", "10", "--out", Path(scratch, "file")), "file", "--out names a file")
     done = run(program, "--help")
@@ -103,8 +108,41 @@ def quick_run(scratch):
     check(files["again"] != files["other"], "another seed gave the same parameters")
 
 
+def killed_run(scratch):
+    """With --state, a run that is killed goes on where it was, to the same bits and the same report."""
+    quick = [program, "--quick", "--iterations", "100"]
+    alone = run(*quick, "--out", Path(scratch, "alone"))
+    state, out = Path(scratch, "state"), Path(scratch, "killed")
+    command = [str(part) for part in [*quick, "--out", out, "--state", state, "--every", "20"]]
+    chance, kills = random.Random(1), 0
+    while kills < 8:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            child.wait(chance.uniform(0, 0.3))
+            state.unlink() # it was too fast
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            kills += 1
+    done = run(*command)
+    check(alone.returncode == done.returncode == 0, f"--state: exit {done.returncode} {done.stderr}")
+    for name in ("neural_ode.npy", "lotka_volterra.npy", "lynx_hare.svg"):
+        check(Path(out, name).read_bytes() == Path(scratch, "alone", name).read_bytes(), f"--state: another {name}")
+    report = [text[text.index("\nRMSE"):text.index("\nparameters")] for text in (alone.stdout, done.stdout)]
+    check(report[0] == report[1], "--state: another report")
+
+    for more in (["--seed", "2"], ["--iterations", "200"], ["--csv", Path(scratch, "other.csv")]):
+        Path(scratch, "other.csv").write_text("\n".join(good[:-1]) + "\n")
+        refuses(run(*command, *more), "other settings or data", f"the state of another run: {more}")
+    content = state.read_bytes()
+    for name, damaged in {"cut": content[:-1], "changed": content[:-1] + bytes([content[-1] ^ 1]), "empty": b""}.items():
+        state.write_bytes(damaged)
+        refuses(run(*command), str(state), f"a state that is {name}")
+
+
 with tempfile.TemporaryDirectory() as folder:
     wrong_files(folder)
     wrong_options(folder)
     quick_run(folder)
+    killed_run(folder)
 finish()

@@ -4,9 +4,9 @@
 
 /* Parts: a network with u, q and t; one without; one on top of it; physics with vjp and jvp only. */
 static const size_t wide_width[] = { 8, 9, 3 }, plain_width[] = { 3, 5, 3 }, top_width[] = { 5, 4, 2 };
-static const nde_mlp wide_mlp = { sizeof(nde_mlp), 2, wide_width, 0, NDE_SOFTPLUS, 1, 2, 2 };
-static const nde_mlp with_u_mlp = { sizeof(nde_mlp), 2, top_width, NDE_SOFTPLUS, 0, 0, 2, 0 };
-static const nde_mlp plain_mlp = { sizeof(nde_mlp), 2, plain_width, NDE_TANH, NDE_TANH, 0, 0, 0 };
+static const nde_mlp wide_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = wide_width, .last = NDE_SOFTPLUS, .time_input = 1, .inputs_u = 2, .inputs_q = 2 };
+static const nde_mlp with_u_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = top_width, .hidden = NDE_SOFTPLUS, .inputs_u = 2 };
+static const nde_mlp plain_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = plain_width, .last = NDE_TANH };
 
 static int decay(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)t, (void)ctx;
@@ -148,7 +148,7 @@ static void composition(void **state) {
 static void nested(void **state) {
     (void)state;
     static const size_t join_width[] = { 6, 7, 3 };
-    static const nde_mlp join_mlp = { sizeof(nde_mlp), 2, join_width, NDE_TANH, 0, 0, 0, 0 };
+    static const nde_mlp join_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = join_width };
     const nde_field plain = nde_field_mlp(&plain_mlp), cubed = nde_field_cube(3);
     nde_field join = nde_field_mlp(&join_mlp), force = nde_field_pointwise(&physics, 3, 1);
     join.p_first = plain.np;

@@ -10,9 +10,20 @@
 static const struct { int number, enumerator; const char *name; } given[] = {
     { 1, NDE_EULER, "euler" },
     { 2, NDE_RK4, "rk4" },
+    { 3, NDE_MIDPOINT, "midpoint" },
+    { 4, NDE_HEUN, "heun" },
+    { 5, NDE_RALSTON, "ralston" },
     { 10, NDE_BOSH3, "bosh3" },
     { 11, NDE_DOPRI5, "dopri5" },
     { 12, NDE_TSIT5, "tsit5" },
+    { 13, NDE_CASH_KARP, "cash_karp" },
+    { 14, NDE_FEHLBERG45, "fehlberg45" },
+    { 20, NDE_VERN6, "vern6" },
+    { 21, NDE_VERN7, "vern7" },
+    { 22, NDE_VERN8, "vern8" },
+    { 23, NDE_VERN9, "vern9" },
+    { 24, NDE_DOP853, "dop853" },
+    { 25, NDE_DOPRI8, "dopri8" },
     { 40, NDE_EULER_MARUYAMA, "euler_maruyama" },
     { 70, NDE_VELOCITY_VERLET, "velocity_verlet" },
 };
@@ -68,7 +79,7 @@ static void what_is_not_there_is_not_found(void **state) {
     (void)state;
     assert_null(nde_method_at(nde_method_count()));
     assert_null(nde_method_at(SIZE_MAX));
-    const int numbers[] = { NDE_METHOD_AUTO, NDE_METHOD_TABLEAU, 3, 999, INT32_MAX, INT32_MIN };
+    const int numbers[] = { NDE_METHOD_AUTO, NDE_METHOD_TABLEAU, 6, 999, INT32_MAX, INT32_MIN };
     for (size_t i = 0; i < sizeof numbers/sizeof *numbers; i++)
         assert_null(nde_method_get(numbers[i]));
     const char *const names[] = { NULL, "", "tsit", "tsit55", "TSIT5", "nde_tsit5", "tableau" };

@@ -19,7 +19,10 @@ enum { MOST_ORDER = 9, MOST_TREES = 486, MOST_STAGES = 64, MOST_TERMS = 16 };
 
 /* A residual that a table may have, from the sum of its absolute terms. */
 #ifdef NDE_TEST_EXTENDED
-static extended allowed(extended terms) { return (void)terms, (extended)1e-30; }
+static extended allowed(extended terms) {
+    const extended rounding = EXTENDED(0x1p-108)*terms; /* 16 of 113 bits */
+    return rounding > (extended)1e-30 ? rounding : (extended)1e-30;
+}
 #else
 static extended allowed(extended terms) { return 16*(extended)DBL_EPSILON*terms; }
 #endif
@@ -94,54 +97,60 @@ typedef struct half {
 
 static int halves;
 static half part[2];
-static extended node[MOST_STAGES], error[MOST_STAGES];
+static extended node[MOST_STAGES], error[2][MOST_STAGES];
 /* Elementary weights of each stage, and the sums of their absolute terms. */
 static extended phi[2][MOST_TREES][MOST_STAGES], terms[2][MOST_TREES][MOST_STAGES];
+static int weighed; /* trees */
 
 /* A k of colour X is evaluated at the sums of the other half. */
 static int other(int X) { return halves == 2 ? 1 - X : X; }
 
+/* Those of the step and those of the extension alone. */
+static int all_stages(const nde_method *m) { return m->stages + m->dense_stages; }
+
 static void unpack(const nde_method *m) {
     halves = m->kind == NDE_KIND_PARTITIONED ? 2 : 1;
+    weighed = 0;
     for (int X = 0; X < halves; X++) {
         const nde_coefficient *a = X ? m->a2 : m->a, *b = X ? m->b2 : m->b;
         const nde_coefficient *dense = X ? m->dense2 : m->dense;
-        for (int i = 0; i < m->stages; i++) {
+        for (int i = 0; i < all_stages(m); i++) {
             for (int j = 0; j < i; j++) part[X].a[i][j] = (extended)*a++;
             for (int j = 0; j < m->dense_terms; j++) part[X].dense[j][i] = (extended)*dense++;
-            part[X].b[i] = (extended)b[i];
+            part[X].b[i] = i < m->stages ? (extended)b[i] : 0;
         }
     }
-    for (int i = 0; i < m->stages; i++) {
+    for (int i = 0; i < all_stages(m); i++) {
         node[i] = (extended)m->c[i];
-        error[i] = m->e ? (extended)m->e[i] : 0;
+        error[0][i] = m->e && i < m->stages ? (extended)m->e[i] : 0;
+        error[1][i] = m->e2 && i < m->stages ? (extended)m->e2[i] : 0;
     }
 }
 
-/* Of trees of up to `most` nodes. Returns their number. */
-static int weigh(int stages, int most) {
+/* Trees up to number n, which have not been weighed since the table was unpacked. */
+static void weigh(int stages, int n) {
     static extended sum[2][MOST_TREES][MOST_STAGES], size[2][MOST_TREES][MOST_STAGES]; /* of A */
-    int n = 0;
-    for (; n < tree_count && trees[n].nodes <= most; n++) {
+    for (; weighed <= n; weighed++) {
+        const tree *t = &trees[weighed];
         for (int X = 0; X < halves; X++)
             for (int i = 0; i < stages; i++) {
                 extended value = 1, absolute = 1;
-                for (int k = 0; k < trees[n].children; k++) {
-                    value *= sum[other(X)][trees[n].child[k]][i];
-                    absolute *= size[other(X)][trees[n].child[k]][i];
+                for (int k = 0; k < t->children; k++) {
+                    value *= sum[other(X)][t->child[k]][i];
+                    absolute *= size[other(X)][t->child[k]][i];
                 }
-                phi[X][n][i] = value, terms[X][n][i] = absolute;
+                phi[X][weighed][i] = value, terms[X][weighed][i] = absolute;
             }
         for (int X = 0; X < halves; X++)
             for (int i = 0; i < stages; i++) {
-                sum[X][n][i] = size[X][n][i] = 0;
+                extended *to = &sum[X][weighed][i], *absolute = &size[X][weighed][i];
+                *to = *absolute = 0;
                 for (int j = 0; j < i; j++) {
-                    sum[X][n][i] += part[X].a[i][j]*phi[X][n][j];
-                    size[X][n][i] += size_of(part[X].a[i][j])*terms[X][n][j];
+                    *to += part[X].a[i][j]*phi[X][weighed][j];
+                    *absolute += size_of(part[X].a[i][j])*terms[X][weighed][j];
                 }
             }
     }
-    return n;
 }
 
 static bool meets(int X, int n, int stages, const extended *w, extended value) {
@@ -153,15 +162,25 @@ static bool meets(int X, int n, int stages, const extended *w, extended value) {
     return size_of(sum) <= allowed(absolute);
 }
 
-/* Weights w [rows][stages] of the powers theta^1 ... theta^rows, or of the end of the step alone:
- * the order up to which they meet every condition. */
-static int order_of(int stages, int X, int rows, bool end, extended (*w)[MOST_STAGES]) {
+/* Coefficient j of theta^power by Bernstein polynomials of this degree: choose(j, power)/choose(degree, power). */
+static extended bernstein(int degree, int j, int power) {
+    extended value = 1;
+    for (int i = 0; i < power; i++) value *= (extended)(j - i)/(degree - i);
+    return value;
+}
+
+/* Weights w [rows][stages] of the end of the step alone, or of the powers theta^1 ... theta^rows, or of as many Bernstein
+ * polynomials: the order up to which they meet every condition. */
+enum { END, POWERS, BERNSTEIN };
+static int order_of(int stages, int X, int rows, int basis, extended (*w)[MOST_STAGES]) {
+    const bool end = basis == END;
     for (int n = 0; n < tree_count; n++) {
-        if (n == 0 || trees[n].nodes > trees[n - 1].nodes) weigh(stages, trees[n].nodes);
+        weigh(stages, n);
         const int nodes = trees[n].nodes;
         if (!end && nodes > rows) return nodes - 1;
         for (int j = 1; j <= rows; j++) {
-            const extended value = end || j == nodes ? (extended)1/trees[n].gamma : 0;
+            const extended share = end ? 1 : basis == BERNSTEIN ? bernstein(rows, j, nodes) : j == nodes;
+            const extended value = share/trees[n].gamma;
             if (!meets(X, n, stages, w[j - 1], value)) return nodes - 1;
         }
     }
@@ -179,7 +198,7 @@ static bool is_used(int stages, int X, int i) {
  * before. */
 static const char *fault_of_nodes(const nde_method *m) {
     for (int X = 0; X < halves; X++)
-        for (int i = 0; i < m->stages; i++) {
+        for (int i = 0; i < all_stages(m); i++) {
             const extended *row = part[X].a[i];
             extended sum = 0, absolute = 1;
             for (int j = 0; j < i; j++) sum += row[j], absolute += size_of(row[j]);
@@ -205,16 +224,20 @@ static const char *fault_of_last_stage(const nde_method *m) {
 
 /* At theta = 1 it is the solution; a first-same-as-last method's has the slopes of both ends. */
 static const char *fault_of_dense_ends(const nde_method *m, int X) {
-    for (int i = 0; i < m->stages; i++) {
+    for (int i = 0; i < all_stages(m); i++) {
         extended value = 0, slope = 0, absolute = 0, steep = 1;
-        for (int j = 0; j < m->dense_terms; j++) {
+        const int last = m->dense_terms - 1;
+        for (int j = 0; j <= last; j++) {
             const extended d = part[X].dense[j][i];
-            value += d, slope += (j + 1)*d, absolute += size_of(d), steep += (j + 1)*size_of(d);
+            const int at_end = m->bernstein ? j == last : 1, rise = m->bernstein ? (j == last) - (j == last - 1) : 1;
+            const int times = m->bernstein ? last + 1 : j + 1;
+            value += at_end*d, absolute += size_of(d), slope += rise*times*d, steep += times*size_of(d);
         }
         if (size_of(value - part[X].b[i]) > allowed(absolute))
             return "dense output does not end in the solution";
         if (halves == 2 || !m->first_same_as_last) continue;
-        if (part[X].dense[0][i] != (i == 0))
+        const extended begin = (i == 0)/(extended)(m->bernstein ? m->dense_terms : 1);
+        if (part[X].dense[0][i] != (extended)(nde_coefficient)begin)
             return "dense output does not begin with the first slope";
         if (size_of(slope - (i == m->stages - 1)) > allowed(steep))
             return "dense output does not end with the last slope";
@@ -223,26 +246,31 @@ static const char *fault_of_dense_ends(const nde_method *m, int X) {
 }
 
 static const char *fault_of_orders(const nde_method *m, int X) {
-    extended embedded[MOST_STAGES];
-    for (int i = 0; i < m->stages; i++) embedded[i] = part[X].b[i] - error[i];
-    if (order_of(m->stages, X, 1, true, &part[X].b) != m->order) return "order";
-    if (m->e && order_of(m->stages, X, 1, true, &embedded) != m->error_order) return "error_order";
-    const int dense_order = order_of(m->stages, X, m->dense_terms, false, part[X].dense);
+    extended embedded[2][MOST_STAGES];
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < all_stages(m); i++) embedded[k][i] = part[X].b[i] - error[k][i];
+    if (order_of(all_stages(m), X, 1, END, &part[X].b) != m->order) return "order";
+    if (m->e && order_of(all_stages(m), X, 1, END, &embedded[0]) != m->error_order) return "error_order";
+    if (m->e2 && order_of(all_stages(m), X, 1, END, &embedded[1]) != m->e2_order) return "e2_order";
+    const int dense_order =
+        order_of(all_stages(m), X, m->dense_terms, m->bernstein ? BERNSTEIN : POWERS, part[X].dense);
     const bool more = dense_order > m->dense_order;
     return dense_order < m->dense_order || (halves == 1 && more) ? "dense_order" : NULL;
 }
 
 /* Arrays of a method and their lengths. */
-enum { ARRAYS = 8 };
+enum { ARRAYS = 9 };
 typedef struct array {
     const nde_coefficient **values;
     int count;
 } array;
 
 static void list_arrays(nde_method *m, array *list) {
-    const int s = m->stages, triangle = s*(s - 1)/2, rows = s*m->dense_terms;
+    const int s = m->stages, all_of_them = all_stages(m), triangle = all_of_them*(all_of_them - 1)/2,
+              rows = all_of_them*m->dense_terms;
     const array all[ARRAYS] = {
-        { &m->a, triangle }, { &m->b, s }, { &m->c, s }, { &m->e, m->e ? s : 0 },
+        { &m->a, triangle }, { &m->b, s }, { &m->c, all_of_them },
+        { &m->e, m->e ? s : 0 }, { &m->e2, m->e2 ? s : 0 },
         { &m->dense, rows }, { &m->a2, m->a2 ? triangle : 0 }, { &m->b2, m->b2 ? s : 0 },
         { &m->dense2, m->dense2 ? rows : 0 },
     };
@@ -252,11 +280,12 @@ static void list_arrays(nde_method *m, array *list) {
 static const char *fault_of_pattern(const nde_method *m) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     if (!m->name || !m->source || !m->a || !m->b || !m->c || !m->dense) return "missing";
-    if (m->stages < 1 || m->stages > MOST_STAGES) return "stages";
+    if (m->stages < 1 || m->dense_stages < 0 || all_stages(m) > MOST_STAGES) return "stages";
     if (m->dense_terms < 1 || m->dense_terms > MOST_TERMS) return "dense_terms";
     if (!m->a2 == partitioned || !m->b2 == partitioned || !m->dense2 == partitioned)
         return "second half";
     if ((m->e != NULL) != (m->error_order > 0)) return "error estimate";
+    if ((m->e2 != NULL) != (m->e2_order > 0) || m->e2_order > m->error_order) return "second error estimate";
     array list[ARRAYS];
     nde_method copy = *m;
     list_arrays(&copy, list);
@@ -332,7 +361,7 @@ static void every_coefficient_moved_within_its_row_is_caught(void **state) {
         list_arrays(&m, list);
         if (m.kind == NDE_KIND_PARTITIONED || !list[0].count) continue;
         nde_coefficient *row = own(list[0]), *all = row;
-        for (int i = 1; i < m.stages; row += i++)
+        for (int i = 1; i < all_stages(&m); row += i++)
             for (int j = 1; j < i; j++) {
                 const nde_coefficient was[] = { row[j - 1], row[j] };
                 row[j - 1] += (nde_coefficient)1e-6, row[j] -= (nde_coefficient)1e-6;
@@ -354,6 +383,8 @@ static void every_claim_is_exact(void **state) {
             assert_non_null(fault_of(&m));
             m = *right, m.error_order += by;
             assert_true(fault_of(&m) || (!right->e && by < 0));
+            m = *right, m.e2_order += by;
+            assert_true(fault_of(&m) || (!right->e2 && by < 0));
             m = *right, m.dense_order += by;
             assert_true(fault_of(&m) || (right->kind == NDE_KIND_PARTITIONED && by < 0));
             m = *right, m.first_same_as_last = !right->first_same_as_last;

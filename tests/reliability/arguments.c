@@ -357,8 +357,11 @@ static nde_status use_solution_loss(void *copy, rig *r) {
     double loss;
     return nde_loss_mse(copy, r->seed_y, NULL, &loss, NULL);
 }
-static nde_status use_adam(void *copy, rig *r) { return nde_adam_step(copy, 2, r->seed_y, r->g_p); }
-static nde_status use_mlp(void *copy, rig *r) { return nde_mlp_init(copy, 1, r->g_p); }
+static nde_status use_optimiser(void *copy, rig *r) { return nde_optimiser_step(copy, 2, r->seed_y, r->g_p); }
+static nde_status use_average(void *copy, rig *r) { return nde_average_update(copy, 2, r->p); }
+static nde_status use_patience(void *copy, rig *r) { return nde_patience_update(copy, 1, 2, r->p); }
+static nde_status use_bounds(void *copy, rig *r) { return nde_bounds_apply(copy, 2, r->p, r->g_p); }
+static nde_status use_mlp(void *copy, rig *r) { return nde_mlp_init(copy, NDE_GLOROT_UNIFORM, 1, r->g_p); }
 static nde_status use_mlp_field(void *copy, rig *r) { (void)r; return nde_field_mlp(copy).eval ? NDE_OK : NDE_E_ARG; }
 static nde_status use_parts(void *copy, rig *r) { (void)r; return nde_field_sum(copy).eval ? NDE_OK : NDE_E_ARG; }
 static nde_status use_pointwise(void *copy, rig *r) { (void)r; return nde_field_pointwise(copy, 3, 2).eval ? NDE_OK : NDE_E_ARG; }
@@ -420,9 +423,15 @@ static void struct_sizes(void **state) {
     r.options.steps = 8;
     each_size("tableau", &heun, sizeof heun, use_the_tableau, &r);
 
-    double m[2], v[2];
-    const nde_adam adam = NDE_INIT(nde_adam, .m = m, .v = v);
-    each_size("adam", &adam, sizeof adam, use_adam, &r);
+    double optimiser_state[4], mean[2];
+    const nde_optimiser optimiser = NDE_INIT(nde_optimiser, .state = optimiser_state);
+    each_size("optimiser", &optimiser, sizeof optimiser, use_optimiser, &r);
+    const nde_average average = NDE_INIT(nde_average, .mean = mean);
+    each_size("average", &average, sizeof average, use_average, &r);
+    const nde_patience patience = NDE_INIT(nde_patience, .patience = 1);
+    each_size("patience", &patience, sizeof patience, use_patience, &r);
+    const nde_bounds bounds = NDE_INIT(nde_bounds, .lower = NULL);
+    each_size("bounds", &bounds, sizeof bounds, use_bounds, &r);
     make(&r, NETWORK);
     each_size("mlp", &r.mlp, sizeof r.mlp, use_mlp, &r);
     each_size("mlp", &r.mlp, sizeof r.mlp, use_mlp_field, &r);
@@ -605,16 +614,17 @@ static void arguments(void **state) {
         assert_true(!nde_field_cube(sizes[i]).eval);
     }
     assert_true(!nde_field_pointwise(&one, 0, 2).eval && !nde_field_cube(0).eval);
-    REFUSED(nde_mlp_init(NULL, 0, y), "mlp");
-    REFUSED(nde_mlp_init(&r.mlp, 0, y), "layers");
+    REFUSED(nde_mlp_init(NULL, NDE_GLOROT_UNIFORM, 0, y), "mlp");
+    REFUSED(nde_mlp_init(&r.mlp, NDE_GLOROT_UNIFORM, 0, y), "layers");
 
-    double m[2] = { 0 }, v[2] = { 0 };
-    nde_adam adam = NDE_INIT(nde_adam, .m = m, .v = v);
-    REFUSED(nde_adam_step(NULL, 2, r.p, r.g_p), "adam");
-    REFUSED(nde_adam_step(&adam, 0, r.p, r.g_p), "np");
-    REFUSED(nde_adam_step(&adam, 2, NULL, r.g_p), "gradient");
-    REFUSED(nde_adam_step(&adam, 2, r.p, NULL), "p is");
-    assert_true(isnan(nde_adam_rate(NULL)));
+    double optimiser_state[4] = { 0 };
+    nde_optimiser optimiser = NDE_INIT(nde_optimiser, .state = optimiser_state);
+    REFUSED(nde_optimiser_step(NULL, 2, r.p, r.g_p), "optimiser");
+    REFUSED(nde_optimiser_step(&optimiser, 0, r.p, r.g_p), "np");
+    REFUSED(nde_optimiser_step(&optimiser, SIZE_MAX, r.p, r.g_p), "np");
+    REFUSED(nde_optimiser_step(&optimiser, 2, NULL, r.g_p), "gradient");
+    REFUSED(nde_optimiser_step(&optimiser, 2, r.p, NULL), "p is");
+    assert_true(isnan(nde_optimiser_rate(NULL)) && nde_optimiser_length(NULL, 2) == 0);
     REFUSED(nde_loss_mse(NULL, r.p, NULL, &number, NULL), "solution");
     REFUSED(nde_npy_save(NULL, r.p, 2), "file");
     REFUSED(nde_npy_save("", r.p, 2), "file");
@@ -628,28 +638,33 @@ static void arguments(void **state) {
 
 static void optimiser_and_loss_members(void **state) {
     (void)state;
-    static const member adam_members[] = {
-        M(nde_adam, rate, DOUBLE, "..rrrr.."), M(nde_adam, beta1, DOUBLE, "..rrrrr."), M(nde_adam, beta2, DOUBLE, "..rrrrr."),
-        M(nde_adam, epsilon, DOUBLE, "..rrrr.."), M(nde_adam, clip, DOUBLE, "..rr.r.."), M(nde_adam, decay, DOUBLE, "..rrrr.."),
-        M(nde_adam, decay_steps, INT64, ".r...r"), M(nde_adam, step, INT64, ".r...r"),
-        M(nde_adam, m, POINTER, "r"), M(nde_adam, v, POINTER, "r"),
+    static const member optimiser_members[] = {
+        M(nde_optimiser, kind, INT32, ".r.rrr"), M(nde_optimiser, nesterov, INT32, ".rrrrr"),
+        M(nde_optimiser, rate, DOUBLE, "..rrrr.."), M(nde_optimiser, beta1, DOUBLE, "..rrrrr."),
+        M(nde_optimiser, beta2, DOUBLE, "..rrrrr."), M(nde_optimiser, momentum, DOUBLE, "..rrrrr."),
+        M(nde_optimiser, rho, DOUBLE, "..rrrrr."), M(nde_optimiser, epsilon, DOUBLE, "..rrrr.."),
+        M(nde_optimiser, weight_decay, DOUBLE, "..rrrr.."), M(nde_optimiser, clip_norm, DOUBLE, "..rr.r.."),
+        M(nde_optimiser, clip_value, DOUBLE, "..rr.r.."), M(nde_optimiser, schedule, INT32, ".r.rrr"),
+        M(nde_optimiser, decay, DOUBLE, "..rrrr.."), M(nde_optimiser, decay_steps, INT64, ".r...r"),
+        M(nde_optimiser, warmup_steps, INT64, ".r...r"), M(nde_optimiser, step, INT64, ".r...r"),
+        M(nde_optimiser, state, POINTER, "r"),
     };
-    for (size_t k = 0; k < LENGTH(adam_members); k++)
-        for (size_t i = 0; adam_members[k].expected[i]; i++) {
-            double m[2] = { 0 }, v[2] = { 0 };
+    for (size_t k = 0; k < LENGTH(optimiser_members); k++)
+        for (size_t i = 0; optimiser_members[k].expected[i]; i++) {
+            double memory[4] = { 0 };
             const nde_real gradient[2] = { 1, -2 };
             nde_real p[2] = { 3, 4 };
-            nde_adam adam = NDE_INIT(nde_adam, .m = m, .v = v);
-            set_member(&adam, &adam_members[k], i);
-            const nde_adam before = adam;
-            const nde_status status = nde_adam_step(&adam, 2, gradient, p);
-            if (!fits(adam_members[k].expected[i], status))
-                fail_msg("adam.%s value %zu: %s %s", adam_members[k].name, i, nde_status_name(status), nde_error());
+            nde_optimiser optimiser = NDE_INIT(nde_optimiser, .state = memory, .decay_steps = optimiser_members[k].type == INT32);
+            set_member(&optimiser, &optimiser_members[k], i);
+            const nde_optimiser before = optimiser;
+            const nde_status status = nde_optimiser_step(&optimiser, 2, gradient, p);
+            if (!fits(optimiser_members[k].expected[i], status))
+                fail_msg("optimiser.%s value %zu: %s %s", optimiser_members[k].name, i, nde_status_name(status), nde_error());
             tried++;
             if (status == NDE_OK) continue;
-            assert_memory_equal(&adam, &before, sizeof adam);
-            assert_true(p[0] == 3 && p[1] == 4 && m[0] == 0 && v[0] == 0);
-            assert_non_null(strstr(nde_error(), adam_members[k].name));
+            assert_memory_equal(&optimiser, &before, sizeof optimiser);
+            assert_true(p[0] == 3 && p[1] == 4 && memory[0] == 0 && memory[2] == 0);
+            assert_non_null(strstr(nde_error(), optimiser_members[k].name));
         }
     static rig r;
     static const member loss_members[] = {

@@ -20,11 +20,11 @@ typedef struct training {
 static void train(training *t) {
     static const size_t width[] = { 2, HIDDEN, HIDDEN, 2 };
     static nde_real y0[2*N], data[ROWS*2*N], seed_y[ROWS*2*N], gradient[NP];
-    static double m[NP], v[NP], save_t[ROWS];
+    static double state[2*NP], save_t[ROWS];
     const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 3, .width = width);
     const nde_field field = nde_field_mlp(&mlp);
     assert_int_equal(field.np, NP);
-    assert_int_equal(nde_mlp_init(&mlp, 7, t->p), NDE_OK);
+    assert_int_equal(nde_mlp_init(&mlp, NDE_GLOROT_UNIFORM, 7, t->p), NDE_OK);
     for (size_t b = 0; b < N; b++) y0[b] = (nde_real)rig_number(b), y0[N + b] = (nde_real)(rig_number(b + 100) - 0.5);
     for (size_t row = 0; row < ROWS; row++) {
         const double time = save_t[row] = 0.25*(double)(row + 1), c = exp(-0.3*time)*cos(2*time), s = exp(-0.3*time)*sin(2*time);
@@ -37,7 +37,7 @@ static void train(training *t) {
     const nde_options options = NDE_INIT(nde_options, .rtol = 1e-4, .atol = 1e-5, .save_t = save_t, .n_save = ROWS,
                                          .adjoint = NDE_ADJOINT_DISCRETE, .budget = t->budget, .stepping = t->stepping,
                                          .threads = t->threads, .record = t->record, .group = 16);
-    nde_adam adam = NDE_INIT(nde_adam, .rate = 0.01, .m = m, .v = v);
+    nde_optimiser adam = NDE_INIT(nde_optimiser, .rate = 0.01, .state = state);
     nde_solver *solver;
     nde_solution solution = { .size = 0 };
     assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
@@ -51,7 +51,7 @@ static void train(training *t) {
         assert_int_equal(nde_loss_mse(&solution, data, NULL, &t->loss, seed_y), NDE_OK);
         if (i == 0) t->first_loss = t->loss;
         assert_int_equal(nde_backward(solver, &(nde_seed){ .y = seed_y }, &(nde_gradient){ .p = gradient }), NDE_OK);
-        assert_int_equal(nde_adam_step(&adam, NP, gradient, t->p), NDE_OK);
+        assert_int_equal(nde_optimiser_step(&adam, NP, gradient, t->p), NDE_OK);
     }
     nde_solver_destroy(solver);
 }

@@ -2,6 +2,7 @@
  * save.c - three ways to see one solution: rows at given times, rows of steps, and the dense solution; and what does not depend
  * on how it is seen: the steps, the direction of time. */
 #include "adjoint/cases.h"
+#include "method/method.h"
 
 enum { MOST_SAVES = 400 };
 
@@ -51,7 +52,9 @@ static void ways_to_see_agree(void **state) {
             f.options.save_t = save, f.options.n_save = 2*count - 1;
             proof_solve(&f);
             assert_int_equal(f.solution.n_save, 2*count - 1);
-            assert_memory_equal(&plain, &f.solution.stats[1], sizeof plain);
+            nde_stats with = f.solution.stats[1]; /* each step has a row inside */
+            with.evals -= nde_method_get(f.options.method)->dense_stages*((int64_t)count - 1);
+            assert_memory_equal(&plain, &with, sizeof plain);
             for (size_t row = 0; row < f.rows; row++) {
                 assert_int_equal(nde_solver_dense(f.solver, 1, save[row], value, slope), NDE_OK);
                 check_row(&f, row, 1, value, case_names[which]);

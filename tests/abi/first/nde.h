@@ -10,5 +10,6 @@
 #include "nde/solve.h"
 #include "nde/adjoint.h"
 #include "nde/train.h"
+#include "nde/file.h"
 
 #endif

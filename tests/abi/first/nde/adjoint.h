@@ -57,12 +57,18 @@ typedef struct nde_output_tangent {
 
 /* Gradients of the last run, any number of times.
  *   solver     ran to NDE_OK, or to NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
- *   seed       cotangents of the outputs
+ *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
  * Errors: NDE_E_ARG (no record), NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute).
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
+/* Runs the solver and takes the gradient of problem.loss: nde_solver_run, then nde_backward with the loss's cotangents.
+ *   value      out: the loss; NaN when the run fails
+ *   gradient   out
+ * Errors: those of both; NDE_E_LANES: some trajectories failed, the gradient is of the others; NDE_E_ARG without problem.loss
+ * or options.adjoint. */
+NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *value, const nde_gradient *gradient);
 /* Forward mode of the same map: the tangent of the outputs along one direction of the inputs.
  * Errors: NDE_E_ARG (no record), NDE_E_NO_JVP, NDE_E_FIELD. */
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,

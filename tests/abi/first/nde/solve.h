@@ -25,6 +25,17 @@ typedef struct nde_term {
     int32_t kind; /* NDE_NOISE_*; needed with noise */
 } nde_term;
 
+/* A loss on the states at the save times, summed over them: it is called once for each save time after a run, in order.
+ *   y       [dim][n]; NaN in trajectories that did not get there
+ *   value   the callback adds to it
+ *   a_y     out [dim][n]: its derivative by y; NULL when the solver has no adjoint. Zeroed before the call
+ * Returns 0; nonzero: the run fails with NDE_E_FIELD. */
+typedef struct nde_loss {
+    size_t size;
+    int (*at)(void *ctx, size_t save, double t, size_t n, const nde_real *y, double *value, nde_real *a_y);
+    void *ctx;
+} nde_loss;
+
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
 typedef struct nde_problem {
@@ -50,6 +61,7 @@ typedef struct nde_problem {
     const nde_field *jump;      /* y+ = jump(t, y-, u): dim = out; nu = jump_inputs. site.interval numbers the jump */
     size_t jump_inputs;
     const nde_real *jump_u;     /* [n_jumps][jump_inputs][n]; NULL when jump_inputs = 0 */
+    const nde_loss *loss;       /* not with save_every; NULL: none */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;
@@ -71,12 +83,34 @@ typedef struct nde_solution {
     const char *error;          /* first failure in trajectory order: trajectory, t, h, component; NULL: none */
     size_t record_bytes;        /* bytes used of the budget */
     int record;                 /* NDE_RECORD_*: the form that the record ended in */
+    double loss;                /* value of problem.loss; NaN without, or when the run did not end with NDE_OK or E_LANES */
     double lanes_busy;          /* accepted and rejected lane steps / lanes that the kernels passed over */
     nde_solver *solver;         /* set by nde_solve only: nde_solution_free destroys it */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */
 NDE_API size_t nde_solver_bytes(const nde_problem *problem, const nde_options *options);
+/* What a solve will need, before it runs: right to the byte and to the flop. Its layout may grow. */
+typedef struct nde_needs {
+    size_t size;
+    size_t bytes;             /* = nde_solver_bytes: workspace and record */
+    size_t workspace_bytes;   /* all but the record */
+    size_t record_bytes;      /* the record's arena */
+    size_t record_used;       /* what it will hold after a run with fixed steps, without jumps and knots; else 0. With checkpoints,
+                               * half of the arena at most */
+    size_t tape_bytes, stage_bytes, state_bytes; /* by which one more step makes the record of a panel grow, in each form */
+    int32_t record;           /* NDE_RECORD_*: the form that the run of record_used ends in (record_used 0: it will not fit); else
+                               * the form it begins with; NONE without adjoint */
+    int32_t isa, method;
+    size_t panel;             /* lanes of a block */
+    size_t panels;            /* blocks */
+    double gemm_eval, gemm_vjp; /* flops (2 a multiply-add) in dense products of one evaluation of the right-hand side for all
+                               * trajectories, and of its vjp to y and p */
+    double gemm_step, gemm_step_adjoint; /* of one attempted step; of an accepted one's way back from the tape */
+} nde_needs;
+/* Errors: those of nde_solver_create. */
+NDE_API NDE_CHECK nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_needs *needs);
+
 /* Makes a solver; one allocation of nde_solver_bytes bytes (and the threads, when options.threads > 1).
  *   problem, options   options may be NULL: all defaults. save_t and atol_each are copied
  *   solver             out; NULL on error

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * midpoint.c - the explicit midpoint rule, with Euler's method for the error.
+ * Source: C. Runge, Ueber die numerische Aufloesung von Differentialgleichungen, Math. Ann. 46 (1895) 167-178. Continuous
+ * extension: theta - w theta^2, w theta^2 with w = 1/(2 c_2) are the only quadratics of order 2. */
+#include "method/method.h"
+
+static const nde_coefficient a[] = {
+    R(1, 2),
+};
+static const nde_coefficient b[] = { R(0, 1), R(1, 1) };
+static const nde_coefficient c[] = { R(0, 1), R(1, 2) };
+static const nde_coefficient e[] = { R(-1, 1), R(1, 1) };
+static const nde_coefficient dense[] = {
+    R(1, 1), R(-1, 1),
+    R(0, 1), R(1, 1),
+};
+
+const nde_method nde_method_midpoint = {
+    .name = "midpoint", .source = "C. Runge, Math. Ann. 46 (1895) 167-178",
+    .kind = NDE_KIND_RUNGE_KUTTA, .order = 2, .error_order = 1, .dense_order = 2,
+    .stages = 2, .dense_terms = 2,
+    .a = a, .b = b, .c = c, .e = e, .dense = dense,
+};

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * plan.c - what a solve will need, before it runs. */
+#include "solve/solver.h"
+
+#include <string.h>
+
+/* A record that is only measured: how far it is filled, entry after entry. */
+typedef struct gauge {
+    const nde_record *record;
+    size_t used, step;
+} gauge;
+
+static void list(gauge *g, int kind, size_t m) { g->used = nde_record_grown(g->record, g->used, kind, m, 0, false); }
+
+static void step(gauge *g, size_t m) {
+    g->used = nde_record_grown(g->record, g->used, NDE_ENTRY_STEP, m, g->step++, false);
+}
+
+/* The steps of m lanes. What one adds depends on where it begins within a cache line, and on its number within a period of
+ * checkpoints: after 8 of those every further 8 add the same. */
+static void steps(gauge *g, size_t m, size_t count) {
+    const size_t period = 8*(g->record->form == NDE_RECORD_CHECKPOINTS ? g->record->spacing : 1);
+    for (size_t i = 0; i < period && count; i++, count--) step(g, m);
+    const size_t before = g->used, periods = count/period;
+    if (periods) {
+        for (size_t i = 0; i < period; i++) step(g, m);
+        const size_t each = g->used - before;
+        if ((periods - 1) > (SIZE_MAX/2 - g->used)/each) {
+            g->used = SIZE_MAX/2; /* no arena is that large */
+            return;
+        }
+        g->used += each*(periods - 1);
+        g->step += period*(periods - 1);
+    }
+    for (count %= period; count; count--) step(g, m);
+}
+
+/* Bytes that a panel of `count` trajectories fills with fixed steps and one span, `capacity` lanes at a time. */
+static size_t filled(const nde_solver *s, const nde_record *record, size_t count, size_t capacity) {
+    gauge g = { .record = record };
+    while (count) {
+        const size_t m = count < capacity ? count : capacity;
+        list(&g, NDE_ENTRY_ENTER, m);
+        if (s->table.fsal) list(&g, NDE_ENTRY_FRESH, m);
+        steps(&g, m, (size_t)s->options.steps);
+        list(&g, NDE_ENTRY_LEAVE, m);
+        count -= m;
+    }
+    return g.used;
+}
+
+/* By which a step of n lanes makes a panel's record grow in a form, on average over the places within a cache line. */
+static size_t step_bytes(const nde_solver *s, int form, size_t ld, size_t n) {
+    nde_record record;
+    nde_solver_open_record(s, &record, ld, NULL, SIZE_MAX);
+    if (!record.tape_reals || form != NDE_RECORD_STAGES) record.form = form;
+    else record.form = NDE_RECORD_STATES;
+    size_t used = nde_record_grown(&record, 0, NDE_ENTRY_STEP, n, 0, s->joint);
+    const size_t first = used;
+    for (size_t i = 1; i <= 8; i++) used = nde_record_grown(&record, used, NDE_ENTRY_STEP, n, i, s->joint);
+    return (used - first)/8;
+}
+
+static double sum_flops(const nde_solver *s, bool vjp) {
+    const nde_rhs *rhs = &s->rhs;
+    double sum = 0;
+    const nde_field *const alone[] = { rhs->drift.field, rhs->quadrature.field };
+    for (size_t i = 0; i < 2; i++)
+        if (alone[i]) sum += vjp ? alone[i]->gemm_vjp : alone[i]->gemm_eval;
+    for (size_t k = 0; k < rhs->problem.n_terms; k++)
+        sum += vjp ? rhs->term[k].field->gemm_vjp : rhs->term[k].field->gemm_eval;
+    return sum*(double)s->N;
+}
+
+/* The form in which the record of a panel of `count` trajectories ends, and what it then holds; 0: more than its arena. */
+static size_t fill_panel(const nde_solver *s, const nde_division *d, size_t count, size_t slice, int *form) {
+    nde_record record;
+    nde_solver_open_record(s, &record, nde_leading_dimension(d->capacity, sizeof(nde_real)), NULL, slice);
+    const size_t rounds = (count + d->capacity - 1)/d->capacity;
+    if (!nde_size_multiply((size_t)s->options.steps, rounds, &record.steps)) return 0;
+    do {
+        const size_t used = filled(s, &record, count, d->capacity);
+        if (record.form > *form) *form = record.form;
+        if (used <= nde_record_limit(&record)) return used;
+    } while (nde_record_fall(&record));
+    return 0;
+}
+
+/* Fixed steps between t0 and t1 alone: the record is known beforehand. */
+static void fill_all(const nde_solver *s, const nde_division *d, size_t slice, nde_needs *out) {
+    const size_t last = s->N - (d->panels - 1)*d->each;
+    const size_t full = d->panels > 1 ? fill_panel(s, d, d->each, slice, &out->record) : 0;
+    const size_t rest = fill_panel(s, d, last, slice, &out->record);
+    if (rest && (full || d->panels == 1)) out->record_used = full*(d->panels - 1) + rest;
+}
+
+static bool has_knots(const nde_problem *q) {
+    for (size_t k = 0; k < q->n_terms; k++)
+        if (q->terms[k].path) return true;
+    return false;
+}
+
+nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_needs *needs) {
+    nde_solver s;
+    size_t total, slice;
+    if (!needs) return nde_fail(NDE_E_ARG, "nde_plan: needs is NULL");
+    if (needs->size && needs->size < sizeof *needs)
+        return nde_fail(NDE_E_ARG, "nde_plan: needs.size is %zu, this library knows %zu", needs->size, sizeof *needs);
+    const nde_status bad = nde_solver_measure(&s, problem, options, &total, &slice);
+    if (bad) return bad;
+    const nde_division d = nde_solver_divide(&s);
+    const double evaluations = s.table.stages - (s.table.fsal ? 1 : 0);
+    nde_needs out = {
+        .size = needs->size,
+        .bytes = total,
+        .workspace_bytes = total - slice*d.panels,
+        .record_bytes = slice*d.panels,
+        .isa = s.rhs.kernels->isa,
+        .method = nde_method_id(s.table.method),
+        .panel = d.capacity,
+        .panels = d.panels,
+        .gemm_eval = sum_flops(&s, false),
+        .gemm_vjp = sum_flops(&s, true),
+    };
+    out.gemm_step = evaluations*out.gemm_eval;
+    out.gemm_step_adjoint = evaluations*out.gemm_vjp;
+    if (s.options.adjoint) {
+        const size_t ld = nde_leading_dimension(d.capacity, sizeof(nde_real));
+        out.tape_bytes = step_bytes(&s, NDE_RECORD_TAPE, ld, d.capacity);
+        out.stage_bytes = step_bytes(&s, NDE_RECORD_STAGES, ld, d.capacity);
+        out.state_bytes = step_bytes(&s, NDE_RECORD_STATES, ld, d.capacity);
+        out.record = s.options.record;
+        if (!s.adaptive && !s.rhs.problem.n_jumps && !has_knots(&s.rhs.problem)) fill_all(&s, &d, slice, &out);
+    }
+    memcpy(needs, &out, sizeof out);
+    return NDE_OK;
+}

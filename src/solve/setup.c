@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT
+ * setup.c - how a solver comes to be: options read, trajectories divided, memory laid out once; and its end. */
+#include "solve/solver.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/isa.h"
+#include "field/parts.h"
+#include "path/path.h"
+#include "solve/sprint.h"
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+/* No array in memory is longer. */
+#define MOST_ENTRIES ((size_t)PTRDIFF_MAX/sizeof(double))
+
+static nde_status wrong(const char *what, double value) {
+    return nde_fail(NDE_E_ARG, "options.%s is %g", what, value);
+}
+
+/* 0: the default; NDE_ZERO: zero; anything else must be positive and finite. */
+static bool tolerance_of(double given, double usual, double *value) {
+    *value = given == 0 ? usual : given == NDE_ZERO ? 0 : given;
+    return *value >= 0 && isfinite(*value);
+}
+
+static nde_status read_tolerances(nde_solver *s) {
+    nde_options *o = &s->options;
+    const bool single = sizeof(nde_real) == sizeof(float);
+    double atol;
+    if (!tolerance_of(o->rtol, single ? 1e-4 : 1e-6, &s->tolerance.rtol)) return wrong("rtol", o->rtol);
+    if (!tolerance_of(o->atol, single ? 1e-6 : 1e-9, &atol)) return wrong("atol", o->atol);
+    s->tolerance.atol = atol;
+    bool literal_zero = !o->atol_each && atol == 0;
+    for (size_t i = 0; o->atol_each && i < s->rhs.dim; i++) {
+        if (!(o->atol_each[i] >= 0) || !isfinite(o->atol_each[i]))
+            return nde_fail(NDE_E_ARG, "options.atol_each[%zu] is %g", i, o->atol_each[i]);
+        literal_zero = literal_zero || o->atol_each[i] == 0;
+    }
+    if (literal_zero && s->tolerance.rtol == 0)
+        return nde_fail(NDE_E_ARG, "options: rtol and atol are both zero");
+    s->tolerance.atol = fmax(atol, DBL_MIN); /* no error is within no tolerance: 0/0 is 0 */
+    return NDE_OK;
+}
+
+static nde_status read_limits(nde_solver *s) {
+    nde_options *o = &s->options;
+    if (!(o->h0 >= 0) || !isfinite(o->h0)) return wrong("h0", o->h0);
+    if ((!(o->h_min >= 0) || !isfinite(o->h_min)) && o->h_min != NDE_ZERO) return wrong("h_min", o->h_min);
+    if (!(o->h_max >= 0) && o->h_max != NDE_ZERO) return wrong("h_max", o->h_max);
+    if (o->h_max == NDE_ZERO) o->h_max = 0;
+    if (o->h_max > 0 && o->h_min > o->h_max)
+        return nde_fail(NDE_E_ARG, "options: h_min %g is above h_max %g", o->h_min, o->h_max);
+    if (o->steps < 0) return wrong("steps", (double)o->steps);
+    if (o->max_steps < 0 && o->max_steps != NDE_ZERO) return wrong("max_steps", (double)o->max_steps);
+    if (o->max_steps == 0) o->max_steps = 1000000;
+    if (o->steps > 0) o->max_steps = 0; /* their number is known */
+    if (o->threads < 0 || o->threads > 4096) return wrong("threads", o->threads);
+    if (o->stepping != NDE_STEP_INDEPENDENT && o->stepping != NDE_STEP_JOINT)
+        return wrong("stepping", o->stepping);
+    if (o->adjoint != NDE_ADJOINT_NONE && o->adjoint != NDE_ADJOINT_DISCRETE)
+        return wrong("adjoint", o->adjoint);
+    if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return wrong("record", o->record);
+    if (!o->record) o->record = NDE_RECORD_TAPE;
+    if (o->executor && (!o->executor->run || o->executor->workers < 1))
+        return nde_fail(NDE_E_ARG, "options.executor: run is %s, workers is %d",
+                        o->executor->run ? "given" : "NULL", o->executor->workers);
+    if (o->allocator && (!o->allocator->take || !o->allocator->give))
+        return nde_fail(NDE_E_ARG, "options.allocator: %s is NULL",
+                        o->allocator->take ? "give" : "take");
+    return NDE_OK;
+}
+
+/* Rows of fixed steps: every jump, and every knot of a path that drives a term, may divide one. */
+static size_t most_rows(const nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
+    size_t steps = (size_t)s->options.steps;
+    if (!nde_size_add(steps, q->n_jumps, &steps)) return SIZE_MAX;
+    for (size_t k = 0; k < q->n_terms; k++)
+        if (q->terms[k].path && !nde_size_add(steps, q->terms[k].path->knots, &steps)) return SIZE_MAX;
+    return (steps - 1)/(size_t)s->options.save_every + 2;
+}
+
+static nde_status read_saves(nde_solver *s) {
+    nde_options *o = &s->options;
+    if (o->save_every < 0) return wrong("save_every", (double)o->save_every);
+    if (o->save_every && o->n_save)
+        return nde_fail(NDE_E_ARG, "options: save_every is %lld and n_save %zu: one of them must be 0",
+                        (long long)o->save_every, o->n_save);
+    if (o->n_save && !o->save_t)
+        return nde_fail(NDE_E_ARG, "options.save_t is NULL, n_save is %zu", o->n_save);
+    if (o->n_save > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.n_save is %zu", o->n_save);
+    s->saving = o->save_every ? NDE_SAVE_EVERY : o->n_save ? NDE_SAVE_TIMES : NDE_SAVE_END;
+    s->rows_saved = s->saving == NDE_SAVE_TIMES ? o->n_save : 1;
+    if (s->saving == NDE_SAVE_EVERY)
+        s->rows_saved = o->save_rows ? o->save_rows : o->steps ? most_rows(s) : 1024;
+    bool up = false, down = false;
+    for (size_t i = 0; i < o->n_save; i++) {
+        if (!isfinite(o->save_t[i]))
+            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g", i, o->save_t[i]);
+        up = up || (i && o->save_t[i] > o->save_t[i - 1]);
+        down = down || (i && o->save_t[i] < o->save_t[i - 1]);
+        if (up && down)
+            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: not monotone", i, o->save_t[i]);
+    }
+    return NDE_OK;
+}
+
+static nde_status read_loss(nde_solver *s) {
+    const nde_loss *given = s->rhs.problem.loss;
+    if (!given) return NDE_OK;
+    if (!nde_read_sized(&s->loss, sizeof s->loss, given, sizeof s->loss))
+        return nde_fail(NDE_E_ARG, "problem.loss.size is %zu", given->size);
+    if (!s->loss.at) return nde_fail(NDE_E_ARG, "problem.loss.at is NULL");
+    if (s->saving == NDE_SAVE_EVERY)
+        return nde_fail(NDE_E_ARG, "problem.loss needs rows at common times: options.save_every is %lld",
+                        (long long)s->options.save_every);
+    return NDE_OK;
+}
+
+static nde_status choose_method(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_problem *q = &s->rhs.problem;
+    const nde_method *m = NULL;
+    if (o->tableau) {
+        if (o->method)
+            return nde_fail(NDE_E_ARG,
+                            "options: method is %d and tableau is given: one of them must be 0",
+                            (int)o->method);
+        nde_tableau table;
+        if (!nde_read_sized(&table, sizeof table, o->tableau, sizeof table))
+            return nde_fail(NDE_E_ARG, "options.tableau.size is %zu", o->tableau->size);
+        if (table.stages < 1 || table.stages > NDE_MOST_STAGES || (!table.a && table.stages > 1) ||
+            !table.b)
+            return nde_fail(NDE_E_ARG, "options.tableau: %zu stages, a or b is NULL", table.stages);
+        if (table.e && table.error_order < 1)
+            return nde_fail(NDE_E_ARG, "options.tableau: error_order is %d, e is given", table.error_order);
+        s->own_method = (nde_method){ .kind = NDE_KIND_RUNGE_KUTTA,
+                                      .stages = (int)table.stages,
+                                      .a = table.a,
+                                      .b = table.b,
+                                      .e = table.e,
+                                      .error_order = table.error_order,
+                                      .first_same_as_last = table.first_same_as_last != 0 };
+        m = &s->own_method;
+    } else {
+        const int id = o->method      ? o->method
+                       : s->rhs.noisy ? NDE_EULER_MARUYAMA
+                       : q->split     ? NDE_VELOCITY_VERLET
+                                      : NDE_TSIT5;
+        m = nde_method_get(id);
+        if (!m) return nde_fail(NDE_E_ARG, "options.method %d is unknown", (int)o->method);
+    }
+    if (s->rhs.noisy != (m->kind == NDE_KIND_EULER_MARUYAMA))
+        return nde_fail(NDE_E_CALCULUS, "method %s %s noise", m->name ? m->name : "(tableau)",
+                        s->rhs.noisy ? "cannot integrate" : "needs a term with");
+    if (s->rhs.noisy && q->calculus != NDE_ITO)
+        return nde_fail(NDE_E_CALCULUS,
+                        "method %s converges to the Ito solution, problem.calculus is Stratonovich",
+                        m->name);
+    if ((q->split > 0) != (m->kind == NDE_KIND_PARTITIONED))
+        return nde_fail(NDE_E_ARG, "problem.split is %zu: method %s is %sfor partitioned problems",
+                        q->split, m->name ? m->name : "(tableau)", q->split ? "not " : "");
+    s->adaptive = o->steps == 0;
+    s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
+    if (s->adaptive && !m->e)
+        return nde_fail(NDE_E_ARG,
+                        "options.steps is 0: method %s has no error estimate and needs fixed steps",
+                        m->name ? m->name : "(tableau)");
+    s->table.method = m;
+    return NDE_OK;
+}
+
+static nde_status check_noise(const nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
+    for (size_t k = 0; k < q->n_terms; k++) {
+        const nde_noise *noise = q->terms[k].noise;
+        if (noise && noise->grid && noise->grid % s->options.steps)
+            return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
+                            (long long)noise->grid, (long long)s->options.steps);
+    }
+    return NDE_OK;
+}
+
+static void (*choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
+    switch (isa) {
+#ifdef NDE_HAVE_V4
+    case NDE_ISA_V4: return nde_sprint_v4;
+#endif
+#ifdef NDE_HAVE_V3
+    case NDE_ISA_V3: return nde_sprint_v3;
+#endif
+    default: return nde_sprint_baseline;
+    }
+}
+
+/* The product of a BLAS's own table in this precision. */
+#ifdef nde_real
+#define GEMM sgemm
+#else
+#define GEMM dgemm
+#endif
+
+static nde_status choose_kernels(nde_solver *s) {
+    const nde_options *o = &s->options;
+    nde_blas blas = { 0 };
+    const nde_kernels *kernels = nde_kernels_get(o->isa, !o->reproducible && !o->blas);
+    if (!kernels) return nde_fail(NDE_E_ARG, "options.isa %d: not in this library, or not on this machine", (int)o->isa);
+    if (o->blas && !nde_read_sized(&blas, sizeof blas, o->blas, sizeof blas))
+        return nde_fail(NDE_E_ARG, "options.blas: its size, %zu bytes, is not a layout that this library knows", o->blas->size);
+    s->kernels = *kernels;
+    if (!o->reproducible && blas.GEMM) s->kernels.gemm = blas.GEMM;
+    s->rhs.kernels = &s->kernels;
+    return NDE_OK;
+}
+
+static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_options *options) {
+    *s = (nde_solver){ 0 };
+    nde_status bad = nde_rhs_make(&s->rhs, problem, s->term, s->own_term);
+    if (bad) return bad;
+    if (!nde_read_sized(&s->options, sizeof s->options, options, sizeof s->options))
+        return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
+                        options->size);
+    if ((bad = read_tolerances(s)) || (bad = read_limits(s)) || (bad = read_saves(s)) ||
+        (bad = read_loss(s)) || (bad = choose_method(s)) || (bad = check_noise(s)))
+        return bad;
+    s->N = s->rhs.N;
+    s->per_dim = 1/(double)s->rhs.dim;
+    s->rhs.steps = s->options.steps;
+    if ((bad = choose_kernels(s))) return bad;
+    s->body = nde_body_get(s->kernels.isa);
+    if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
+        return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
+    if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain &&
+        s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
+        s->sprint = choose_sprint(s->kernels.isa);
+    s->executor = s->options.executor;
+    s->n_workers = s->executor              ? (size_t)s->executor->workers
+                   : s->options.threads > 1 ? (size_t)s->options.threads
+                                            : 1;
+    s->allocator = s->options.allocator ? *s->options.allocator : nde_allocator_default;
+    return s->adaptive ? nde_control_make(s->options.controller, nde_method_estimate_order(s->table.method),
+                                          &s->options, &s->control)
+                       : NDE_OK;
+}
+
+/* ---- how trajectories are divided: by n and dim only ----------------------------------------- */
+
+enum { MOST_SHARDS = 64 };
+
+static size_t ceil_to(size_t x, size_t to) { return (x + to - 1)/to*to; }
+
+nde_division nde_solver_divide(const nde_solver *s) {
+    const size_t n = s->N, dim = s->rhs.dim, widest = s->rhs.tape > dim ? s->rhs.tape : dim;
+    nde_division d;
+    if (s->joint) { /* panels whose widest layer stays in half of a second-level cache of 1 MiB */
+        size_t most = ((size_t)1 << 17)/widest/64*64;
+        most = most < 64 ? 64 : most > 512 ? 512 : most;
+        d.panels = (n + most - 1)/most;
+        d.each = n < 8 ? n : ceil_to((n + d.panels - 1)/d.panels, 8);
+        d.panels = (n + d.each - 1)/d.each;
+        d.capacity = d.each;
+        d.shards = d.panels < MOST_SHARDS ? d.panels : MOST_SHARDS;
+    } else { /* blocks that stay in the first-level cache, with a queue of several each */
+        const size_t lanes = dim <= 4 ? 128 : 64;
+        d.each = s->options.group ? s->options.group
+                 : n <= lanes     ? n
+                                  : ceil_to((n + MOST_SHARDS - 1)/MOST_SHARDS, lanes);
+        if (!s->options.group && n > lanes && d.each < 8*lanes) d.each = 8*lanes;
+        if (d.each > n) d.each = n;
+        d.capacity = d.each < lanes ? d.each : lanes;
+        d.panels = d.shards = (n + d.each - 1)/d.each;
+    }
+    return d;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void *array(nde_arena *arena, size_t rows, size_t columns, size_t bytes) {
+    size_t count;
+    if (!nde_size_multiply(rows, columns, &count)) return arena->overflow = true, NULL;
+    return nde_arena_take(arena, count, bytes);
+}
+
+#define TAKE(pointer, rows, columns) ((pointer) = array(arena, (rows), (columns), sizeof *(pointer)))
+
+/* What of a panel outlives a step. */
+static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_t capacity) {
+    const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows;
+    p->capacity = capacity, p->ld = ld, p->slab = rows*ld;
+    TAKE(p->live, 1, 1);
+    TAKE(p->trajectory, 1, capacity), TAKE(p->interval, 1, capacity), TAKE(p->forced, 1, capacity),
+        TAKE(p->saved, 1, capacity);
+    TAKE(p->node, 1, capacity), TAKE(p->accepted, 1, capacity), TAKE(p->rejected, 1, capacity),
+        TAKE(p->evals, 1, capacity);
+    TAKE(p->t, 1, capacity), TAKE(p->t1, 1, capacity), TAKE(p->h, 1, capacity),
+        TAKE(p->before, 1, capacity), TAKE(p->h_last, 1, capacity);
+    TAKE(p->h_first, 1, capacity), TAKE(p->stop, 1, capacity), TAKE(p->watch, 1, capacity);
+    TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
+    TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
+    TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
+}
+
+static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
+    const size_t ld = p->ld, capacity = p->capacity;
+    TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)),
+        TAKE(p->error2, s->table.method->e2 ? 1 : 0, ceil_to(ld, 16)),
+        TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
+    TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
+    TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
+    TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
+    p->lanes.site = (nde_site){
+        .ld = ld, .index = p->trajectory, .interval = p->interval, .q = p->q, .lane = p->mark
+    };
+    if (s->rhs.plain && p->q) p->lanes.site.q = p->q + s->rhs.drift.field->q_first*ld;
+    if (s->joint) p->lanes.site.flags |= NDE_SAME_TIME;
+}
+
+static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
+    const size_t rows = s->rhs.rows, inputs = s->rhs.problem.jump_inputs, slopes = (size_t)s->table.slopes;
+    const bool extended = s->table.slopes > s->table.stages;
+    TAKE(g->trajectory, 1, capacity), TAKE(g->interval, 1, capacity), TAKE(g->node, 1, capacity),
+        TAKE(g->piece, s->rhs.paths, ld);
+    TAKE(g->t, 1, ld), TAKE(g->dt, 1, ld), TAKE(g->mark, 1, capacity);
+    TAKE(g->y, rows, ld), TAKE(g->z, rows, ld), TAKE(g->k, (extended ? slopes : 2)*rows, ld),
+        TAKE(g->q, s->rhs.nq, ld);
+    TAKE(g->t_new, extended, ld), TAKE(g->h, extended, ceil_to(ld, 16));
+    TAKE(g->rate, s->rhs.rates, ld), TAKE(g->u, inputs, ld);
+    if (!s->options.adjoint) return;
+    TAKE(g->a_y, rows, ld), TAKE(g->a_k, (extended ? slopes : 1)*rows, ld), TAKE(g->a_q, s->rhs.nq, ld),
+        TAKE(g->a_u, inputs, ld), TAKE(g->a_t, 1, ld), TAKE(g->a_h, extended, ld);
+}
+
+static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
+    const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows,
+                 stages = (size_t)s->table.stages;
+    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld);
+    lay_group(&w->group, arena, s, capacity, ld);
+    TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity),
+        TAKE(w->attend, 1, capacity);
+    TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
+    if (!s->options.adjoint) return;
+    lay_state(&w->replica, arena, s, capacity);
+    lay_attempt(&w->replica, arena, s);
+    nde_window_lay(&w->window, arena, &s->rhs, ld);
+    TAKE(w->who, 1, capacity), TAKE(w->saved, 1, capacity), TAKE(w->forced, 1, capacity),
+        TAKE(w->accepted, 1, capacity), TAKE(w->now, 1, capacity);
+    TAKE(w->a_y, rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, stages*rows, ld),
+        TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, rows, ld);
+    TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld),
+        TAKE(w->loss, 1, ld);
+}
+
+static void lay_outputs(nde_solver *s, nde_arena *arena) {
+    const size_t N = s->N, dim = s->rhs.dim;
+    size_t row;
+    if (!nde_size_multiply(dim, N, &row)) arena->overflow = true;
+    TAKE(s->y_out, s->rows_saved, row), TAKE(s->y_end, 1, row), TAKE(s->z_end, s->rhs.nz, N);
+    if (s->saving == NDE_SAVE_EVERY) TAKE(s->save_t_out, s->rows_saved, N);
+    TAKE(s->t_end, 1, N), TAKE(s->saved, 1, N), TAKE(s->status, 1, N), TAKE(s->stats, 1, N);
+}
+
+static size_t path_reals(const nde_solver *s, const nde_path *path, nde_arena *arena) {
+    size_t count;
+    if (!nde_size_multiply(path->knots, path->channels, &count) ||
+        !nde_size_multiply(count, s->N, &count))
+        return arena->overflow = true, (size_t)0;
+    return count;
+}
+
+static void lay_gradients(nde_solver *s, nde_arena *arena) {
+    const nde_problem *q = &s->rhs.problem;
+    const size_t N = s->N;
+    TAKE(s->g_y0, s->rhs.dim, N), TAKE(s->g_q, s->rhs.nq, N), TAKE(s->g_t0, 1, N), TAKE(s->g_t1, 1, N);
+    size_t inputs;
+    if (!nde_size_multiply(q->n_jumps, q->jump_inputs, &inputs)) arena->overflow = true;
+    TAKE(s->g_jump_u, inputs, N);
+    if (q->input) TAKE(s->g_input, 1, path_reals(s, q->input, arena));
+    TAKE(s->g_term, 1, q->n_terms);
+    for (size_t k = 0; k < q->n_terms; k++) {
+        nde_real *x = NULL;
+        if (q->terms[k].path) TAKE(x, 1, path_reals(s, q->terms[k].path, arena));
+        if (s->g_term) s->g_term[k] = x;
+    }
+}
+
+/* While counting, one of `times` equal parts has been laid from `from` on: counts the others. */
+static void count_again(nde_arena *arena, size_t from, size_t times) {
+    size_t rest;
+    if (arena->base || arena->overflow) return;
+    if (!nde_size_multiply(arena->used - from, times - 1, &rest) ||
+        !nde_size_add(arena->used, rest, &arena->used))
+        arena->overflow = true;
+}
+
+/* Everything, in one order: counted with base NULL, handed out with a block. */
+static nde_status lay(nde_solver *s, nde_arena *arena) {
+    const nde_division d = nde_solver_divide(s);
+    const nde_problem *q = &s->rhs.problem;
+    (void)array(arena, 1, 1, sizeof *s); /* the solver itself comes first */
+    s->n_panels = d.panels, s->n_shards = d.shards;
+    TAKE(s->panel, 1, d.panels), TAKE(s->shard, 1, d.shards), TAKE(s->worker, 1, s->n_workers);
+    double *space = NULL;
+    if (s->options.tableau) {
+        TAKE(space, 1, nde_tableau_space(s->options.tableau->stages));
+        if (space) {
+            const nde_status bad = nde_tableau_read(s->options.tableau, &s->own_method, space);
+            if (bad) return bad;
+        }
+    }
+    const nde_status bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split);
+    if (bad) return bad;
+    TAKE(s->save_t, 1, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1);
+    double *each = NULL;
+    if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
+    for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
+    if (each) s->tolerance.atol_each = each;
+    size_t knots = q->n_jumps;
+    for (size_t k = 0; k < q->n_terms; k++)
+        if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))
+            arena->overflow = true;
+    TAKE(s->forced.t, 1, knots), TAKE(s->forced.jump, 1, knots);
+    TAKE(s->rhs.prepared_values, 1, s->rhs.prepared);
+
+    size_t from = s->state_from = arena->used;
+    for (size_t k = 0; k < (s->panel ? d.panels : 1); k++) {
+        nde_panel counted, *p = s->panel ? &s->panel[k] : &counted;
+        lay_state(p, arena, s, d.capacity);
+    }
+    count_again(arena, from, d.panels);
+    lay_outputs(s, arena);
+    s->state_to = arena->used;
+
+    from = arena->used;
+    for (size_t k = 0; k < (s->panel ? d.panels : 1); k++) {
+        nde_panel counted = { 0 }, *p = s->panel ? &s->panel[k] : &counted;
+        if (!s->panel)
+            p->capacity = d.capacity, p->ld = nde_leading_dimension(d.capacity, sizeof(nde_real));
+        lay_attempt(p, arena, s);
+        p->first = k*d.each;
+        p->count = p->first + d.each <= s->N ? d.each : s->N - p->first;
+    }
+    count_again(arena, from, d.panels);
+    from = arena->used;
+    for (size_t k = 0; k < (s->worker ? s->n_workers : 1); k++) {
+        nde_worker counted, *w = s->worker ? &s->worker[k] : &counted;
+        lay_worker(w, arena, s, d.capacity);
+        w->scratch.worker = (int)k;
+    }
+    count_again(arena, from, s->n_workers);
+    from = arena->used;
+    for (size_t k = 0; k < (s->shard ? d.shards : 1); k++) {
+        nde_shard counted, *shard = s->shard ? &s->shard[k] : &counted;
+        shard->first = k*d.panels/d.shards;
+        shard->count = (k + 1)*d.panels/d.shards - shard->first;
+        shard->p = shard->save_t = shard->jump_t = NULL;
+        if (!s->options.adjoint) continue;
+        TAKE(shard->p, 1, s->rhs.np), TAKE(shard->save_t, 1, s->rows_saved),
+            TAKE(shard->jump_t, 1, q->n_jumps);
+    }
+    count_again(arena, from, d.shards);
+    if (s->options.adjoint) lay_gradients(s, arena);
+    if (s->loss.at && s->options.adjoint) {
+        size_t row;
+        if (!nde_size_multiply(s->rhs.dim, s->N, &row)) arena->overflow = true;
+        TAKE(s->a_out, s->rows_saved, row);
+    }
+    return arena->overflow
+               ? nde_fail(NDE_E_SIZE, "the sizes of problem and options are too large together")
+               : NDE_OK;
+}
+
+/* Bytes of the whole and of each panel's record. */
+static nde_status sizes(nde_solver *s, size_t *total, size_t *slice) {
+    nde_arena arena = { 0 };
+    const nde_status bad = lay(s, &arena);
+    if (bad) return bad;
+    *slice = 0;
+    if (s->options.adjoint) {
+        const size_t budget = s->options.budget ? s->options.budget : nde_budget_default();
+        *slice = budget/s->n_panels/64*64;
+    }
+    size_t record;
+    if (!nde_size_multiply(*slice, s->n_panels, &record) || !nde_size_add(arena.used, record, total) ||
+        !nde_size_add(*total, 64, total))
+        return nde_fail(NDE_E_SIZE, "options.budget is too large: %zu", s->options.budget);
+    *total -= 64;
+    *total = ceil_to(*total, 64);
+    return NDE_OK;
+}
+
+nde_status nde_solver_measure(nde_solver *s, const nde_problem *problem, const nde_options *options,
+                              size_t *total, size_t *slice) {
+    const nde_status bad = read_all(s, problem, options);
+    return bad ? bad : sizes(s, total, slice);
+}
+
+size_t nde_solver_bytes(const nde_problem *problem, const nde_options *options) {
+    nde_solver s;
+    size_t total, slice;
+    return nde_solver_measure(&s, problem, options, &total, &slice) ? 0 : total;
+}
+
+void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size) {
+    const size_t stages = (size_t)s->table.stages, slab = s->rhs.rows*ld;
+    nde_record_open(record, base, size, s->options.record, s->rhs.dim, slab, stages*slab, stages*s->rhs.tape*ld);
+}
+
+/* Builds the solver in a block of exactly `total` bytes. */
+static nde_status build(nde_solver *plan, void *block, size_t total, size_t slice, nde_solver **out) {
+    nde_solver *s = block;
+    const size_t fixed = total - slice*plan->n_panels;
+    memset(block, 0, fixed);
+    *s = *plan;
+    s->rhs.term = s->term;
+    s->rhs.problem.terms = s->own_term;
+    s->rhs.kernels = &s->kernels;
+    if (s->options.tableau) s->table.method = &s->own_method;
+    s->block = block, s->bytes = total;
+    nde_arena arena = { .base = block };
+    const nde_status bad = lay(s, &arena);
+    if (bad) return bad;
+    if (s->saving == NDE_SAVE_TIMES)
+        memcpy(s->save_t, s->options.save_t, s->rows_saved*sizeof *s->save_t);
+    for (size_t k = 0; k < s->n_panels; k++) {
+        nde_panel *p = &s->panel[k];
+        unsigned char *base = (unsigned char *)block + fixed + k*slice;
+        nde_solver_open_record(s, &p->record, p->ld, base, slice);
+    }
+    if (!s->executor && s->options.threads > 1) {
+        s->pool = nde_pool_create(s->options.threads, &s->allocator);
+        if (!s->pool)
+            return nde_fail(NDE_E_NOMEM, "out of memory: a pool of %d threads",
+                            (int)s->options.threads);
+        s->own_executor =
+            (nde_executor){ .run = nde_pool_run, .ctx = s->pool, .workers = s->options.threads };
+        s->executor = &s->own_executor;
+    }
+    *out = s;
+    return NDE_OK;
+}
+
+nde_status nde_solver_create(const nde_problem *problem, const nde_options *options,
+                             nde_solver **solver) {
+    nde_solver plan;
+    size_t total, slice;
+    if (!solver) return nde_fail(NDE_E_ARG, "nde_solver_create: solver is NULL");
+    *solver = NULL;
+    nde_status bad = nde_solver_measure(&plan, problem, options, &total, &slice);
+    if (bad) return bad;
+    void *block = plan.allocator.take(plan.allocator.ctx, total, 64);
+    if (!block) return nde_fail(NDE_E_NOMEM, "out of memory: %zu bytes", total);
+    plan.own_block = true;
+    bad = build(&plan, block, total, slice, solver);
+    if (bad) plan.allocator.give(plan.allocator.ctx, block, total);
+    return bad;
+}
+
+nde_status nde_solver_create_in(void *block, size_t bytes, const nde_problem *problem,
+                                const nde_options *options, nde_solver **solver) {
+    nde_solver plan;
+    size_t total, slice;
+    if (!solver) return nde_fail(NDE_E_ARG, "nde_solver_create_in: solver is NULL");
+    *solver = NULL;
+    nde_status bad = nde_solver_measure(&plan, problem, options, &total, &slice);
+    if (bad) return bad;
+    if (!block || (uintptr_t)block % 64)
+        return nde_fail(NDE_E_ARG, "nde_solver_create_in: block is %s",
+                        block ? "not at a multiple of 64" : "NULL");
+    if (bytes < total)
+        return nde_fail(NDE_E_ARG, "nde_solver_create_in: bytes is %zu, needed are %zu", bytes, total);
+    return build(&plan, block, total, slice, solver);
+}
+
+void nde_solver_destroy(nde_solver *s) {
+    if (!s) return;
+    const nde_allocator allocator = s->allocator;
+    if (s->pool) nde_pool_destroy(s->pool, &allocator);
+    if (s->own_block) allocator.give(allocator.ctx, s->block, s->bytes);
+}

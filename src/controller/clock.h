@@ -24,11 +24,6 @@ typedef struct nde_judgement {
     double *t_next, *dt_next;  /* out: t_new and dt of the next attempt */
 } nde_judgement;
 
-/* Where a step of h from t ends: at t + h, or at the stop when that is within 1.01 h. */
-static inline double nde_clock_target(double direction, double t, double h, double stop) {
-    return direction*(t + 1.01*h) >= direction*stop ? stop : t + h;
-}
-
 typedef struct nde_clock_kernels {
     void (*judge)(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *attempt);
     /* Which lanes need more than their clock moved: those rejected, those accepted that reach their watch (the next save, forced

@@ -3,13 +3,8 @@
 #ifndef NDE_CONTROLLER_H
 #define NDE_CONTROLLER_H
 
+#include "controller/weigh.h"
 #include "core/core.h"
-
-/* A controller with everything resolved: factor = safety * err^-alpha * err_before^beta, within [factor_min, factor_max];
- * after a rejection it does not grow; a rejected step uses err^-1/(q + 1) alone. */
-typedef struct nde_control {
-    double alpha, beta, reject, safety, factor_min, factor_max;
-} nde_control;
 
 /* id NDE_CONTROLLER_*; error_order: of the lower of the two solutions. Errors: NDE_E_ARG (text set). */
 nde_status nde_control_make(int id, int error_order, const nde_options *options, nde_control *control);

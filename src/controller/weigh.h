@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * weigh.h - the decision on one lane: accept? how long is the next step, and where does it end? */
+ * weigh.h - the decision on one lane: accept? how long is the next step, and where does it end? Installed too, as a part of
+ * nde/inline.h: no types but numbers, no names but its own. */
 #ifndef NDE_WEIGH_H
 #define NDE_WEIGH_H
 
 #include <float.h>
 
-#include "controller/clock.h"
 #include "controller/power.h"
+
+/* A controller with everything resolved: factor = safety * err^-alpha * err_before^beta, within [factor_min, factor_max];
+ * after a rejection it does not grow; a rejected step uses err^-1/(q + 1) alone. */
+typedef struct nde_control {
+    double alpha, beta, reject, safety, factor_min, factor_max;
+} nde_control;
+
+/* Where a step of h from t ends: at t + h, or at the stop when that is within 1.01 h. */
+static inline double nde_clock_target(double direction, double t, double h, double stop) {
+    return direction*(t + 1.01*h) >= direction*stop ? stop : t + h;
+}
 
 /* One lane; without branches and in one width, so that lanes vectorise. All in registers from the error to the next step: this
  * is on the way to every stage that follows. */

@@ -10,6 +10,7 @@
 
 #include <getopt.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #define SAMPLE 0.02
 #define BUSY 1.02 /* more CPU time than this for each thread of wall time is said */
+#define SETTLE 0.3 /* the threads that OpenBLAS has made when it was loaded spin for a tenth of a second before they sleep */
 enum { PAIRS = 11, PAIRS_MIN = 7, PAIRS_MAX = 999, BUILDS = 4 };
 
 typedef struct bench_case {
@@ -151,6 +153,60 @@ static bool measure(const bench_subject *subject, void *state, child *reference,
     return true;
 }
 
+/* ---- threads ---- */
+
+typedef struct loop {
+    pthread_t thread;
+    double seconds, result;
+} loop;
+
+/* Arithmetic in registers: what two threads of it gain is what the machine gives. */
+static void *spin(void *arg) {
+    loop *l = arg;
+    double x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    const double start = now(CLOCK_MONOTONIC);
+    for (long i = 0; i < 4000000; i++)
+        for (int j = 0; j < 8; j++) x[j] = x[j]*0.999999 + 1e-6;
+    for (int j = 0; j < 8; j++) l->result += x[j];
+    l->seconds = now(CLOCK_MONOTONIC) - start;
+    return NULL;
+}
+
+/* How many times the work of one loop `threads` loops at a time do. */
+static double loops(int threads) {
+    static loop l[64];
+    double alone, slowest = 0;
+    const int count = threads < 64 ? threads : 64;
+    spin(l);
+    alone = l->seconds;
+    for (int i = 1; i < count; i++)
+        if (pthread_create(&l[i].thread, NULL, spin, l + i)) return (double)NAN;
+    spin(l);
+    for (int i = 1; i < count; i++) pthread_join(l[i].thread, NULL);
+    for (int i = 0; i < count; i++) slowest = fmax(slowest, l[i].seconds);
+    return count*alone/slowest;
+}
+
+/* libnde with one thread and with all, and the loops, in turns. */
+static void scaling(const settings *set, const bench_case *c, void *state) {
+    const bench_subject *subject = c->subject[set->precision];
+    const bench_setup setup = { .name = c->name, .threads = 1, .isa = set->isa };
+    static samples one, all, machine;
+    char text[240];
+    void *single = subject->make(&setup, text, sizeof text);
+    if (!single) return;
+    one.times = all.times = calibrate(subject, single, NULL);
+    for (int k = 0; k < set->pairs; k++) {
+        one.seconds[k] = sample(subject, single, NULL, one.times);
+        machine.seconds[k] = loops(set->threads);
+        all.seconds[k] = sample(subject, state, NULL, all.times);
+    }
+    sort(&one, set->pairs), sort(&all, set->pairs), sort(&machine, set->pairs);
+    fprintf(set->json ? stderr : stdout, "# %s: %d threads are %.2f x one (of the least times: %.2f x); loops in registers %.2f x\n",
+            c->name, set->threads, one.median/all.median, one.seconds[0]/all.seconds[0], machine.median);
+    subject->free(single);
+}
+
 /* ---- output ---- */
 
 static void number(char *text, size_t size, const char *format, double x, const char *without) {
@@ -269,6 +325,7 @@ static bool run_case(const settings *set, const bench_case *c) {
     if (good) {
         good = measure(subject, state, reference, references, set->pairs, s, &busy);
         if (good) report(set, c, &facts, reference, isa, references, s);
+        if (good && set->threads > 1) scaling(set, c, state);
         else wrong(c, "a run failed while it was timed");
     }
     if (busy > BUSY*set->threads)
@@ -358,6 +415,7 @@ int main(int argc, char **argv) {
     /* For the references: this process has loaded OpenBLAS, which read its own then. */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     print_head(&set);
+    nanosleep(&(struct timespec){ .tv_nsec = (long)(1e9*SETTLE) }, NULL);
     bool good = true;
     for (int i = 0; i < CASES; i++)
         if ((set.wanted[i] || !set.any) && cases[i].subject[set.precision])

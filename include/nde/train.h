@@ -13,7 +13,8 @@ extern "C" {
 
 /* ---- optimisers -------------------------------------------------------------------------------------------------- */
 
-/* What an optimiser is and where it stands (rules and schedules: NDE_ADAM and NDE_SCHEDULE_COSINE ... in base.h): `step` and `state` are all that a resumed run needs. */
+/* What an optimiser is and where it stands (rules and schedules: NDE_ADAM and NDE_SCHEDULE_COSINE ... in base.h): `step` and
+ * `state` are all that a resumed run needs. */
 typedef struct nde_optimiser {
     size_t size;
     int32_t kind;                 /* 0: ADAM */

@@ -229,7 +229,7 @@ static void product_kernel(size_t m, size_t n, size_t k, const nde_real *a, size
  *   turned   lanes run over the inputs, through a transposed copy; columns in order, TURNED_PANEL at a time. Faster where
  *            both sides are long, or the columns few */
 enum { PARTS = BY_PRECISION(8, 16), PASSES = PARTS/LANES, DOTS_PANEL = 512, TURNED_PANEL = 128 };
-enum { TURNED_LEAST = 64, FEW_COLUMNS = 16, FEW_LEAST = 16 };
+enum { TURNED_LEAST = 64, FEW_COLUMNS = 64, FEW_LEAST = 16 };
 /* A transposed copy has WIDE inputs; CHUNK outputs are added at once; BLOCK_OUT outputs stay in the second-level cache. */
 enum { WIDE = VECTORS*LANES, CHUNK = 16, BLOCK_OUT = 256 };
 

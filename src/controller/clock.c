@@ -1,16 +1,48 @@
 /* SPDX-License-Identifier: MIT
  * clock.c - time and step size of each lane of a block; compiled once for each instruction set. */
 #include "controller/clock.h"
-#include "controller/weigh.h"
+#include "controller/filter.h"
 #include "core/isa.h"
 
 #include <float.h>
+
+/* By a filter: all its history is in the lanes. */
+static void judge_filtered(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *j) {
+    enum { CHUNK = 64 };
+    const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX, scale = j->scale;
+    const nde_control c = *control;
+    const nde_filter f = *j->filter;
+    const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt,
+                           *restrict stop = j->stop, *restrict h_last = j->h_last;
+    double *restrict before = j->before, *restrict before2 = j->before2, *restrict h_last2 = j->h_last2, *restrict h = j->h,
+                     *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
+    for (size_t b = 0; b < n; b += CHUNK) {
+        const size_t m = n - b < CHUNK ? n - b : CHUNK;
+        double refused[CHUNK], good[CHUNK];
+        for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
+        NDE_IVDEP
+        for (size_t l = 0; l < m; l++) {
+            nde_weigh_filter(&c, &f, direction, most_h, error[b + l]*scale, refused[l], before[b + l], before2[b + l],
+                             h_last[b + l], h_last2[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l], before + b + l,
+                             before2 + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
+            h_last2[b + l] = good[l] != 0 ? h_last[b + l] : h_last2[b + l];
+        }
+        for (size_t l = 0; l < m; l++) {
+            j->accept[b + l] = good[l] != 0;
+            j->rejected[b + l] = good[l] == 0;
+        }
+    }
+}
 
 static void judge(const nde_control *control, const nde_clock *clock, size_t n,
                   const nde_judgement *j) {
     enum { CHUNK = 64 };
     const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX,
                  scale = j->scale;
+    if (j->filter) {
+        judge_filtered(control, clock, n, j);
+        return;
+    }
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
         nde_weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t,

@@ -18,6 +18,10 @@ typedef struct nde_judgement {
     const double *error;
     const double *t, *t_new, *dt, *stop;
     double *before;            /* in, out: error of the last accepted step squared, at least 1e-8; 1e-8 at the start */
+    const nde_filter *filter;  /* NULL: I or PI, which need no more than that */
+    double *before2, *h_last2; /* in, out with a filter: of the accepted step before the last; before and before2 are 1 and h_last2 0
+                                * at the start */
+    const double *h_last;      /* the last accepted step; 0: none */
     unsigned char *rejected;   /* in, out: was the last attempt rejected */
     unsigned char *accept;     /* out: 1 or 0 */
     double *h;                 /* out: next step size */

@@ -26,7 +26,7 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
     static const nde_options standard;
     const nde_options *o = options ? options : &standard;
     if (!control) return nde_fail(NDE_E_ARG, "nde_control_make: control is NULL");
-    if (id != NDE_CONTROLLER_AUTO && id != NDE_CONTROLLER_I && id != NDE_CONTROLLER_PI)
+    if (id < NDE_CONTROLLER_AUTO || id > NDE_CONTROLLER_PID)
         return nde_fail(NDE_E_ARG, "options.controller is %d: no such controller", id);
     if (error_order < 1)
         return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %d", error_order);
@@ -40,6 +40,44 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
     c.beta = id == NDE_CONTROLLER_I ? 0 : 0.2*c.reject;
     c.alpha = c.reject - 0.75*c.beta;
     *control = c;
+    return NDE_OK;
+}
+
+/* Powers times q + 1 of the last three errors, and of the last two ratios of steps.
+ * Sources: G. Soederlind, Digital filters in adaptive time-stepping, ACM TOMS 29 (2003) 1-26, table 1 (H); G. Soederlind, L. Wang,
+ * Adaptive time-stepping and computational stability, J. Comput. Appl. Math. 185 (2006) 225-243 (PI); PI34 is K. Gustafsson's
+ * PI.3.4, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, ACM TOMS 17 (1991) 533-554. */
+static const struct { double b[3], a[2]; } presets[] = {
+    [NDE_CONTROLLER_PI34] = { { 7.0/10, -4.0/10 }, { 0 } },
+    [NDE_CONTROLLER_PI33] = { { 2.0/3, -1.0/3 }, { 0 } },
+    [NDE_CONTROLLER_PI42] = { { 3.0/5, -1.0/5 }, { 0 } },
+    [NDE_CONTROLLER_H211] = { { 1.0/2, 1.0/2 }, { 1.0/2 } },
+    [NDE_CONTROLLER_H211B] = { { 1.0/4, 1.0/4 }, { 1.0/4 } },
+    [NDE_CONTROLLER_H211PI] = { { 1.0/6, 1.0/6 }, { 0 } },
+    [NDE_CONTROLLER_H312] = { { 1.0/4, 2.0/4, 1.0/4 }, { 3.0/4, 1.0/4 } },
+    [NDE_CONTROLLER_H312B] = { { 1.0/8, 2.0/8, 1.0/8 }, { 3.0/8, 1.0/8 } },
+    [NDE_CONTROLLER_H312PID] = { { 1.0/18, 2.0/18, 1.0/18 }, { 0 } },
+    [NDE_CONTROLLER_H321] = { { 1.0/3, 1.0/18, -5.0/18 }, { -5.0/6, -1.0/6 } },
+};
+
+nde_status nde_filter_make(int id, int error_order, const nde_options *options, const nde_control *control, nde_filter *filter) {
+    static const nde_options standard;
+    const double *own = options ? options->pid : standard.pid;
+    *filter = (nde_filter){ .on = id > NDE_CONTROLLER_PI };
+    if (!filter->on) return NDE_OK;
+    double kb[3] = { own[0], own[1], own[2] };
+    filter->a[0] = own[3], filter->a[1] = own[4];
+    for (int i = 0; id == NDE_CONTROLLER_PID && i < 5; i++)
+        if (!(fabs(own[i]) <= 10)) return nde_fail(NDE_E_ARG, "options.pid[%d] is %g: it must be in [-10, 10]", i, own[i]);
+    if (id != NDE_CONTROLLER_PID) {
+        for (int i = 0; i < 3; i++) kb[i] = presets[id].b[i];
+        for (int i = 0; i < 2; i++) filter->a[i] = presets[id].a[i];
+    }
+    const double sum = kb[0] + kb[1] + kb[2];
+    if (!(sum > 0))
+        return nde_fail(NDE_E_ARG, "options.pid: its first three sum to %g: a step that is too large would never shrink", sum);
+    for (int i = 0; i < 3; i++) filter->b[i] = kb[i]/(error_order + 1);
+    filter->aim = nde_control_power(control->safety, sum);
     return NDE_OK;
 }
 

@@ -43,6 +43,9 @@ extern const nde_allocator nde_allocator_default;
 /* An eighth of the machine's memory, or 1 GiB, whichever is less. */
 size_t nde_budget_default(void);
 
+/* A clock that only goes forwards. */
+int64_t nde_nanoseconds(void);
+
 /* ---- a small pool: sleeping workers, spinning 20 us at most, recreated in a forked child ---- */
 
 typedef struct nde_pool nde_pool;

@@ -47,20 +47,20 @@ static inline void relax(void) {
 #endif
 }
 
-static int64_t nanoseconds(void) {
+int64_t nde_nanoseconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec*1000000000 + t.tv_nsec;
 }
 
 static void spin_until_job(const nde_pool *pool, unsigned seen) {
-    const int64_t end = nanoseconds() + SPIN_NANOSECONDS;
-    while (atomic_load_explicit(&pool->job, memory_order_acquire) == seen && nanoseconds() < end) relax();
+    const int64_t end = nde_nanoseconds() + SPIN_NANOSECONDS;
+    while (atomic_load_explicit(&pool->job, memory_order_acquire) == seen && nde_nanoseconds() < end) relax();
 }
 
 static void spin_until_idle(const nde_pool *pool) {
-    const int64_t end = nanoseconds() + SPIN_NANOSECONDS;
-    while (atomic_load_explicit(&pool->active, memory_order_acquire) != 0 && nanoseconds() < end) relax();
+    const int64_t end = nde_nanoseconds() + SPIN_NANOSECONDS;
+    while (atomic_load_explicit(&pool->active, memory_order_acquire) != 0 && nde_nanoseconds() < end) relax();
 }
 
 static void do_tasks(nde_pool *pool, int worker) {

@@ -25,6 +25,20 @@ int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+/* Of the right-hand side by lane b so far. */
+static int64_t evaluations(const nde_solver *s, const nde_panel *p, size_t b) {
+    const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
+    return p->evals[b] + each*(p->accepted[b] + p->rejected[b]);
+}
+
+/* Is there no further attempt for lane b, and why? */
+static nde_status exhausted(const nde_solver *s, const nde_panel *p, size_t b) {
+    const nde_options *o = &s->options;
+    if (o->max_steps > 0 && p->accepted[b] + p->rejected[b] >= o->max_steps) return NDE_E_STEPS;
+    if (o->max_evals > 0 && evaluations(s, p, b) > o->max_evals - nde_most_evaluations(s)) return NDE_E_CALLS;
+    return NDE_OK;
+}
+
 /* Writes the outputs of a lane that ends here, at its last accepted state. */
 static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     const size_t who = p->trajectory[b], N = s->N;
@@ -34,10 +48,10 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
         s->z_end[(i - s->rhs.dim)*N + who] = p->y[i*p->ld + b];
     s->t_end[who] = p->t[b];
     s->status[who] = status;
-    const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
-    stats->evals = p->evals[b] + each*(p->accepted[b] + p->rejected[b]);
+    stats->evals = evaluations(s, p, b);
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
+    stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
     if (status < 0) {
         stats->t_fail = p->t[b];
         stats->h_fail = p->dt_done[b];
@@ -129,16 +143,10 @@ static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
     return nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld, NULL, 0);
 }
 
-/* The smallest step to go on with. */
-static double least_step(const nde_solver *s, double t) {
-    const double h_min = s->options.h_min;
-    return h_min > 0 ? h_min : h_min == NDE_ZERO ? 0 : 16*DBL_EPSILON*fabs(t);
-}
-
 /* A first step from t within all bounds. */
 static double bounded(const nde_solver *s, double h, double t, double span) {
     const double most = s->options.h_max > 0 ? fmin(s->options.h_max, fabs(span)) : fabs(span);
-    return s->direction*fmin(fmax(h, fmax(least_step(s, t), DBL_EPSILON*fabs(t))), most);
+    return s->direction*fmin(fmax(h, fmax(nde_least_step(s, t), DBL_EPSILON*fabs(t))), most);
 }
 
 /* The lanes whose status is fine, in w->list2. */
@@ -263,6 +271,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         const bool empty = status[j] == NDE_OK && p->t[b] == p->t1[b];
+        if (status[j] == NDE_OK && !empty) status[j] = exhausted(s, p, b);
         if (empty || status[j] != NDE_OK) who[gone] = b, status[gone++] = status[j];
     }
     leave(s, p, who, status, gone);
@@ -354,7 +363,7 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
-    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < least_step(s, p->t[b]) || p->t[b] + p->h[b] == p->t[b])
+    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < nde_least_step(s, p->t[b]) || p->t[b] + p->h[b] == p->t[b])
         return why;
     return NDE_OK;
 }
@@ -439,9 +448,7 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
         const size_t b = attend[j];
         nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, w, b);
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
-        if (why == NDE_OK && !end && s->clock.max_steps > 0 &&
-            p->accepted[b] + p->rejected[b] >= s->clock.max_steps)
-            why = NDE_E_STEPS;
+        if (why == NDE_OK && !end) why = exhausted(s, p, b);
         /* z and k are still there */
         if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
         if (why < 0 && !p->accept[b] && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
@@ -498,6 +505,15 @@ static void end_all_by_code(nde_solver *s, nde_panel *p, nde_worker *w, int rc) 
     leave(s, p, w->list, w->status, n);
 }
 
+/* Which lanes are accepted, and how they go on. */
+static void decide(nde_solver *s, nde_panel *p) {
+    if (s->decide.decide)
+        nde_decide(s, p);
+    else
+        nde_judge(s, p, 0, p->live->n);
+    if (p->forced_steps) nde_hold_least(s, p);
+}
+
 static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     const size_t n = p->live->n;
     p->tried = false;
@@ -513,19 +529,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
     const nde_clock_kernels *clock = s->rhs.kernels->clock;
     if (s->adaptive)
-        clock->judge(&s->control, &s->clock, n,
-                     &(nde_judgement){ .scale = p->error_scale,
-                                       .error = p->error,
-                                       .t = p->t,
-                                       .t_new = p->t_new,
-                                       .dt = p->dt,
-                                       .stop = p->stop,
-                                       .before = p->before,
-                                       .rejected = p->refused,
-                                       .accept = p->accept,
-                                       .h = p->h,
-                                       .t_next = p->t_done,
-                                       .dt_next = p->dt_done });
+        decide(s, p);
     else
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
     size_t taken = 0, *attend = w->attend;
@@ -562,6 +566,17 @@ static void report(nde_solver *s, const nde_panel *p, int worker) {
         atomic_store(&s->stop, 1);
 }
 
+/* What lanes end with that are stopped from outside. */
+static nde_status stopped(const nde_solver *s) { return atomic_load(&s->late) ? NDE_E_CALLS : NDE_STOPPED; }
+
+static bool must_stop(nde_solver *s) {
+    if (s->options.max_seconds > 0 && nde_nanoseconds() > s->deadline) {
+        atomic_store(&s->late, 1);
+        atomic_store(&s->stop, 1);
+    }
+    return atomic_load_explicit(&s->stop, memory_order_relaxed);
+}
+
 static bool paused(const nde_solver *s, const nde_panel *p) {
     return s->step_limit >= 0 && p->live->accepted >= p->step_goal;
 }
@@ -569,7 +584,8 @@ static bool paused(const nde_solver *s, const nde_panel *p) {
 /* ---- independent steps ----------------------------------------------------------------------- */
 
 static void stop_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
-    leave_all(s, p, w, NDE_STOPPED);
+    const nde_status why = stopped(s);
+    leave_all(s, p, w, why);
     while (p->live->next < p->first + p->count) { /* those that never began stay at their start */
         const size_t room = p->capacity, waiting = p->first + p->count - p->live->next,
                      m = waiting < room ? waiting : room;
@@ -579,14 +595,14 @@ static void stop_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
         nde_entry entry;
         if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry))
             memcpy(entry.who, w->list2, m*sizeof *w->list2);
-        leave_all(s, p, w, NDE_STOPPED);
+        leave_all(s, p, w, why);
     }
 }
 
 static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
     nde_panel_bind(s, p, w);
     for (;;) {
-        if (atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+        if (must_stop(s)) {
             stop_panel(s, p, w);
             return;
         }
@@ -696,6 +712,14 @@ static void joint_start(nde_solver *s) {
     }
 }
 
+/* One decision of the caller's controller for all. */
+static void joint_ask(nde_solver *s) {
+    nde_panel *p = s->panel;
+    while (!p->tried || !p->live->n) p++;
+    p->error[0] = s->joint_error;
+    s->decision_rc = nde_ask_controller(s, p, 0, &s->decision);
+}
+
 /* One norm over all panels, in their order. */
 static bool joint_reduce(nde_solver *s) {
     double sum = 0;
@@ -712,6 +736,8 @@ static bool joint_reduce(nde_solver *s) {
         for (size_t b = 0; b < p->live->n; b++) sum += p->error[b];
     }
     s->joint_error = s->joint_rc ? (double)NAN : sum*s->per_dim/(double)lanes;
+    if (tried && s->decide.decide && !is_final(s->joint_rc)) joint_ask(s);
+    (void)must_stop(s);
     return tried;
 }
 

@@ -58,6 +58,9 @@ static nde_status read_limits(nde_solver *s) {
     if (o->max_steps < 0 && o->max_steps != NDE_ZERO) return wrong("max_steps", (double)o->max_steps);
     if (o->max_steps == 0) o->max_steps = 1000000;
     if (o->steps > 0) o->max_steps = 0; /* their number is known */
+    if (o->h_min_policy != NDE_H_MIN_FAIL && o->h_min_policy != NDE_H_MIN_ACCEPT) return wrong("h_min_policy", o->h_min_policy);
+    if (o->max_evals < 0) return wrong("max_evals", (double)o->max_evals);
+    if (!(o->max_seconds >= 0)) return wrong("max_seconds", o->max_seconds);
     if (o->threads < 0 || o->threads > 4096) return wrong("threads", o->threads);
     if (o->stepping != NDE_STEP_INDEPENDENT && o->stepping != NDE_STEP_JOINT)
         return wrong("stepping", o->stepping);
@@ -217,6 +220,18 @@ static nde_status choose_kernels(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status choose_controller(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const int order = nde_method_estimate_order(s->table.method);
+    const nde_status bad = nde_control_make(o->controller, order, o, &s->control);
+    if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
+        return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
+    if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
+    if (s->decide.decide) s->sprint = NULL;
+    if (o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
+    return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
+}
+
 static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_options *options) {
     *s = (nde_solver){ 0 };
     nde_status bad = nde_rhs_make(&s->rhs, problem, s->term, s->own_term);
@@ -242,9 +257,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
                    : s->options.threads > 1 ? (size_t)s->options.threads
                                             : 1;
     s->allocator = s->options.allocator ? *s->options.allocator : nde_allocator_default;
-    return s->adaptive ? nde_control_make(s->options.controller, nde_method_estimate_order(s->table.method),
-                                          &s->options, &s->control)
-                       : NDE_OK;
+    return s->adaptive ? choose_controller(s) : NDE_OK;
 }
 
 /* ---- how trajectories are divided: by n and dim only ----------------------------------------- */
@@ -300,6 +313,9 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
         TAKE(p->before, 1, capacity), TAKE(p->h_last, 1, capacity);
     TAKE(p->h_first, 1, capacity), TAKE(p->stop, 1, capacity), TAKE(p->watch, 1, capacity);
     TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
+    const bool history = s->filter.on || s->decide.decide;
+    TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
+    TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
 }

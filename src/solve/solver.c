@@ -120,6 +120,14 @@ static nde_status check_arrays(const nde_solver *s) {
     return NDE_OK;
 }
 
+/* Steps from which on a lane is asked whether it may make another: at the start there are two evaluations at most. */
+static int64_t attended_steps(const nde_solver *s) {
+    const nde_options *o = &s->options;
+    if (o->max_evals <= 0) return o->max_steps;
+    const int64_t steps = (o->max_evals - 2)/nde_most_evaluations(s) - 1, some = steps > 1 ? steps : 1;
+    return o->max_steps > 0 && o->max_steps < some ? o->max_steps : some;
+}
+
 static nde_status begin(nde_solver *s) {
     s->started = s->finished = s->recorded = false;
     s->error[0] = 0;
@@ -129,8 +137,9 @@ static nde_status begin(nde_solver *s) {
         return nde_solver_refuse(s, bad);
     s->clock = (nde_clock){ .direction = s->direction,
                             .h_max = s->options.h_max,
-                            .max_steps = s->options.max_steps };
+                            .max_steps = attended_steps(s) };
     atomic_store(&s->stop, 0);
+    atomic_store(&s->late, 0);
     atomic_store(&s->done, 0);
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
@@ -254,6 +263,7 @@ static nde_status add_losses(nde_solver *s) {
 
 static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     s->step_limit = steps;
+    if (s->options.max_seconds > 0) s->deadline = nde_nanoseconds() + (int64_t)(1e9*fmin(s->options.max_seconds, 1e9));
     const nde_status loop = nde_loop(s);
     s->finished = loop == NDE_OK;
     bool lost = false;

@@ -43,6 +43,8 @@ typedef struct nde_panel {
     double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to do */
     unsigned char *refused;                         /* the last attempt was rejected */
     int64_t *refusals;                              /* attempts rejected in a row */
+    double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
+    int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
     double *t_new, *dt;                             /* of the attempt that is made, or comes next */
@@ -109,7 +111,9 @@ struct nde_solver {
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
     nde_control control;
+    nde_filter filter;
     nde_clock clock;
+    nde_controller decide; /* the caller's; decide NULL: none */
     nde_tolerance tolerance;
     enum { NDE_SAVE_END, NDE_SAVE_TIMES, NDE_SAVE_EVERY } saving;
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
@@ -126,9 +130,13 @@ struct nde_solver {
     nde_pool *pool;
     _Atomic size_t done;   /* trajectories that have ended */
     atomic_int stop;       /* set by a field, the progress callback or a failure; seen by all */
+    atomic_int late;       /* it is max_seconds after the start of the run that stops it */
+    int64_t deadline;      /* in nde_nanoseconds */
     int64_t step_limit;    /* of this call, for each panel; < 0: none */
     double joint_error;    /* squared */
     int joint_rc;
+    nde_decision decision; /* of the caller's controller on the joint step */
+    int decision_rc;
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;
     nde_real *a_out;       /* cotangent of y_out by problem.loss */
@@ -160,6 +168,9 @@ typedef struct nde_division {
 nde_division nde_solver_divide(const nde_solver *s);
 /* A panel's record, lanes ld apart, in size bytes at base. */
 void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size);
+
+/* The right-hand side is evaluated no more often in a step and at its end. */
+static inline int64_t nde_most_evaluations(const nde_solver *s) { return s->table.slopes + (s->table.fsal && !s->forced.count ? -1 : 0); }
 
 /* ---- times ---- */
 static inline double nde_start_of(const nde_solver *s, size_t who) {
@@ -271,6 +282,20 @@ int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, c
 nde_status nde_solver_refuse(nde_solver *s, nde_status status);
 /* ... when a field returned this code on the way back. */
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code);
+
+/* ---- review.c: who has a word on a step ---- */
+
+/* The smallest step to go on with from t. */
+double nde_least_step(const nde_solver *s, double t);
+/* The controller's decision on n lanes from b on. */
+void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n);
+/* Asks the caller's controller about lane b, whose history stays what it is; accept and factor are then within the rules. Returns
+ * what the caller returned. */
+int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_decision *decision);
+/* The decision of the caller's controller on all lanes. */
+void nde_decide(nde_solver *s, nde_panel *p);
+/* The policy NDE_H_MIN_ACCEPT on decisions that are made. */
+void nde_hold_least(const nde_solver *s, nde_panel *p);
 
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);

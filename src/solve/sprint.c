@@ -39,7 +39,7 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
         p->error[0] = error;
         if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||
-            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0)
+            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on)
             return;
         double before, good, h, t_next, dt_next;
         before = p->before[0];

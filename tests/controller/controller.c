@@ -2,6 +2,7 @@
  * controller.c - powers, decisions and first steps. */
 #include "controller/clock.h"
 #include "controller/controller.h"
+#include "core/kernels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,6 +80,7 @@ static void making(void **state) {
     assert_int_equal(nde_control_make(NDE_CONTROLLER_I, 2, &own, &c), NDE_OK);
     assert_true(c.beta == 0 && c.alpha == 1.0/3 && c.safety == 0.8 && c.factor_min == 0.1 && c.factor_max == 5);
     refuse(17, 4, NULL, "controller", "17");
+    refuse(-1, 4, NULL, "controller", "-1");
     refuse(NDE_CONTROLLER_PI, 0, NULL, "error order", "0");
     refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = 1.5 }, "safety", "1.5");
     refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = NDE_ZERO }, "safety", "-1");
@@ -168,6 +170,117 @@ static void lanes_do_not_meet(void **state) {
                     accept[b] == alone[b].accept);
 }
 
+/* ---- filters ---- */
+
+static const double own_pid[5] = { 0.9, -0.5, 0.1, 0.05, -0.1 };
+
+/* What has no preset of its own to be compared with: the characteristic polynomial of the closed loop in a problem with error
+ * phi h^(q + 1), x = log h: x' = c[0] x + c[1] x_1 + c[2] x_2, as published by its roots. */
+static const struct { int id; double root[3]; } published[] = {
+    { NDE_CONTROLLER_H211, { 0, 0, 0 } },
+    { NDE_CONTROLLER_H211B, { 0.5, 0, 0 } },
+    { NDE_CONTROLLER_H312, { 0, 0, 0 } },
+    { NDE_CONTROLLER_H312B, { 0.5, 0, 0 } },
+    { NDE_CONTROLLER_H321, { 1.0/3, 0.5, 2.0/3 } },
+};
+
+static void make_filter(int id, int order, nde_control *c, nde_filter *f) {
+    nde_options o = { 0 };
+    if (id == NDE_CONTROLLER_PID) memcpy(o.pid, own_pid, sizeof own_pid);
+    assert_int_equal(nde_control_make(id, order, &o, c), NDE_OK);
+    assert_int_equal(nde_filter_make(id, order, &o, c, f), NDE_OK);
+}
+
+static void filters_have_their_roots(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof published/sizeof *published; i++) {
+        nde_control c;
+        nde_filter f;
+        make_filter(published[i].id, 4, &c, &f);
+        const double *r = published[i].root;
+        const double have[3] = { 1 - 5*f.b[0] - f.a[0], -5*f.b[1] + f.a[0] - f.a[1], -5*f.b[2] + f.a[1] };
+        const double want[3] = { r[0] + r[1] + r[2], -(r[0]*r[1] + r[0]*r[2] + r[1]*r[2]), r[0]*r[1]*r[2] };
+        for (int j = 0; j < 3; j++) assert_true(fabs(have[j] - want[j]) < 1e-15);
+    }
+}
+
+static void making_filters(void **state) {
+    (void)state;
+    nde_control c;
+    nde_filter f;
+    for (int id = NDE_CONTROLLER_AUTO; id <= NDE_CONTROLLER_PI; id++) {
+        make_filter(id, 4, &c, &f);
+        assert_false(f.on);
+    }
+    make_filter(NDE_CONTROLLER_PI34, 4, &c, &f);
+    assert_true(f.on && fabs(f.b[0] - 0.14) < 1e-16 && fabs(f.b[1] + 0.08) < 1e-16 && f.a[0] == 0);
+    assert_true(fabs(f.aim - pow(0.9, 0.3)) < 1e-7);
+    for (int i = 0; i < 5; i++) {
+        nde_options o = { .pid = { 1 } };
+        const double bad[] = { 11, -11, (double)NAN, (double)INFINITY };
+        for (size_t j = 0; j < 4; j++) {
+            o.pid[i] = bad[j];
+            assert_int_equal(nde_filter_make(NDE_CONTROLLER_PID, 4, &o, &c, &f), NDE_E_ARG);
+            char name[] = "options.pid[0]";
+            name[12] = (char)('0' + i);
+            assert_non_null(strstr(nde_error(), name));
+        }
+    }
+    assert_int_equal(nde_filter_make(NDE_CONTROLLER_PID, 4, NULL, &c, &f), NDE_E_ARG);
+    assert_non_null(strstr(nde_error(), "options.pid"));
+}
+
+static double ratio_of(double h, double before) { return before != 0 ? fmin(fmax(h/before, 0.2), 10) : 1; }
+
+/* Lanes at random against the formula, and against each instruction set and each lane alone by their bits. */
+static void filters_are_what_they_say(void **state) {
+    (void)state;
+    enum { N = 70 };
+    static const int isas[] = { NDE_ISA_BASELINE, NDE_ISA_V3, NDE_ISA_V4 };
+    for (int id = NDE_CONTROLLER_PI34; id <= NDE_CONTROLLER_PID; id++) {
+        nde_control c;
+        nde_filter f;
+        make_filter(id, 4, &c, &f);
+        double e[N], e1[N], e2[N], h1[N], h2[N], t[N], one[N], far[N], out[2][7][N];
+        unsigned char refused[N], accept[N];
+        for (size_t b = 0; b < N; b++) {
+            e[b] = b % 11 == 10 ? (double)NAN : exp(uniform(6*b, -9, 3)), e[b] *= e[b];
+            e1[b] = exp(uniform(6*b + 1, -9, 0)), e2[b] = exp(uniform(6*b + 2, -9, 0));
+            h1[b] = b % 7 ? exp(uniform(6*b + 3, -3, 3)) : 0, h2[b] = b % 5 && h1[b] != 0 ? h1[b]*exp(uniform(6*b + 4, -3, 3)) : 0;
+            t[b] = 0, one[b] = 1, far[b] = 1e300;
+        }
+        size_t sets = 0;
+        for (size_t i = 0; i < 3; i++) {
+            const nde_kernels *kernels = nde_kernels_get(isas[i], false);
+            for (size_t each = kernels ? 1 : N + 1; each <= N; each += N - 1) {
+                double (*o)[N] = out[sets > 0];
+                memcpy(o[0], e1, sizeof e1), memcpy(o[1], e2, sizeof e2), memcpy(o[2], h2, sizeof h2);
+                for (size_t b = 0; b < N; b++) refused[b] = b % 3 == 0;
+                for (size_t b = 0; b < N; b += each)
+                    kernels->clock->judge(&c, &forwards, each, &(nde_judgement){
+                        .scale = 1, .error = e + b, .t = t + b, .t_new = one + b, .dt = one + b, .stop = far + b, .before = o[0] + b,
+                        .filter = &f, .before2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .rejected = refused + b,
+                        .accept = accept + b, .h = o[3] + b, .t_next = o[4] + b, .dt_next = o[5] + b });
+                for (size_t b = 0; b < N; b++) o[6][b] = accept[b] + 2*refused[b];
+                if (sets++) assert_memory_equal(o, out[0], sizeof out[0]);
+            }
+        }
+        for (size_t b = 0; b < N; b++) {
+            double (*o)[N] = out[0];
+            const bool good = e[b] <= 1;
+            assert_true(o[6][b] == (good ? 1 : 2));
+            assert_true(o[0][b] == (good ? fmax(e[b], 1e-8) : e1[b]) && o[1][b] == (good ? e1[b] : e2[b]));
+            assert_true(o[2][b] == (good ? h1[b] : h2[b]));
+            const double sum = 5*(f.b[0] + f.b[1] + f.b[2]);
+            double factor = good ? pow(0.9, sum)*pow(sqrt(e[b]), -f.b[0])*pow(sqrt(e1[b]), -f.b[1])*pow(sqrt(e2[b]), -f.b[2])*
+                                       pow(ratio_of(1, h1[b]), -f.a[0])*pow(ratio_of(h1[b], h2[b]), -f.a[1])
+                                 : 0.9*pow(sqrt(e[b]), -0.2);
+            factor = isnan(e[b]) ? 0.2 : fmin(fmax(factor, 0.2), good && b % 3 ? 10 : 1);
+            assert_near(o[3][b], factor);
+        }
+    }
+}
+
 static void first_steps(void **state) {
     (void)state;
     assert_near(nde_control_trial_step(2, 4), 0.005);
@@ -188,7 +301,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_is_close), cmocka_unit_test(power_of_extremes), cmocka_unit_test(power_is_monotone),
         cmocka_unit_test(power_has_golden_bits), cmocka_unit_test(making), cmocka_unit_test(judging),
-        cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(first_steps),
+        cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(filters_have_their_roots), cmocka_unit_test(making_filters),
+        cmocka_unit_test(filters_are_what_they_say), cmocka_unit_test(first_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,6 +195,10 @@ static void options_members(void **state) {
         M(nde_options, reproducible, INT32, "......"),
         M(nde_options, isa, INT32, ".r.rrr"),
         M(nde_options, progress, POINTER, "."),
+        M(nde_options, decide, POINTER, "."),
+        M(nde_options, h_min_policy, INT32, ".r.rrr"),
+        M(nde_options, max_evals, INT64, ".r...r"),
+        M(nde_options, max_seconds, DOUBLE, ".rrr.r.."),
     };
     sweep("options", PLAIN, offsetof(rig, options), all, LENGTH(all), NULL);
     static const member every[] = { M(nde_options, save_every, INT64, ".r...r") };

@@ -157,7 +157,54 @@ typedef struct nde_tableau {
 
 /* ---- controllers, stepping, adjoints ----------------------------------------------------------------------------- */
 
-enum { NDE_CONTROLLER_AUTO = 0, NDE_CONTROLLER_I = 1, NDE_CONTROLLER_PI = 2 };
+/* Step size controllers, never renumbered. With k = q + 1, q the order of the error estimate, e the error norm of a step relative to
+ * the tolerance and to safety^k, all but I and PI are digital filters of the last three accepted steps:
+ *   h_new/h = e^-b1 e_1^-b2 e_2^-b3 (h/h_1)^-a2 (h_1/h_2)^-a3      k b1    k b2    k b3    a2     a3
+ *   I        the plain one: safety e^(-1/k)
+ *   PI       DOPRI5's, the default
+ *   PI34     Gustafsson's PI 0.3/0.4                                7/10   -4/10
+ *   PI33     Soederlind's PI3333                                    2/3    -1/3
+ *   PI42     Soederlind's PI4020                                    3/5    -1/5
+ *   H211     dead-beat                                              1/2     1/2            1/2
+ *   H211B    b = 4: smooth steps, a good general choice             1/4     1/4            1/4
+ *   H211PI                                                          1/6     1/6
+ *   H312     dead-beat                                              1/4     2/4     1/4    3/4    1/4
+ *   H312B    b = 8                                                  1/8     2/8     1/8    3/8    1/8
+ *   H312PID                                                         1/18    2/18    1/18
+ *   H321     predicts                                               1/3     1/18   -5/18  -5/6   -1/6
+ *   PID      options.pid
+ * After a rejection h shrinks by safety e^(-1/k), and the next accepted step does not grow.
+ * Sources: G. Soederlind, ACM TOMS 29 (2003) 1-26; G. Soederlind, L. Wang, J. Comput. Appl. Math. 185 (2006) 225-243;
+ * K. Gustafsson, ACM TOMS 17 (1991) 533-554; E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993). */
+enum {
+    NDE_CONTROLLER_AUTO = 0, NDE_CONTROLLER_I = 1, NDE_CONTROLLER_PI = 2, NDE_CONTROLLER_PI34 = 3, NDE_CONTROLLER_PI33 = 4,
+    NDE_CONTROLLER_PI42 = 5, NDE_CONTROLLER_H211 = 6, NDE_CONTROLLER_H211B = 7, NDE_CONTROLLER_H211PI = 8, NDE_CONTROLLER_H312 = 9,
+    NDE_CONTROLLER_H312B = 10, NDE_CONTROLLER_H312PID = 11, NDE_CONTROLLER_H321 = 12, NDE_CONTROLLER_PID = 13
+};
+/* When the next step would be shorter than h_min. */
+enum {
+    NDE_H_MIN_FAIL = 0,  /* after a rejection the trajectory ends with NDE_E_STEPSIZE */
+    NDE_H_MIN_ACCEPT = 1 /* steps are never shorter, and at h_min accepted whatever their error; stats.forced counts those */
+};
+/* An attempted step and what becomes of it: accept and factor come as the solver's controller would have them. */
+typedef struct nde_decision {
+    size_t trajectory;             /* with joint steps the first one that still runs: one decision for all */
+    int32_t order;                 /* q of the error estimate: error ~ h^(q + 1) */
+    int32_t refused;               /* attempts rejected in a row before this one */
+    double t, h;                   /* from t to t + h; h < 0 backwards in time */
+    double error;                  /* norm relative to the tolerance; NaN: the step could not be made, and is rejected */
+    double error_last, error_last2, h_last, h_last2; /* of the accepted step before, at least 1e-4, and the one before that; 0: none */
+    int32_t accept;                /* out: 0 or not */
+    double factor;                 /* out: the next step is factor*h, within factor_min, factor_max, h_min and h_max; NaN: factor_min */
+} nde_decision;
+/* A controller of the caller's own.
+ *   decide   called after each attempt, from several threads when options.threads > 1. Returns 0; nonzero: the run stops with
+ *            NDE_STOPPED, the value stands in stats.callback */
+typedef struct nde_controller {
+    size_t size;
+    int (*decide)(void *ctx, nde_decision *decision);
+    void *ctx;
+} nde_controller;
 enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
 enum { NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1 };
 /* No default: 0 with noise present is NDE_E_CALCULUS. */
@@ -299,6 +346,14 @@ typedef struct nde_options {
     int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time; nonzero: stop */
     void *progress_ctx;
     const nde_allocator *allocator; /* NULL: malloc and free. Copied */
+    double pid[5];                 /* with NDE_CONTROLLER_PID: k b1, k b2, k b3, a2, a3, each within [-10, 10] and b1 + b2 + b3 > 0. Gains
+                                    * kI, kP, kD of a PID controller are b = { kI + kP + kD, -(kP + 2 kD), kD } */
+    const nde_controller *decide;  /* has the last word on each step; NULL: none. Copied */
+    int32_t h_min_policy;          /* NDE_H_MIN_* */
+    int64_t max_evals;             /* evaluations of the right-hand side for each trajectory; a step that might need more is not tried:
+                                    * NDE_E_CALLS. 0: no limit */
+    double max_seconds;            /* of wall clock for each run, looked at once a block step; then trajectories end where they are with
+                                    * NDE_E_CALLS. 0: no limit */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */
@@ -309,7 +364,8 @@ typedef struct nde_stats {
     double t_fail, h_fail, error_fail; /* where, at which step and with which error norm it failed; 0 when it did not */
     size_t worst;                /* component with the largest error, or the first non-finite one, at the failure */
     int64_t callback;            /* value that the failing callback returned */
-    int64_t reserved[4];
+    int64_t forced;              /* steps accepted beyond the tolerance by NDE_H_MIN_ACCEPT */
+    int64_t reserved[3];
 } nde_stats;
 
 #ifdef __cplusplus

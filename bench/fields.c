@@ -3,6 +3,9 @@
 #include "fields.h"
 
 #include <math.h>
+#ifndef BENCH_SINGLE
+#include "nde/inline.h"
+#endif
 
 static inline void lorenz_at(nde_real s, nde_real r, nde_real b, const nde_real *y, nde_real *dy,
                              size_t ld) {
@@ -32,11 +35,15 @@ static int lorenz_rho(const nde_field *self, const nde_site *at, const nde_real 
     return 0;
 }
 
-static int lorenz_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+static inline int lorenz_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)t, (void)ctx;
     lorenz_at(p[0], p[1], p[2], y, dy, 1);
     return 0;
 }
+
+#ifndef BENCH_SINGLE
+NDE_INLINE_SOLVER(solve_lorenz, lorenz_point, 3, dopri5)
+#endif
 
 static inline void kepler_at(const nde_real *y, nde_real *dy, size_t ld) {
     const nde_real x0 = y[0], x1 = y[ld], v0 = y[2*ld], v1 = y[3*ld], r2 = x0*x0 + x1*x1;
@@ -91,4 +98,7 @@ const bench_fields BENCH_NAME(BENCH_FIELDS) = {
     .lorenz = lorenz, .lorenz_rho = lorenz_rho, .kepler = kepler,
     .growth = growth, .volatility = volatility, .one = one,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
+#ifndef BENCH_SINGLE
+    .solve_lorenz = solve_lorenz,
+#endif
 };

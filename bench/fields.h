@@ -8,6 +8,9 @@
 typedef int bench_eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy);
 typedef int bench_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx);
 
+typedef nde_status bench_solve(double t0, double t1, nde_real *y, const nde_real *p, void *ctx, const nde_options *options,
+                               nde_real *saved, nde_stats *stats);
+
 typedef struct bench_fields {
     bench_eval *lorenz;        /* p: sigma, rho, beta */
     bench_eval *lorenz_rho;    /* q: rho; sigma = 10, beta = 8/3 */
@@ -16,6 +19,7 @@ typedef struct bench_fields {
     bench_eval *volatility;    /* p[1] y */
     bench_eval *one;           /* 1 */
     bench_point *lorenz_point, *kepler_point;
+    bench_solve *solve_lorenz; /* lorenz_point and dopri5 by nde/inline.h; double only */
 } bench_fields;
 
 extern const bench_fields BENCH_NAME(bench_fields_baseline);

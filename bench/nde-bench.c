@@ -37,6 +37,8 @@ static const bench_case cases[] = {
     { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes",
       ONE, .argument = "lorenz" },
     { "lorenz_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "lorenz" },
+    { "lorenz_inline", "the same, field compiled into the step by nde/inline.h, beside the reference that is inlined",
+      ONE, .argument = "lorenz_inline" },
     { "kepler", "ten orbits of eccentricity 0.6, dopri5 at 1e-9; field by pointer, written for lanes",
       ONE, .argument = "kepler" },
     { "kepler_pointwise", "the same, field by nde_field_pointwise", ONE, .argument = "kepler" },

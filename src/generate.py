@@ -6,6 +6,8 @@ generate.py single ROOT OUT             ndef.h: the public headers in float, one
 generate.py rename ROOT OUT DEPFILE     what the library's float build includes first: nde_x -> ndef_x for every name of a
                                         precision-dependent header, nde_real -> float
 generate.py tests ROOT OUT DEPFILE      the same for tests that have included ndef.h
+generate.py inline ROOT OUT DEPFILE     nde/inline.h: its text, with the library's own where it includes files of src
+generate.py inlinef ROOT OUT DEPFILE    nde/inlinef.h: the same in float
 
 A header is precision-dependent when it includes nde/real.h, directly or not. Names that a precision-free header mentions
 exist once and keep their name.
@@ -101,13 +103,53 @@ def tests(headers):
     return rename(headers, "ndef_real") + "".join(f"#define {guard}\n" for guard in guards)
 
 
+TABLE = re.compile(r"\bstatic const nde_coefficient (\w+)\[\]")
+
+
+def table(text, name):
+    """A method's file as part of a header: names of its own, and its macros undefined again."""
+    for array in TABLE.findall(text):
+        text = re.sub(rf"(static const nde_coefficient |= ){array}\b", rf"\1nde_inline_{name}_{array}", text)
+    text = text.replace(f"const nde_method nde_method_{name}", f"static const nde_inline_method nde_inline_{name}")
+    text = re.sub(r"\b(R|D|ROW)\(", r"NDE_INLINE_\1(", text).replace("nde_coefficient", "double")
+    ends = "".join(f"#undef {macro}\n" for macro in re.findall(r"^#define (\w+)", text, re.M) + ["NDE_INLINE_R", "NDE_INLINE_D"])
+    return "#define NDE_INLINE_R(p, q) ((double)(p)/(double)(q))\n#define NDE_INLINE_D(x) x\n" + text + ends
+
+
+def inline(headers, path=None, seen=None):
+    """The text of nde/inline.h.in, with every file of src that it includes in its place, once."""
+    path, seen = path or headers.root/"include/nde/inline.h.in", set() if seen is None else seen
+
+    def put(match):
+        name = match[1]
+        other = headers.root/"src"/name
+        if not other.exists():
+            return match[0]
+        if name in seen or name == "method/method.h":
+            return ""
+        seen.add(name)
+        text = inline(headers, other, seen).replace("/* SPDX-License-Identifier: MIT\n * ", "/* ")
+        return table(text, other.stem) if name.startswith("method/") else text
+
+    return INCLUDE.sub(put, path.read_text())
+
+
+def inlinef(headers):
+    """inline.h with the names of ndef.h. Tables and controllers are double in both."""
+    changed = headers.names()
+    text = NAME.sub(lambda m: "ndef" + m[0][3:] if m[0] in changed or m[0] == "nde_real" else m[0], inline(headers))
+    text = re.sub(r"\bnde_inline_(?!plan\b)", "ndef_inline_", text).replace("NDE_INLINE", "NDEF_INLINE")
+    return text.replace('"nde/solve.h"', '"ndef.h"')
+
+
 def main():
     what, source, out = sys.argv[1:4]
     if what == "methods":
         text = methods(Path(source))
     else:
         headers = Headers(source)
-        text = {"single": single, "tests": tests, "rename": lambda h: rename(h, "float")}[what](headers)
+        text = {"single": single, "tests": tests, "rename": lambda h: rename(h, "float"), "inline": inline,
+                "inlinef": inlinef}[what](headers)
         if len(sys.argv) > 4:
             Path(sys.argv[4]).write_text(headers.depfile(out))
     if not Path(out).exists() or Path(out).read_text() != text: # unchanged: nothing is built again

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lorenz, lorenz_pointwise, kepler, kepler_pointwise: one trajectory, dopri5, rtol = atol = 1e-9. The field
- * is a callback: written for lanes, or five lines of physics through nde_field_pointwise. */
+ * lorenz, lorenz_pointwise, lorenz_inline, kepler, kepler_pointwise: one trajectory, dopri5, rtol = atol = 1e-9. The field
+ * is a callback: written for lanes, or five lines of physics through nde_field_pointwise; or compiled into the step. */
 #include "fields.h"
 
 #include <math.h>
@@ -17,6 +17,10 @@ typedef struct one {
     nde_problem problem;
     nde_solver *solver;
     nde_solution solution;
+    bench_solve *solve; /* instead of the solver */
+    nde_options options;
+    nde_real y[3];
+    nde_stats stats;
     double bound;
 } one;
 
@@ -46,6 +50,9 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     me->bound = lorenz ? 2e-2 : 3e-5;
     const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-9, .atol = 1e-9,
                                          .isa = setup->isa, .threads = setup->threads);
+    me->options = options;
+    me->solve = strstr(setup->name, "inline") ? fields->solve_lorenz : NULL;
+    if (me->solve) return me;
     if (nde_solver_create(&me->problem, &options, &me->solver) == NDE_OK) return me;
     snprintf(text, text_size, "%s", nde_error());
     destroy(me);
@@ -54,16 +61,19 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
 
 static bool run(void *state) {
     one *me = state;
-    return nde_solver_run(me->solver, &me->solution) == NDE_OK;
+    if (!me->solve) return nde_solver_run(me->solver, &me->solution) == NDE_OK;
+    memcpy(me->y, lorenz_y0, sizeof me->y);
+    return me->solve(0, 20, me->y, lorenz_p, NULL, &me->options, NULL, &me->stats) == NDE_OK;
 }
 
 static void check(void *state, const double *answer, size_t count, bench_facts *facts) {
     const one *me = state;
-    facts->evaluations = me->solution.stats->evals;
+    const nde_real *end = me->solve ? me->y : me->solution.y_end;
+    facts->evaluations = me->solve ? me->stats.evals : me->solution.stats->evals;
     facts->error = answer ? 0 : (double)NAN;
     facts->bound = me->bound;
     for (size_t i = 0; i < count; i++) {
-        const double difference = fabs(me->solution.y_end[i] - answer[i]);
+        const double difference = fabs(end[i] - answer[i]);
         if (!(difference <= facts->error)) facts->error = difference; /* NaN too */
     }
 }

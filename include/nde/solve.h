@@ -148,6 +148,13 @@ NDE_API void nde_solver_destroy(nde_solver *solver);
 NDE_API NDE_CHECK nde_status nde_solve(const nde_problem *problem, const nde_options *options, nde_solution *solution);
 NDE_API void nde_solution_free(nde_solution *solution);
 
+/* For functions of nde/inline.h: reads and checks options and times for one trajectory, as nde_solver_create and
+ * nde_solver_run do. options NULL: all defaults; saved NULL: no output is wanted.
+ * Errors: those of nde_solver_create; NDE_E_ARG for another method than the one named, and for options that such a function does
+ * not know. */
+NDE_API NDE_CHECK nde_status nde_inline_read(const char *method, size_t dim, double t0, double t1, const nde_options *options,
+                                             const nde_real *saved, nde_inline_plan *plan);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,9 +6,8 @@
 #include "controller/controller.h"
 
 #include <float.h>
-#include <math.h>
 
-#include "controller/power.h"
+#include "controller/start.h"
 
 /* ---- the controller with everything resolved ---------------------------------------------------------------------- */
 
@@ -81,28 +80,10 @@ nde_status nde_filter_make(int id, int error_order, const nde_options *options, 
     return NDE_OK;
 }
 
-/* ---- powers ------------------------------------------------------------------------------------------------------- */
+/* ---- for callers that need not be quick ---------------------------------------------------------------------------- */
 
-double nde_control_power(double x, double a) {
-    if (!(x > 0 && x <= DBL_MAX)) { /* 0, Inf; NaN and negative numbers */
-        if (!(x >= 0) || a != a) return (double)NAN;
-        return a == 0 ? 1 : (x == 0) == (a > 0) ? 0 : (double)INFINITY;
-    }
-    const double log2_x = x < DBL_MIN ? nde_log2_normal(x*0x1p54) - 54 : nde_log2_normal(x); /* subnormal */
-    const double y = a*log2_x;
-    return y > 1100 ? (double)INFINITY : y < -1100 ? 0 : nde_exp2_normal(0.5*y)*nde_exp2_normal(0.5*y);
-}
+double nde_control_power(double x, double a) { return nde_power(x, a); }
 
-/* ---- the first step ----------------------------------------------------------------------------------------------- */
+double nde_control_trial_step(double d0, double d1) { return nde_start_trial(d0, d1); }
 
-double nde_control_trial_step(double d0, double d1) {
-    const double h = 0.01*(d0/d1);
-    return d0 >= 1e-5 && d1 >= 1e-5 && h > 0 && h <= DBL_MAX ? h : 1e-6;
-}
-
-double nde_control_first_step(double trial, double d1, double d2, int order) {
-    const double d = d1 > d2 ? d1 : d2; /* d2, when it is NaN */
-    if (!(d <= DBL_MAX)) return 1e-3*trial; /* the slope is not finite a trial step away */
-    const double h = d > 1e-15 ? nde_control_power(0.01/d, 1.0/(order + 1)) : trial > 1e-3 ? 1e-3*trial : 1e-6;
-    return h < 100*trial ? h : 100*trial;
-}
+double nde_control_first_step(double trial, double d1, double d2, int order) { return nde_start_step(trial, d1, d2, order); }

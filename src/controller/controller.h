@@ -12,12 +12,8 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
 /* The filter of a controller; off for I and PI. Coefficients are given times q + 1 where they are powers of an error. */
 nde_status nde_filter_make(int id, int error_order, const nde_options *options, const nde_control *control, nde_filter *filter);
 
-/* x^a for x > 0 to about 1e-7, same bits everywhere: enough for a step size. */
+/* nde_power, nde_start_trial and nde_start_step of start.h. */
 double nde_control_power(double x, double a);
-
-/* Hairer's first step from the scaled norms d0 of y and d1 of f (each RMS): the trial step, then the step from d2, the scaled
- * norm of the difference of slopes over the trial step. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
- * Differential Equations I (1993), II.4. */
 double nde_control_trial_step(double d0, double d1);
 double nde_control_first_step(double trial, double d1, double d2, int order);
 

@@ -5,6 +5,7 @@
 #define NDE_WEIGH_H
 
 #include <float.h>
+#include <stdbool.h>
 
 #include "controller/power.h"
 
@@ -37,6 +38,21 @@ static inline void nde_weigh(const nde_control *c, double direction, double most
     *h = bounded;
     *t_next = to;
     *dt_next = to - from;
+}
+
+/* The same for one lane where nothing bounds the next step: with branches, which do not wait for what they guard. False: something
+ * does, nothing is written, and nde_weigh has to decide. */
+static inline bool nde_weigh_unbounded(const nde_control *c, double direction, double most_h, double error, double refused,
+                                       double t_new, double dt, double stop, double *before, double *h, double *t_next,
+                                       double *dt_next) {
+    if (!(error > 1e-60 && error <= 1)) return false;
+    const double past = 0.5*c->beta*nde_log2_normal(*before), most = refused == 0 ? c->factor_max : 1;
+    const double f = c->safety*nde_exp2_normal(past - 0.5*c->alpha*nde_log2_normal(error)), next = dt*f, to = t_new + next;
+    if (!(f > c->factor_min && f < most && next <= most_h && next >= -most_h)) return false;
+    if (direction*(t_new + 1.01*next) >= direction*stop) return false;
+    *before = error > 1e-8 ? error : 1e-8;
+    *h = next, *t_next = to, *dt_next = to - t_new;
+    return true;
 }
 
 #endif

@@ -41,10 +41,11 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
             p->accepted[0] + p->rejected[0] + 1 >= most ||
             (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on)
             return;
-        double before, good, h, t_next, dt_next;
-        before = p->before[0];
-        nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt,
-                  p->stop[0], &before, &good, &h, &t_next, &dt_next);
+        double before = p->before[0], good, h, t_next, dt_next;
+        if (!nde_weigh_unbounded(&s->control, direction, most_h, error*scale, p->refused[0], t_new, dt,
+                                 p->stop[0], &before, &h, &t_next, &dt_next))
+            nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt,
+                      p->stop[0], &before, &good, &h, &t_next, &dt_next);
         nde_real *const y = p->y;
         p->y = p->z, p->z = y;
         live->flip = !live->flip;

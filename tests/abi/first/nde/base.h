@@ -368,6 +368,18 @@ typedef struct nde_stats {
     int64_t reserved[3];
 } nde_stats;
 
+/* What a solver makes of its options, for functions of nde/inline.h. */
+typedef struct nde_inline_plan {
+    size_t size;
+    double rtol, atol;
+    const double *atol_each;                                    /* NULL: atol */
+    double alpha, beta, reject, safety, factor_min, factor_max; /* of the controller */
+    double h0, h_min, h_max;                                    /* as in options; h_max 0: no bound */
+    int64_t max_steps;                                          /* <= 0: no limit */
+    const double *save_t;                                       /* [n_save] */
+    size_t n_save;
+} nde_inline_plan;
+
 #ifdef __cplusplus
 }
 #endif

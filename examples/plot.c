@@ -190,6 +190,21 @@ void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, si
     entry(to, &look, POINTS);
 }
 
+void plot_dots(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+               const double *y, size_t y_stride) {
+    if (!to->file) return;
+    if (!(look.width > 0)) look.width = 0.8;
+    begin(to, "dots");
+    fputs("<path stroke-linecap=\"round\" d=\"", to->file);
+    for (size_t i = 0; i < n; i++) {
+        const double at_x = pixel_x(to, x[i*x_stride]), at_y = pixel_y(to, y[i*y_stride]);
+        if (fabs(at_x) < 1e6 && fabs(at_y) < 1e6) fprintf(to->file, "M%.1f %.1fh0", at_x, at_y);
+    }
+    fputs("\" ", to->file);
+    paint(to, &look, LINE);
+    fputs("/></g>\n", to->file);
+}
+
 void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low,
                const double *high) {
     if (!to->file || n == 0) return;

@@ -54,6 +54,9 @@ void plot_line(plot_picture *to, plot_look look, size_t n, const double *x, size
                const double *y, size_t y_stride);
 void plot_points(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
                  const double *y, size_t y_stride);
+/* Many small points, in little room: .width is 0.8 when 0. No entry in the legend. */
+void plot_dots(plot_picture *to, plot_look look, size_t n, const double *x, size_t x_stride,
+               const double *y, size_t y_stride);
 /* The area between two columns of stride 1. */
 void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low,
                const double *high);

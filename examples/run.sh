@@ -21,9 +21,11 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
-ninja -C build examples/lorenz examples/kepler examples/lynx_hare
+pictures="lorenz kepler three_body pleiades"
+ninja -C build examples/lynx_hare examples/chaos examples/ensemble $(printf "examples/%s " $pictures)
 
 mkdir -p build/pictures
-build/examples/lorenz build/pictures/lorenz.svg
-build/examples/kepler build/pictures/kepler.svg
+for name in $pictures; do "build/examples/$name" "build/pictures/$name.svg"; done
+build/examples/chaos 10000 build/pictures/chaos.svg
+build/examples/ensemble 100000 1 build/pictures/ensemble.svg
 build/examples/lynx_hare --out build/pictures "$@"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What examples report is true: exponents, references, periods, and the same picture for any number of threads.
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE"""
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from support import check, finish, refuses, run
+
+chaos, pleiades, three_body, ensemble = (Path(program).resolve() for program in sys.argv[1:])
+NUMBER = r"([-+.\de]+)"
+
+
+def report(program, *arguments, cwd):
+    done = run(program, *arguments, cwd=cwd)
+    check(done.returncode == 0 and not done.stderr, f"{program.name}: exit {done.returncode} {done.stderr}")
+    return done.stdout
+
+
+def exponents(scratch):
+    """Within five standard errors and 2 % of what is published."""
+    lines = re.findall(rf"^(\w+) +{NUMBER} \+- {NUMBER} *{NUMBER}?$", report(chaos, 1000, cwd=scratch), re.M)
+    check(len(lines) == 20, f"chaos: {len(lines)} systems")
+    for name, exponent, error, published in lines:
+        exponent, error = float(exponent), float(error)
+        check(exponent > 0 and 0 < error < 0.25*exponent, f"{name}: {exponent} +- {error}")
+        if published:
+            far = abs(exponent - float(published))
+            check(far < 5*error + 0.02*exponent, f"{name}: {exponent} +- {error}, published {published}")
+    well_known = {name for name, _, _, published in lines if published}
+    check({"lorenz", "roessler", "chua", "chen", "duffing", "van_der_pol"} <= well_known, f"published: {well_known}")
+    for wrong in ("39", "1e3", "", "999999999999"):
+        refuses(run(chaos, wrong, cwd=scratch), "usage", f"chaos {wrong!r}")
+
+
+def stars(scratch):
+    text = report(pleiades, cwd=scratch)
+    reference = float(re.search(rf"1e-13: {NUMBER} from", text)[1])
+    check(reference < 1e-10, f"pleiades: the reference is {reference} off")
+    rows = re.findall(rf"^(\w+) +{NUMBER} +(\d+) +{NUMBER}$", text, re.M)
+    check(len(rows) == 30, f"pleiades: {len(rows)} rows")
+    for before, after in zip(rows, rows[1:]):
+        if before[0] == after[0]:
+            check(int(after[2]) > int(before[2]), f"pleiades: {after} is not dearer than {before}")
+            check(float(after[3]) < 0.3*float(before[3]), f"pleiades: {after} is not better than {before}")
+    for name, tolerance, _, error in rows:
+        check(float(error) < max(1e4*float(tolerance), 1e-10), f"pleiades: {name} at {tolerance} is {error} off")
+
+
+def bodies(scratch):
+    text = report(three_body, cwd=scratch)
+    once, many, energy = map(float, re.search(rf"eight: {NUMBER} from .*?, {NUMBER} after .* error {NUMBER}", text).groups())
+    check(once < 1e-6 and many < 1e-4 and energy < 1e-11, f"three_body: {once}, {many}, {energy}")
+    closed = float(re.search(rf"orbit: {NUMBER} from", text)[1])
+    check(closed < 1e-8, f"three_body: the orbit misses its start by {closed}")
+
+
+def trajectories(scratch):
+    for threads in (1, 2):
+        text = report(ensemble, 20000, threads, f"{threads}.svg", cwd=scratch)
+        busy, maxima = float(re.search(rf"busy {NUMBER} %", text)[1]), int(re.search(r"(\d+) maxima", text)[1])
+        check(busy > 90 and maxima > 10000, f"ensemble: lanes busy {busy} %, {maxima} maxima")
+    check(Path(scratch, "1.svg").read_bytes() == Path(scratch, "2.svg").read_bytes(), "ensemble: threads change the picture")
+    for wrong in (["0"], ["-5"], ["ten"], ["10", "0"], ["10", "many"]):
+        refuses(run(ensemble, *wrong, cwd=scratch), "usage", f"ensemble {wrong}")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    exponents(folder)
+    stars(folder)
+    bodies(folder)
+    trajectories(folder)
+finish()

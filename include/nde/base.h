@@ -354,6 +354,7 @@ typedef struct nde_options {
                                     * NDE_E_CALLS. 0: no limit */
     double max_seconds;            /* of wall clock for each run, looked at once a block step; then trajectories end where they are with
                                     * NDE_E_CALLS. 0: no limit */
+    size_t event_rows;             /* hits of events that are kept for each trajectory, the first ones; 0: 16. All are counted */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -61,6 +61,9 @@ nde_status nde_solver_dense(nde_solver *s, size_t trajectory, double t, nde_real
     if (!s->recorded || !s->finished)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_solver_dense: there is no record: options.adjoint is needed"));
+    if (nde_events_have_reset(s))
+        return nde_solver_refuse(
+            s, nde_fail(NDE_E_ARG, "nde_solver_dense: an event has reset a state: the record does not know what it became"));
     const double t0 = nde_start_of(s, trajectory), t1 = s->t_end[trajectory];
     if (!(s->direction*t >= s->direction*t0 && s->direction*t <= s->direction*t1))
         return nde_solver_refuse(

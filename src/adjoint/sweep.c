@@ -541,6 +541,8 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a "
                                    "run to its end, are needed"));
+    if (nde_events_have_cut(s))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: an event has cut a step: no derivative goes through it yet"));
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));

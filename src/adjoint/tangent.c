@@ -260,6 +260,8 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction,
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_forward: there is no complete record: options.adjoint, and a "
                                    "run to its end, are needed"));
+    if (nde_events_have_cut(s))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: an event has cut a step: no derivative goes through it yet"));
     const nde_field *without = nde_rhs_without_jvp(&s->rhs);
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp",

@@ -45,6 +45,14 @@ static nde_status admit(nde_rhs *r, nde_part *part, const nde_field *field, cons
     return NDE_OK;
 }
 
+/* One that is evaluated now and then, without a tape: its vjp recomputes, and adds to p at once. */
+static nde_status admit_beside(nde_rhs *r, nde_part *part, const nde_field *field, const char *who, size_t out, size_t nu) {
+    const size_t tape = r->tape, cotape = r->cotape;
+    const nde_status bad = admit(r, part, field, who, out, nu);
+    r->tape = tape, r->cotape = cotape;
+    return bad;
+}
+
 static nde_status admit_noise(nde_rhs *r, nde_part *part, const nde_term *term) {
     const nde_status bad = nde_noise_validate(term->noise);
     if (bad) return bad;
@@ -115,6 +123,26 @@ static nde_status copy_terms(nde_problem *q, nde_term *terms) {
     return NDE_OK;
 }
 
+/* Events stand in an array with the first one's size as stride. */
+static nde_status admit_event(nde_rhs *r, size_t k) {
+    const nde_problem *q = &r->problem;
+    nde_watched *to = &r->event[k];
+    nde_event e;
+    if (q->n_events > NDE_MOST_EVENTS)
+        return nde_fail(NDE_E_SIZE, "problem.n_events is %zu: at most %d", q->n_events, NDE_MOST_EVENTS);
+    if (!q->events) return nde_fail(NDE_E_ARG, "problem.events is NULL, n_events is %zu", q->n_events);
+    const size_t stride = q->events->size ? q->events->size : sizeof e;
+    if (!nde_read_sized(&e, sizeof e, (const char *)q->events + k*stride, sizeof e) || e.size > stride)
+        return nde_fail(NDE_E_ARG, "problem.events[%zu]: size is not a layout that this library knows", k);
+    if (!e.g) return nde_fail(NDE_E_ARG, "problem.events[%zu].g is NULL", k);
+    if (e.terminal < 0) return nde_fail(NDE_E_ARG, "problem.events[%zu].terminal is %lld", k, (long long)e.terminal);
+    if (e.reset && r->noisy)
+        return nde_fail(NDE_E_ARG, "problem.events[%zu].reset: a step with noise cannot be cut in two", k);
+    to->direction = (e.direction > 0) - (e.direction < 0), to->terminal = e.terminal;
+    const nde_status bad = admit_beside(r, &to->g, e.g, "events: g", 1, r->channels);
+    return bad ? bad : admit_beside(r, &to->reset, e.reset, "events: reset", r->dim, r->channels);
+}
+
 /* No array of so many reals could be had; products with the number of stages still fit. */
 static nde_status check_sizes(const nde_rhs *r) {
     const size_t most = PTRDIFF_MAX >> 13;
@@ -162,15 +190,14 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
     if (q->n_jumps && q->jump_inputs && !q->jump_u)
         return nde_fail(NDE_E_ARG, "problem.jump_u is NULL, jump_inputs is %zu", q->jump_inputs);
     if (q->jump) {
-        /* jumps are rare: their vjp recomputes, and adds to p at once */
-        const size_t tape = r->tape, cotape = r->cotape;
         if ((bad = nde_field_validate(q->jump, "jump"))) return bad;
         if (q->jump->nu != q->jump_inputs)
             return nde_fail(NDE_E_ARG, "problem.jump: field '%s' has nu %zu, jump_inputs is %zu",
                             nde_field_name(q->jump), q->jump->nu, q->jump_inputs);
-        if ((bad = admit(r, &r->jump, q->jump, "jump", r->dim, q->jump_inputs))) return bad;
-        r->tape = tape, r->cotape = cotape;
+        if ((bad = admit_beside(r, &r->jump, q->jump, "jump", r->dim, q->jump_inputs))) return bad;
     }
+    for (size_t k = 0; k < q->n_events; k++)
+        if ((bad = admit_event(r, k))) return bad;
     if (q->np && q->np < r->np)
         return nde_fail(NDE_E_ARG, "problem.np is %zu, its fields need %zu", q->np, r->np);
     if (q->nq && q->nq < r->nq)
@@ -202,6 +229,8 @@ nde_status nde_rhs_prepare(const nde_rhs *r) {
     nde_status bad = prepare(r, &r->drift);
     for (size_t k = 0; k < r->problem.n_terms && !bad; k++) bad = prepare(r, &r->term[k]);
     if (!bad) bad = prepare(r, &r->quadrature);
+    for (size_t k = 0; k < r->problem.n_events && !bad; k++)
+        if (!(bad = prepare(r, &r->event[k].g))) bad = prepare(r, &r->event[k].reset);
     return bad ? bad : prepare(r, &r->jump);
 }
 
@@ -376,6 +405,14 @@ int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
     const nde_field *f = r->drift.field;
     at->t = t, at->tape = f->tape ? tape : NULL, at->tape_ld = tape_ld;
     return f->eval(f, at, y, k);
+}
+
+int nde_part_eval(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out) {
+    nde_site at = site_of(r, lanes, part, NULL, 0);
+    at.t = t;
+    if (part->field->nu) input_values(r, lanes, t), at.u = lanes->scratch->u;
+    poison(out, at.n);
+    return part->field->eval(part->field, &at, y, out);
 }
 
 /* ---- windows of parameter gradients ---------------------------------------------------------- */

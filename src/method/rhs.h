@@ -19,6 +19,14 @@ typedef struct nde_part {
     size_t rate, rates;            /* noise: first row and rows in nde_lanes.rate */
 } nde_part;
 
+/* An event of the problem. */
+typedef struct nde_watched {
+    nde_part g, reset; /* reset.field NULL: none */
+    int direction;     /* 1, -1, 0 */
+    int64_t terminal;
+} nde_watched;
+enum { NDE_MOST_EVENTS = 64 };
+
 typedef struct nde_rhs {
     nde_problem problem; /* resolved: sizes filled in */
     size_t N, dim, nz, rows, np, nq;
@@ -31,6 +39,7 @@ typedef struct nde_rhs {
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
     const nde_kernels *kernels;
     nde_real *prepared_values;
+    nde_watched event[NDE_MOST_EVENTS];
 } nde_rhs;
 
 /* What a worker works with: nothing in it outlives a call of rhs or body. */
@@ -72,6 +81,9 @@ void nde_rhs_begin(const nde_rhs *rhs, const nde_lanes *lanes, const double *t, 
  * writes nothing is seen. Returns what the field returned. */
 int nde_rhs_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
                  size_t tape_ld);
+
+/* The value [out][ld] of a field beside the right-hand side: of an event. Its first row is poisoned before. */
+int nde_part_eval(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out);
 
 /* Where cotangents go: NULL is not wanted; all are added to. x_input, x_term: the caller's whole arrays. */
 typedef struct nde_sink {

@@ -33,12 +33,12 @@ static void weigh(const nde_solver *s, double theta, weights *at) {
         nde_table_dense(&s->table, set, theta, at->w[set], at->dw[set]);
 }
 
-void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value,
-                    nde_real *slope, size_t stride) {
+static void dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, nde_real *value,
+                  nde_real *slope, size_t stride) {
     const int stages = s->table.slopes;
     weights at;
     weigh(s, theta, &at);
-    for (size_t i = 0; i < s->rhs.dim; i++) {
+    for (size_t i = 0; i < rows; i++) {
         const int set = set_of(s, i);
         nde_real v = p->y[i*p->ld + b], d = 0;
         for (int j = 0; j < stages; j++) {
@@ -50,6 +50,15 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
         if (value) value[i*stride] = v;
         if (slope) slope[i*stride] = d;
     }
+}
+
+void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
+                    size_t stride) {
+    dense(s, p, b, theta, s->rhs.dim, value, slope, stride);
+}
+
+void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, size_t stride) {
+    dense(s, p, b, theta, s->rhs.rows, value, NULL, stride);
 }
 
 /* ---- which row belongs to which step --------------------------------------------------------- */

@@ -249,6 +249,13 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         memcpy(entry.lane, w->list2, kept*sizeof *entry.lane);
 }
 
+/* Values of the events at the states of the lanes, after a start or jump. */
+static void look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status) {
+    for (size_t j = 0; j < m; j++) w->verdict[lane[j]] = status[j];
+    nde_events_look(s, p, w, lane, m);
+    for (size_t j = 0; j < m; j++) status[j] = w->verdict[lane[j]];
+}
+
 /* m trajectories from `first` on come in. Joint steps find their first step size together,
  * later. */
 static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size_t m) {
@@ -260,6 +267,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     nde_entry entry;
     if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
     if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, true);
+    if (s->rhs.problem.n_events) look(s, p, w, lane, m, status);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
@@ -434,9 +442,51 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         if (s->forced.jump[p->forced[lane[j]]] != SIZE_MAX) w->list2[jumping++] = lane[j];
     }
     if (jumping) jump(s, p, w, lane, m, jumping, status);
+    if (jumping && s->rhs.problem.n_events) look(s, p, w, lane, m, status);
     for (size_t j = 0; j < m; j++)
         if (status[j] == NDE_OK) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
     if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
+}
+
+/* Lanes that an event resets go on from there as from a start; where the step reaches a forced time too, with the step size
+ * that they have. */
+static void restart(nde_solver *s, nde_panel *p, nde_worker *w) {
+    size_t m = 0, moving = 0, *lane = w->list3;
+    nde_status *status = w->crossed;
+    for (int reached = 0; reached <= 1; reached++) {
+        for (size_t b = 0; b < p->live->n; b++)
+            if (w->verdict[b] == NDE_UNFINISHED && (p->t[b] == p->stop[b]) == reached) lane[m++] = b;
+        if (!reached) moving = m;
+    }
+    for (size_t b = 0; b < p->live->n; b++) {
+        if (!p->accept[b]) continue;
+        p->h_last[b] = w->length[b];
+        if (p->accepted[b] == 1) p->h_first[b] = w->length[b];
+    }
+    if (!m) return;
+    nde_events_reset(s, p, w, lane, m);
+    for (size_t j = 0; j < m; j++) status[j] = w->verdict[lane[j]] == NDE_UNFINISHED ? NDE_OK : w->verdict[lane[j]];
+    if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, false);
+    if (s->adaptive) first_steps(s, p, w, lane, moving, status);
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        p->before[b] = 1e-8, p->refused[b] = 0;
+        if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
+        nde_panel_watch(s, p, b);
+        if (status[j] != NDE_OK) w->verdict[b] = status[j];
+    }
+}
+
+/* The lanes to which an event has done something join those to be attended to. */
+static size_t join(nde_worker *w, size_t n, size_t attending) {
+    size_t m = 0, *old = w->list2;
+    memcpy(old, w->attend, attending*sizeof *old);
+    for (size_t b = 0, k = 0; b < n; b++) {
+        const bool listed = k < attending && old[k] == b;
+        if (listed || w->verdict[b] != NDE_OK) w->attend[m++] = b;
+        k += listed;
+    }
+    return m;
 }
 
 /* What lanes need that were rejected, or reached something: end, jump, go on. */
@@ -444,9 +494,11 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
                          size_t attending) {
     size_t gone = 0, crossing = 0, *list = w->list, *crossed = w->list3;
     nde_status *status = w->status;
+    const bool events = s->rhs.problem.n_events > 0;
     for (size_t j = 0; j < attending; j++) {
         const size_t b = attend[j];
         nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, w, b);
+        if (events && p->accept[b] && w->verdict[b] != NDE_UNFINISHED) why = w->verdict[b];
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
         if (why == NDE_OK && !end) why = exhausted(s, p, b);
         /* z and k are still there */
@@ -534,10 +586,12 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
     size_t taken = 0, *attend = w->attend;
     for (size_t b = 0; b < n; b++) taken += p->accept[b];
-    const size_t attending =
+    size_t attending =
         clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
     if (taken && s->recorded) keep(s, p, taken == n);
-    if (attending == n && nde_save_together(s, p, p->saved)) {
+    const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
+    if (cut) attending = join(w, n, attending);
+    if (attending == n && !cut && nde_save_together(s, p, p->saved)) {
         nde_save_step_together(s, p);
     } else {
         for (size_t j = 0; j < attending; j++) {
@@ -550,6 +604,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         p->live->accepted++;
     }
     move_clocks(s, p);
+    if (cut) restart(s, p, w);
     settle_lanes(s, p, w, attend, attending);
 }
 

@@ -89,6 +89,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
             p->carry[i*ld + b] = p->carry[i*ld + last];
         }
         for (size_t i = 0; i < s->rhs.nq; i++) p->q[i*ld + b] = p->q[i*ld + last];
+        for (size_t e = 0; e < s->rhs.problem.n_events; e++) p->g[e*ld + b] = p->g[e*ld + last];
         p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last],
         p->forced[b] = p->forced[last];
         p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];

@@ -112,6 +112,17 @@ static nde_status read_saves(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status read_events(nde_solver *s) {
+    const size_t count = s->rhs.problem.n_events, rows = s->options.event_rows;
+    if (count && rows > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.event_rows is %zu", rows);
+    s->hits.rows = count ? rows ? rows : 16 : 0;
+    for (size_t e = 0; e < count && s->joint && s->N > 1; e++)
+        if (s->rhs.event[e].reset.field)
+            return nde_fail(NDE_E_ARG, "problem.events[%zu].reset: joint steps of %zu trajectories cannot be cut for one of them",
+                            e, s->N);
+    return NDE_OK;
+}
+
 static nde_status read_loss(nde_solver *s) {
     const nde_loss *given = s->rhs.problem.loss;
     if (!given) return NDE_OK;
@@ -249,7 +260,8 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     s->body = nde_body_get(s->kernels.isa);
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
-    if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain &&
+    if ((bad = read_events(s))) return bad;
+    if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
         s->sprint = choose_sprint(s->kernels.isa);
     s->executor = s->options.executor;
@@ -318,6 +330,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
+    TAKE(p->g, s->rhs.problem.n_events, ld);
 }
 
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
@@ -350,6 +363,11 @@ static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_
         TAKE(g->a_u, inputs, ld), TAKE(g->a_t, 1, ld), TAKE(g->a_h, extended, ld);
 }
 
+static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t capacity, size_t ld) {
+    TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity), TAKE(w->g_new, count, ld);
+    TAKE(w->root, 1, count), TAKE(w->order, 1, count);
+}
+
 static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
     const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows,
                  stages = (size_t)s->table.stages;
@@ -358,6 +376,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity),
         TAKE(w->attend, 1, capacity);
     TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
+    lay_events(w, arena, s->rhs.problem.n_events, capacity, ld);
     if (!s->options.adjoint) return;
     lay_state(&w->replica, arena, s, capacity);
     lay_attempt(&w->replica, arena, s);
@@ -370,6 +389,12 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
         TAKE(w->loss, 1, ld);
 }
 
+static void lay_hits(nde_solver *s, nde_arena *arena, size_t row) {
+    const size_t N = s->N, count = s->rhs.problem.n_events, rows = s->hits.rows;
+    TAKE(s->hits.count, count, N), TAKE(s->hits.kept, count > 0, N), TAKE(s->hits.end, count > 0, N);
+    TAKE(s->hits.which, rows, N), TAKE(s->hits.together, rows, N), TAKE(s->hits.t, rows, N), TAKE(s->hits.y, rows, row);
+}
+
 static void lay_outputs(nde_solver *s, nde_arena *arena) {
     const size_t N = s->N, dim = s->rhs.dim;
     size_t row;
@@ -377,6 +402,7 @@ static void lay_outputs(nde_solver *s, nde_arena *arena) {
     TAKE(s->y_out, s->rows_saved, row), TAKE(s->y_end, 1, row), TAKE(s->z_end, s->rhs.nz, N);
     if (s->saving == NDE_SAVE_EVERY) TAKE(s->save_t_out, s->rows_saved, N);
     TAKE(s->t_end, 1, N), TAKE(s->saved, 1, N), TAKE(s->status, 1, N), TAKE(s->stats, 1, N);
+    lay_hits(s, arena, row);
 }
 
 static size_t path_reals(const nde_solver *s, const nde_path *path, nde_arena *arena) {

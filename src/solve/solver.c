@@ -157,6 +157,7 @@ static nde_status begin(nde_solver *s) {
     memcpy(s->y_end, s->rhs.problem.y0, s->rhs.dim*s->N*sizeof *s->y_end);
     if (s->rhs.nz) memset(s->z_end, 0, s->rhs.nz*s->N*sizeof *s->z_end);
     if (s->saving == NDE_SAVE_END) s->save_t[0] = s->rhs.problem.t1;
+    if (s->rhs.problem.n_events) nde_events_begin(s);
     s->recorded = s->options.adjoint == NDE_ADJOINT_DISCRETE;
     return NDE_OK;
 }
@@ -164,21 +165,22 @@ static nde_status begin(nde_solver *s) {
 /* The first failure in trajectory order, as text. */
 static void describe(nde_solver *s, size_t who) {
     const nde_stats *f = &s->stats[who];
-    char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "";
+    char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "", event[40] = "";
     if (f->h_fail != 0) snprintf(h, sizeof h, ", h = %g", f->h_fail);
     if (f->error_fail > 0) snprintf(error, sizeof error, ", error %g of the tolerance", f->error_fail);
     if (f->h_fail != 0 && (s->status[who] == NDE_E_STEPSIZE || s->status[who] == NDE_E_NONFINITE))
         snprintf(worst, sizeof worst, ", component %zu", f->worst);
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
-    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s", who,
-             nde_status_text(s->status[who]), f->t_fail, h, error, worst, callback);
+    if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);
+    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s", who,
+             nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback);
 }
 
 static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
-    size_t failed = 0, stopped = 0, first = 0;
+    size_t failed = 0, stopped = 0, ended = 0, first = 0;
     for (size_t i = s->N; i-- > 0;) {
         if (s->status[i] < 0) failed++, first = i;
-        stopped += s->status[i] == NDE_STOPPED;
+        stopped += s->status[i] == NDE_STOPPED, ended += s->status[i] == NDE_EVENT;
     }
     s->error[0] = 0;
     if (failed) describe(s, first);
@@ -191,7 +193,7 @@ static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
                  s->options.budget);
     if (lost) return NDE_E_BUDGET;
     if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
-    return loop != NDE_OK ? loop : stopped ? NDE_STOPPED : NDE_OK;
+    return loop != NDE_OK ? loop : stopped ? NDE_STOPPED : ended ? NDE_EVENT : NDE_OK;
 }
 
 static void present(nde_solver *s, nde_solution *solution) {
@@ -213,6 +215,15 @@ static void present(nde_solver *s, nde_solution *solution) {
         .stats = s->stats,
         .error = s->error[0] ? s->error : NULL,
         .loss = s->loss_value,
+        .n_events = s->rhs.problem.n_events,
+        .event_rows = s->hits.rows,
+        .event_count = s->hits.count,
+        .event_saved = s->hits.kept,
+        .event_which = s->hits.which,
+        .event_together = s->hits.together,
+        .event_t = s->hits.t,
+        .event_y = s->hits.y,
+        .event_end = s->hits.end,
     };
     double lanes = 0, room = 0;
     for (size_t k = 0; k < s->n_panels; k++) {
@@ -271,7 +282,7 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     if (lost) s->recorded = false;
     if (loop != NDE_OK) show_progress(s);
     nde_status status = summary(s, loop, lost);
-    if (s->loss.at && (status == NDE_OK || status == NDE_E_LANES)) {
+    if (s->loss.at && (status == NDE_OK || status == NDE_E_LANES || status == NDE_EVENT)) {
         const nde_status bad = add_losses(s);
         if (bad) status = bad;
     }
@@ -375,6 +386,8 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
                    p->forced[b] <= s->forced.count && p->interval[b] <= s->rhs.problem.n_jumps &&
                    p->saved[b] <= s->rows_saved && countable(p->node[b]) && countable(p->accepted[b]) &&
                    countable(p->rejected[b]) && countable(p->evals[b]) && countable(p->refusals[b]);
+        for (size_t i = 0; good && s->hits.kept && i < s->N; i++)
+            good = s->hits.kept[i] <= s->hits.rows && s->hits.end[i] < (int64_t)s->rhs.problem.n_events;
         if (!good) {
             (void)begin(s);
             s->recorded = false;

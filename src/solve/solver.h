@@ -60,6 +60,7 @@ typedef struct nde_panel {
     bool tried;                                     /* an attempt waits for its decision */
     bool over_budget;                               /* the record had no room: it is lost */
     int rc;                                         /* what the attempt returned */
+    nde_real *g;                                    /* [n_events][ld] values of the events at the state; 0: not left zero yet */
     int64_t step_goal;                              /* pause when live->accepted gets there */
     nde_record record;
     nde_entry slot;                                 /* of the attempt */
@@ -83,6 +84,14 @@ typedef struct nde_worker {
     nde_group group;
     size_t *list, *list2, *list3, *attend;  /* [capacity] */
     nde_status *status, *crossed;
+    /* with events, by lane of the panel: what they make of its step (NDE_OK: nothing; NDE_UNFINISHED: it goes on from a reset),
+     * [n_events][capacity] which passed where the step is cut; [n_events][ld] their values after the step */
+    nde_status *verdict;
+    unsigned char *passed;
+    nde_real *g_new;
+    double *length;        /* [capacity] of the step, from where it began to its cut */
+    double *root;          /* [n_events] of one lane, and their order */
+    size_t *order;
     nde_panel inside;      /* the group as a panel: lanes of a step with the stages of the extension alone; nothing of its own */
     /* with an adjoint */
     nde_panel replica;     /* recomputes states */
@@ -99,6 +108,16 @@ typedef struct nde_shard {
     size_t first, count;   /* panels */
     double *p, *save_t, *jump_t, loss_error;
 } nde_shard;
+
+/* Hits of events: see nde_solution. */
+typedef struct nde_hits {
+    size_t rows, *kept;
+    int64_t *count;
+    int32_t *which, *end;
+    unsigned char *together;
+    double *t;
+    nde_real *y;
+} nde_hits;
 
 struct nde_solver {
     nde_options options;
@@ -146,6 +165,7 @@ struct nde_solver {
     size_t *saved;
     nde_status *status;
     nde_stats *stats;
+    nde_hits hits;
     /* gradients until they are complete */
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
     double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum;
@@ -257,6 +277,9 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
 
+/* The same value for all rows of a state, quadrature included. */
+void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, size_t stride);
+
 /* Does save_t[row] lie inside the step from t to t_new? */
 static inline bool nde_save_inside(const nde_solver *s, size_t row, double t, double t_new) {
     return row < s->rows_saved && s->direction*s->save_t[row] > s->direction*t && s->direction*s->save_t[row] < s->direction*t_new;
@@ -277,6 +300,21 @@ void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t
 /* Loads the lanes with the tangents of their step (w->a_*) into w->inside and w->group. */
 int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
                        const nde_source *source);
+
+/* ---- events.c: what happens to lanes stands in w->verdict ---- */
+
+/* Before a run: no hits. */
+void nde_events_begin(nde_solver *s);
+/* Values of the events at the states of lanes that begin or have jumped. */
+void nde_events_look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* After the decision on a step, before anything else is done with it: finds the hits in it, and cuts it at the first that
+ * matters: t_new and z are then those of the event, and t1 too where that is terminal. False: no lane has a verdict. */
+bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w);
+/* Resets the states of lanes that have reached their cut. */
+void nde_events_reset(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* Has a reset changed a state? Has any event cut a step? */
+bool nde_events_have_reset(const nde_solver *s);
+bool nde_events_have_cut(const nde_solver *s);
 
 /* Moves the text to the solver: the thread's is what it was. */
 nde_status nde_solver_refuse(nde_solver *s, nde_status status);

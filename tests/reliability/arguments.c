@@ -147,6 +147,7 @@ static void problem_members(void **state) {
         M(nde_problem, jump, POINTER, "r"),
         M(nde_problem, jump_inputs, SIZE, "r.rrrr"),
         M(nde_problem, jump_u, POINTER, "r"),
+        M(nde_problem, n_events, SIZE, ".rrrrr"),
     };
     member fixed[LENGTH(all)];
     memcpy(fixed, all, sizeof all);
@@ -190,6 +191,7 @@ static void options_members(void **state) {
         M(nde_options, budget, SIZE, "...nnn"),
         M(nde_options, record, INT32, ".r.rrr"),
         M(nde_options, threads, INT32, ".r.rrr"),
+        M(nde_options, event_rows, SIZE, "......"), /* without events it means nothing */
         M(nde_options, executor, POINTER, "."),
         M(nde_options, group, SIZE, "......"),
         M(nde_options, reproducible, INT32, "......"),

@@ -36,6 +36,25 @@ typedef struct nde_loss {
     void *ctx;
 } nde_loss;
 
+/* An event: a zero that g(t, y; p, q) passes. Signs are compared between accepted steps, the zero is then that of the method's
+ * continuous extension to 4 ulp of t: two zeros within one step are not seen (options.h_max bounds the step). A zero at the start,
+ * after a jump or after a reset is none until g has left it. A value that is exactly zero at the end of a step counts as passed.
+ *   g          out = 1; nu = 0 or input.channels. NaN ends the trajectory with NDE_E_NONFINITE, RETRY with NDE_E_FIELD
+ *   direction  > 0: only where g rises, in the direction in which the solve runs; < 0: only where it falls; 0: both
+ *   terminal   k > 0: the k-th hit ends the trajectory with NDE_EVENT, at the event; 0: none does
+ *   reset      y+ = reset(t, y-), dim = out, nu as g: the step is cut at the event and the trajectory goes on from y+ as from a
+ *              start; not with noise, nor with joint steps of more than one trajectory. NULL: y goes on as it is
+ * Two resets in a row that bring nothing forward end a trajectory with NDE_E_STEPSIZE. Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets in
+ * the order of the events, and a terminal one goes before resets. In an array of events the first one's size is the stride.
+ * Source of the root: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
+typedef struct nde_event {
+    size_t size;
+    const nde_field *g;
+    int32_t direction;
+    int64_t terminal;
+    const nde_field *reset;
+} nde_event;
+
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
 typedef struct nde_problem {
@@ -62,6 +81,8 @@ typedef struct nde_problem {
     size_t jump_inputs;
     const nde_real *jump_u;     /* [n_jumps][jump_inputs][n]; NULL when jump_inputs = 0 */
     const nde_loss *loss;       /* not with save_every; NULL: none */
+    const nde_event *events;    /* [n_events], at most 64 */
+    size_t n_events;
 } nde_problem;
 
 typedef struct nde_solver nde_solver;
@@ -86,6 +107,15 @@ typedef struct nde_solution {
     double loss;                /* value of problem.loss; NaN without, or when the run did not end with NDE_OK or E_LANES */
     double lanes_busy;          /* accepted and rejected lane steps / lanes that the kernels passed over */
     nde_solver *solver;         /* set by nde_solve only: nde_solution_free destroys it */
+    /* hits of events; all NULL without */
+    size_t n_events, event_rows;
+    const int64_t *event_count; /* [n_events][n] hits of each event */
+    const size_t *event_saved;  /* [n] rows of the following that are filled: the first hits of each trajectory */
+    const int32_t *event_which; /* [event_rows][n] number of the event; -1 in rows not filled */
+    const unsigned char *event_together; /* [event_rows][n] 1: at the same time as the row before */
+    const double *event_t;      /* [event_rows][n]; NaN in rows not filled */
+    const nde_real *event_y;    /* [event_rows][dim][n] states there, before a reset; NaN in rows not filled */
+    const int32_t *event_end;   /* [n] the event that ended the trajectory, or whose g or reset failed; -1: none */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */
@@ -122,7 +152,7 @@ NDE_API NDE_CHECK nde_status nde_solver_create_in(void *block, size_t bytes, con
                                                   const nde_options *options, nde_solver **solver);
 /* Solves from the start; allocates nothing. After any status the solver may be run again or destroyed.
  *   solution   out, also on failure: states up to the last accepted step; may be NULL
- * Returns NDE_OK; NDE_STOPPED; for one trajectory (or joint steps) its failure; NDE_E_LANES when some of several failed;
+ * Returns NDE_OK; NDE_STOPPED; NDE_EVENT when one or more ended at a terminal event; for one trajectory (or joint steps) its failure; NDE_E_LANES when some of several failed;
  * NDE_E_ARG for arrays that are missing, times that are not finite. */
 NDE_API NDE_CHECK nde_status nde_solver_run(nde_solver *solver, nde_solution *solution);
 /* Goes on by at most `steps` accepted block steps of each group, from the start, the last pause or a restored state.

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT
+ * events.c - zeros of functions of the state: found between accepted steps, placed by the method's continuous extension, and what
+ * follows from them. All events of a block of lanes are evaluated at once; only lanes where one may have passed are looked into. */
+#include "solve/solver.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* Where a zero at the start of a step is taken to be left: far above the rounding of what the last root left, far below what
+ * happens in a step. */
+static const double leaving = sizeof(nde_real) == sizeof(double) ? 0x1p-17 : 0x1p-8;
+
+void nde_events_begin(nde_solver *s) {
+    const nde_hits *h = &s->hits;
+    const size_t N = s->N, rows = h->rows*N;
+    memset(h->count, 0, s->rhs.problem.n_events*N*sizeof *h->count);
+    memset(h->kept, 0, N*sizeof *h->kept);
+    memset(h->together, 0, rows*sizeof *h->together);
+    for (size_t i = 0; i < N; i++) h->end[i] = -1;
+    for (size_t i = 0; i < rows; i++) h->which[i] = -1, h->t[i] = (double)NAN;
+    for (size_t i = 0; i < rows*s->rhs.dim; i++) h->y[i] = (nde_real)NAN;
+}
+
+/* ---- a field on lanes ------------------------------------------------------------------------ */
+
+/* Event e fails in this trajectory: the value that its field returned, or its mark. */
+static nde_status fail(nde_solver *s, size_t who, size_t e, int rc, unsigned char mark) {
+    const bool stopped = rc == NDE_FIELD_STOP || mark == NDE_LANE_STOP;
+    s->hits.end[who] = (int32_t)e;
+    s->stats[who].callback = rc;
+    if (rc == NDE_FIELD_STOP) atomic_store(&s->stop, 1);
+    return stopped ? NDE_STOPPED : rc || mark != NDE_LANE_OK ? NDE_E_FIELD : NDE_E_NONFINITE;
+}
+
+static bool is_finite(const nde_real *x, size_t rows, size_t ld) {
+    for (size_t i = 0; i < rows; i++)
+        if (!isfinite(x[i*ld])) return false;
+    return true;
+}
+
+/* Gathers the lanes with states [dim][ld of the panel] and times. */
+static void gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m, const nde_real *y,
+                   const double *t) {
+    nde_group *g = &w->group;
+    nde_group_gather(s, p, w, lane, m);
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t j = 0; j < m; j++) g->y[i*g->lanes.site.ld + j] = y[i*p->ld + lane[j]];
+    for (size_t j = 0; j < m; j++) g->t[j] = t[lane[j]];
+}
+
+/* What event e is at (t, y) of the lanes, into row e of `to` [n_events][ld]. A failing return code speaks for the whole call, so
+ * the lanes are then asked one by one. */
+static void watch(nde_solver *s, nde_panel *p, nde_worker *w, size_t e, const size_t *lane, size_t m, const nde_real *y,
+                  const double *t, nde_real *to) {
+    nde_group *g = &w->group;
+    gather(s, p, w, lane, m, y, t);
+    const int rc = nde_part_eval(&s->rhs, &g->lanes, &s->rhs.event[e].g, g->t, g->y, g->z);
+    if (rc && rc != NDE_FIELD_STOP && m > 1) {
+        for (size_t j = 0; j < m; j++) watch(s, p, w, e, lane + j, 1, y, t, to);
+        return;
+    }
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        to[e*p->ld + b] = g->z[j];
+        if (rc || g->mark[j] != NDE_LANE_OK || isnan(g->z[j])) w->verdict[b] = fail(s, p->trajectory[b], e, rc, g->mark[j]);
+    }
+}
+
+/* All events, at states and times of the lanes whose verdict is `fine`. */
+static void watch_all(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status fine,
+                      const nde_real *y, const double *t, nde_real *to) {
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++) {
+        size_t good = 0;
+        for (size_t j = 0; j < m; j++)
+            if (w->verdict[lane[j]] == fine) w->list2[good++] = lane[j];
+        if (good) watch(s, p, w, e, w->list2, good, y, t, to);
+    }
+}
+
+void nde_events_look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    watch_all(s, p, w, lane, m, NDE_OK, p->y, p->t, p->g);
+}
+
+/* ---- inside a step of one lane ---------------------------------------------------------------- */
+
+typedef struct view {
+    nde_solver *s;
+    nde_panel *p;
+    nde_worker *w;
+    size_t b, who;          /* the lane and its trajectory */
+    const nde_panel *from;  /* where its slopes are, all that the extension needs */
+    size_t lane;
+    nde_status status;      /* NDE_OK until something fails */
+} view;
+
+static view look_into(nde_solver *s, nde_panel *p, nde_worker *w, size_t b) {
+    view v = { s, p, w, b, p->trajectory[b], p, b, NDE_OK };
+    if (s->table.slopes == s->table.stages) {
+        nde_group_gather(s, p, w, &b, 1);
+        return v;
+    }
+    const int rc = nde_inside_load(s, p, w, &b, 1);
+    const unsigned char mark = w->inside.lanes.site.lane[0];
+    v.from = &w->inside, v.lane = 0;
+    p->evals[b] += s->table.slopes - s->table.stages;
+    if (rc || mark != NDE_LANE_OK) v.status = fail(s, v.who, 0, rc, mark), s->hits.end[v.who] = -1;
+    return v;
+}
+
+static double place(const view *v, double t) { return (t - v->p->t[v->b])/v->p->dt[v->b]; }
+
+/* Event e at t; anything when the view's status says that it failed. */
+static double value_at(view *v, size_t e, double t) {
+    nde_group *g = &v->w->group;
+    nde_real value = 0;
+    if (v->status != NDE_OK) return 0;
+    nde_save_dense(v->s, v->from, v->lane, place(v, t), g->z, NULL, 1);
+    const int rc = nde_part_eval(&v->s->rhs, &g->lanes, &v->s->rhs.event[e].g, &t, g->z, &value);
+    if (rc || g->mark[0] != NDE_LANE_OK || isnan(value)) v->status = fail(v->s, v->who, e, rc, g->mark[0]);
+    return (double)value;
+}
+
+static int sign(double x) { return (x > 0) - (x < 0); }
+
+/* The zero of event e between a and b, where its values have not the same sign: the side of b of what is left, 4 ulp of t at
+ * most. Interpolation, truncation and projection, with the paper's constants k1 = 0.2/(b - a), k2 = 2, n0 = 1: never more than
+ * one evaluation above those of bisection. */
+static double root(view *v, size_t e, double a, double ya, double b, double yb) {
+    const double d = v->s->direction, whole = fabs(b - a), eps = DBL_EPSILON*fmax(fabs(a), fabs(b));
+    double low = 0, high = whole, reach = whole;
+    while (high - low > 2*eps && v->status == NDE_OK) {
+        const double half = 0.5*(low + high), width = high - low, straight = (yb*low - ya*high)/(yb - ya);
+        const double toward = half >= straight ? 1 : -1, step = 0.2*width*width/whole;
+        const double cut = step <= fabs(half - straight) ? straight + toward*step : half, room = reach - 0.5*width;
+        double x = fabs(cut - half) <= room ? cut : half - toward*room;
+        if (!(x > low && x < high)) x = half;
+        const double y = value_at(v, e, a + d*x);
+        if (sign(y) == sign(ya)) low = x, ya = y;
+        else high = x, yb = y;
+        reach *= 0.5;
+    }
+    return high == whole ? b : a + d*high;
+}
+
+static bool passes(const nde_watched *event, double from, double to) {
+    return sign(from) != sign(to) && sign(from) != 0 && event->direction*sign(from) <= 0;
+}
+
+/* The zeros of all events in the step, in the order of time; how many. */
+static size_t find(view *v) {
+    const nde_panel *p = v->p;
+    const double d = v->s->direction;
+    double *at = v->w->root;
+    size_t count = 0, *order = v->w->order;
+    for (size_t e = 0; e < v->s->rhs.problem.n_events; e++) {
+        double a = p->t[v->b], ya = (double)p->g[e*p->ld + v->b];
+        const double b = p->t_new[v->b], yb = (double)v->w->g_new[e*p->ld + v->b];
+        if (ya == 0) a += leaving*p->dt[v->b], ya = value_at(v, e, a);
+        if (v->status != NDE_OK) return 0;
+        if (!passes(&v->s->rhs.event[e], ya, yb)) continue;
+        at[e] = root(v, e, a, ya, b, yb);
+        size_t k = count++;
+        for (; k > 0 && d*at[order[k - 1]] > d*at[e]; k--) order[k] = order[k - 1];
+        order[k] = e;
+    }
+    return count;
+}
+
+/* The state at t, [rows], into a column. */
+static void state_at(const view *v, double t, size_t rows, nde_real *to, size_t stride) {
+    const nde_panel *p = v->p;
+    if (t == p->t_new[v->b])
+        for (size_t i = 0; i < rows; i++) to[i*stride] = p->z[i*p->ld + v->b];
+    else if (rows > v->s->rhs.dim)
+        nde_save_state_inside(v->s, v->from, v->lane, place(v, t), to, stride);
+    else
+        nde_save_dense(v->s, v->from, v->lane, place(v, t), to, NULL, stride);
+}
+
+static bool close(double a, double b) { return fabs(a - b) <= 16*DBL_EPSILON*fmax(fabs(a), fabs(b)); }
+
+/* Counts a hit and keeps it, while there are rows. */
+static int64_t note(const view *v, size_t e, double t, bool together) {
+    nde_hits *h = &v->s->hits;
+    const size_t N = v->s->N, row = h->kept[v->who];
+    if (row < h->rows) {
+        h->which[row*N + v->who] = (int32_t)e;
+        h->together[row*N + v->who] = together;
+        h->t[row*N + v->who] = t;
+        state_at(v, t, v->s->rhs.dim, h->y + row*v->s->rhs.dim*N + v->who, N);
+        h->kept[v->who]++;
+    }
+    return ++h->count[e*N + v->who];
+}
+
+/* Ends the step at t. */
+static void cut_step(const view *v, double t, bool end) {
+    nde_panel *p = v->p;
+    state_at(v, t, v->s->rhs.rows, p->z + v->b, p->ld);
+    p->t_new[v->b] = t;
+    v->w->length[v->b] = t - p->t[v->b];
+    if (end) p->t1[v->b] = t;
+}
+
+/* Takes the hits in order, as far as the first that cuts the step, with those that happen together with it. */
+static nde_status take(view *v, size_t hits) {
+    const nde_panel *p = v->p;
+    nde_status verdict = NDE_OK;
+    double before = (double)NAN, cut = 0;
+    for (size_t k = 0; k < hits; k++) {
+        const size_t e = v->w->order[k];
+        const nde_watched *event = &v->s->rhs.event[e];
+        const double t = v->w->root[e];
+        if (verdict != NDE_OK && !close(t, cut)) break;
+        const bool ends = note(v, e, t, close(t, before)) >= event->terminal && event->terminal;
+        before = t;
+        if (verdict == NDE_OK) cut = t;
+        if (ends && verdict != NDE_EVENT) verdict = NDE_EVENT, v->s->hits.end[v->who] = (int32_t)e;
+        else if (event->reset.field && verdict == NDE_OK) verdict = NDE_UNFINISHED;
+    }
+    if (verdict == NDE_OK) return NDE_OK;
+    for (size_t k = 0; k < hits; k++)
+        v->w->passed[v->w->order[k]*p->capacity + v->b] = close(v->w->root[v->w->order[k]], cut);
+    cut_step(v, cut, verdict == NDE_EVENT);
+    const double least = 16*DBL_EPSILON*fabs(cut);
+    const bool stuck = p->accepted[v->b] > 0 && fabs(p->h_last[v->b]) < least && fabs(v->w->length[v->b]) < least;
+    return verdict == NDE_UNFINISHED && stuck ? NDE_E_STEPSIZE : verdict;
+}
+
+/* May an event have passed in the step of lane b? */
+static bool concerned(const nde_solver *s, const nde_panel *p, const nde_worker *w, size_t b) {
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++) {
+        const double from = (double)p->g[e*p->ld + b], to = (double)w->g_new[e*p->ld + b];
+        if (from == 0 || passes(&s->rhs.event[e], from, to)) return true;
+    }
+    return false;
+}
+
+bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w) {
+    const size_t n = p->live->n, count = s->rhs.problem.n_events;
+    size_t m = 0, *lane = w->list;
+    bool any = false;
+    for (size_t b = 0; b < n; b++) {
+        w->verdict[b] = NDE_OK;
+        w->length[b] = p->dt[b];
+        if (p->accept[b]) lane[m++] = b;
+    }
+    watch_all(s, p, w, lane, m, NDE_OK, p->z, p->t_new, w->g_new);
+    memset(w->passed, 0, count*p->capacity*sizeof *w->passed);
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        if (w->verdict[b] == NDE_OK && concerned(s, p, w, b)) {
+            view v = look_into(s, p, w, b);
+            const size_t hits = find(&v);
+            w->verdict[b] = v.status == NDE_OK ? take(&v, hits) : v.status;
+        }
+        for (size_t e = 0; e < count; e++) p->g[e*p->ld + b] = w->g_new[e*p->ld + b];
+        any = any || w->verdict[b] != NDE_OK;
+    }
+    return any;
+}
+
+/* ---- resets ----------------------------------------------------------------------------------- */
+
+/* y+ of event e in the lanes, one by one when the call fails for them all. */
+static void reset(nde_solver *s, nde_panel *p, nde_worker *w, size_t e, const size_t *lane, size_t m) {
+    nde_group *g = &w->group;
+    nde_group_gather(s, p, w, lane, m);
+    const int rc = nde_part_eval(&s->rhs, &g->lanes, &s->rhs.event[e].reset, g->t, g->y, g->z);
+    if (rc && rc != NDE_FIELD_STOP && m > 1) {
+        for (size_t j = 0; j < m; j++) reset(s, p, w, e, lane + j, 1);
+        return;
+    }
+    const size_t ld = g->lanes.site.ld;
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        if (rc || g->mark[j] != NDE_LANE_OK || !is_finite(g->z + j, s->rhs.dim, ld))
+            w->verdict[b] = fail(s, p->trajectory[b], e, rc, g->mark[j]);
+        else
+            for (size_t i = 0; i < s->rhs.dim; i++) p->y[i*p->ld + b] = g->z[i*ld + j];
+    }
+}
+
+void nde_events_reset(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++) {
+        size_t count = 0;
+        for (size_t j = 0; s->rhs.event[e].reset.field && j < m; j++)
+            if (w->passed[e*p->capacity + lane[j]] && w->verdict[lane[j]] == NDE_UNFINISHED) w->list2[count++] = lane[j];
+        if (count) reset(s, p, w, e, w->list2, count);
+    }
+    watch_all(s, p, w, lane, m, NDE_UNFINISHED, p->y, p->t, p->g);
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++)
+        for (size_t j = 0; j < m; j++)
+            if (w->passed[e*p->capacity + lane[j]]) p->g[e*p->ld + lane[j]] = 0;
+}
+
+/* ---- what has happened ------------------------------------------------------------------------ */
+
+bool nde_events_have_reset(const nde_solver *s) {
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++)
+        for (size_t i = 0; s->rhs.event[e].reset.field && i < s->N; i++)
+            if (s->hits.count[e*s->N + i]) return true;
+    return false;
+}
+
+bool nde_events_have_cut(const nde_solver *s) {
+    for (size_t i = 0; s->rhs.problem.n_events && i < s->N; i++)
+        if (s->status[i] == NDE_EVENT) return true;
+    return nde_events_have_reset(s);
+}

@@ -49,4 +49,10 @@ static inline int nde_method_estimate_order(const nde_method *m) {
 size_t nde_tableau_space(size_t stages);
 nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, double *space);
 
+/* Step doubling of an explicit method of order below 31 as a method: what it claims, all but the arrays; and those, in nde_doubling_space
+ * coefficients. */
+size_t nde_doubling_space(const nde_method *method);
+void nde_doubling_claim(const nde_method *method, nde_method *doubled);
+void nde_doubling_write(const nde_method *method, nde_method *doubled, nde_coefficient *space);
+
 #endif

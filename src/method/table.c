@@ -19,7 +19,7 @@ static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int co
 /* Where nothing that is judged sees what is not finite. */
 static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool with_error) {
     double unseen[NDE_MOST_STAGES];
-    for (int i = 0; i < m->stages; i++) {
+    for (int i = 0; arena->base && i < m->stages; i++) {
         bool used = m->first_same_as_last && i == m->stages - 1;
         for (int j = 0; j < m->dense_terms; j++) used = used || m->dense[i*m->dense_terms + j] != 0;
         unseen[i] = used && m->b[i] == 0 && !(with_error && m->e && m->e[i] != 0);
@@ -38,14 +38,14 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
         table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
-        for (int i = 0; i < table->slopes; a += i, i++) {
+        for (int i = 0; i < table->slopes; i++) {
             nde_row row;
-            lay_row(&row, arena, a, i);
+            lay_row(&row, arena, a ? a + i*(i - 1)/2 : NULL, i);
             if (table->row[set]) table->row[set][i] = row;
         }
         lay_row(&table->out[set], arena, set ? m->b2 : m->b, m->stages);
     }
-    if (m->e) lay_row(&table->error, arena, m->e, m->stages);
+    if (m->error_order) lay_row(&table->error, arena, m->e, m->stages);
     if (m->e2) lay_row(&table->error2, arena, m->e2, m->stages);
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     return NDE_OK;

@@ -116,7 +116,7 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
         .workspace_bytes = total - slice*d.panels,
         .record_bytes = slice*d.panels,
         .isa = s.rhs.kernels->isa,
-        .method = nde_method_id(s.table.method),
+        .method = nde_method_id(s.base),
         .panel = d.capacity,
         .panels = d.panels,
         .gemm_eval = sum_flops(&s, false),

@@ -68,6 +68,7 @@ static nde_status read_limits(nde_solver *s) {
         return wrong("adjoint", o->adjoint);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return wrong("record", o->record);
     if (!o->record) o->record = NDE_RECORD_TAPE;
+    if (o->error != NDE_ERROR_EMBEDDED && o->error != NDE_ERROR_DOUBLING) return wrong("error", o->error);
     if (o->executor && (!o->executor->run || o->executor->workers < 1))
         return nde_fail(NDE_E_ARG, "options.executor: run is %s, workers is %d",
                         o->executor->run ? "given" : "NULL", o->executor->workers);
@@ -135,6 +136,20 @@ static nde_status read_loss(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status choose_doubling(nde_solver *s) {
+    const nde_method *m = s->base;
+    const char *name = m->name ? m->name : "(tableau)";
+    if (m->kind != NDE_KIND_RUNGE_KUTTA)
+        return nde_fail(NDE_E_ARG, "options.error: method %s is not an explicit Runge-Kutta method, its steps cannot be doubled", name);
+    if (m->order < 1 || m->order > m->stages)
+        return nde_fail(NDE_E_ARG, "options.tableau.order is %d, with %d stages", m->order, m->stages);
+    nde_doubling_claim(m, &s->doubled);
+    if (s->doubled.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "options.error: method %s has %d stages, too many to double its steps", name, m->stages);
+    s->table.method = &s->doubled;
+    return NDE_OK;
+}
+
 static nde_status choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -157,7 +172,8 @@ static nde_status choose_method(nde_solver *s) {
                                       .a = table.a,
                                       .b = table.b,
                                       .e = table.e,
-                                      .error_order = table.error_order,
+                                      .order = table.order,
+                                      .error_order = table.e ? table.error_order : 0,
                                       .first_same_as_last = table.first_same_as_last != 0 };
         m = &s->own_method;
     } else {
@@ -180,11 +196,12 @@ static nde_status choose_method(nde_solver *s) {
                         q->split, m->name ? m->name : "(tableau)", q->split ? "not " : "");
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
-    if (s->adaptive && !m->e)
+    s->base = s->table.method = m;
+    if (o->error == NDE_ERROR_DOUBLING) return choose_doubling(s);
+    if (s->adaptive && !m->error_order)
         return nde_fail(NDE_E_ARG,
-                        "options.steps is 0: method %s has no error estimate and needs fixed steps",
+                        "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
                         m->name ? m->name : "(tableau)");
-    s->table.method = m;
     return NDE_OK;
 }
 
@@ -453,6 +470,10 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
             if (bad) return bad;
         }
     }
+    if (s->table.method == &s->doubled) {
+        TAKE(space, 1, nde_doubling_space(s->base));
+        if (space) nde_doubling_write(s->base, &s->doubled, space);
+    }
     const nde_status bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split);
     if (bad) return bad;
     TAKE(s->save_t, 1, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1);
@@ -560,7 +581,8 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
     s->rhs.term = s->term;
     s->rhs.problem.terms = s->own_term;
     s->rhs.kernels = &s->kernels;
-    if (s->options.tableau) s->table.method = &s->own_method;
+    if (s->options.tableau) s->base = &s->own_method;
+    s->table.method = s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : s->base;
     s->block = block, s->bytes = total;
     nde_arena arena = { .base = block };
     const nde_status bad = lay(s, &arena);

@@ -333,7 +333,7 @@ static state_header header_of(const nde_solver *s) {
                            .n = s->N,
                            .dim = s->rhs.dim,
                            .real = sizeof(nde_real),
-                           .method = (uint64_t)(uint32_t)nde_method_id(s->table.method),
+                           .method = (uint64_t)(uint32_t)nde_method_id(s->base),
                            .direction = s->direction,
                            .started = s->started };
 }

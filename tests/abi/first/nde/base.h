@@ -181,6 +181,13 @@ enum {
     NDE_CONTROLLER_PI42 = 5, NDE_CONTROLLER_H211 = 6, NDE_CONTROLLER_H211B = 7, NDE_CONTROLLER_H211PI = 8, NDE_CONTROLLER_H312 = 9,
     NDE_CONTROLLER_H312B = 10, NDE_CONTROLLER_H312PID = 11, NDE_CONTROLLER_H321 = 12, NDE_CONTROLLER_PID = 13
 };
+/* Where the error of a step is known from.
+ *   EMBEDDED   the method's own estimate
+ *   DOUBLING   two half steps against the whole one, for any explicit Runge-Kutta method or tableau of at most 21 stages, also one
+ *              without an estimate; 3 s evaluations where the method takes s. What is continued is the extrapolated state, of one
+ *              order more, and the extension has degree five. Not with noise or problem.split.
+ * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.4. */
+enum { NDE_ERROR_EMBEDDED = 0, NDE_ERROR_DOUBLING = 1 };
 /* When the next step would be shorter than h_min. */
 enum {
     NDE_H_MIN_FAIL = 0,  /* after a rejection the trajectory ends with NDE_E_STEPSIZE */
@@ -355,6 +362,7 @@ typedef struct nde_options {
     double max_seconds;            /* of wall clock for each run, looked at once a block step; then trajectories end where they are with
                                     * NDE_E_CALLS. 0: no limit */
     size_t event_rows;             /* hits of events that are kept for each trajectory, the first ones; 0: 16. All are counted */
+    int32_t error;                 /* NDE_ERROR_* */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -178,6 +178,38 @@ static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde
     }
 }
 
+/* Rows outside, in chunks of lanes. */
+static void measure(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
+                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how, double *sum) {
+    enum { CHUNK = 64 };
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t m = n - from < CHUNK ? n - from : CHUNK;
+        double total[CHUNK] = { 0 }, bad[CHUNK] = { 0 }, rtol[CHUNK], atol[CHUNK];
+        for (size_t l = 0; l < m; l++) {
+            rtol[l] = how->rtol ? how->rtol[from + l] : tolerance->rtol;
+            atol[l] = how->atol ? how->atol[from + l] : tolerance->atol;
+        }
+        for (size_t i = 0; i < rows; i++) {
+            const double w = how->weight ? how->weight[i] : 1;
+            const nde_real *yi = y + i*ld + from, *zi = z + i*ld + from;
+            for (size_t l = 0; l < m; l++) bad[l] += (double)(zi[l] - zi[l]);
+            if (w == 0) continue;
+            for (size_t l = 0; tolerance->atol_each && !how->atol && l < m; l++) atol[l] = tolerance->atol_each[i];
+            nde_real e[CHUNK] = { 0 };
+            for (int j = 0; j < row->count; j++) {
+                const nde_real wj = row->weight[j], *kj = k + (size_t)row->index[j]*slab + i*ld + from;
+                for (size_t l = 0; l < m; l++) e[l] += h[from + l]*wj*kj[l];
+            }
+            for (size_t l = 0; l < m; l++) {
+                const double r = w*((double)e[l]*(1/(atol[l] + rtol[l]*(double)nde_larger_size(yi[l], zi[l])))), r2 = r*r;
+                bad[l] += (double)(e[l] - e[l]);
+                total[l] = how->largest ? r2 > total[l] ? r2 : total[l] : total[l] + r2;
+            }
+        }
+        for (size_t l = 0; l < m; l++) sum[from + l] = total[l] + bad[l];
+    }
+}
+
 static void blend(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z,
                   nde_real *restrict y) {
     for (size_t i = 0; i < rows; i++)
@@ -199,6 +231,7 @@ static void dot(size_t rows, size_t n, size_t ld, double w, const nde_real *x, c
 const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .combine = combine,
     .error = error,
+    .measure = measure,
     .blend = blend,
     .accumulate = accumulate,
     .dot = dot,

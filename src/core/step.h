@@ -25,6 +25,13 @@ typedef struct nde_tolerance {
     const double *atol_each; /* [dim] or NULL */
 } nde_tolerance;
 
+/* How errors are measured where it is not the sum of squares over rows to one tolerance. Any may be NULL: as in nde_tolerance, 1. */
+typedef struct nde_measurement {
+    const double *rtol, *atol; /* [n] of each lane */
+    const double *weight;      /* [rows] factors; with 0 a row is left out */
+    bool largest;              /* the largest square instead of the sum */
+} nde_measurement;
+
 typedef struct nde_step_kernels {
     /* z = y + sum_j (h w_j) k_j */
     void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
@@ -33,6 +40,9 @@ typedef struct nde_step_kernels {
      * NaN when z is not finite. row->count = 0: only that. */
     void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
                   size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *sum);
+    /* The same, measured so; with row->count = 0 too. */
+    void (*measure)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
+                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how, double *sum);
     /* y = accept ? z : y */
     void (*blend)(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z, nde_real *y);
     /* y += (h w) x */

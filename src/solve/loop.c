@@ -66,6 +66,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
 static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b) {
     size_t worst = 0;
     double most = -1;
+    if (p->mark[b] == NDE_LANE_OUTSIDE) return nde_negative_component(s, p->z + b, p->ld);
     for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
         if (!isfinite(p->z[i*p->ld + b])) worst = i;
     for (size_t i = 0; i < s->rhs.dim; i++) {
@@ -74,9 +75,8 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
         for (int j = 0; j < s->table.error.count; j++)
             e += (double)s->table.error.weight[j] *
                  (double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
-        e = fabs(e*p->dt_done[b]) /
-            (s->tolerance.rtol*fabs(z) +
-             (s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol));
+        e = fabs(e*p->dt_done[b])/nde_tolerance_of(s, p->trajectory[b], i, fabs(z));
+        if (s->weight && isfinite(z)) e = s->weight[i] != 0 ? e*s->weight[i] : 0;
         if (!isfinite(z) || !(e < HUGE_VAL)) return i;
         if (e > most && worst < s->rhs.dim) most = e, worst = i;
     }
@@ -117,21 +117,6 @@ static nde_status status_of_code(int rc, bool first) {
 }
 
 /* ---- starts ---------------------------------------------------------------------------------- */
-
-/* Sums of squares over the rows, by lane of the group: of y and of slope 0, relative to the
- * tolerance. */
-static double scaled_square(const nde_solver *s, const nde_group *g, size_t j, const nde_real *x,
-                            const nde_real *minus) {
-    double sum = 0;
-    const size_t ld = g->lanes.site.ld;
-    for (size_t i = 0; i < s->rhs.dim; i++) {
-        const double atol = s->tolerance.atol_each ? s->tolerance.atol_each[i] : s->tolerance.atol;
-        const double scale = atol + s->tolerance.rtol*fabs((double)g->y[i*ld + j]);
-        const double v = ((double)x[i*ld + j] - (minus ? (double)minus[i*ld + j] : 0))/scale;
-        sum += scale > DBL_MIN ? v*v : 0;
-    }
-    return sum;
-}
 
 /* Slope over the trial step h[j] of the gathered lanes, into the group's second slope. */
 static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
@@ -185,10 +170,10 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
     nde_group_gather(s, p, w, lane, m);
     if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
     const size_t ld = g->lanes.site.ld;
-    const double dim = (double)s->rhs.dim;
+    nde_measure_group(s, g, g->y, NULL, g->square[0]);
+    nde_measure_group(s, g, g->k, NULL, g->square[1]);
     for (size_t j = 0; j < m; j++) {
-        const double d0 = sqrt(scaled_square(s, g, j, g->y, NULL)/dim),
-                     d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
+        const double d0 = sqrt(g->square[0][j]/s->counted), d1 = sqrt(g->square[1][j]/s->counted);
         p->h[lane[j]] = g->dt[j] = bounded(s, nde_control_trial_step(d0, d1), g->t[j], g->dt[j]);
     }
     /* a trial that cannot be evaluated leaves the trial step: the first attempt will shrink it */
@@ -198,13 +183,12 @@ static void first_steps(nde_solver *s, nde_panel *p, nde_worker *w, const size_t
         if (g->mark[k++] == NDE_LANE_STOP) status[j] = NDE_STOPPED;
     }
     if (is_final(rc)) end_by_code(s, p, lanes, of, status, rc, false);
+    if (!rc) nde_measure_group(s, g, g->k + s->rhs.rows*ld, g->k, g->square[2]);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         p->evals[b]++;
         if (rc || g->mark[j] != NDE_LANE_OK) continue;
-        const double d1 = sqrt(scaled_square(s, g, j, g->k, NULL)/dim);
-        const double d2 =
-            sqrt(scaled_square(s, g, j, g->k + s->rhs.rows*ld, g->k)/dim)/fabs(g->dt[j]);
+        const double d1 = sqrt(g->square[1][j]/s->counted), d2 = sqrt(g->square[2][j]/s->counted)/fabs(g->dt[j]);
         const double h = nde_control_first_step(fabs(g->dt[j]), d1, d2, order);
         if (isfinite(h) && h > 0) p->h[b] = bounded(s, h, p->t[b], p->t1[b] - p->t[b]);
     }
@@ -271,6 +255,8 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
+        if (status[j] == NDE_OK && s->guarded && nde_is_outside(s, p, p->trajectory[b], p->t[b], p->y + b, p->ld))
+            status[j] = NDE_E_DOMAIN;
         if (status[j] == NDE_OK) nde_save_start(s, p, b);
     }
     if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m, status);
@@ -317,6 +303,18 @@ static void fail_nonfinite(nde_panel *p, const nde_real *x, size_t rows) {
             if (!isfinite(x[i*p->ld + b])) p->error[b] = (double)NAN;
 }
 
+/* Squares of the norm of an error estimate; what the caller's norm refuses is rejected. */
+static int measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum) {
+    const size_t n = p->live->n;
+    if (!s->measured || !s->adaptive) {
+        s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->y, p->z, &s->tolerance, sum);
+        return 0;
+    }
+    p->rc = nde_measure(s, p, row, sum);
+    for (size_t b = 0; p->rc && b < n; b++) p->error[b] = (double)NAN;
+    return p->rc;
+}
+
 static void attempt(nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
     p->tried = true;
@@ -340,11 +338,9 @@ static void attempt(nde_solver *s, nde_panel *p) {
         return;
     }
     static const nde_row none;
-    s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, s->adaptive ? &s->table.error : &none,
-                                p->k, p->slab, p->y, p->z, &s->tolerance, p->error);
+    if (measure(s, p, s->adaptive ? &s->table.error : &none, p->error)) return;
     if (s->adaptive && s->table.error2.count) {
-        s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &s->table.error2, p->k, p->slab, p->y, p->z,
-                                    &s->tolerance, p->error2);
+        if (measure(s, p, &s->table.error2, p->error2)) return;
         for (size_t b = 0; b < n; b++) p->error[b] = nde_error_of_two(p->error[b], p->error2[b]);
     }
     /* outside the norm, but finite: the quadrature, and slopes that only the extension or the next step will use */
@@ -353,6 +349,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     for (int j = 0; j < unseen->count; j++) fail_nonfinite(p, p->k + (size_t)unseen->index[j]*p->slab, s->rhs.dim);
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
+    if (s->guarded) nde_guard(s, p);
 }
 
 /* ---- settle ---------------------------------------------------------------------------------- */
@@ -367,7 +364,8 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const
                                   size_t b) {
     const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
     if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
-    const nde_status why = callback ? status_of_code(NDE_FIELD_RETRY, p->rc && fails_first(p, w, b))
+    const nde_status why = p->mark[b] == NDE_LANE_OUTSIDE ? NDE_E_DOMAIN
+                           : callback ? status_of_code(NDE_FIELD_RETRY, p->rc && fails_first(p, w, b))
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
@@ -414,8 +412,9 @@ static void jump(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane,
         status[j] = rc                       ? status_of_code(rc, false)
                     : mark == NDE_LANE_STOP  ? NDE_STOPPED
                     : mark == NDE_LANE_RETRY ? NDE_E_FIELD
-                    : !column_is_finite(g->z, s->rhs.dim, g->lanes.site.ld, k) ? NDE_E_NONFINITE
-                                                                               : NDE_OK;
+                    : !column_is_finite(g->z, s->rhs.dim, g->lanes.site.ld, k)                                  ? NDE_E_NONFINITE
+                    : s->guarded && nde_is_outside(s, p, g->trajectory[k], g->t[k], g->z + k, g->lanes.site.ld) ? NDE_E_DOMAIN
+                                                                                                                : NDE_OK;
         if (rc) s->stats[p->trajectory[lane[j]]].callback = rc;
         if (status[j] == NDE_OK) good++;
         else g->mark[k] = NDE_LANE_STOP;
@@ -465,12 +464,17 @@ static void restart(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
     if (!m) return;
     nde_events_reset(s, p, w, lane, m);
-    for (size_t j = 0; j < m; j++) status[j] = w->verdict[lane[j]] == NDE_UNFINISHED ? NDE_OK : w->verdict[lane[j]];
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        status[j] = w->verdict[b] == NDE_UNFINISHED ? NDE_OK : w->verdict[b];
+        if (status[j] == NDE_OK && s->guarded && nde_is_outside(s, p, p->trajectory[b], p->t[b], p->y + b, p->ld))
+            status[j] = NDE_E_DOMAIN;
+    }
     if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, false);
     if (s->adaptive) first_steps(s, p, w, lane, moving, status);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
-        p->before[b] = 1e-8, p->refused[b] = 0;
+        p->before[b] = nde_error_at_start(s), p->refused[b] = 0;
         if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
         nde_panel_watch(s, p, b);
         if (status[j] != NDE_OK) w->verdict[b] = status[j];
@@ -692,7 +696,10 @@ static void joint_shard(void *arg, size_t i, int worker) {
         nde_panel_bind(s, p, w);
         if (p->tried) {
             for (size_t b = 0; b < p->live->n && !p->over_budget; b++)
-                if (p->mark[b] != NDE_LANE_STOP) p->error[b] = s->joint_error;
+                if (p->mark[b] != NDE_LANE_STOP) {
+                    p->error[b] = s->joint_error;
+                    if (s->joint_outside) p->mark[b] = NDE_LANE_OUTSIDE;
+                }
             if (!p->rc && isnan(s->joint_error) && !p->over_budget)
                 p->rc = s->joint_rc > 0 && s->joint_rc != NDE_FIELD_STOP ? s->joint_rc : 0;
             settle(s, p, w);
@@ -739,14 +746,20 @@ static void joint_start(nde_solver *s) {
                     return;
                 }
             }
+            nde_group *g = &w->group;
+            if (!pass) {
+                nde_measure_group(s, g, g->y, NULL, g->square[0]);
+                nde_measure_group(s, g, g->k, NULL, g->square[1]);
+            } else if (s->options.h0 <= 0) {
+                nde_measure_group(s, g, g->k + s->rhs.rows*g->lanes.site.ld, g->k, g->square[2]);
+            }
             for (size_t b = 0; b < n; b++) {
                 if (!pass) {
-                    d0 += scaled_square(s, &w->group, b, w->group.y, NULL);
-                    d1 += scaled_square(s, &w->group, b, w->group.k, NULL);
-                    total += (double)s->rhs.dim;
+                    d0 = nde_add_square(s, d0, g->square[0][b]);
+                    d1 = nde_add_square(s, d1, g->square[1][b]);
+                    total = s->largest ? 1 : total + s->counted;
                 } else if (s->options.h0 <= 0) {
-                    d2 += scaled_square(s, &w->group, b,
-                                        w->group.k + s->rhs.rows*w->group.lanes.site.ld, w->group.k);
+                    d2 = nde_add_square(s, d2, g->square[2][b]);
                     if (w->group.mark[b] == NDE_LANE_RETRY) d2 = (double)NAN;
                     if (w->group.mark[b] == NDE_LANE_STOP) w->list[stopped] = b, w->status[stopped++] = NDE_STOPPED;
                 }
@@ -781,6 +794,7 @@ static bool joint_reduce(nde_solver *s) {
     size_t lanes = 0;
     bool tried = false;
     s->joint_rc = 0;
+    s->joint_outside = false;
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
         if (!p->tried) continue;
@@ -788,9 +802,12 @@ static bool joint_reduce(nde_solver *s) {
         lanes += p->live->n;
         if (p->rc && !s->joint_rc) s->joint_rc = p->rc;
         if (p->over_budget) atomic_store(&s->stop, 1);
-        for (size_t b = 0; b < p->live->n; b++) sum += p->error[b];
+        for (size_t b = 0; b < p->live->n; b++) {
+            sum = nde_add_square(s, sum, p->error[b]);
+            s->joint_outside = s->joint_outside || p->mark[b] == NDE_LANE_OUTSIDE;
+        }
     }
-    s->joint_error = s->joint_rc ? (double)NAN : sum*s->per_dim/(double)lanes;
+    s->joint_error = s->joint_rc ? (double)NAN : s->largest ? sum : sum*s->per_dim/(double)lanes;
     if (tried && s->decide.decide && !is_final(s->joint_rc)) joint_ask(s);
     (void)must_stop(s);
     return tried;

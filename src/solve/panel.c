@@ -70,9 +70,11 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
         p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
         p->h_first[b] = p->h_last[b] = 0;
-        p->before[b] = s->filter.on ? 1 : 1e-8;
+        p->before[b] = nde_error_at_start(s);
         if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
+        if (p->rtol) p->rtol[b] = s->rtol_n[who[j]];
+        if (p->atol) p->atol[b] = s->atol_n[who[j]];
         p->refused[b] = 0;
         p->dt_done[b] = p->error[b] = 0;
         p->mark[b] = NDE_LANE_OK;
@@ -103,6 +105,8 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
+        if (p->rtol) p->rtol[b] = p->rtol[last];
+        if (p->atol) p->atol[b] = p->atol[last];
     }
     nde_panel_resize(p, last);
 }

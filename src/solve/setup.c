@@ -40,9 +40,66 @@ static nde_status read_tolerances(nde_solver *s) {
             return nde_fail(NDE_E_ARG, "options.atol_each[%zu] is %g", i, o->atol_each[i]);
         literal_zero = literal_zero || o->atol_each[i] == 0;
     }
-    if (literal_zero && s->tolerance.rtol == 0)
+    if (literal_zero && s->tolerance.rtol == 0 && !o->rtol_n && !o->atol_n)
         return nde_fail(NDE_E_ARG, "options: rtol and atol are both zero");
     s->tolerance.atol = fmax(atol, DBL_MIN); /* no error is within no tolerance: 0/0 is 0 */
+    return NDE_OK;
+}
+
+static bool is_size(double x) { return x >= 0 && isfinite(x); }
+
+static nde_status read_tolerances_n(const nde_solver *s) {
+    const nde_options *o = &s->options;
+    if (o->atol_n && o->atol_each) return nde_fail(NDE_E_ARG, "options: atol_n and atol_each are given: one of them must be NULL");
+    for (size_t j = 0; (o->rtol_n || o->atol_n) && j < s->rhs.N; j++) {
+        if (o->rtol_n && !is_size(o->rtol_n[j])) return nde_fail(NDE_E_ARG, "options.rtol_n[%zu] is %g", j, o->rtol_n[j]);
+        if (o->atol_n && !is_size(o->atol_n[j])) return nde_fail(NDE_E_ARG, "options.atol_n[%zu] is %g", j, o->atol_n[j]);
+        bool zero = o->atol_n ? o->atol_n[j] == 0 : o->atol == NDE_ZERO && !o->atol_each;
+        for (size_t i = 0; o->atol_each && i < s->rhs.dim; i++) zero = zero || o->atol_each[i] == 0;
+        if (zero && (o->rtol_n ? o->rtol_n[j] : s->tolerance.rtol) == 0)
+            return nde_fail(NDE_E_ARG, "options: rtol and atol are both zero for trajectory %zu (rtol_n, atol_n)", j);
+    }
+    return NDE_OK;
+}
+
+/* Norms and their weights. */
+static nde_status read_measure(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_error_norm *own = s->rhs.problem.norm;
+    if (o->norm != NDE_NORM_RMS && o->norm != NDE_NORM_MAX) return wrong("norm", o->norm);
+    s->counted = (double)s->rhs.dim;
+    for (size_t i = 0; o->weights && i < s->rhs.dim; i++) {
+        if (!is_size(o->weights[i])) return nde_fail(NDE_E_ARG, "options.weights[%zu] is %g", i, o->weights[i]);
+        s->counted -= o->weights[i] == 0;
+    }
+    if (s->counted == 0) return nde_fail(NDE_E_ARG, "options.weights are all zero: nothing is left to measure");
+    if (own) {
+        if (!nde_read_sized(&s->norm, sizeof s->norm, own, sizeof s->norm))
+            return nde_fail(NDE_E_ARG, "problem.norm.size is %zu", own->size);
+        if (!s->norm.of) return nde_fail(NDE_E_ARG, "problem.norm.of is NULL");
+        if (o->norm || o->weights)
+            return nde_fail(NDE_E_ARG, "options.%s is given beside problem.norm", o->norm ? "norm" : "weights");
+    }
+    s->largest = o->norm == NDE_NORM_MAX || s->norm.of;
+    if (s->largest) s->counted = 1;
+    s->measured = s->largest || o->weights || o->rtol_n || o->atol_n;
+    return NDE_OK;
+}
+
+static nde_status read_domain(nde_solver *s) {
+    const nde_domain *given = s->rhs.problem.domain;
+    if (!given) return NDE_OK;
+    if (!nde_read_sized(&s->domain, sizeof s->domain, given, sizeof s->domain))
+        return nde_fail(NDE_E_ARG, "problem.domain.size is %zu", given->size);
+    if (s->domain.n_positive && !s->domain.positive)
+        return nde_fail(NDE_E_ARG, "problem.domain.positive is NULL, n_positive is %zu", s->domain.n_positive);
+    if (s->domain.n_positive > s->rhs.dim)
+        return nde_fail(NDE_E_ARG, "problem.domain.n_positive is %zu, there are %zu components", s->domain.n_positive, s->rhs.dim);
+    for (size_t j = 0; j < s->domain.n_positive; j++)
+        if (s->domain.positive[j] >= s->rhs.dim)
+            return nde_fail(NDE_E_ARG, "problem.domain.positive[%zu] is %zu, there are %zu components", j, s->domain.positive[j],
+                            s->rhs.dim);
+    s->guarded = s->domain.n_positive || s->domain.inside;
     return NDE_OK;
 }
 
@@ -255,8 +312,7 @@ static nde_status choose_controller(nde_solver *s) {
     if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
         return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
     if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
-    if (s->decide.decide) s->sprint = NULL;
-    if (o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
+    if (s->decide.decide || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
     return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
 }
 
@@ -267,11 +323,11 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     if (!nde_read_sized(&s->options, sizeof s->options, options, sizeof s->options))
         return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
                         options->size);
-    if ((bad = read_tolerances(s)) || (bad = read_limits(s)) || (bad = read_saves(s)) ||
+    if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) || (bad = read_limits(s)) || (bad = read_saves(s)) ||
         (bad = read_loss(s)) || (bad = choose_method(s)) || (bad = check_noise(s)))
         return bad;
     s->N = s->rhs.N;
-    s->per_dim = 1/(double)s->rhs.dim;
+    s->per_dim = 1/s->counted;
     s->rhs.steps = s->options.steps;
     if ((bad = choose_kernels(s))) return bad;
     s->body = nde_body_get(s->kernels.isa);
@@ -344,6 +400,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
     const bool history = s->filter.on || s->decide.decide;
     TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
+    TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
@@ -356,6 +413,8 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
         TAKE(p->error2, s->table.method->e2 ? 1 : 0, ceil_to(ld, 16)),
         TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
     TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
+    TAKE(p->estimate, s->norm.of ? s->rhs.dim : 0, ld), TAKE(p->norm, s->norm.of ? 1 : 0, ld);
+    TAKE(p->point, s->domain.inside ? s->rhs.dim : 0, 1);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
     TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
     p->lanes.site = (nde_site){
@@ -370,6 +429,7 @@ static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_
     const bool extended = s->table.slopes > s->table.stages;
     TAKE(g->trajectory, 1, capacity), TAKE(g->interval, 1, capacity), TAKE(g->node, 1, capacity),
         TAKE(g->piece, s->rhs.paths, ld);
+    for (int i = 0; i < 3; i++) TAKE(g->square[i], 1, capacity);
     TAKE(g->t, 1, ld), TAKE(g->dt, 1, ld), TAKE(g->mark, 1, capacity);
     TAKE(g->y, rows, ld), TAKE(g->z, rows, ld), TAKE(g->k, (extended ? slopes : 2)*rows, ld),
         TAKE(g->q, s->rhs.nq, ld);
@@ -455,6 +515,16 @@ static void count_again(nde_arena *arena, size_t from, size_t times) {
         arena->overflow = true;
 }
 
+/* The caller's tolerances and weights, copied. */
+static void lay_measure(nde_solver *s, nde_arena *arena) {
+    const nde_options *o = &s->options;
+    TAKE(s->rtol_n, o->rtol_n != NULL, s->N), TAKE(s->atol_n, o->atol_n != NULL, s->N);
+    TAKE(s->weight, o->weights != NULL, s->rhs.dim);
+    if (s->rtol_n) memcpy(s->rtol_n, o->rtol_n, s->N*sizeof *s->rtol_n);
+    if (s->weight) memcpy(s->weight, o->weights, s->rhs.dim*sizeof *s->weight);
+    for (size_t j = 0; s->atol_n && j < s->N; j++) s->atol_n[j] = fmax(o->atol_n[j], DBL_MIN);
+}
+
 /* Everything, in one order: counted with base NULL, handed out with a block. */
 static nde_status lay(nde_solver *s, nde_arena *arena) {
     const nde_division d = nde_solver_divide(s);
@@ -481,6 +551,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
     for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
     if (each) s->tolerance.atol_each = each;
+    lay_measure(s, arena);
     size_t knots = q->n_jumps;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))

@@ -168,7 +168,9 @@ static void describe(nde_solver *s, size_t who) {
     char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "", event[40] = "";
     if (f->h_fail != 0) snprintf(h, sizeof h, ", h = %g", f->h_fail);
     if (f->error_fail > 0) snprintf(error, sizeof error, ", error %g of the tolerance", f->error_fail);
-    if (f->h_fail != 0 && (s->status[who] == NDE_E_STEPSIZE || s->status[who] == NDE_E_NONFINITE))
+    const bool by_component = s->status[who] == NDE_E_STEPSIZE || s->status[who] == NDE_E_NONFINITE ||
+                              (s->status[who] == NDE_E_DOMAIN && f->worst < s->rhs.dim);
+    if (f->h_fail != 0 && by_component)
         snprintf(worst, sizeof worst, ", component %zu", f->worst);
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);

@@ -7,6 +7,7 @@
 #ifndef NDE_SOLVER_H
 #define NDE_SOLVER_H
 
+#include <math.h>
 #include <stdatomic.h>
 
 #include "nde/adjoint.h"
@@ -44,6 +45,7 @@ typedef struct nde_panel {
     unsigned char *refused;                         /* the last attempt was rejected */
     int64_t *refusals;                              /* attempts rejected in a row */
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
+    double *rtol, *atol;                            /* of the lanes; NULL: one for all */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
@@ -52,6 +54,8 @@ typedef struct nde_panel {
     double *error;                                  /* times error_scale: square of the norm relative to the tolerance */
     double *error2;                                 /* of a method's second estimate */
     double error_scale;
+    nde_real *estimate, *point;                     /* for the caller's norm and domain: [dim][ld], [dim] */
+    double *norm;                                   /* [ld] */
     unsigned char *accept, *mark;
     nde_real *h_real, *chosen;                      /* [ld] */
     nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
@@ -72,6 +76,7 @@ typedef struct nde_group {
     size_t *trajectory, *interval, *piece;
     int64_t *node;
     double *t, *dt, *t_new;
+    double *square[3];                              /* [capacity] norms of a first step */
     unsigned char *mark;
     nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2 or slopes][rows][ld], u [jump_inputs][ld] */
     nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint; a_k [1 or slopes][rows][ld] */
@@ -136,10 +141,17 @@ struct nde_solver {
     nde_clock clock;
     nde_controller decide; /* the caller's; decide NULL: none */
     nde_tolerance tolerance;
+    double *rtol_n, *atol_n, *weight; /* [N], [N], [dim] or NULL */
+    nde_error_norm norm;   /* of: NULL without */
+    nde_domain domain;     /* guarded: there is one */
+    bool measured;         /* errors are measured otherwise than in kernels->error */
+    bool largest;          /* the norm is the largest of its parts, over rows and joint lanes, instead of their mean */
+    bool guarded;
+    double counted;        /* parts of the mean: dim, or what weights leave of it; 1 when largest */
     enum { NDE_SAVE_END, NDE_SAVE_TIMES, NDE_SAVE_EVERY } saving;
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
     bool started, finished, recorded;
-    double direction, per_dim; /* 1/dim */
+    double direction, per_dim; /* 1/counted */
     size_t N, rows_saved;  /* rows of the output */
     nde_forced forced;
     size_t n_panels, n_shards, n_workers;
@@ -156,6 +168,7 @@ struct nde_solver {
     int64_t step_limit;    /* of this call, for each panel; < 0: none */
     double joint_error;    /* squared */
     int joint_rc;
+    bool joint_outside;    /* a lane left the domain */
     nde_decision decision; /* of the caller's controller on the joint step */
     int decision_rc;
     /* outputs, [N] */
@@ -193,6 +206,9 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) { return s->table.slopes + (s->table.fsal && !s->forced.count ? -1 : 0); }
+
+/* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */
+static inline double nde_error_at_start(const nde_solver *s) { return s->filter.on ? 1 : 1e-8; }
 
 /* ---- times ---- */
 static inline double nde_start_of(const nde_solver *s, size_t who) {
@@ -322,6 +338,26 @@ bool nde_events_have_cut(const nde_solver *s);
 nde_status nde_solver_refuse(nde_solver *s, nde_status status);
 /* ... when a field returned this code on the way back. */
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code);
+
+/* ---- measure.c: norms and domains ---- */
+
+/* In nde_panel.mark, beside NDE_LANE_*: outside of the domain. */
+enum { NDE_LANE_OUTSIDE = 255 };
+/* Tolerance of component i of a trajectory, for values of a size. */
+double nde_tolerance_of(const nde_solver *s, size_t who, size_t i, double size);
+/* The sum of squares, or the largest so far, with one more; NaN stays. */
+static inline double nde_add_square(const nde_solver *s, double sum, double square) {
+    return s->largest ? (isnan(sum) || square <= sum ? sum : square) : sum + square;
+}
+/* What kernels->error does, otherwise measured: times error_scale the square of the norm. Returns what the caller's norm returned. */
+int nde_measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum);
+/* Squares of the norms of x - minus (NULL: 0) [rows][ld] in the lanes of the group, times counted; relative to its y. */
+void nde_measure_group(const nde_solver *s, nde_group *g, const nde_real *x, const nde_real *minus, double *square);
+/* The first component of column y that must not be negative and is; dim: none. */
+size_t nde_negative_component(const nde_solver *s, const nde_real *y, size_t ld);
+bool nde_is_outside(const nde_solver *s, const nde_panel *p, size_t who, double t, const nde_real *y, size_t ld);
+/* Marks lanes whose attempt ends outside. */
+void nde_guard(const nde_solver *s, nde_panel *p);
 
 /* ---- review.c: who has a word on a step ---- */
 

@@ -202,6 +202,10 @@ static void options_members(void **state) {
         M(nde_options, error, INT32, ".r.rrr"),
         M(nde_options, max_evals, INT64, ".r...r"),
         M(nde_options, max_seconds, DOUBLE, ".rrr.r.."),
+        M(nde_options, norm, INT32, ".r.rrr"),
+        M(nde_options, weights, POINTER, "."),
+        M(nde_options, rtol_n, POINTER, "."),
+        M(nde_options, atol_n, POINTER, "."),
     };
     sweep("options", PLAIN, offsetof(rig, options), all, LENGTH(all), NULL);
     static const member every[] = { M(nde_options, save_every, INT64, ".r...r") };

@@ -66,7 +66,8 @@ extern "C" {
     X(E_FIELD_FIRST, -12, "a field failed at its first call")                                  \
     X(E_NONFINITE, -13, "a value is not finite")                                               \
     X(E_CALLS, -14, "too many evaluations, or out of time")                                    \
-    X(E_NO_JVP, -15, "a field has no jvp")
+    X(E_NO_JVP, -15, "a field has no jvp")                                                       \
+    X(E_DOMAIN, -16, "the solution leaves its domain")
 
 typedef enum nde_status {
 #define NDE_X(name, value, text) NDE_##name = value,
@@ -188,6 +189,8 @@ enum {
  *              order more, and the extension has degree five. Not with noise or problem.split.
  * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.4. */
 enum { NDE_ERROR_EMBEDDED = 0, NDE_ERROR_DOUBLING = 1 };
+/* Norms of the errors of a step's components, each relative to its tolerance. */
+enum { NDE_NORM_RMS = 0, NDE_NORM_MAX = 1 };
 /* When the next step would be shorter than h_min. */
 enum {
     NDE_H_MIN_FAIL = 0,  /* after a rejection the trajectory ends with NDE_E_STEPSIZE */
@@ -363,6 +366,10 @@ typedef struct nde_options {
                                     * NDE_E_CALLS. 0: no limit */
     size_t event_rows;             /* hits of events that are kept for each trajectory, the first ones; 0: 16. All are counted */
     int32_t error;                 /* NDE_ERROR_* */
+    int32_t norm;                  /* NDE_NORM_*; problem.norm is the caller's own */
+    const double *weights;         /* [dim] >= 0: factors of the components' errors in the norm; 0 leaves one out, also of the mean.
+                                    * NULL: all 1. Copied */
+    const double *rtol_n, *atol_n; /* [n] for each trajectory, instead of rtol and atol; zeros are literal. Copied */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -55,6 +55,29 @@ typedef struct nde_event {
     const nde_field *reset;
 } nde_event;
 
+/* A norm of the caller's own for the error of a step. Tolerances are its business: those of the options are not used.
+ *   of   from several threads when options.threads > 1. trajectory [n]; error, y, z [dim][ld]: the error estimate of the attempt, the
+ *        states before and after it; for the length of a first step, y or slopes stand in place of the error, and z is y.
+ *        norm out [n]: <= 1 accepts, NaN rejects; with joint steps the largest counts. Returns what a field's eval returns */
+typedef struct nde_error_norm {
+    size_t size;
+    int (*of)(void *ctx, size_t n, size_t ld, const size_t *trajectory, const nde_real *error, const nde_real *y, const nde_real *z,
+              double *norm);
+    void *ctx;
+} nde_error_norm;
+
+/* Where the solution may be. A step that ends outside is rejected and tried smaller; one that cannot (fixed steps, no progress), a
+ * start or a jump outside end the trajectory with NDE_E_DOMAIN.
+ *   positive   [n_positive] components that are never below zero
+ *   inside     nonzero where y [dim] is inside, from several threads when options.threads > 1; NULL: everywhere */
+typedef struct nde_domain {
+    size_t size;
+    const size_t *positive;
+    size_t n_positive;
+    int (*inside)(void *ctx, size_t trajectory, double t, const nde_real *y);
+    void *ctx;
+} nde_domain;
+
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
 typedef struct nde_problem {
@@ -83,6 +106,8 @@ typedef struct nde_problem {
     const nde_loss *loss;       /* not with save_every; NULL: none */
     const nde_event *events;    /* [n_events], at most 64 */
     size_t n_events;
+    const nde_error_norm *norm; /* instead of options.norm and weights; NULL: these */
+    const nde_domain *domain;   /* NULL: everywhere */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ensemble - 100000 Lorenz systems, each with its own rho from 0 to 250, in one call: where they end, and from there on the maxima
- * of z, which show how the attractor is born, becomes chaotic, and has windows of periodic motion.
+ * ensemble - 100000 Lorenz systems, each with its own rho from 0 to 250, in one call: where they end, and from there on the
+ * maxima of z, found as events, which show how the attractor is born, becomes chaotic, and has windows of periodic motion.
  *   ensemble [TRAJECTORIES [THREADS [PICTURE.svg]]]
  * Your own equation: change field(), DIM, and what is filled into y0 and rho. */
 #include <errno.h>
@@ -12,11 +12,11 @@
 #include "nde.h"
 #include "plot.h"
 
-enum { DIM = 3, ROWS = 401, COLUMNS = 1200, MOST = 40*COLUMNS }; /* the second part: times, trajectories, maxima that are drawn */
+enum { DIM = 3, COLUMNS = 2000, MAXIMA = 30 }; /* the second part: trajectories, and maxima of each */
 static const double highest = 250;
 
-/* All lanes of a block at once, component i of lane b at y[i*ld + b]: the compiler makes vector instructions of the loop. q: own
- * parameters, here rho. E. N. Lorenz, Deterministic nonperiodic flow, J. Atmos. Sci. 20 (1963) 130-141. */
+/* All lanes of a block at once, component i of lane b at y[i*ld + b]: the compiler makes vector instructions of the loop.
+ * q: own parameters, here rho. E. N. Lorenz, Deterministic nonperiodic flow, J. Atmos. Sci. 20 (1963) 130-141. */
 static int lorenz(const nde_field *self, const nde_site *at, const double *y, double *dy) {
     (void)self;
     const size_t ld = at->ld;
@@ -27,6 +27,14 @@ static int lorenz(const nde_field *self, const nde_site *at, const double *y, do
         dy[ld + b] = x[b]*(rho[b] - z[b]) - y[b];
         dy[2*ld + b] = x[b]*y[b] - beta*z[b];
     }
+    return NDE_FIELD_OK;
+}
+
+/* The rate of z, which falls through zero where z is largest. */
+static int rate_of_z(const nde_field *self, const nde_site *at, const double *y, double *g) {
+    (void)self;
+    const size_t ld = at->ld;
+    NDE_LANES(b, at->n) g[b] = y[b]*y[ld + b] - 8.0/3*y[2*ld + b];
     return NDE_FIELD_OK;
 }
 
@@ -52,48 +60,38 @@ static nde_status settle(const nde_field *field, size_t n, int threads, double *
     if (status) return status;
     double steps = 0;
     for (size_t b = 0; b < n; b++) steps += (double)(solution->stats[b].accepted + solution->stats[b].rejected);
-    printf("%zu trajectories, %.0f steps in %.2f s: %.0f trajectories a second, %.1f ns a step, lanes busy %.1f %%\n", n, steps, took,
-           (double)n/took, 1e9*took/steps, 100*solution->lanes_busy);
+    printf("%zu trajectories, %.0f steps in %.2f s: %.0f trajectories a second, %.1f ns a step, lanes busy %.1f %%\n", n, steps,
+           took, (double)n/took, 1e9*took/steps, 100*solution->lanes_busy);
     return NDE_OK;
 }
 
-/* `of` trajectories go on from the ends of the first part for 8 more units of time, with rows to find maxima in. */
+/* `of` trajectories go on from the ends of the first part for 10 more units of time; events are the maxima of z. */
 static nde_status go_on(const nde_field *field, const nde_solution *first, size_t of, int threads, double *y0, double *rho,
                         nde_solution *solution) {
-    double times[ROWS];
-    for (int k = 0; k < ROWS; k++) times[k] = 8.0*k/(ROWS - 1);
     for (size_t j = 0; j < of; j++) {
         const size_t b = j*first->n/of;
         for (size_t i = 0; i < DIM; i++) y0[i*of + j] = first->y_end[i*first->n + b];
         rho[j] = rho_of(b, first->n);
     }
-    const nde_problem problem = NDE_INIT(nde_problem, .n = of, .drift = field, .t1 = times[ROWS - 1], .y0 = y0, .q = rho);
-    const nde_options options = NDE_INIT(nde_options, .threads = threads, .save_t = times, .n_save = ROWS);
+    const nde_field g = { .size = sizeof g, .name = "rate of z", .dim = DIM, .out = 1, .eval = rate_of_z };
+    const nde_event maximum = NDE_INIT(nde_event, .g = &g, .direction = -1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = of, .drift = field, .t1 = 10, .y0 = y0, .q = rho, .events = &maximum,
+                                         .n_events = 1);
+    const nde_options options = NDE_INIT(nde_options, .threads = threads, .event_rows = MAXIMA);
     return nde_solve(&problem, &options, solution);
 }
 
-/* Maxima of z by the parabola through three rows. Returns how many. */
-static size_t find_maxima(const nde_solution *s, const double *rho, double *at, double *maximum) {
-    size_t found = 0;
-    for (size_t b = 0; b < s->n; b++)
-        for (size_t k = 1; k + 1 < s->n_save && found < MOST; k++) {
-            const double *z = s->y + (k*DIM + 2)*s->n + b, before = *(z - DIM*s->n), here = *z, after = z[DIM*s->n];
-            if (!(here > before && here >= after)) continue;
-            const double slope = 0.5*(after - before), bend = before - 2*here + after;
-            at[found] = rho[b];
-            maximum[found++] = here - 0.5*slope*slope/bend;
-        }
-    return found;
-}
-
-static bool draw(const char *file, const nde_solution *first, const double *rho, size_t maxima, const double *at, const double *z) {
+static bool draw(const char *file, const nde_solution *first, const double *rho, const nde_solution *second,
+                 const double *some_rho) {
     const plot_axis across = { "rho", 0, highest, false };
+    const size_t n = second->n, row = DIM*n; /* maximum k of trajectory b: component i at event_y[k*row + i*n + b] */
     plot_picture picture;
     plot_open(&picture, file, 1000, 640);
     plot_panel(&picture, 0, 0, 1000, 280, "x at t = 20, from one start", across, plot_range("x", first->n, first->y_end, 1));
     plot_dots(&picture, (plot_look){ .color = PLOT_BLUE }, first->n, rho, 1, first->y_end, 1);
-    plot_panel(&picture, 0, 290, 1000, 350, "Maxima of z from there on", across, plot_range("z", maxima, z, 1));
-    plot_dots(&picture, (plot_look){ .color = PLOT_RED }, maxima, at, 1, z, 1);
+    plot_panel(&picture, 0, 290, 1000, 350, "Maxima of z from there on", across, (plot_axis){ "z", 0, 330, false });
+    for (size_t k = 0; k < MAXIMA; k++)
+        plot_dots(&picture, (plot_look){ .color = PLOT_RED }, n, some_rho, 1, second->event_y + k*row + 2*n, 1);
     return plot_close(&picture);
 }
 
@@ -105,15 +103,16 @@ static int number(const char *word, int low, int high) {
 }
 
 int main(int argc, char **argv) {
-    const int trajectories = argc > 1 ? number(argv[1], 1, 10000000) : 100000, threads = argc > 2 ? number(argv[2], 1, 1024) : 1;
+    const int trajectories = argc > 1 ? number(argv[1], 1, 10000000) : 100000;
+    const int threads = argc > 2 ? number(argv[2], 1, 1024) : 1;
     const char *file = argc > 3 ? argv[3] : "ensemble.svg";
     if (argc > 4 || trajectories < 0 || threads < 0 || file[0] == '-')
         return fprintf(stderr, "usage: ensemble [TRAJECTORIES [THREADS [PICTURE.svg]]]\n"), EXIT_FAILURE;
 
     const size_t n = (size_t)trajectories, of = n < COLUMNS ? n : COLUMNS;
-    double *room = malloc(((DIM + 1)*n + (DIM + 1)*of + 2*MOST)*sizeof *room);
+    double *room = malloc((DIM + 1)*(n + of)*sizeof *room);
     if (!room) return fprintf(stderr, "ensemble: out of memory\n"), EXIT_FAILURE;
-    double *rho = room, *y0 = rho + n, *some_rho = y0 + DIM*n, *some_y0 = some_rho + of, *at = some_y0 + DIM*of, *z = at + MOST;
+    double *rho = room, *y0 = rho + n, *some_rho = y0 + DIM*n, *some_y0 = some_rho + of;
 
     const nde_field field = { .size = sizeof field, .name = "lorenz", .dim = DIM, .nq = 1, .out = DIM, .eval = lorenz,
                               .traits = NDE_AUTONOMOUS | NDE_LANEWISE };
@@ -125,9 +124,8 @@ int main(int argc, char **argv) {
         const char *error = second.error ? second.error : first.error;
         fprintf(stderr, "ensemble: %s\n", error ? error : nde_error());
     } else {
-        const size_t maxima = find_maxima(&second, some_rho, at, z);
-        drawn = draw(file, &first, rho, maxima, at, z);
-        if (drawn) printf("%zu maxima; picture: %s\n", maxima, file);
+        drawn = draw(file, &first, rho, &second, some_rho);
+        if (drawn) printf("picture: %s\n", file);
         else fprintf(stderr, "ensemble: cannot write %s\n", file);
     }
     nde_solution_free(&first);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * pleiades - seven stars in a plane that attract each other and nearly collide: what each method pays for how many digits.
  *   pleiades [PICTURE.svg]
- * Your own stars: change STARS and start; your own choice of methods: the list in main. Source: E. Hairer, S. P. Norsett, G. Wanner,
- * Solving Ordinary Differential Equations I (1993), II.10. */
+ * Your own stars: change STARS and start; your own choice of methods: the list in main. Source: E. Hairer, S. P. Norsett,
+ * G. Wanner, Solving Ordinary Differential Equations I (1993), II.10. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static int field(double t, const double *y, const double *p, double *dy, void *c
 
 static const double start[DIM] = { 3, 3, -1, -3, 2, -2, 2, 3, -3, 2, 0, 0, -4, 4,
                                    0, 0, 0, 0, 0, 1.75, -1.5, 0, 0, 0, -1.25, 1, 0, 0 };
-/* Places at t = 3: problem Pleiades of the test set for IVP solvers, W. M. Lioen, J. J. B. de Swart, CWI report MAS-R9832 (1998). */
+/* Places at t = 3: problem Pleiades of the test set for IVP solvers, W. M. Lioen, J. J. B. de Swart, CWI MAS-R9832 (1998). */
 static const double places[2*STARS] = {
     0.3706139143970502, 3.237284092057233, -3.222559032418324, 0.6597091455775310, 0.3425581707156584, 1.562172101400631,
     -0.7003092922212495, -3.943437585517392, -3.271380973972550, 5.225081843456543, -2.590612434977470, 1.198213693392275,
@@ -48,8 +48,8 @@ static double worst_place(const double *y) {
 
 static void draw_orbits(plot_picture *picture, const nde_solution *s) {
     static const char *const color[STARS] = { PLOT_BLUE, PLOT_RED, PLOT_GREEN, PLOT_PURPLE, PLOT_ORANGE, PLOT_GREY, "#333333" };
-    plot_panel(picture, 0, 0, 480, 480, "Seven stars, 0 < t < 3; each dot is where one ends", (plot_axis){ "x", -4, 4.5, false },
-               (plot_axis){ "y", -4.5, 5.5, false });
+    plot_panel(picture, 0, 0, 480, 480, "Seven stars, 0 < t < 3; each dot is where one ends",
+               (plot_axis){ "x", -4, 4.5, false }, (plot_axis){ "y", -4.5, 5.5, false });
     for (int i = 0; i < STARS; i++) {
         const double *x = s->y + i, *y = s->y + STARS + i;
         plot_line(picture, (plot_look){ .color = color[i] }, s->n_save, x, DIM, y, DIM);

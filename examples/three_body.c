@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * three_body - two periodic orbits, to nearly all digits: three equal masses that chase each other along a figure eight, and a
- * spacecraft that loops between earth and moon and comes back.
+ * spacecraft that loops between earth and moon and comes back. Events find when two of the masses are closest.
  *   three_body [PICTURE.svg]
  * Your own bodies: change eight() and eight_start, or arenstorf() and arenstorf_start. */
 #include <math.h>
@@ -10,10 +10,10 @@
 #include "nde.h"
 #include "plot.h"
 
-enum { EIGHT = 12, MOON = 4, ROWS = 2001, PERIODS = 50 };
+enum { EIGHT = 12, MOON = 4, ROWS = 2001, PERIODS = 50, HITS = 64 };
 
-/* y = (places x, places y, velocities x, velocities y) of three masses 1. Source: A. Chenciner, R. Montgomery, A remarkable periodic
- * solution of the three-body problem in the case of equal masses, Annals of Mathematics 152 (2000) 881-901. */
+/* y = (places x, places y, velocities x, velocities y) of three masses 1. Source: A. Chenciner, R. Montgomery, A remarkable
+ * periodic solution of the three-body problem in the case of equal masses, Annals of Mathematics 152 (2000) 881-901. */
 static int eight(double t, const double *y, const double *p, double *dy, void *ctx) {
     (void)t, (void)p, (void)ctx;
     for (int i = 0; i < 6; i++) dy[i] = y[6 + i], dy[6 + i] = 0;
@@ -29,13 +29,29 @@ static const double eight_start[EIGHT] = { 0.97000436, -0.97000436, 0, -0.243087
     0.93240737/2, 0.93240737/2, -0.93240737, 0.86473146/2, 0.86473146/2, -0.86473146 }; /* C. Simo's, in the paper */
 static const double eight_period = 6.32591398;
 
+/* Distance of mass i and the next one. */
+static double apart(const double *y, int i) {
+    const int j = (i + 1)%3;
+    return hypot(y[j] - y[i], y[3 + j] - y[3 + i]);
+}
+
 static double energy(const double *y) {
     double sum = 0;
-    for (int i = 0; i < 3; i++) {
-        const int j = (i + 1)%3;
-        sum += 0.5*(y[6 + i]*y[6 + i] + y[9 + i]*y[9 + i]) - 1/hypot(y[j] - y[i], y[3 + j] - y[3 + i]);
-    }
+    for (int i = 0; i < 3; i++) sum += 0.5*(y[6 + i]*y[6 + i] + y[9 + i]*y[9 + i]) - 1/apart(y, i);
     return sum;
+}
+
+/* Half the rate of the square of their distance, which rises through zero where they are closest. */
+static int approach(const nde_field *self, const nde_site *at, const double *y, double *g) {
+    const size_t i = *(const size_t *)self->ctx, j = (i + 1)%3, ld = at->ld;
+    for (size_t b = 0; b < at->n; b++) {
+        g[b] = 0;
+        for (size_t axis = 0; axis < 6; axis += 3) { /* x, y */
+            const double *q = y + axis*ld + b, *v = q + 6*ld;
+            g[b] += (q[j*ld] - q[i*ld])*(v[j*ld] - v[i*ld]);
+        }
+    }
+    return NDE_FIELD_OK;
 }
 
 /* y = (place, velocity) in the frame that turns with earth (mass 1 - mu, at -mu) and moon (mass mu, at 1 - mu). Source: R. F.
@@ -54,14 +70,13 @@ static int arenstorf(double t, const double *y, const double *p, double *dy, voi
 static const double arenstorf_start[MOON] = { 0.994, 0, 0, -2.00158510637908252 };
 static const double arenstorf_period = 17.0652165601579625589;
 
-/* The orbit from `start` on over time t, ROWS rows of it. The solution is the caller's to free, whatever happens. */
-static nde_status orbit(const nde_field *field, const double *start, double t, nde_solution *solution) {
+/* Solves with ROWS rows and nearly all digits. The solution is the caller's to free, whatever happens. */
+static nde_status orbit(const nde_problem *problem, nde_solution *solution) {
     double times[ROWS];
-    for (int k = 0; k < ROWS; k++) times[k] = t*k/(ROWS - 1);
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = field, .t1 = t, .y0 = start);
+    for (int k = 0; k < ROWS; k++) times[k] = problem->t1*k/(ROWS - 1);
     const nde_options options = NDE_INIT(nde_options, .method = NDE_VERN9, .rtol = 1e-13, .atol = 1e-13, .save_t = times,
-                                         .n_save = ROWS);
-    const nde_status status = nde_solve(&problem, &options, solution);
+                                         .n_save = ROWS, .event_rows = HITS);
+    const nde_status status = nde_solve(problem, &options, solution);
     if (status) fprintf(stderr, "three_body: %s\n", solution->error ? solution->error : nde_error());
     return status;
 }
@@ -81,6 +96,14 @@ static void draw_eight(plot_picture *picture, const nde_solution *s) {
         plot_line(picture, (plot_look){ .color = color[i] }, rows, s->y + i, EIGHT, s->y + 3 + i, EIGHT);
         plot_points(picture, (plot_look){ .color = color[i], .width = 10 }, 1, s->y + i, 1, s->y + 3 + i, 1);
     }
+    plot_look ring = { .name = "closest approaches", .color = PLOT_GREY, .hollow = true, .width = 7 };
+    for (size_t k = 0; k < *s->event_saved; k++) {
+        const double *y = s->event_y + k*EIGHT;
+        const int i = s->event_which[k], j = (i + 1)%3;
+        const double xs[] = { y[i], y[j] }, ys[] = { y[3 + i], y[3 + j] };
+        plot_points(picture, ring, 2, xs, 1, ys, 1);
+        ring.name = NULL; /* one entry in the legend */
+    }
 }
 
 static void draw_arenstorf(plot_picture *picture, const nde_solution *s) {
@@ -98,15 +121,30 @@ int main(int argc, char **argv) {
 
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = eight), other = NDE_INIT(nde_pointwise, .f = arenstorf);
     const nde_field bodies = nde_field_pointwise(&one, EIGHT, 0), craft = nde_field_pointwise(&other, MOON, 0);
+    const size_t pair[] = { 0, 1, 2 };
+    nde_field g[3];
+    nde_event closest[3];
+    for (int i = 0; i < 3; i++) {
+        g[i] = (nde_field){ .size = sizeof *g, .name = "approach", .ctx = &pair[i], .dim = EIGHT, .out = 1, .eval = approach };
+        closest[i] = NDE_INIT(nde_event, .g = &g[i], .direction = 1);
+    }
+    const nde_problem period = NDE_INIT(nde_problem, .drift = &bodies, .t1 = eight_period, .y0 = eight_start, .events = closest,
+                                        .n_events = 3);
+    const nde_problem periods = NDE_INIT(nde_problem, .drift = &bodies, .t1 = PERIODS*eight_period, .y0 = eight_start);
+    const nde_problem moon = NDE_INIT(nde_problem, .drift = &craft, .t1 = arenstorf_period, .y0 = arenstorf_start);
+
     nde_solution first = { 0 }, later = { 0 }, loop = { 0 };
-    nde_status status = orbit(&bodies, eight_start, eight_period, &first);
-    if (!status) status = orbit(&bodies, eight_start, PERIODS*eight_period, &later);
-    if (!status) status = orbit(&craft, arenstorf_start, arenstorf_period, &loop);
+    nde_status status = orbit(&period, &first);
+    if (!status) status = orbit(&periods, &later);
+    if (!status) status = orbit(&moon, &loop);
     bool drawn = false;
     if (!status) {
         printf("figure eight: %.1e from its start after one period, %.1e after %d; energy error %.1e\n",
                distance(EIGHT, first.y_end, eight_start), distance(EIGHT, later.y_end, eight_start), PERIODS,
                fabs(energy(later.y_end)/energy(eight_start) - 1));
+        for (size_t k = 0; k < *first.event_saved; k++)
+            printf("  masses %d and %d are closest at t = %.10f, %.6f apart\n", first.event_which[k] + 1,
+                   (first.event_which[k] + 1)%3 + 1, first.event_t[k], apart(first.event_y + k*EIGHT, first.event_which[k]));
         printf("Arenstorf's orbit: %.1e from its start, %lld steps\n", distance(MOON, loop.y_end, arenstorf_start),
                (long long)loop.stats->accepted);
         plot_picture picture;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * systems.c - see systems.h. Each system is its equations and, below, their derivative along v. Published exponents, where the table
- * names no other source: J. C. Sprott, Chaos and Time-Series Analysis (2003), appendix A. */
+ * systems.c - see systems.h. Each system is its equations and, below, their derivative along v. Published exponents: J. C.
+ * Sprott, Chaos and Time-Series Analysis (2003), appendix A; of sprott_b, his paper. */
 #include "systems.h"
 
 #include <math.h>
@@ -154,8 +154,8 @@ static void henon_heiles_jvp(const double *x, const double *p, const double *v, 
     dv[3] = -v[1] - 2*p[0]*(x[0]*v[0] - x[1]*v[1]);
 }
 
-/* Two equal masses on two massless rods of length 1, p[0] is g. x: both angles from the vertical, both rates. The rates' rates a, b
- * solve 2 a + c b = r, c a + b = s with c the cosine of the angle between the rods. */
+/* Two equal masses on two massless rods of length 1, p[0] is g. x: both angles from the vertical, both rates. The rates'
+ * rates a, b solve 2 a + c b = r, c a + b = s with c the cosine of the angle between the rods. */
 static void double_pendulum(const double *x, const double *p, double *dx) {
     const double c = cos(x[0] - x[1]), sine = sin(x[0] - x[1]);
     const double r = -sine*x[3]*x[3] - 2*p[0]*sin(x[0]), s = sine*x[2]*x[2] - p[0]*sin(x[1]);
@@ -265,7 +265,8 @@ const chaos_system chaos_systems[SYSTEMS] = {
     { SYSTEM(sprott_b, 3), .x0 = { 0.05, 0.05, 0.05 }, .p = { 1 }, .time = 5, .published = 0.210, .up = 2,
       .source = "J. C. Sprott, Some simple chaotic flows, Phys. Rev. E 50 (1994) R647-R650" },
     { SYSTEM(thomas, 3), .x0 = { 0.1, 0, 0 }, .p = { 0.18 }, .time = 10, .published = 0.0349, .up = 1,
-      .source = "R. Thomas, Deterministic chaos seen in terms of feedback circuits, Int. J. Bifurcation Chaos 9 (1999) 1889-1905" },
+      .source = "R. Thomas, Deterministic chaos seen in terms of feedback circuits, "
+                "Int. J. Bifurcation Chaos 9 (1999) 1889-1905" },
     { SYSTEM(halvorsen, 3), .x0 = { -5, 0, 0 }, .p = { 1.27 }, .time = 1.5, .published = 0.7899, .up = 1,
       .source = "A. Halvorsen in J. C. Sprott, Chaos and Time-Series Analysis (2003), A.5" },
     { SYSTEM(rabinovich_fabrikant, 3), .x0 = { -1, 0, 0.5 }, .p = { 0.87, 1.1 }, .time = 5, .published = 0.1981, .up = 1,
@@ -287,14 +288,16 @@ const chaos_system chaos_systems[SYSTEMS] = {
     { SYSTEM(lorenz96, SITES), .x0 = { 1 }, .p = { 8 }, .time = 1, .up = 1,
       .source = "E. N. Lorenz, Predictability: a problem partly solved, ECMWF seminar on predictability (1996) 1-18" },
     { SYSTEM(hindmarsh_rose, 3), .x0 = { -1, 0, 3 }, .p = { 1, 3, 1, 5, 0.006, 4, -1.6, 3.25 }, .time = 20, .across = 2,
-      .source = "J. L. Hindmarsh, R. M. Rose, A model of neuronal bursting using three coupled first order differential equations, "
-                "Proc. R. Soc. B 221 (1984) 87-102" },
+      .source = "J. L. Hindmarsh, R. M. Rose, A model of neuronal bursting using three coupled first order differential "
+                "equations, Proc. R. Soc. B 221 (1984) 87-102" },
     { SYSTEM(rikitake, 3), .x0 = { 1, 0, 3 }, .p = { 2, 5 }, .time = 2.5, .up = 2,
       .source = "T. Rikitake, Oscillations of a system of disk dynamos, Proc. Cambridge Philos. Soc. 54 (1958) 89-105" },
     { SYSTEM(nose_hoover, 3), .x0 = { 0, 5, 0 }, .p = { 1 }, .time = 6, .published = 0.0138, .across = 1, .up = 2,
-      .source = "H. A. Posch, W. G. Hoover, F. J. Vesely, Canonical dynamics of the Nose oscillator, Phys. Rev. A 33 (1986) 4253-4265" },
+      .source = "H. A. Posch, W. G. Hoover, F. J. Vesely, Canonical dynamics of the Nose oscillator, "
+                "Phys. Rev. A 33 (1986) 4253-4265" },
     { SYSTEM(dadras, 3), .x0 = { 1, 1, 0 }, .p = { 3, 2.7, 1.7, 2, 9 }, .time = 1, .up = 1,
-      .source = "S. Dadras, H. R. Momeni, A novel three-dimensional autonomous chaotic system, Phys. Lett. A 373 (2009) 3637-3642" },
+      .source = "S. Dadras, H. R. Momeni, A novel three-dimensional autonomous chaotic system, "
+                "Phys. Lett. A 373 (2009) 3637-3642" },
 };
 
 static int f(double t, const double *x, const double *none, double *dx, void *ctx) {
@@ -303,7 +306,8 @@ static int f(double t, const double *x, const double *none, double *dx, void *ct
     system->f(x, system->p, dx);
     return 0;
 }
-static int jvp(double t, const double *x, const double *none, double vt, const double *v, const double *vp, double *dv, void *ctx) {
+static int jvp(double t, const double *x, const double *none, double vt, const double *v, const double *vp, double *dv,
+               void *ctx) {
     (void)t, (void)none, (void)vt, (void)vp;
     const chaos_system *system = ctx;
     if (v) system->jvp(x, system->p, v, dv);

@@ -52,6 +52,9 @@ def bodies(scratch):
     text = report(three_body, cwd=scratch)
     once, many, energy = map(float, re.search(rf"eight: {NUMBER} from .*?, {NUMBER} after .* error {NUMBER}", text).groups())
     check(once < 1e-6 and many < 1e-4 and energy < 1e-11, f"three_body: {once}, {many}, {energy}")
+    times = [float(t) for t in re.findall(rf"closest at t = {NUMBER}, 0.690527 apart", text)]
+    off = [abs(t - (2*k + 1)*6.32591398/12) for k, t in enumerate(times)] # by symmetry
+    check(len(off) == 6 and max(off) < 1e-7, f"three_body: closest at {times}")
     closed = float(re.search(rf"orbit: {NUMBER} from", text)[1])
     check(closed < 1e-8, f"three_body: the orbit misses its start by {closed}")
 
@@ -59,8 +62,8 @@ def bodies(scratch):
 def trajectories(scratch):
     for threads in (1, 2):
         text = report(ensemble, 20000, threads, f"{threads}.svg", cwd=scratch)
-        busy, maxima = float(re.search(rf"busy {NUMBER} %", text)[1]), int(re.search(r"(\d+) maxima", text)[1])
-        check(busy > 90 and maxima > 10000, f"ensemble: lanes busy {busy} %, {maxima} maxima")
+        busy = float(re.search(rf"busy {NUMBER} %", text)[1])
+        check(busy > 90, f"ensemble: lanes busy {busy} %")
     check(Path(scratch, "1.svg").read_bytes() == Path(scratch, "2.svg").read_bytes(), "ensemble: threads change the picture")
     for wrong in (["0"], ["-5"], ["ten"], ["10", "0"], ["10", "many"]):
         refuses(run(ensemble, *wrong, cwd=scratch), "usage", f"ensemble {wrong}")

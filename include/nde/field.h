@@ -137,6 +137,17 @@ NDE_API nde_field nde_field_composition(const nde_parts *outer_inner);
 /* F_i = y_i^3, dim = out. */
 NDE_API nde_field nde_field_cube(size_t dim);
 
+/* How far a state is from rest: root of the mean of (f_i/(atol + rtol |y_i|))^2 over the rows, minus 1. As nde_event.g, with direction
+ * < 0, terminal 1 and at_start 1, it ends a trajectory once it is steady. It has no derivatives.
+ *   field        out = dim; the drift of the problem
+ *   rtol, atol   of a slope, for one unit of time: >= 0, literal, not both zero */
+typedef struct nde_steady {
+    size_t size;
+    const nde_field *field;
+    double rtol, atol;
+} nde_steady;
+NDE_API nde_field nde_field_steady(const nde_steady *steady);
+
 /* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
  *   z_l = W_l x_l + b_l;  hidden layers: z_l normalised when layer_norm;  x_{l+1} = s(z_l), plus x_l in hidden layers whose two
  *   widths agree when residual

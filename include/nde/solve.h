@@ -42,6 +42,7 @@ typedef struct nde_loss {
  *   g          out = 1; nu = 0 or input.channels. NaN ends the trajectory with NDE_E_NONFINITE, RETRY with NDE_E_FIELD
  *   direction  > 0: only where g rises, in the direction in which the solve runs; < 0: only where it falls; 0: both
  *   terminal   k > 0: the k-th hit ends the trajectory with NDE_EVENT, at the event; 0: none does
+ *   at_start   1: a g that is beyond zero already at t0 (>= 0 with direction > 0, <= 0 with direction < 0; no reset) is a hit there
  *   reset      y+ = reset(t, y-), dim = out, nu as g: the step is cut at the event and the trajectory goes on from y+ as from a
  *              start; not with noise, nor with joint steps of more than one trajectory. NULL: y goes on as it is
  * Two resets in a row that bring nothing forward end a trajectory with NDE_E_STEPSIZE. Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets in
@@ -53,6 +54,7 @@ typedef struct nde_event {
     int32_t direction;
     int64_t terminal;
     const nde_field *reset;
+    int32_t at_start;
 } nde_event;
 
 /* A norm of the caller's own for the error of a step. Tolerances are its business: those of the options are not used.
@@ -195,6 +197,12 @@ NDE_API NDE_CHECK nde_status nde_solver_restore(nde_solver *solver, const void *
  *   y, dy   out [dim]: value and time derivative; either may be NULL
  * Errors: NDE_E_ARG (no record; t outside what was solved). */
 NDE_API NDE_CHECK nde_status nde_solver_dense(nde_solver *solver, size_t trajectory, double t, nde_real *y, nde_real *dy);
+/* The same at many times, in any order, in that of the solve at the cost of one walk through the record.
+ *   t       [count]
+ *   y, dy   out [count][dim]
+ * Errors: those of nde_solver_dense; then y and dy are filled up to the time that failed. */
+NDE_API NDE_CHECK nde_status nde_solver_dense_many(nde_solver *solver, size_t trajectory, size_t count, const double *t,
+                                                   nde_real *y, nde_real *dy);
 /* Text of the last failure of this solver: "" when there was none. */
 NDE_API const char *nde_solver_error(const nde_solver *solver);
 /* NULL is allowed. */

@@ -82,6 +82,42 @@ void nde_events_look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *l
     watch_all(s, p, w, lane, m, NDE_OK, p->y, p->t, p->g);
 }
 
+/* ---- hits ------------------------------------------------------------------------------------- */
+
+/* Counts a hit and keeps it, while there are rows: the column for its state, NULL without. */
+static nde_real *note(nde_solver *s, size_t who, size_t e, double t, bool together) {
+    nde_hits *h = &s->hits;
+    const size_t N = s->N, row = h->kept[who];
+    h->count[e*N + who]++;
+    if (row == h->rows) return NULL;
+    h->which[row*N + who] = (int32_t)e;
+    h->together[row*N + who] = together;
+    h->t[row*N + who] = t;
+    h->kept[who]++;
+    return h->y + row*s->rhs.dim*N + who;
+}
+
+/* Does event e end the trajectory with the hits that it has? */
+static bool is_last(const nde_solver *s, size_t who, size_t e) {
+    const int64_t last = s->rhs.event[e].terminal;
+    return last > 0 && s->hits.count[e*s->N + who] >= last;
+}
+
+void nde_events_start(nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j], who = p->trajectory[b];
+        bool together = false;
+        if (w->verdict[b] != NDE_OK) continue;
+        for (size_t e = 0; e < s->rhs.problem.n_events; e++) {
+            if (!s->rhs.event[e].at_start || s->rhs.event[e].direction*(double)p->g[e*p->ld + b] < 0) continue;
+            nde_real *y = note(s, who, e, p->t[b], together);
+            for (size_t i = 0; y && i < s->rhs.dim; i++) y[i*s->N] = p->y[i*p->ld + b];
+            together = true;
+            if (is_last(s, who, e) && w->verdict[b] == NDE_OK) w->verdict[b] = NDE_EVENT, s->hits.end[who] = (int32_t)e;
+        }
+    }
+}
+
 /* ---- inside a step of one lane ---------------------------------------------------------------- */
 
 typedef struct view {
@@ -180,19 +216,6 @@ static void state_at(const view *v, double t, size_t rows, nde_real *to, size_t 
 
 static bool close(double a, double b) { return fabs(a - b) <= 16*DBL_EPSILON*fmax(fabs(a), fabs(b)); }
 
-/* Counts a hit and keeps it, while there are rows. */
-static int64_t note(const view *v, size_t e, double t, bool together) {
-    nde_hits *h = &v->s->hits;
-    const size_t N = v->s->N, row = h->kept[v->who];
-    if (row < h->rows) {
-        h->which[row*N + v->who] = (int32_t)e;
-        h->together[row*N + v->who] = together;
-        h->t[row*N + v->who] = t;
-        state_at(v, t, v->s->rhs.dim, h->y + row*v->s->rhs.dim*N + v->who, N);
-        h->kept[v->who]++;
-    }
-    return ++h->count[e*N + v->who];
-}
 
 /* Ends the step at t. */
 static void cut_step(const view *v, double t, bool end) {
@@ -213,7 +236,9 @@ static nde_status take(view *v, size_t hits) {
         const nde_watched *event = &v->s->rhs.event[e];
         const double t = v->w->root[e];
         if (verdict != NDE_OK && !close(t, cut)) break;
-        const bool ends = note(v, e, t, close(t, before)) >= event->terminal && event->terminal;
+        nde_real *y = note(v->s, v->who, e, t, close(t, before));
+        if (y) state_at(v, t, v->s->rhs.dim, y, v->s->N);
+        const bool ends = is_last(v->s, v->who, e);
         before = t;
         if (verdict == NDE_OK) cut = t;
         if (ends && verdict != NDE_EVENT) verdict = NDE_EVENT, v->s->hits.end[v->who] = (int32_t)e;

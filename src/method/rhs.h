@@ -23,6 +23,7 @@ typedef struct nde_part {
 typedef struct nde_watched {
     nde_part g, reset; /* reset.field NULL: none */
     int direction;     /* 1, -1, 0 */
+    bool at_start;
     int64_t terminal;
 } nde_watched;
 enum { NDE_MOST_EVENTS = 64 };

@@ -234,9 +234,10 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
 }
 
 /* Values of the events at the states of the lanes, after a start or jump. */
-static void look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status) {
+static void look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status, bool first) {
     for (size_t j = 0; j < m; j++) w->verdict[lane[j]] = status[j];
     nde_events_look(s, p, w, lane, m);
+    if (first) nde_events_start(s, p, w, lane, m);
     for (size_t j = 0; j < m; j++) status[j] = w->verdict[lane[j]];
 }
 
@@ -251,13 +252,13 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     nde_entry entry;
     if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
     if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, true);
-    if (s->rhs.problem.n_events) look(s, p, w, lane, m, status);
+    if (s->rhs.problem.n_events) look(s, p, w, lane, m, status, true);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
         if (status[j] == NDE_OK && s->guarded && nde_is_outside(s, p, p->trajectory[b], p->t[b], p->y + b, p->ld))
             status[j] = NDE_E_DOMAIN;
-        if (status[j] == NDE_OK) nde_save_start(s, p, b);
+        if (status[j] == NDE_OK || status[j] == NDE_EVENT) nde_save_start(s, p, b);
     }
     if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m, status);
     for (size_t j = 0; j < m; j++) nde_panel_watch(s, p, lane[j]);
@@ -441,7 +442,7 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         if (s->forced.jump[p->forced[lane[j]]] != SIZE_MAX) w->list2[jumping++] = lane[j];
     }
     if (jumping) jump(s, p, w, lane, m, jumping, status);
-    if (jumping && s->rhs.problem.n_events) look(s, p, w, lane, m, status);
+    if (jumping && s->rhs.problem.n_events) look(s, p, w, lane, m, status, false);
     for (size_t j = 0; j < m; j++)
         if (status[j] == NDE_OK) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
     if (s->table.fsal) fresh(s, p, w, lane, m, status, false);

@@ -325,6 +325,8 @@ int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, c
 void nde_events_begin(nde_solver *s);
 /* Values of the events at the states of lanes that begin or have jumped. */
 void nde_events_look(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
+/* Hits at the start of the lanes that begin. */
+void nde_events_start(nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 /* After the decision on a step, before anything else is done with it: finds the hits in it, and cuts it at the first that
  * matters: t_new and z are then those of the event, and t1 too where that is terminal. False: no lane has a verdict. */
 bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w);

@@ -324,6 +324,41 @@ static void ensembles_are_the_same(void **state) {
     }
 }
 
+/* y' = -y comes to rest where |y| = 0.01, at log(100 y0); what rests already ends at once. */
+static void rest_is_found(void **state) {
+    (void)state;
+    nde_pointwise keep;
+    const nde_real y0[3] = { 1, 50, (nde_real)0.005 };
+    const nde_field f = field(decay, NULL, 1, 1, &keep);
+    const nde_steady slow = NDE_INIT(nde_steady, .field = &f, .atol = 0.01);
+    const nde_field g = nde_field_steady(&slow);
+    assert_non_null(g.eval);
+    const nde_event e = NDE_INIT(nde_event, .g = &g, .direction = -1, .terminal = 1, .at_start = 1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = 3, .t1 = 100, .y0 = y0, .drift = &f, .events = &e, .n_events = 1);
+    const double save[] = { 0, 1 };
+    for (int joint = 0; joint < 2; joint++) {
+        nde_options o = within(finest);
+        o.stepping = joint, o.save_t = save, o.n_save = 2;
+        nde_solution s = NDE_INIT(nde_solution, .n = 0);
+        assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
+        for (size_t i = 0; i < 3; i++) {
+            const double exact = i < 2 ? log(100*(double)y0[i]) : 0; /* atol = rtol: 100 times the tolerance there */
+            assert_int_equal(s.status[i], NDE_EVENT);
+            assert_int_equal(s.event_count[i], 1);
+            assert_true(fabs(s.t_end[i] - exact) <= 2e3*finest && s.event_t[i] == s.t_end[i]);
+            assert_int_equal(s.saved[i], i < 2 ? 2 : 1);
+        }
+        assert_true(s.t_end[2] == 0 && s.y_end[2] == y0[2] && s.event_y[2] == y0[2] && s.stats[2].accepted == 0);
+        nde_solution_free(&s);
+    }
+    nde_steady bad = slow;
+    bad.field = NULL;
+    assert_null(nde_field_steady(&bad).eval);
+    bad = slow, bad.atol = 0;
+    assert_null(nde_field_steady(&bad).eval);
+    assert_null(nde_field_steady(NULL).eval);
+}
+
 /* ---- what goes wrong ------------------------------------------------------------------------------------------------ */
 
 static void failures_are_named(void **state) {
@@ -421,7 +456,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decay_stops_at_one), cmocka_unit_test(circles_pass_zero), cmocka_unit_test(ball_bounces),
         cmocka_unit_test(small_cases), cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
-        cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(rest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,6 +79,40 @@ static void ways_to_see_agree(void **state) {
         }
 }
 
+/* Many times at once, in order and not, are the same bits as one by one. */
+static void many_times_at_once(void **state) {
+    (void)state;
+    enum { TIMES = 61 };
+    for (int which = 0; which < CASES; which++)
+        for (int form = NDE_RECORD_TAPE; form <= NDE_RECORD_CHECKPOINTS; form++) {
+            proof f;
+            double t[TIMES];
+            nde_real y[4*TIMES], dy[4*TIMES], value[4], slope[4];
+            case_make(which, &f, 0, false);
+            f.options.record = form, f.options.budget = (size_t)1 << 28;
+            proof_no_saves(&f);
+            proof_solve(&f);
+            const double t0 = f.problem.t0, t1 = f.solution.t_end[1];
+            for (int order = 0; order < 3; order++) {
+                for (size_t k = 0; k < TIMES; k++)
+                    t[k] = t0 + (t1 - t0)*(double)(order == 0 ? k : order == 1 ? TIMES - 1 - k : k*23 % TIMES)/(TIMES - 1);
+                for (size_t k = 0; k < TIMES; k++)
+                    if (fabs(t[k] - t1) < 1e-9) t[k] = t1;
+                assert_int_equal(nde_solver_dense_many(f.solver, 1, TIMES, t, y, dy), NDE_OK);
+                for (size_t k = 0; k < TIMES; k++) {
+                    assert_int_equal(nde_solver_dense(f.solver, 1, t[k], value, slope), NDE_OK);
+                    assert_memory_equal(value, y + k*f.dim, f.dim*sizeof *y);
+                    assert_memory_equal(slope, dy + k*f.dim, f.dim*sizeof *y);
+                }
+            }
+            assert_int_equal(nde_solver_dense_many(f.solver, 1, 0, NULL, y, dy), NDE_OK);
+            assert_int_equal(nde_solver_dense_many(f.solver, 1, 1, NULL, y, dy), NDE_E_ARG);
+            t[1] = t1 + 1;
+            assert_int_equal(nde_solver_dense_many(f.solver, 1, 2, t, y, NULL), NDE_E_ARG);
+            proof_end(&f);
+        }
+}
+
 /* At a jump the row holds what was there before, as a solve that ends there does; just after, what came of it. */
 static void rows_at_jumps_are_before_them(void **state) {
     (void)state;
@@ -274,7 +308,7 @@ static void own_spans_are_those_alone(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ways_to_see_agree),
+        cmocka_unit_test(ways_to_see_agree), cmocka_unit_test(many_times_at_once),
         cmocka_unit_test(rows_at_jumps_are_before_them),
         cmocka_unit_test(every_kth_step),
         cmocka_unit_test(backward_in_time_is_the_mirror),

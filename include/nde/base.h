@@ -370,6 +370,10 @@ typedef struct nde_options {
     const double *weights;         /* [dim] >= 0: factors of the components' errors in the norm; 0 leaves one out, also of the mean.
                                     * NULL: all 1. Copied */
     const double *rtol_n, *atol_n; /* [n] for each trajectory, instead of rtol and atol; zeros are literal. Copied */
+    const double *clip_t;          /* [n_clip] in any order: times at which steps end, and the right-hand side may be discontinuous: the step
+                                    * before ends with its value just before (the time one ulp earlier), the next begins with that at
+                                    * the time itself. Those outside (t0, t1) do nothing. Not with noise. Copied */
+    size_t n_clip;
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -190,13 +190,24 @@ void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, cons
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
+/* The time that stages at the end of the steps see. */
+static const double *stage_end(const nde_solver *s, const nde_panel *p) {
+    if (!p->t_stage) return p->t_new;
+    for (size_t b = 0; b < p->live->n; b++) {
+        const size_t f = nde_forced_after(s, p->t_new[b]);
+        const bool clipped = f > 0 && s->forced.clip[f - 1] && s->forced.t[f - 1] == p->t_new[b];
+        p->t_stage[b] = clipped ? nextafter(p->t_new[b], p->t[b]) : p->t_new[b];
+    }
+    return p->t_stage;
+}
+
 nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape) {
     return (nde_attempt){
         .rhs = &s->rhs,
         .table = &s->table,
         .lanes = &p->lanes,
         .t = p->t,
-        .t_new = p->t_new,
+        .t_new = stage_end(s, p),
         .dt = p->dt,
         .h = p->h_real,
         .y = p->y,

@@ -130,7 +130,7 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
         out.stage_bytes = step_bytes(&s, NDE_RECORD_STAGES, ld, d.capacity);
         out.state_bytes = step_bytes(&s, NDE_RECORD_STATES, ld, d.capacity);
         out.record = s.options.record;
-        if (!s.adaptive && !s.rhs.problem.n_jumps && !has_knots(&s.rhs.problem)) fill_all(&s, &d, slice, &out);
+        if (!s.adaptive && !s.rhs.problem.n_jumps && !s.options.n_clip && !has_knots(&s.rhs.problem)) fill_all(&s, &d, slice, &out);
     }
     memcpy(needs, &out, sizeof out);
     return NDE_OK;

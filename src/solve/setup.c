@@ -139,10 +139,20 @@ static nde_status read_limits(nde_solver *s) {
 static size_t most_rows(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     size_t steps = (size_t)s->options.steps;
-    if (!nde_size_add(steps, q->n_jumps, &steps)) return SIZE_MAX;
+    if (!nde_size_add(steps, q->n_jumps, &steps) || !nde_size_add(steps, s->options.n_clip, &steps)) return SIZE_MAX;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(steps, q->terms[k].path->knots, &steps)) return SIZE_MAX;
     return (steps - 1)/(size_t)s->options.save_every + 2;
+}
+
+static nde_status read_clips(const nde_solver *s) {
+    const nde_options *o = &s->options;
+    if (o->n_clip && !o->clip_t) return nde_fail(NDE_E_ARG, "options.clip_t is NULL, n_clip is %zu", o->n_clip);
+    if (o->n_clip > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.n_clip is %zu", o->n_clip);
+    if (o->n_clip && s->rhs.noisy) return nde_fail(NDE_E_ARG, "options.n_clip is %zu: not with noise", o->n_clip);
+    for (size_t j = 0; j < o->n_clip; j++)
+        if (!isfinite(o->clip_t[j])) return nde_fail(NDE_E_ARG, "options.clip_t[%zu] is %g", j, o->clip_t[j]);
+    return NDE_OK;
 }
 
 static nde_status read_saves(nde_solver *s) {
@@ -312,7 +322,7 @@ static nde_status choose_controller(nde_solver *s) {
     if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
         return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
     if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
-    if (s->decide.decide || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
+    if (s->decide.decide || o->n_clip || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
     return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
 }
 
@@ -323,7 +333,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     if (!nde_read_sized(&s->options, sizeof s->options, options, sizeof s->options))
         return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
                         options->size);
-    if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) || (bad = read_limits(s)) || (bad = read_saves(s)) ||
+    if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) || (bad = read_limits(s)) || (bad = read_clips(s)) || (bad = read_saves(s)) ||
         (bad = read_loss(s)) || (bad = choose_method(s)) || (bad = check_noise(s)))
         return bad;
     s->N = s->rhs.N;
@@ -409,6 +419,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
 
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     const size_t ld = p->ld, capacity = p->capacity;
+    TAKE(p->t_stage, s->options.n_clip != 0, ld);
     TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)),
         TAKE(p->error2, s->table.method->e2 ? 1 : 0, ceil_to(ld, 16)),
         TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
@@ -556,7 +567,10 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))
             arena->overflow = true;
-    TAKE(s->forced.t, 1, knots), TAKE(s->forced.jump, 1, knots);
+    if (!nde_size_add(knots, s->options.n_clip, &knots)) arena->overflow = true;
+    TAKE(s->forced.t, 1, knots), TAKE(s->forced.jump, 1, knots), TAKE(s->forced.clip, 1, knots);
+    TAKE(s->clip_t, 1, s->options.n_clip);
+    if (s->clip_t) memcpy(s->clip_t, s->options.clip_t, s->options.n_clip*sizeof *s->clip_t);
     TAKE(s->rhs.prepared_values, 1, s->rhs.prepared);
 
     size_t from = s->state_from = arena->used;

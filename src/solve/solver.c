@@ -60,17 +60,19 @@ static nde_status check_times(nde_solver *s) {
     return NDE_OK;
 }
 
-static void insert_forced(nde_solver *s, double t, size_t jump) {
+static void insert_forced(nde_solver *s, double t, size_t jump, bool clip) {
     nde_forced *f = &s->forced;
     size_t at = f->count;
     while (at > 0 && s->direction*f->t[at - 1] > s->direction*t) at--;
     if (at > 0 && f->t[at - 1] == t) { /* a knot at a jump, or of two paths */
         if (jump != SIZE_MAX) f->jump[at - 1] = jump;
+        f->clip[at - 1] |= clip;
         return;
     }
     memmove(f->t + at + 1, f->t + at, (f->count - at)*sizeof *f->t);
     memmove(f->jump + at + 1, f->jump + at, (f->count - at)*sizeof *f->jump);
-    f->t[at] = t, f->jump[at] = jump;
+    memmove(f->clip + at + 1, f->clip + at, (f->count - at)*sizeof *f->clip);
+    f->t[at] = t, f->jump[at] = jump, f->clip[at] = clip;
     f->count++;
 }
 
@@ -83,7 +85,7 @@ static nde_status gather_forced(nde_solver *s) {
         if (j && !(s->direction*(q->jump_t[j] - q->jump_t[j - 1]) > 0))
             return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: not after the one before, %g", j,
                             q->jump_t[j], q->jump_t[j - 1]);
-        insert_forced(s, q->jump_t[j], j);
+        insert_forced(s, q->jump_t[j], j, false);
         const double t0 = q->t0, steps = (double)s->options.steps;
         if (s->rhs.noisy && s->direction*q->jump_t[j] > s->direction*t0 &&
             s->direction*q->jump_t[j] < s->direction*q->t1) {
@@ -98,8 +100,9 @@ static nde_status gather_forced(nde_solver *s) {
     for (size_t k = 0; k < q->n_terms; k++) {
         const nde_path *path = q->terms[k].path;
         for (size_t j = 0; path && j < path->knots; j++)
-            insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX);
+            insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX, false);
     }
+    for (size_t j = 0; j < s->options.n_clip; j++) insert_forced(s, s->clip_t[j], SIZE_MAX, true);
     return NDE_OK;
 }
 

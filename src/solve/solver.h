@@ -20,7 +20,8 @@
 typedef struct nde_forced {
     size_t count;
     double *t;     /* in the direction of time */
-    size_t *jump;  /* which jump; SIZE_MAX: a knot */
+    size_t *jump;  /* which jump; SIZE_MAX: none: a knot, a clip */
+    bool *clip;    /* in options.clip_t */
 } nde_forced;
 
 /* The part of a panel that is a number and outlives a step; saved with the state. */
@@ -49,6 +50,7 @@ typedef struct nde_panel {
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
+    double *t_stage;                                /* t_new, or just before it at a clip; NULL: no clips */
     double *t_new, *dt;                             /* of the attempt that is made, or comes next */
     double *t_done, *dt_done;                       /* of the one before, once it is judged */
     double *error;                                  /* times error_scale: square of the norm relative to the tolerance */
@@ -141,6 +143,7 @@ struct nde_solver {
     nde_clock clock;
     nde_controller decide; /* the caller's; decide NULL: none */
     nde_tolerance tolerance;
+    double *clip_t;        /* [n_clip] or NULL */
     double *rtol_n, *atol_n, *weight; /* [N], [N], [dim] or NULL */
     nde_error_norm norm;   /* of: NULL without */
     nde_domain domain;     /* guarded: there is one */

@@ -203,6 +203,8 @@ static void options_members(void **state) {
         M(nde_options, max_evals, INT64, ".r...r"),
         M(nde_options, max_seconds, DOUBLE, ".rrr.r.."),
         M(nde_options, norm, INT32, ".r.rrr"),
+        M(nde_options, clip_t, POINTER, "."),
+        M(nde_options, n_clip, SIZE, ".rrrrr"),
         M(nde_options, weights, POINTER, "."),
         M(nde_options, rtol_n, POINTER, "."),
         M(nde_options, atol_n, POINTER, "."),

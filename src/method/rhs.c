@@ -363,9 +363,8 @@ static void zero(nde_real *x, size_t rows, size_t n, size_t ld) {
     for (size_t i = 0; i < rows; i++) memset(x + i*ld, 0, n*sizeof *x);
 }
 
-static void poison(nde_real *x, size_t n) {
-    for (size_t b = 0; b < n; b++) x[b] = (nde_real)NAN;
-}
+/* All bits set are a NaN. */
+static void poison(nde_real *x, size_t n) { memset(x, 0xff, n*sizeof *x); }
 
 static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k,
                     nde_real *tape, size_t tape_ld) {

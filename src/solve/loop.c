@@ -12,8 +12,7 @@
 
 enum {
     /* 0.2^40 of the first step: no progress is to be expected */
-    MOST_REFUSALS = 40,
-    LANE_UNIT = 64/(int)sizeof(nde_real) /* kernels pass over whole vectors of lanes */
+    MOST_REFUSALS = 40
 };
 
 int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker),
@@ -316,24 +315,9 @@ static int measure(const nde_solver *s, nde_panel *p, const nde_row *row, double
     return p->rc;
 }
 
-static void attempt(nde_solver *s, nde_panel *p) {
+/* Errors of the lanes of an attempt; NaN where something is not in order. */
+static void inspect(nde_solver *s, nde_panel *p) {
     const size_t n = p->live->n;
-    p->tried = true;
-    if (!s->adaptive) plan_fixed(s, p);
-    nde_real *tape = NULL;
-    if (s->recorded) {
-        if (!p->over_budget)
-            p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
-        if (p->over_budget) return;
-        p->k = p->slot.k ? p->slot.k : p->own_k;
-        tape = p->slot.tape;
-    }
-    memset(p->mark, NDE_LANE_OK, n);
-    p->live->attempts++;
-    p->live->lane_attempts += (int64_t)n;
-    p->live->lane_room += (int64_t)(p->ld == 1 ? 1 : (n + LANE_UNIT - 1)/LANE_UNIT*LANE_UNIT);
-    p->error_scale = s->joint ? 1 : s->per_dim;
-    p->rc = nde_panel_attempt(s, p, tape);
     if (p->rc) {
         for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
@@ -351,6 +335,27 @@ static void attempt(nde_solver *s, nde_panel *p) {
     for (size_t b = 0; b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
     if (s->guarded) nde_guard(s, p);
+}
+
+static void attempt(nde_solver *s, nde_panel *p) {
+    const size_t n = p->live->n;
+    p->tried = true;
+    if (!s->adaptive) plan_fixed(s, p);
+    nde_real *tape = NULL;
+    if (s->recorded) {
+        if (!p->over_budget)
+            p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
+        if (p->over_budget) return;
+        p->k = p->slot.k ? p->slot.k : p->own_k;
+        tape = p->slot.tape;
+    }
+    memset(p->mark, NDE_LANE_OK, n);
+    p->live->attempts++;
+    p->live->lane_attempts += (int64_t)n;
+    p->live->lane_room += (int64_t)(p->ld == 1 ? 1 : (n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
+    p->error_scale = s->joint ? 1 : s->per_dim;
+    p->rc = nde_panel_attempt(s, p, tape);
+    inspect(s, p);
 }
 
 /* ---- settle ---------------------------------------------------------------------------------- */
@@ -669,8 +674,15 @@ static void run_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
         if (paused(s, p)) return;
         if (p->live->next < p->first + p->count) refill(s, p, w);
         if (!p->live->n) return;
+        const nde_marched marched = s->marches ? nde_march(s, p) : NDE_MARCH_NOT;
+        if (marched == NDE_MARCH_DONE) {
+            report(s, p, w->scratch.worker);
+            continue;
+        }
         if (s->sprint)
             s->sprint(s, p);
+        else if (marched == NDE_MARCH_WAITS)
+            inspect(s, p);
         else
             attempt(s, p);
         nde_inside_attempt(s, p, w);

@@ -347,6 +347,8 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
         s->sprint = choose_sprint(s->kernels.isa);
+    s->marches = !s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
+                 !s->guarded && s->saving != NDE_SAVE_EVERY;
     s->executor = s->options.executor;
     s->n_workers = s->executor              ? (size_t)s->executor->workers
                    : s->options.threads > 1 ? (size_t)s->options.threads

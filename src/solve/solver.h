@@ -138,6 +138,7 @@ struct nde_solver {
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
+    bool marches;          /* fixed steps between which nothing needs to be looked at */
     nde_control control;
     nde_filter filter;
     nde_clock clock;
@@ -377,6 +378,15 @@ int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_de
 void nde_decide(nde_solver *s, nde_panel *p);
 /* The policy NDE_H_MIN_ACCEPT on decisions that are made. */
 void nde_hold_least(const nde_solver *s, nde_panel *p);
+
+/* ---- march.c ---- */
+
+enum { NDE_LANE_UNIT = 64/(int)sizeof(nde_real) }; /* kernels pass over whole vectors of lanes */
+
+/* Takes many fixed steps of a panel that marches, as long as nothing is due. WAITS: one more attempt has been made that is not in
+ * order, and is not judged. */
+typedef enum nde_marched { NDE_MARCH_NOT, NDE_MARCH_DONE, NDE_MARCH_WAITS } nde_marched;
+nde_marched nde_march(nde_solver *s, nde_panel *p);
 
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);

@@ -139,6 +139,39 @@ static void instruction_sets_agree(void **state) {
     }
 }
 
+/* Lanes of trajectories that have ended are taken over at once, also where some take ten times the steps of others. */
+static int rotation(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    (void)self;
+    for (size_t b = 0; b < at->n; b++) dy[b] = at->q[b]*y[at->ld + b], dy[at->ld + b] = -at->q[b]*y[b];
+    return 0;
+}
+
+static void lanes_are_busy(void **state) {
+    (void)state;
+    enum { N = 6000 };
+    static nde_real y0[2*N], q[N];
+    const nde_field field = { .size = sizeof field, .dim = 2, .out = 2, .nq = 1, .traits = NDE_AUTONOMOUS | NDE_LANEWISE, .eval = rotation };
+    for (size_t i = 0; i < N; i++) {
+        y0[i] = 1, y0[N + i] = 0;
+        q[i] = (nde_real)(10 + 90*nde_uniform(5, 200, i, 0, 0));
+    }
+    const nde_problem problem = { .size = sizeof problem, .n = N, .t1 = 4, .drift = &field, .y0 = y0, .q = q };
+    for (int threads = 1; threads <= 2; threads++) {
+        const nde_options options = NDE_INIT(nde_options, .rtol = 1e-4, .atol = 1e-4, .threads = threads);
+        nde_solution s = { .size = sizeof s };
+        int64_t least = INT64_MAX, most = 0;
+        assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
+        for (size_t i = 0; i < N; i++) {
+            const int64_t steps = s.stats[i].accepted + s.stats[i].rejected;
+            if (steps < least) least = steps;
+            if (steps > most) most = steps;
+        }
+        assert_true(most > 8*least);
+        if (s.lanes_busy < 0.95) fail_msg("lanes busy %.3f, steps from %d to %d", s.lanes_busy, (int)least, (int)most);
+        nde_solution_free(&s);
+    }
+}
+
 /* ---- the batch around it ------------------------------------------------------------------------------------------ */
 
 /* Columns of a batch are the same trajectories as in another, bit for bit, gradients of their own inputs included. */
@@ -331,7 +364,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand_trajectories),
         cmocka_unit_test(networks_and_joint_steps),
-        cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(lanes_are_busy),
         cmocka_unit_test(bits_do_not_depend_on_the_batch),
         cmocka_unit_test(noise_belongs_to_the_number),
         cmocka_unit_test(batch_gradient_is_the_sum),

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ * march.c - fixed steps while nothing happens but accepted ones: no clocks, watches and decisions in between. It does what attempt
+ * and settle of loop.c do, bit for bit, and hands the step at which something is not in order to them. */
+#include "solve/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST = 128, MOST_WATCHED = 16 }; /* steps at a time; watched: progress and the wall clock are not kept waiting */
+
+static double node_time(const nde_solver *s, const nde_panel *p, size_t b, int64_t node) {
+    const double start = nde_start_of(s, p->trajectory[b]);
+    return node ? start + (double)node*p->h[b] : start;
+}
+
+/* Whole steps from node to node that all lanes have before anything may be due. */
+static int64_t free_steps(const nde_solver *s, const nde_panel *p) {
+    const bool watched = s->options.progress || s->options.max_seconds > 0;
+    double least = watched ? MOST_WATCHED - (double)(p->live->attempts % MOST_WATCHED) : MOST;
+    if (s->step_limit >= 0) least = fmin(least, (double)(p->step_goal - p->live->accepted - 1));
+    for (size_t b = 0; b < p->live->n; b++) {
+        if (p->t[b] != node_time(s, p, b, p->node[b])) return 0; /* a jump or a knot lies between nodes */
+        least = fmin(least, (p->watch[b] - p->t[b])/p->h[b] - 1.5);
+    }
+    return least >= 1 ? (int64_t)least : 0;
+}
+
+/* Are the new state and the slopes that nobody looks at finite in all lanes, and no lane marked? */
+static bool in_order(const nde_solver *s, nde_panel *p) {
+    static const nde_row none;
+    const size_t n = p->live->n;
+    const nde_row *unseen = &s->table.unseen[0];
+    double sum[8] = { 0 }; /* not one chain of additions */
+    for (int j = -1; j < unseen->count; j++) {
+        const nde_real *x = j < 0 ? p->z : p->k + (size_t)unseen->index[j]*p->slab;
+        s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &none, p->k, p->slab, x, x, &s->tolerance, p->error);
+        size_t b = 0;
+        for (; b + 8 <= n; b += 8)
+            for (size_t l = 0; l < 8; l++) sum[l] += p->error[b + l];
+        for (; b < n; b++) sum[0] += p->error[b];
+    }
+    for (size_t l = 1; l < 8; l++) sum[0] += sum[l];
+    return sum[0] == 0 && !memchr(p->mark, NDE_LANE_RETRY, n) && !memchr(p->mark, NDE_LANE_STOP, n);
+}
+
+/* Where the lanes go from `done` steps ahead of their clocks. */
+static void aim(const nde_solver *s, nde_panel *p, int64_t done) {
+    for (size_t b = 0; b < p->live->n; b++) {
+        p->t[b] = node_time(s, p, b, p->node[b] + done);
+        p->t_new[b] = node_time(s, p, b, p->node[b] + done + 1);
+        p->dt[b] = p->h[b];
+    }
+}
+
+nde_marched nde_march(nde_solver *s, nde_panel *p) {
+    const int64_t most = free_steps(s, p);
+    const size_t n = p->live->n;
+    int64_t done = 0;
+    bool waits = false;
+    if (!most) return NDE_MARCH_NOT;
+    memset(p->mark, NDE_LANE_OK, n);
+    aim(s, p, 0);
+    while (done < most && !waits && !atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+        if (done && !s->rhs.autonomous) aim(s, p, done);
+        p->rc = nde_panel_attempt(s, p, NULL);
+        waits = p->rc || !in_order(s, p);
+        if (!waits) nde_panel_advance(s, p, true), done++;
+    }
+    const int64_t tried = done + waits, room = p->ld == 1 ? 1 : (int64_t)((n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
+    p->live->attempts += tried, p->live->lane_attempts += tried*(int64_t)n, p->live->lane_room += tried*room;
+    p->live->accepted += done;
+    aim(s, p, done);
+    for (size_t b = 0; b < n && done; b++) {
+        if (!p->accepted[b]) p->h_first[b] = p->h[b];
+        p->node[b] += done, p->accepted[b] += done, p->h_last[b] = p->h[b];
+    }
+    p->tried = waits;
+    p->error_scale = s->per_dim;
+    return waits ? NDE_MARCH_WAITS : NDE_MARCH_DONE;
+}

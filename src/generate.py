@@ -6,8 +6,8 @@ generate.py single ROOT OUT             ndef.h: the public headers in float, one
 generate.py rename ROOT OUT DEPFILE     what the library's float build includes first: nde_x -> ndef_x for every name of a
                                         precision-dependent header, nde_real -> float
 generate.py tests ROOT OUT DEPFILE      the same for tests that have included ndef.h
-generate.py inline ROOT OUT DEPFILE     nde/inline.h: its text, with the library's own where it includes files of src
-generate.py inlinef ROOT OUT DEPFILE    nde/inlinef.h: the same in float
+generate.py inline ROOT OUT DEPFILE     nde/OUT from OUT.in: its text, with the library's own where it includes files of src;
+                                        OUT is inline.h, formula.h, or the same with an f before the dot: in float
 
 A header is precision-dependent when it includes nde/real.h, directly or not. Names that a precision-free header mentions
 exist once and keep their name.
@@ -116,10 +116,8 @@ def table(text, name):
     return "#define NDE_INLINE_R(p, q) ((double)(p)/(double)(q))\n#define NDE_INLINE_D(x) x\n" + text + ends
 
 
-def inline(headers, path=None, seen=None):
-    """The text of nde/inline.h.in, with every file of src that it includes in its place, once."""
-    path, seen = path or headers.root/"include/nde/inline.h.in", set() if seen is None else seen
-
+def inline(headers, path, seen):
+    """The text of a header, with every file of src that it includes in its place, once."""
     def put(match):
         name = match[1]
         other = headers.root/"src"/name
@@ -134,12 +132,16 @@ def inline(headers, path=None, seen=None):
     return INCLUDE.sub(put, path.read_text())
 
 
-def inlinef(headers):
-    """inline.h with the names of ndef.h. Tables and controllers are double in both."""
-    changed = headers.names()
-    text = NAME.sub(lambda m: "ndef" + m[0][3:] if m[0] in changed or m[0] == "nde_real" else m[0], inline(headers))
-    text = re.sub(r"\bnde_inline_(?!plan\b)", "ndef_inline_", text).replace("NDE_INLINE", "NDEF_INLINE")
-    return text.replace('"nde/solve.h"', '"ndef.h"')
+def template(headers, out):
+    """nde/inline.h of inline.h.in; nde/inlinef.h is the same with the names of ndef.h. Tables and controllers are double in both."""
+    source = headers.root/"include/nde"/f"{out.name}.in"
+    if source.exists():
+        return inline(headers, source, set())
+    text, changed = inline(headers, source.with_name(out.name.replace("f.h", ".h.in")), set()), headers.names()
+    text = NAME.sub(lambda m: "ndef" + m[0][3:] if m[0] in changed or m[0] == "nde_real" else m[0], text)
+    text = re.sub(r"\bnde_inline_(?!plan\b)", "ndef_inline_", text).replace("nde_formula_", "ndef_formula_")
+    text = re.sub(r"\bNDE_(INLINE|FORMULA)", r"NDEF_\1", text)
+    return re.sub(r'"nde/(solve|field)\.h"', '"ndef.h"', text)
 
 
 def main():
@@ -148,8 +150,8 @@ def main():
         text = methods(Path(source))
     else:
         headers = Headers(source)
-        text = {"single": single, "tests": tests, "rename": lambda h: rename(h, "float"), "inline": inline,
-                "inlinef": inlinef}[what](headers)
+        text = {"single": single, "tests": tests, "rename": lambda h: rename(h, "float"),
+                "inline": lambda h: template(h, Path(out))}[what](headers)
         if len(sys.argv) > 4:
             Path(sys.argv[4]).write_text(headers.depfile(out))
     if not Path(out).exists() or Path(out).read_text() != text: # unchanged: nothing is built again

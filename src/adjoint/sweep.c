@@ -69,13 +69,13 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     if (b != last) {
         move_column(w->a_y, rows, ld, b, last), move_column(w->a_carry, rows, ld, b, last);
         move_column(w->a_q, nq, ld, b, last), move_column(r->q, nq, ld, b, last),
-            move_column(r->y, rows, ld, b, last);
+            move_column(r->y, s->state_rows, ld, b, last);
         w->who[last] = w->who[b], w->saved[last] = w->saved[b], w->forced[last] = w->forced[b];
         w->accepted[last] = w->accepted[b], w->now[last] = w->now[b];
     }
     zero_column(w->a_y, rows, ld, b), zero_column(w->a_carry, rows, ld, b),
         zero_column(w->a_q, nq, ld, b);
-    zero_column(r->y, rows, ld, b);
+    zero_column(r->y, s->state_rows, ld, b);
     nde_save_end_transpose(s, who, v->seed, w->a_y + b, ld);
     for (size_t i = 0; i < nq; i++) r->q[i*ld + b] = s->rhs.problem.q[i*s->N + who];
     w->who[b] = who;
@@ -324,6 +324,8 @@ static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
 
 /* ---- recomputation --------------------------------------------------------------------------- */
 
+static size_t state_bytes(const sweep *v) { return v->s->state_rows*v->ld*sizeof(nde_real); }
+
 static nde_real *slot_of(const sweep *v, size_t slot) {
     return (nde_real *)(void *)(v->tail + slot*v->slot_bytes);
 }
@@ -353,7 +355,7 @@ static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_
         rc = nde_replay_entry(v->s, w, &e);
         if (rc || !nde_record_after(v->record, e.at, &e)) break;
         if (e.kind == NDE_ENTRY_STEP && ++done && store != SIZE_MAX)
-            memcpy(slot_of(v, store++), r->y, r->slab*sizeof *r->y);
+            memcpy(slot_of(v, store++), r->y, state_bytes(v));
     }
     *reached = e.at;
     return rc;
@@ -391,7 +393,7 @@ static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, siz
     if (slots == 0) { /* one step at a time, from the start of the segment */
         for (; !rc && steps > 1; steps--) {
             rc = advance_to(v, from, y, to, steps - 1, SIZE_MAX, &reached);
-            if (!rc) memcpy(v->w->a_z, v->w->replica.y, v->w->replica.slab*sizeof *y);
+            if (!rc) memcpy(v->w->a_z, v->w->replica.y, state_bytes(v));
             for (size_t at = to; !rc && nde_record_before(v->record, at, &e) && e.at >= reached;
                  at = e.at)
                 rc = undo_entry(v, &e, v->w->a_z);
@@ -403,7 +405,7 @@ static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, siz
     const size_t last = nde_checkpoint_last(steps, slots);
     rc = advance_to(v, from, y, to, steps - last, SIZE_MAX, &reached);
     if (rc) return rc;
-    memcpy(slot_of(v, slot), v->w->replica.y, v->w->replica.slab*sizeof *y);
+    memcpy(slot_of(v, slot), v->w->replica.y, state_bytes(v));
     rc = undo_segment(v, reached, slot_of(v, slot), to, slot + 1, slots - 1);
     return rc ? rc : undo_segment(v, from, y, reached, slot, slots);
 }
@@ -413,7 +415,7 @@ static int sweep_panel(sweep *v) {
     size_t bytes;
     int rc = 0;
     v->tail = nde_record_tail(v->record, &bytes);
-    v->slot_bytes = (v->w->replica.slab*sizeof(nde_real) + 63)/64*64;
+    v->slot_bytes = (state_bytes(v) + 63)/64*64;
     v->n = 0;
     nde_replay_map(v->s, v->w, NULL, 0);
     for (size_t at = SIZE_MAX; !rc && nde_record_before(v->record, at, &e); at = e.at) {

@@ -303,7 +303,7 @@ static void reset(nde_solver *s, nde_panel *p, nde_worker *w, size_t e, const si
         if (rc || g->mark[j] != NDE_LANE_OK || !is_finite(g->z + j, s->rhs.dim, ld))
             w->verdict[b] = fail(s, p->trajectory[b], e, rc, g->mark[j]);
         else
-            for (size_t i = 0; i < s->rhs.dim; i++) p->y[i*p->ld + b] = g->z[i*ld + j];
+            nde_panel_put(s, p, b, g->z + j, ld);
     }
 }
 

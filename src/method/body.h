@@ -17,6 +17,7 @@ typedef struct nde_table {
     int stages, slopes;     /* of the step; with those of the extension alone */
     bool fsal;              /* slope s-1 is slope 0 of the next step */
     bool last_is_new;       /* the state of stage s-1 is the new state */
+    bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
     size_t split;           /* rows of the first set; dim when not partitioned */
     nde_row *row[2];        /* [slopes] each */
     nde_row out[2], error, error2; /* error2: empty without a second estimate */

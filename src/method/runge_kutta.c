@@ -52,12 +52,29 @@ NDE_SCALAR static int attempt_one(const nde_attempt *s) {
                            s->slab, s->tape, s->tape_slab);
 }
 
+/* The new state, all rows, with what rounding took from the old one; what it takes now goes behind z. Exact for any sizes.
+ * Source: D. Knuth, The Art of Computer Programming 2 (1997), 4.2.2, theorem B. */
+static const nde_real *sum_exactly(const nde_attempt *s) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, rows = s->rhs->rows;
+    const nde_real *y = s->y;
+    nde_real *z = s->z, *rest = z + s->slab;
+    combine(s, &s->table->out[0], &s->table->out[1], rows, s->k, y + s->slab, rest);
+    for (size_t i = 0; i < rows; i++, y += ld, z += ld, rest += ld)
+        for (size_t b = 0; b < n; b++) {
+            const nde_real sum = y[b] + rest[b], added = sum - y[b];
+            rest[b] = (y[b] - (sum - added)) + (rest[b] - added);
+            z[b] = sum;
+        }
+    return s->z;
+}
+
 /* Stages from `first` to before `end`. */
 static int evaluate(const nde_attempt *s, int first, int end) {
     const nde_table *table = s->table;
     for (int i = first; i < end; i++) {
         const bool is_new = i == table->stages - 1 && table->last_is_new;
-        const nde_real *Y = stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
+        const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
+                                                         : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
         const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
                                     stage_tape(s, i), s->lanes->site.ld);
         if (rc) return s->lanes->scratch->stage = i, rc;
@@ -69,10 +86,11 @@ static int extend(const nde_attempt *s) { return evaluate(s, s->table->stages, s
 
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
-    if (nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
+    if (!table->compensated && nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int rc = evaluate(s, table->fsal ? 1 : 0, table->stages);
     if (rc) return rc;
+    if (table->compensated) return table->last_is_new ? 0 : (sum_exactly(s), 0);
     const size_t from = table->last_is_new ? dim : 0; /* the rows that are not there yet */
     if (from == rows) return 0;
     if (from)

@@ -540,7 +540,7 @@ static void keep(const nde_solver *s, nde_panel *p, bool all) {
     const size_t times = entry->stride ? n : 1;
     memcpy(entry->t, p->t, times*sizeof *p->t);
     memcpy(entry->t_new, p->t_new, times*sizeof *p->t_new);
-    if (entry->y) memcpy(entry->y, p->y, p->slab*sizeof *p->y);
+    if (entry->y) memcpy(entry->y, p->y, s->state_rows*ld*sizeof *p->y);
     if (!all) {
         memcpy(entry->mask, p->accept, n);
         size_t good = 0;

@@ -55,7 +55,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
     const size_t n = p->live->n, ld = p->ld, N = s->N;
     for (size_t i = 0; i < s->rhs.dim; i++)
         for (size_t j = 0; j < m; j++) p->y[i*ld + n + j] = q->y0[i*N + who[j]];
-    for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
+    for (size_t i = s->rhs.dim; i < s->state_rows; i++)
         for (size_t j = 0; j < m; j++) p->y[i*ld + n + j] = 0;
     for (size_t i = 0; i < s->rhs.nq; i++)
         for (size_t j = 0; j < m; j++) p->q[i*ld + n + j] = q->q[i*N + who[j]];
@@ -86,10 +86,8 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
 void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
     const size_t last = p->live->n - 1, ld = p->ld;
     if (b != last) {
-        for (size_t i = 0; i < s->rhs.rows; i++) {
-            p->y[i*ld + b] = p->y[i*ld + last];
-            p->carry[i*ld + b] = p->carry[i*ld + last];
-        }
+        for (size_t i = 0; i < s->state_rows; i++) p->y[i*ld + b] = p->y[i*ld + last];
+        for (size_t i = 0; i < s->rhs.rows; i++) p->carry[i*ld + b] = p->carry[i*ld + last];
         for (size_t i = 0; i < s->rhs.nq; i++) p->q[i*ld + b] = p->q[i*ld + last];
         for (size_t e = 0; e < s->rhs.problem.n_events; e++) p->g[e*ld + b] = p->g[e*ld + last];
         p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last],
@@ -109,6 +107,12 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         if (p->atol) p->atol[b] = p->atol[last];
     }
     nde_panel_resize(p, last);
+}
+
+void nde_panel_put(const nde_solver *s, nde_panel *p, size_t b, const nde_real *y, size_t ld) {
+    for (size_t i = 0; i < s->rhs.dim; i++) p->y[i*p->ld + b] = y[i*ld];
+    if (s->state_rows == s->rhs.rows) return;
+    for (size_t i = 0; i < s->rhs.dim; i++) p->y[(s->rhs.rows + i)*p->ld + b] = 0;
 }
 
 /* ---- a few lanes at a time ------------------------------------------------------------------- */
@@ -183,7 +187,7 @@ void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, cons
     const nde_group *g = &w->group;
     for (size_t j = 0; j < m; j++) {
         if (g->mark[j] != NDE_LANE_OK) continue;
-        put_columns(s->rhs.dim, g->z + j, g->lanes.site.ld, lane + j, 1, p->y, p->ld);
+        nde_panel_put(s, p, lane[j], g->z + j, g->lanes.site.ld);
         p->interval[lane[j]]++;
     }
 }
@@ -240,6 +244,6 @@ void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all) {
     }
     const nde_step_kernels *use = s->rhs.kernels->step;
     for (size_t b = 0; b < n; b++) p->chosen[b] = p->accept[b];
-    use->blend(s->rhs.rows, n, p->ld, p->chosen, p->z, p->y);
+    use->blend(s->state_rows, n, p->ld, p->chosen, p->z, p->y);
     if (s->table.fsal) use->blend(s->rhs.rows, n, p->ld, p->chosen, last, p->carry);
 }

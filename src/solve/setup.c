@@ -125,6 +125,7 @@ static nde_status read_limits(nde_solver *s) {
         return wrong("adjoint", o->adjoint);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return wrong("record", o->record);
     if (!o->record) o->record = NDE_RECORD_TAPE;
+    if (o->compensated != 0 && o->compensated != 1) return wrong("compensated", o->compensated);
     if (o->error != NDE_ERROR_EMBEDDED && o->error != NDE_ERROR_DOUBLING) return wrong("error", o->error);
     if (o->executor && (!o->executor->run || o->executor->workers < 1))
         return nde_fail(NDE_E_ARG, "options.executor: run is %s, workers is %d",
@@ -322,7 +323,8 @@ static nde_status choose_controller(nde_solver *s) {
     if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
         return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
     if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
-    if (s->decide.decide || o->n_clip || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT) s->sprint = NULL;
+    if (s->decide.decide || o->n_clip || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT || o->compensated)
+        s->sprint = NULL;
     return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
 }
 
@@ -338,6 +340,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
         return bad;
     s->N = s->rhs.N;
     s->per_dim = 1/s->counted;
+    s->state_rows = s->rhs.rows*(s->options.compensated ? 2 : 1);
     s->rhs.steps = s->options.steps;
     if ((bad = choose_kernels(s))) return bad;
     s->body = nde_body_get(s->kernels.isa);
@@ -414,7 +417,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
-    TAKE(p->state[0], rows, ld), TAKE(p->state[1], rows, ld), TAKE(p->q, s->rhs.nq, ld);
+    TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
     TAKE(p->g, s->rhs.problem.n_events, ld);
 }
@@ -474,7 +477,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     TAKE(w->who, 1, capacity), TAKE(w->saved, 1, capacity), TAKE(w->forced, 1, capacity),
         TAKE(w->accepted, 1, capacity), TAKE(w->now, 1, capacity);
     TAKE(w->a_y, rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, stages*rows, ld),
-        TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, rows, ld);
+        TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld);
     TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld),
         TAKE(w->loss, 1, ld);
 }
@@ -559,6 +562,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     }
     const nde_status bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split);
     if (bad) return bad;
+    s->table.compensated = s->options.compensated;
     TAKE(s->save_t, 1, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1);
     double *each = NULL;
     if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
@@ -656,7 +660,7 @@ size_t nde_solver_bytes(const nde_problem *problem, const nde_options *options) 
 
 void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size) {
     const size_t stages = (size_t)s->table.stages, slab = s->rhs.rows*ld;
-    nde_record_open(record, base, size, s->options.record, s->rhs.dim, slab, stages*slab, stages*s->rhs.tape*ld);
+    nde_record_open(record, base, size, s->options.record, s->rhs.dim, s->state_rows*ld, stages*slab, stages*s->rhs.tape*ld);
 }
 
 /* Builds the solver in a block of exactly `total` bytes. */

@@ -48,7 +48,7 @@ typedef struct nde_panel {
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
-    nde_real *state[2], *q, *carry;                 /* [rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
+    nde_real *state[2], *q, *carry;                 /* [state_rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
     double *t_stage;                                /* t_new, or just before it at a clip; NULL: no clips */
     double *t_new, *dt;                             /* of the attempt that is made, or comes next */
@@ -157,6 +157,7 @@ struct nde_solver {
     bool started, finished, recorded;
     double direction, per_dim; /* 1/counted */
     size_t N, rows_saved;  /* rows of the output */
+    size_t state_rows;     /* of a state: rhs.rows, and with compensated sums as many behind them for what rounding took */
     nde_forced forced;
     size_t n_panels, n_shards, n_workers;
     nde_panel *panel;
@@ -237,6 +238,8 @@ void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t lane);
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);
 /* The last lane takes the place of this one. */
 void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t lane);
+/* A lane gets another state [dim], ld apart. */
+void nde_panel_put(const nde_solver *s, nde_panel *p, size_t lane, const nde_real *y, size_t ld);
 /* Slope 0 of some lanes at (t, y); marks of lanes that fail are left in p->mark. */
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 /* Evaluates the jump ahead of some lanes into the group, and takes over what is not marked there. */

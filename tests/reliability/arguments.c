@@ -199,6 +199,7 @@ static void options_members(void **state) {
         M(nde_options, progress, POINTER, "."),
         M(nde_options, decide, POINTER, "."),
         M(nde_options, h_min_policy, INT32, ".r.rrr"),
+        M(nde_options, compensated, INT32, ".r.rrr"),
         M(nde_options, error, INT32, ".r.rrr"),
         M(nde_options, max_evals, INT64, ".r...r"),
         M(nde_options, max_seconds, DOUBLE, ".rrr.r.."),

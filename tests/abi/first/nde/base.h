@@ -374,6 +374,10 @@ typedef struct nde_options {
                                     * before ends with its value just before (the time one ulp earlier), the next begins with that at
                                     * the time itself. Those outside (t0, t1) do nothing. Not with noise. Copied */
     size_t n_clip;
+    int32_t compensated;           /* 1: what rounding takes from the state at a step is added at the next one, so that a million steps
+                                    * round like one: for training in float and for energies over very many steps. Twice the memory
+                                    * of a state; derivatives are those of the plain sum.
+                                    * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -26,7 +26,7 @@ def without_comments(text):
 
 def public_headers(folders):
     """Every public header: name -> path. folders: of the source and of the build."""
-    names = ["nde.h", "ndef.h", "nde/methods.h", *(f"nde/{name}.h" for name in ("inline", "inlinef", "formula", "formulaf"))] + [f"nde/{p.name}" for p in sorted(Path(folders[0], "nde").glob("*.h"))]
+    names = ["nde.h", "ndef.h", "nde/methods.h"] + [f"nde/{p.name}" for p in sorted(Path(folders[0], "nde").glob("*.h"))]
     found = {name: [p for f in folders for p in (Path(f, name), Path(f, Path(name).name)) if p.exists()] for name in names}
     return {name: paths[0] for name, paths in found.items()}
 

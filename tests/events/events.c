@@ -196,6 +196,30 @@ static void ball_bounces(void **state) {
         }
 }
 
+/* Flights that begin at the floor and are shorter than a step do not fall through it: 4 m/s up, then 0.4 of the speed. */
+static void short_flights_are_seen(void **state) {
+    (void)state;
+    nde_pointwise keep[3];
+    const double keeps = 0.4;
+    const level floor = { .at = 0, .fail_t = (double)INFINITY };
+    const nde_real y0[2] = { 0, 4 };
+    const nde_field f = field(falling, NULL, 2, 2, &keep[0]), g = field(above, &floor, 2, 1, &keep[1]),
+                    r = field(bounce, &keeps, 2, 2, &keep[2]);
+    const nde_event e = NDE_INIT(nde_event, .g = &g, .direction = -1, .terminal = 4, .reset = &r);
+    const nde_problem problem = NDE_INIT(nde_problem, .t1 = 3, .y0 = y0, .drift = &f, .events = &e, .n_events = 1);
+    const double times[] = { 1, 1.4, 1.56, 1.624 };
+    for (int64_t steps = 2; steps <= 3; steps++) {
+        nde_options o = within(coarsest);
+        o.steps = steps;
+        nde_solution s = NDE_INIT(nde_solution, .n = 0);
+        assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
+        for (size_t k = 0; k < LENGTH(times); k++)
+            if (!(fabs(s.event_t[k] - times[k]) <= 1000*NDE_TEST_EPS))
+                fail_msg("%lld steps: bounce %zu at %.17g", (long long)steps, k, s.event_t[k]);
+        nde_solution_free(&s);
+    }
+}
+
 /* The smaller cases of the peers: growth to e, a clock, the first of two, direction, rows cut at the event. */
 static void small_cases(void **state) {
     (void)state;
@@ -242,7 +266,7 @@ static void small_cases(void **state) {
     for (size_t row = 0; row < LENGTH(rows); row++)
         assert_true(row < 3 ? fabs((double)s.y[2*row] - rows[row]) <= 40*NDE_TEST_EPS : isnan(s.y[2*row]));
     nde_solution_free(&s);
-    o.save_t = NULL, o.n_save = 0, o.save_every = 1;
+    o.save_t = NULL, o.n_save = 0, o.save_every = 2;
     assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
     assert_int_equal(s.saved[0], 2);
     assert_true(s.t[1] == s.t_end[0] && fabs((double)s.y[2] - 2.5) <= 40*NDE_TEST_EPS);
@@ -455,7 +479,7 @@ static void what_is_wrong_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decay_stops_at_one), cmocka_unit_test(circles_pass_zero), cmocka_unit_test(ball_bounces),
-        cmocka_unit_test(small_cases), cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
+        cmocka_unit_test(short_flights_are_seen), cmocka_unit_test(small_cases), cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
         cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(rest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

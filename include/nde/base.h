@@ -128,7 +128,7 @@ typedef struct nde_blas {
 typedef struct nde_method nde_method;
 
 /* Kinds of methods: which body runs the table, which problems it solves. */
-enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3 };
+enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4 };
 
 NDE_API size_t nde_method_count(void);
 NDE_API const nde_method *nde_method_at(size_t i);              /* NULL when i >= count */
@@ -258,7 +258,10 @@ NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory,
 /* nde_site.flags */
 enum {
     NDE_SAME_TIME = 1, /* all t of the call are equal */
-    NDE_HAS_IDLE = 2   /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
+    NDE_HAS_IDLE = 2,  /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
+    NDE_POSITIONS = 4, /* with problem.split: only the rows of positions are asked of eval and jvp, the others may be left as they
+                        * are; in vjp the cotangents of the others are zero. A field may ignore it */
+    NDE_VELOCITIES = 8 /* the same for the rows of velocities */
 };
 /* nde_site.lane[]: in OK or IDLE; a field may write RETRY (step again, smaller) or STOP (the user stops) for one lane. */
 enum { NDE_LANE_OK = 0, NDE_LANE_IDLE = 1, NDE_LANE_RETRY = 2, NDE_LANE_STOP = 3 };

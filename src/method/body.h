@@ -19,7 +19,8 @@ typedef struct nde_table {
     bool last_is_new;       /* the state of stage s-1 is the new state */
     bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
     size_t split;           /* rows of the first set; dim when not partitioned */
-    nde_row *row[2];        /* [slopes] each */
+    nde_row *row[2];        /* [slopes] each; none of a composition */
+    double *node;           /* [stages] of a composition */
     nde_row out[2], error, error2; /* error2: empty without a second estimate */
     nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
                              * step: what is not finite there must be looked for */
@@ -44,6 +45,19 @@ typedef struct nde_attempt {
     nde_real *tape;               /* stage i at tape + i*tape_slab, [tape][ld]; NULL: none kept */
     size_t tape_slab;
 } nde_attempt;
+
+/* The time of a node; the end of a step is the forced time itself. */
+static inline const double *nde_stage_time(const nde_attempt *s, double node) {
+    if (node == 0 || s->rhs->autonomous) return s->t;
+    if (node == 1) return s->t_new;
+    double *t = s->lanes->scratch->t;
+    for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = s->t[b] + node*s->dt[b];
+    return t;
+}
+
+static inline nde_real *nde_stage_tape(const nde_attempt *s, int i) {
+    return s->tape ? s->tape + (size_t)i*s->tape_slab : NULL;
+}
 
 /* Cotangents of a step. Lanes that were not accepted come with dt = 0 and zero cotangents of slopes. */
 typedef struct nde_step_cotangent {
@@ -74,7 +88,8 @@ typedef struct nde_body {
 } nde_body;
 
 extern const nde_body nde_body_runge_kutta_baseline, nde_body_runge_kutta_v3, nde_body_runge_kutta_v4;
-/* The body compiled for an instruction set. */
-const nde_body *nde_body_get(int isa);
+extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
+/* The body of a kind of method, compiled for an instruction set. */
+const nde_body *nde_body_get(int isa, int kind);
 
 #endif

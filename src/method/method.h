@@ -20,6 +20,9 @@ typedef double nde_coefficient;
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
  *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
  *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2, e2 and rows below a, b, e
+ *   KIND_COMPOSITION     flows of q' = F1(t, v) and of v' = F2(t, q) in turn, stage i for b_i h, q first (kick_first: v); a time of
+ *                        its own goes with each, so that F1 is taken at t + h sum of the kicks before, F2 at t + h sum of the drifts.
+ *                        b alone: the extension is the cubic Hermite polynomial, on two stages more (the slopes of both ends)
  *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < m} dense[i*m + j] theta^(j+1), m = dense_terms;
  *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
  *   bernstein            dense[i*m + j] belongs to the Bernstein polynomial choose(m, j+1) theta^(j+1) (1 - theta)^(m-j-1) instead:
@@ -34,10 +37,18 @@ struct nde_method {
     const char *name, *source;
     int kind, order, error_order, e2_order, dense_order;
     int stages, dense_stages, dense_terms;
-    bool first_same_as_last, bernstein;
+    bool first_same_as_last, bernstein, kick_first;
     const nde_coefficient *a, *b, *c, *e, *e2, *dense;
     const nde_coefficient *a2, *b2, *dense2;
 };
+
+/* Does it want problem.split? */
+static inline bool nde_method_is_split(const nde_method *m) {
+    return m->kind == NDE_KIND_PARTITIONED || m->kind == NDE_KIND_COMPOSITION;
+}
+
+/* What stage i of a composition moves: 0 positions, 1 velocities. */
+static inline int nde_method_moves(const nde_method *m, int i) { return (i + m->kick_first) % 2; }
 
 /* Of the error estimate: it goes like h^(order + 1). */
 static inline int nde_method_estimate_order(const nde_method *m) {

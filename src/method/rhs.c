@@ -399,7 +399,7 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
 
 int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k,
                  nde_real *tape, size_t tape_ld) {
-    poison(k, lanes->site.n);
+    poison(k + (lanes->site.flags & NDE_VELOCITIES ? r->problem.split*lanes->site.ld : 0), lanes->site.n);
     if (!r->plain) return eval_all(r, lanes, t, y, k, tape, tape_ld);
     nde_site *at = &lanes->site;
     const nde_field *f = r->drift.field;

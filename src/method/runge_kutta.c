@@ -25,20 +25,6 @@ static void combine(const nde_attempt *s, const nde_row *first, const nde_row *s
                  z + split*ld);
 }
 
-/* The time of stage i; the end of a step is the forced time itself. */
-static const double *stage_time(const nde_attempt *s, int i) {
-    const double c = s->table->method->c[i];
-    if (c == 0 || s->rhs->autonomous) return s->t;
-    if (c == 1) return s->t_new;
-    double *t = s->lanes->scratch->t;
-    for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = s->t[b] + c*s->dt[b];
-    return t;
-}
-
-static nde_real *stage_tape(const nde_attempt *s, int i) {
-    return s->tape ? s->tape + (size_t)i*s->tape_slab : NULL;
-}
-
 /* The state of stage i, from the slopes before it. */
 static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
     const nde_table *t = s->table;
@@ -75,8 +61,8 @@ static int evaluate(const nde_attempt *s, int first, int end) {
         const bool is_new = i == table->stages - 1 && table->last_is_new;
         const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
                                                          : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, stage_time(s, i), Y, s->k + (size_t)i*s->slab,
-                                    stage_tape(s, i), s->lanes->site.ld);
+        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, s->k + (size_t)i*s->slab,
+                                    nde_stage_tape(s, i), s->lanes->site.ld);
         if (rc) return s->lanes->scratch->stage = i, rc;
     }
     return 0;
@@ -163,8 +149,8 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
         if (!idle) {
-            const int rc = nde_rhs_vjp(s->rhs, s->lanes, stage_time(s, i), Y, c->k + (size_t)i*s->slab,
-                                       stage_tape(s, i), ld, scratch->a_Y, &sink);
+            const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, c->k + (size_t)i*s->slab,
+                                       nde_stage_tape(s, i), ld, scratch->a_Y, &sink);
             if (rc) return rc;
             for (size_t r = 0; r < dim; r++)
                 for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
@@ -231,7 +217,7 @@ static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int
         }
         const double node = table->method->c[i];
         for (size_t b = 0; b < s->lanes->site.n; b++) scratch->a_t[b] = v->t[b] + node*v->h[b];
-        const int rc = nde_rhs_jvp(s->rhs, s->lanes, stage_time(s, i), Y, v_Y, &source,
+        const int rc = nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, v_Y, &source,
                                    v->k + (size_t)i*s->slab);
         if (rc) return rc;
     }

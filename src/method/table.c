@@ -4,6 +4,8 @@
 #include "method/body.h"
 #include "core/isa.h"
 
+#include <math.h>
+
 enum { MOST_DEGREE = 16 }; /* tables with more are refused by the tests */
 
 static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int count) {
@@ -27,9 +29,22 @@ static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool
     lay_row(row, arena, unseen, m->stages);
 }
 
+static void lay_composition(nde_table *table, nde_arena *arena, const nde_method *m, size_t split) {
+    *table = (nde_table){ .method = m, .stages = m->stages, .slopes = m->stages + m->dense_stages, .split = split,
+                          .fsal = m->first_same_as_last };
+    table->node = nde_arena_take(arena, (size_t)m->stages, sizeof *table->node);
+    double gone[2] = { 0, 0 }; /* of positions, of velocities */
+    for (int i = 0; table->node && i < m->stages; i++) {
+        const int moved = nde_method_moves(m, i);
+        table->node[i] = fabs(gone[!moved] - 1) < 1e-14 ? 1 : gone[!moved];
+        gone[moved] += m->b[i];
+    }
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
+    if (m->kind == NDE_KIND_COMPOSITION) return lay_composition(table, arena, m, split), NDE_OK;
     table->method = m;
     table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
@@ -64,7 +79,24 @@ static void weigh_bernstein(int degree, double theta, double *value, double *slo
     }
 }
 
+/* Cubic Hermite interpolation: the new state by the weights of its slopes, and the slopes of both ends. */
+static void weigh_hermite(const nde_table *table, int set, double theta, double *w, double *dw) {
+    const nde_method *m = table->method;
+    const double back = 1 - theta, value = theta*theta*(3 - 2*theta), slope = 6*theta*back;
+    for (int i = 0; i < m->stages; i++) {
+        const double b = nde_method_moves(m, i) == set ? m->b[i] : 0;
+        if (w) w[i] = value*b;
+        if (dw) dw[i] = slope*b;
+    }
+    if (w) w[m->stages] = theta*back*back, w[m->stages + 1] = -theta*theta*back;
+    if (dw) dw[m->stages] = back*(1 - 3*theta), dw[m->stages + 1] = theta*(3*theta - 2);
+}
+
 void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw) {
+    if (table->method->kind == NDE_KIND_COMPOSITION) {
+        weigh_hermite(table, set, theta, w, dw);
+        return;
+    }
     const nde_method *m = table->method;
     const double *d = set ? m->dense2 : m->dense, *b = set ? m->b2 : m->b;
     const int terms = m->dense_terms;
@@ -83,14 +115,15 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
     }
 }
 
-const nde_body *nde_body_get(int isa) {
+const nde_body *nde_body_get(int isa, int kind) {
+    const bool composition = kind == NDE_KIND_COMPOSITION;
     switch (isa) {
 #ifdef NDE_HAVE_V4
-    case NDE_ISA_V4: return &nde_body_runge_kutta_v4;
+    case NDE_ISA_V4: return composition ? &nde_body_composition_v4 : &nde_body_runge_kutta_v4;
 #endif
 #ifdef NDE_HAVE_V3
-    case NDE_ISA_V3: return &nde_body_runge_kutta_v3;
+    case NDE_ISA_V3: return composition ? &nde_body_composition_v3 : &nde_body_runge_kutta_v3;
 #endif
-    default: return &nde_body_runge_kutta_baseline;
+    default: return composition ? &nde_body_composition_baseline : &nde_body_runge_kutta_baseline;
     }
 }

@@ -259,9 +259,11 @@ static nde_status choose_method(nde_solver *s) {
         return nde_fail(NDE_E_CALCULUS,
                         "method %s converges to the Ito solution, problem.calculus is Stratonovich",
                         m->name);
-    if ((q->split > 0) != (m->kind == NDE_KIND_PARTITIONED))
+    if ((q->split > 0) != nde_method_is_split(m))
         return nde_fail(NDE_E_ARG, "problem.split is %zu: method %s is %sfor partitioned problems",
                         q->split, m->name ? m->name : "(tableau)", q->split ? "not " : "");
+    if (q->quadrature && m->kind == NDE_KIND_COMPOSITION)
+        return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->base = s->table.method = m;
@@ -343,7 +345,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
     s->state_rows = s->rhs.rows*(s->options.compensated ? 2 : 1);
     s->rhs.steps = s->options.steps;
     if ((bad = choose_kernels(s))) return bad;
-    s->body = nde_body_get(s->kernels.isa);
+    s->body = nde_body_get(s->kernels.isa, s->table.method->kind);
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     if ((bad = read_events(s))) return bad;

@@ -163,6 +163,24 @@ static void controlled_on_linear_paths(void **state) {
     check(CASE_CONTROLLED, 20, true);
 }
 
+/* Every composition of the registry, with all that Verlet's case has; one of many stages and one of few with the map itself. */
+static void compositions(void **state) {
+    (void)state;
+    int few = 0, many = 0;
+    for (size_t i = 0; i < nde_method_count(); i++) {
+        const nde_method *m = nde_method_at(i);
+        if (nde_method_kind(m) != NDE_KIND_COMPOSITION) continue;
+        proof f;
+        case_verlet(&f, 0, i % 2);
+        f.options.method = nde_method_id(m), f.options.steps = 17;
+        proof_solve(&f);
+        proof_check_identity(&f);
+        if (m->stages < 4 ? !few++ : m->stages > 10 && !many++) proof_check_differences(&f);
+        proof_end(&f);
+    }
+    assert_true(few && many);
+}
+
 static void velocity_verlet(void **state) {
     (void)state;
     check(CASE_VERLET, 0, false);
@@ -187,6 +205,7 @@ int main(void) {
         cmocka_unit_test(converges_faster_with_additive_noise),
         cmocka_unit_test(controlled_on_linear_paths),
         cmocka_unit_test(velocity_verlet),
+        cmocka_unit_test(compositions),
         cmocka_unit_test(quadrature_with_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

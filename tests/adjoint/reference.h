@@ -6,10 +6,10 @@
 #define NDE_TESTS_REFERENCE_H
 
 #include "adjoint/proof.h"
-#include "method/method.h"
+#include "method/expand.h"
 #include "noise/noise.h"
 
-enum { MOST_ROWS = 8, MOST_REFERENCE_STAGES = 8, MOST_FORCED = 16 };
+enum { MOST_ROWS = 8, MOST_REFERENCE_STAGES = EXPANDED_STAGES, MOST_FORCED = 16 };
 
 /* The steps of one trajectory at the base point. */
 typedef struct frozen_step {
@@ -23,6 +23,7 @@ typedef struct frozen_step {
 typedef struct frozen {
     proof *f;
     const nde_method *method;
+    expanded composition; /* what method is then */
     frozen_step **step;        /* [n] */
     size_t *steps, *first_save;
     double *span, *loss;       /* [n] t1 - t0 at the base point; the loss */
@@ -296,6 +297,7 @@ static inline double reference_error(frozen *z, int which) {
 /* The map is the solver's, and all of its gradients are those of the map. */
 static inline void proof_check_differences(proof *f) {
     frozen z = freeze(f);
+    if (z.method->kind == NDE_KIND_COMPOSITION) z.method = expand(z.method, &z.composition);
     const double loss = reference_loss(&z), own = proof_loss(f);
     if (!(fabs(loss - own) <= 1e-12*(1 + fabs(own))*(double)f->n)) fail_msg("the map gives %.17g, the solver %.17g", loss, own);
     for (int k = 0; k < INPUTS; k++) {

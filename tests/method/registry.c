@@ -26,6 +26,16 @@ static const struct { int number, enumerator; const char *name; } given[] = {
     { 25, NDE_DOPRI8, "dopri8" },
     { 40, NDE_EULER_MARUYAMA, "euler_maruyama" },
     { 70, NDE_VELOCITY_VERLET, "velocity_verlet" },
+    { 71, NDE_SEMI_IMPLICIT_EULER, "semi_implicit_euler" },
+    { 72, NDE_LEAPFROG, "leapfrog" },
+    { 73, NDE_RUTH3, "ruth3" },
+    { 74, NDE_MCLACHLAN4, "mclachlan4" },
+    { 75, NDE_YOSHIDA4, "yoshida4" },
+    { 76, NDE_YOSHIDA6, "yoshida6" },
+    { 77, NDE_YOSHIDA8, "yoshida8" },
+    { 78, NDE_KAHAN_LI6, "kahan_li6" },
+    { 79, NDE_KAHAN_LI8, "kahan_li8" },
+    { 80, NDE_MCLACHLAN8, "mclachlan8" },
 };
 enum { GIVEN = sizeof given/sizeof *given };
 
@@ -71,7 +81,7 @@ static void facts_are_those_of_the_table(void **state) {
         assert_int_equal(nde_method_stages(m), m->stages);
         const int saved = m->first_same_as_last ? 1 : 0;
         assert_int_equal(nde_method_evaluations(m), m->stages - saved);
-        assert_true(m->kind >= NDE_KIND_RUNGE_KUTTA && m->kind <= NDE_KIND_EULER_MARUYAMA);
+        assert_true(m->kind >= NDE_KIND_RUNGE_KUTTA && m->kind <= NDE_KIND_COMPOSITION);
     }
 }
 

@@ -62,7 +62,7 @@ typedef struct run {
 } run;
 
 static run errors(const nde_method *method, int32_t error, size_t which, int64_t steps) {
-    const bool partitioned = nde_method_kind(method) == NDE_KIND_PARTITIONED;
+    const bool partitioned = nde_method_is_split(method);
     double (*const *exact)(double t) = problems[which].exact;
     const nde_pointwise one = { .f = problems[which].f };
     const nde_field field = nde_field_pointwise(&one, 2, 0);
@@ -134,7 +134,7 @@ static void orders_are_as_claimed(int32_t error) {
         /* of one step */
         const int claimed = nde_method_order(method) + doubled,
                   dense = (!doubled ? nde_method_dense_order(method) : claimed < 5 ? claimed : 5) + 1;
-        const size_t count = nde_method_kind(method) == NDE_KIND_PARTITIONED ? 1 : PROBLEMS;
+        const size_t count = nde_method_is_split(method) ? 1 : PROBLEMS;
         /* A small leading error may hide behind the next order, but not on every problem; in
          * float that of order 5 is below rounding before it shows: the same table in double
          * decides. The pairs of order 6 and more hide theirs everywhere: the trees decide. So they do for

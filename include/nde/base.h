@@ -381,6 +381,11 @@ typedef struct nde_options {
                                     * round like one: for training in float and for energies over very many steps. Twice the memory
                                     * of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
+    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...). Start, jumps and
+                                    * every increment are rounded to multiples of this power of two, so that sums are exact: fixed steps of
+                                    * an autonomous field from t1 to t0 then undo those from t0 to t1 bit for bit, however many. A state
+                                    * beyond 2^53 quanta (float: 2^24) becomes NaN. Derivatives see through the rounding. 0: none.
+                                    * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -6,6 +6,9 @@
 #ifndef NDE_BODY_H
 #define NDE_BODY_H
 
+#include <float.h>
+#include <math.h>
+
 #include "method/method.h"
 #include "method/rhs.h"
 
@@ -21,6 +24,7 @@ typedef struct nde_table {
     size_t split;           /* rows of the first set; dim when not partitioned */
     nde_row *row[2];        /* [slopes] each; none of a composition */
     double *node;           /* [stages] of a composition */
+    double quantum;         /* > 0: a composition adds multiples of it */
     nde_row out[2], error, error2; /* error2: empty without a second estimate */
     nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
                              * step: what is not finite there must be looked for */
@@ -88,6 +92,13 @@ typedef struct nde_body {
 } nde_body;
 
 extern const nde_body nde_body_runge_kutta_baseline, nde_body_runge_kutta_v3, nde_body_runge_kutta_v4;
+/* x to the nearest multiple of a power of two; NaN beyond what is exact in nde_real. */
+static inline nde_real nde_quantised(nde_real x, nde_real quantum) {
+    const nde_real most = (nde_real)2/(sizeof x == sizeof(float) ? (nde_real)FLT_EPSILON : (nde_real)DBL_EPSILON);
+    const nde_real count = (nde_real)rint((double)(x/quantum));
+    return count <= most && count >= -most ? count*quantum : (nde_real)NAN;
+}
+
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 /* The body of a kind of method, compiled for an instruction set. */
 const nde_body *nde_body_get(int isa, int kind);

@@ -25,10 +25,23 @@ static void copy(const nde_attempt *s, const nde_real *from, nde_real *to) {
     memcpy(to, from, s->rhs->dim*s->lanes->site.ld*sizeof *to);
 }
 
+/* The same in multiples of the quantum: the sum is exact, and -w undoes it. */
+static void move_quanta(const nde_attempt *s, half m, nde_real w, const nde_real *k, nde_real *y) {
+    const nde_real quantum = (nde_real)s->table->quantum;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    for (size_t r = 0; r < m.rows; r++)
+        for (size_t b = 0; b < n; b++)
+            y[r*ld + b] = nde_quantised(y[r*ld + b] + nde_quantised(s->h[b]*w*k[r*ld + b], quantum), quantum);
+}
+
 /* y += h w k on the rows that stage i moves. */
 static void move(const nde_attempt *s, int i, nde_real w, const nde_real *k, nde_real *y) {
     const half m = half_of(s, i);
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, at = m.from*ld;
+    if (s->table->quantum > 0) {
+        move_quanta(s, m, w, k + (size_t)i*s->slab + at, y + at);
+        return;
+    }
     s->rhs->kernels->step->accumulate(m.rows, n, ld, s->h, w, k + (size_t)i*s->slab + at, y + at);
 }
 
@@ -137,10 +150,10 @@ static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 static void move_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, nde_real *v_y) {
     const half m = half_of(s, i);
     const size_t ld = s->lanes->site.ld;
-    move(s, i, weight(s, i), v->k, v_y);
-    const nde_real *k = s->k + (size_t)i*s->slab;
+    const nde_real *k = s->k + (size_t)i*s->slab, *v_k = v->k + (size_t)i*s->slab;
     for (size_t r = m.from; r < m.from + m.rows; r++)
-        for (size_t b = 0; b < s->lanes->site.n; b++) v_y[r*ld + b] += (nde_real)v->h[b]*weight(s, i)*k[r*ld + b];
+        for (size_t b = 0; b < s->lanes->site.n; b++)
+            v_y[r*ld + b] += weight(s, i)*(s->h[b]*v_k[r*ld + b] + (nde_real)v->h[b]*k[r*ld + b]);
 }
 
 static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, double node, const nde_real *Y,

@@ -31,7 +31,7 @@ static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool
 
 static void lay_composition(nde_table *table, nde_arena *arena, const nde_method *m, size_t split) {
     *table = (nde_table){ .method = m, .stages = m->stages, .slopes = m->stages + m->dense_stages, .split = split,
-                          .fsal = m->first_same_as_last };
+                          .fsal = m->first_same_as_last, .quantum = table->quantum };
     table->node = nde_arena_take(arena, (size_t)m->stages, sizeof *table->node);
     double gone[2] = { 0, 0 }; /* of positions, of velocities */
     for (int i = 0; table->node && i < m->stages; i++) {

@@ -156,8 +156,18 @@ static void return_marks(nde_panel *p, const nde_group *g, const size_t *lane, s
         if (g->mark[j] != NDE_LANE_OK) p->mark[lane[j]] = g->mark[j];
 }
 
+/* States of the bit-reversible mode are multiples of its quantum from the start on. */
+static void quantise(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
+    for (size_t i = 0; i < s->rhs.dim; i++)
+        for (size_t j = 0; j < m; j++) {
+            nde_real *y = &p->y[i*p->ld + lane[j]];
+            *y = nde_quantised(*y, (nde_real)s->table.quantum);
+        }
+}
+
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
     nde_group *g = &w->group;
+    if (s->table.quantum > 0) quantise(s, p, lane, m);
     nde_group_gather(s, p, w, lane, m);
     if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
     const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);

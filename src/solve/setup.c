@@ -218,6 +218,20 @@ static nde_status choose_doubling(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status read_quantum(nde_solver *s) {
+    const double quantum = s->options.quantum;
+    const nde_method *m = s->table.method;
+    int exponent;
+    if (quantum == 0) return NDE_OK;
+    if (!(quantum > 0) || !isfinite(quantum) || frexp(quantum, &exponent) != 0.5 || exponent < -100 || exponent > 100)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: not a power of two between 2^-100 and 2^100", quantum);
+    if (m->kind != NDE_KIND_COMPOSITION || !m->first_same_as_last)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is not a symmetric composition", quantum,
+                        m->name ? m->name : "(tableau)");
+    s->table.quantum = quantum;
+    return NDE_OK;
+}
+
 static nde_status choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -264,9 +278,13 @@ static nde_status choose_method(nde_solver *s) {
                         q->split, m->name ? m->name : "(tableau)", q->split ? "not " : "");
     if (q->quadrature && m->kind == NDE_KIND_COMPOSITION)
         return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
+    if (o->compensated && m->kind == NDE_KIND_COMPOSITION)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state many times in a step", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->base = s->table.method = m;
+    const nde_status bad = read_quantum(s);
+    if (bad) return bad;
     if (o->error == NDE_ERROR_DOUBLING) return choose_doubling(s);
     if (s->adaptive && !m->error_order)
         return nde_fail(NDE_E_ARG,

@@ -64,6 +64,59 @@ static void the_symmetric_ones_go_back(void **state) {
     assert_true(symmetric >= 8 && others >= 2);
 }
 
+/* ---- bit for bit ---- */
+
+/* 10^5 steps, with NDE_TEST_LONG 10^7: over many orbits of a start that is no multiple of the quantum. */
+static void bits_come_back(const nde_method *m, int64_t steps, double quantum, bool come) {
+    const nde_pointwise one = { .f = kepler };
+    const nde_field field = nde_field_pointwise(&one, 4, 0);
+    const nde_real y0[8] = { start[0], (nde_real)0.9, 0, (nde_real)0.1, 0, (nde_real)-0.2, start[3], (nde_real)1.1 };
+    nde_problem problem = NDE_INIT(nde_problem, .n = 2, .drift = &field, .y0 = y0, .t1 = 0.05*(double)steps, .split = 2);
+    const double at[] = { 0, problem.t1 };
+    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .quantum = quantum, .save_t = at,
+                                         .n_save = 2);
+    nde_solution there = NDE_INIT(nde_solution, .n = 0), back = NDE_INIT(nde_solution, .n = 0);
+    assert_int_equal(nde_solve(&problem, &options, &there), NDE_OK);
+    problem.t0 = problem.t1, problem.t1 = 0, problem.y0 = there.y_end;
+    nde_options home = options;
+    home.save_t = NULL, home.n_save = 0;
+    assert_int_equal(nde_solve(&problem, &home, &back), NDE_OK);
+    for (int i = 0; i < 8 && quantum > 0; i++) {
+        assert_true(fmod((double)there.y[i], quantum) == 0);
+        assert_true(fabs((double)(there.y[i] - y0[i])) <= quantum/2);
+    }
+    if (!memcmp(back.y_end, there.y, sizeof y0) != come) fail_msg("%s comes back: %d", m->name, !come);
+    nde_solution_free(&there), nde_solution_free(&back);
+}
+
+static void symmetric_ones_are_bit_reversible(void **state) {
+    (void)state;
+    const double quantum = NDE_TEST_EPS > 1e-10 ? 0x1p-20 : 0x1p-50;
+    const bool many = getenv("NDE_TEST_LONG") != NULL;
+    for (size_t k = 0; k < nde_method_count(); k++) {
+        const nde_method *m = nde_method_at(k);
+        if (is_composition(m) && m->first_same_as_last) bits_come_back(m, many ? 1000000 : 20000, quantum, true);
+    }
+    bits_come_back(nde_method_get(NDE_LEAPFROG), many ? 10000000 : 100000, quantum, true);
+    bits_come_back(nde_method_get(NDE_LEAPFROG), 20000, 0, false);
+}
+
+static void what_is_too_large_for_the_quantum_is_refused(void **state) {
+    (void)state;
+    const nde_pointwise one = { .f = kepler };
+    const nde_field field = nde_field_pointwise(&one, 4, 0);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = start, .t1 = 1, .split = 2);
+    nde_solution s = NDE_INIT(nde_solution, .n = 0);
+    nde_options options = NDE_INIT(nde_options, .method = NDE_YOSHIDA4, .steps = 9, .quantum = 0x1p-80);
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_E_NONFINITE);
+    nde_solution_free(&s);
+    options.quantum = 0x3p-50;
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_E_ARG);
+    options.quantum = 0x1p-50, options.method = NDE_RUTH3;
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_E_ARG);
+    assert_non_null(strstr(nde_error(), "ruth3"));
+}
+
 /* ---- energy ---- */
 
 typedef struct course {
@@ -169,6 +222,8 @@ static void quadrature_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_symmetric_ones_go_back),
+        cmocka_unit_test(symmetric_ones_are_bit_reversible),
+        cmocka_unit_test(what_is_too_large_for_the_quantum_is_refused),
         cmocka_unit_test(energy_is_kept),
         cmocka_unit_test(halves_are_all_that_is_read),
         cmocka_unit_test(quadrature_is_refused),

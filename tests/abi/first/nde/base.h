@@ -128,7 +128,7 @@ typedef struct nde_blas {
 typedef struct nde_method nde_method;
 
 /* Kinds of methods: which body runs the table, which problems it solves. */
-enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3 };
+enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4 };
 
 NDE_API size_t nde_method_count(void);
 NDE_API const nde_method *nde_method_at(size_t i);              /* NULL when i >= count */
@@ -258,7 +258,10 @@ NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory,
 /* nde_site.flags */
 enum {
     NDE_SAME_TIME = 1, /* all t of the call are equal */
-    NDE_HAS_IDLE = 2   /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
+    NDE_HAS_IDLE = 2,  /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
+    NDE_POSITIONS = 4, /* with problem.split: only the rows of positions are asked of eval and jvp, the others may be left as they
+                        * are; in vjp the cotangents of the others are zero. A field may ignore it */
+    NDE_VELOCITIES = 8 /* the same for the rows of velocities */
 };
 /* nde_site.lane[]: in OK or IDLE; a field may write RETRY (step again, smaller) or STOP (the user stops) for one lane. */
 enum { NDE_LANE_OK = 0, NDE_LANE_IDLE = 1, NDE_LANE_RETRY = 2, NDE_LANE_STOP = 3 };
@@ -378,6 +381,11 @@ typedef struct nde_options {
                                     * round like one: for training in float and for energies over very many steps. Twice the memory
                                     * of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
+    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...). Start, jumps and
+                                    * every increment are rounded to multiples of this power of two, so that sums are exact: fixed steps of
+                                    * an autonomous field from t1 to t0 then undo those from t0 to t1 bit for bit, however many. A state
+                                    * beyond 2^53 quanta (float: 2^24) becomes NaN. Derivatives see through the rounding. 0: none.
+                                    * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -32,7 +32,7 @@ typedef struct nde_site {
     unsigned char *lane;      /* [n] NDE_LANE_OK or NDE_LANE_IDLE on entry; a field may mark RETRY or STOP */
     const struct nde_kernels *kernels; /* the library's own: kernels of this solver's instruction set; may be NULL */
     int worker;               /* number of the calling worker */
-    unsigned flags;           /* NDE_SAME_TIME, NDE_HAS_IDLE */
+    unsigned flags;           /* NDE_SAME_TIME, NDE_HAS_IDLE, NDE_POSITIONS, NDE_VELOCITIES */
 } nde_site;
 
 /* A direction; NULL members are zero. */

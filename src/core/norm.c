@@ -54,7 +54,7 @@ INLINE wide of_row(const nde_real *x, size_t i, double without) {
 INLINE void value_of(size_t rows, const size_t count, double epsilon, const nde_real *gain, const nde_real *shift, nde_real *z,
                      size_t ldz, nde_real *r, nde_real *out, size_t ld_out) {
     const double share = 1/(double)rows;
-    wide mean, variance, scale;
+    wide mean, variance, scale = { 0 };
 #define Z(i) widen(get(z + (i)*ldz, count))
     SUM(mean, rows, Z);
     mean *= share;

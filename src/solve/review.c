@@ -67,7 +67,7 @@ int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_de
 
 void nde_decide(nde_solver *s, nde_panel *p) {
     for (size_t b = 0; b < p->live->n; b++) {
-        nde_decision own, *d = s->joint ? &s->decision : &own;
+        nde_decision own = { 0 }, *d = s->joint ? &s->decision : &own;
         const int rc = s->joint ? s->decision_rc : nde_ask_controller(s, p, b, d);
         if (rc) {
             p->mark[b] = NDE_LANE_STOP;

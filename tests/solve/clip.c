@@ -39,6 +39,7 @@ typedef struct rig {
 static const double at_switch[3] = { 20, 7.5, 7.5 }, three_four[2] = { 4, 3 };
 
 static void make(rig *r, size_t n, double t0, double t1) {
+    nde_solver_destroy(r->solver); /* of the rig before */
     memset(r, 0, sizeof *r);
     for (size_t j = 0; j < n; j++) r->y0[j] = (nde_real)(1.5 + 0.01*(double)j);
     r->one = NDE_INIT(nde_pointwise, .f = switched, .vjp = switched_vjp);
@@ -113,6 +114,7 @@ static void it_has_gradients(void **state) {
         nde_real a[2*N], g[2*N];
         for (size_t i = 0; i < 2*N; i++) a[i] = (nde_real)cos((double)i);
         assert_int_equal(nde_backward(r.solver, &NDE_INIT(nde_seed, .y_end = a), &(nde_gradient){ .y0 = g }), NDE_OK);
+        drop(&moved);
         moved = r;
         moved.solver = NULL, moved.problem.y0 = moved.y0, moved.options.adjoint = NDE_ADJOINT_NONE;
         moved.drift = nde_field_pointwise(&moved.one, 2, 0), moved.problem.drift = &moved.drift;

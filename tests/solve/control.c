@@ -45,6 +45,7 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
 
 /* `from` is the first of the family that takes part. */
 static void make(rig *r, size_t n, size_t from) {
+    nde_solver_destroy(r->solver); /* of the rig before */
     memset(r, 0, sizeof *r);
     for (size_t j = 0; j < n; j++) {
         r->y0[j] = 1, r->y0[n + j] = 0;

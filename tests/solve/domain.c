@@ -55,6 +55,7 @@ static int is_inside(void *ctx, size_t trajectory, double t, const nde_real *y) 
 }
 
 static void make(rig *r, size_t n, int (*f)(double, const nde_real *, const nde_real *, nde_real *, void *), bool predicate) {
+    nde_solver_destroy(r->solver); /* of the rig before */
     memset(r, 0, sizeof *r);
     for (size_t j = 0; j < n; j++) r->y0[j] = (nde_real)(1 + 0.019*(double)j);
     r->p[0] = 40;

@@ -8,8 +8,9 @@
 enum { N = 150, DIM = 2 };
 
 /* y' = (q v, -q y) with a force of the time; beyond the time in trouble.when, trajectory `who` is in trouble. */
+enum { NONE, NAN_STATE, RETRY, STOP, CODE, SILENT };
 static struct trouble {
-    enum { NONE, NAN_STATE, RETRY, STOP, CODE, SILENT } what;
+    int what;
     double when;
     size_t who;
 } trouble;

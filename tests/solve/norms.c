@@ -35,6 +35,7 @@ typedef struct rig {
 } rig;
 
 static void make(rig *r, size_t n, size_t dim, size_t row, const nde_method *method) {
+    nde_solver_destroy(r->solver); /* of the rig before */
     memset(r, 0, sizeof *r);
     for (size_t i = 0; i < dim*n; i++) r->y0[i] = 1;
     r->row = row;

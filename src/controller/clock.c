@@ -78,11 +78,12 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     enum { CHUNK = 64 };
     const double direction = clock->direction;
     const int64_t most = clock->max_steps > 0 ? clock->max_steps : INT64_MAX;
+    const uint32_t look = clock->look;
     size_t count = 0;
     if (n == 1) {
         lane[0] = 0;
         return direction**t_new >= direction**watch || !*accept ||
-               *accepted + *rejected + 1 >= most;
+               *accepted + *rejected + 1 >= most || nde_clock_looks(clock->look, *accepted + 1);
     }
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
@@ -92,6 +93,7 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
             flag[l] = direction*t_new[b + l] >= direction*watch[b + l];
             flag[l] |= accept[b + l] ^ 1;
             flag[l] |= accepted[b + l] + rejected[b + l] + 1 >= most;
+            flag[l] |= nde_clock_looks(look, accepted[b + l] + 1);
             any |= flag[l];
         }
         for (size_t l = 0; any && l < m; l++)

@@ -9,7 +9,12 @@
 typedef struct nde_clock {
     double direction, h_max; /* h_max 0: no bound */
     int64_t max_steps;       /* <= 0: no limit */
+    uint32_t look;           /* of 2^32 accepted steps, at how many a lane is looked at for stiffness */
 } nde_clock;
+
+/* Is it at this accepted step, counted from 1? At those where the fraction of step times the golden ratio is small: they fall in with
+ * no pattern of step sizes. Source: D. Knuth, The Art of Computer Programming 3 (1998), 6.4. */
+static inline bool nde_clock_looks(uint32_t look, int64_t step) { return (uint32_t)step*2654435769u < look; }
 
 /* An attempt of n lanes, and the one after it. */
 typedef struct nde_judgement {
@@ -31,7 +36,7 @@ typedef struct nde_judgement {
 typedef struct nde_clock_kernels {
     void (*judge)(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *attempt);
     /* Which lanes need more than their clock moved: those rejected, those accepted that reach their watch (the next save, forced
-     * time or end) or have no step left. lane [n]: out, ascending; returns how many. */
+     * time or end), have no step left or are looked at. lane [n]: out, ascending; returns how many. */
     size_t (*attend)(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new, const double *watch,
                      const int64_t *accepted, const int64_t *rejected, size_t *lane);
     /* Moves the clocks: accepted lanes to t_new. */

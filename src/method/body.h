@@ -26,6 +26,9 @@ typedef struct nde_table {
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: a composition adds multiples of it */
     nde_row out[2], error, error2; /* error2: empty without a second estimate */
+    nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
+                             * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
+    double stable;          /* it is stable for -stable <= h lambda < 0; 0: not known */
     nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
                              * step: what is not finite there must be looked for */
 } nde_table;

@@ -5,6 +5,7 @@
 #include "core/isa.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { MOST_DEGREE = 16 }; /* tables with more are refused by the tests */
 
@@ -41,6 +42,57 @@ static void lay_composition(nde_table *table, nde_arena *arena, const nde_method
     }
 }
 
+/* Stages i < j at the same time, as far back as there are any. */
+static bool find_pair(const nde_method *m, int *i, int *j) {
+    for (*j = m->stages - 1; *j > 0; --*j)
+        for (*i = *j - 1; *i >= 0; --*i)
+            if (fabs(m->c[*i] - m->c[*j]) < 1e-12) return true;
+    return false;
+}
+
+/* Two stages at the same time, or the error estimate: both are small where the solution is smooth, and large in what is stiff. */
+static void lay_probe(nde_table *table, nde_arena *arena, const nde_method *m) {
+    double w[NDE_MOST_STAGES] = { 0 }, v[NDE_MOST_STAGES] = { 0 };
+    int first, second;
+    if (arena->base && find_pair(m, &first, &second)) w[second] = 1, w[first] = -1;
+    else if (arena->base) memcpy(w, m->e, (size_t)m->stages*sizeof *w);
+    for (int i = 0; arena->base && i < m->stages; i++)
+        for (int j = 0; j < i; j++) v[j] += w[i]*m->a[i*(i - 1)/2 + j];
+    lay_row(&table->probe[0], arena, w, m->stages);
+    lay_row(&table->probe[1], arena, v, m->stages);
+}
+
+/* Coefficients r [stages + 1] of the stability polynomial: y+ = sum r_j z^j y for y' = lambda y, z = h lambda. */
+static void expand_stability(const nde_method *m, double *r) {
+    double power[NDE_MOST_STAGES]; /* row sums of the powers of a */
+    for (int i = 0; i < m->stages; i++) power[i] = 1;
+    r[0] = 1;
+    for (int k = 1; k <= m->stages; k++) {
+        r[k] = 0;
+        for (int i = 0; i < m->stages; i++) r[k] += m->b[i]*power[i];
+        for (int i = m->stages - 1; i >= 0; i--) {
+            double sum = 0;
+            for (int j = 0; j < i; j++) sum += m->a[i*(i - 1)/2 + j]*power[j];
+            power[i] = sum;
+        }
+    }
+}
+
+/* The x > 0 up to which |R(-x)| <= 1. Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2. */
+static double stable_interval(const nde_method *m) {
+    enum { FINE = 16, MOST = 64*NDE_MOST_STAGES*FINE };
+    double r[NDE_MOST_STAGES + 1];
+    expand_stability(m, r);
+    int x = 0;
+    for (double size = 0; size <= 1 + 1e-9 && x < MOST; ) {
+        const double z = -(double)++x/FINE;
+        size = r[m->stages];
+        for (int k = m->stages - 1; k >= 0; k--) size = size*z + r[k];
+        size = fabs(size);
+    }
+    return (double)(x - 1)/FINE;
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
@@ -62,6 +114,10 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     }
     if (m->error_order) lay_row(&table->error, arena, m->e, m->stages);
     if (m->e2) lay_row(&table->error2, arena, m->e2, m->stages);
+    if (m->error_order && m->kind == NDE_KIND_RUNGE_KUTTA) {
+        lay_probe(table, arena, m);
+        if (arena->base) table->stable = stable_interval(m);
+    }
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     return NDE_OK;
 }

@@ -51,6 +51,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->evals = evaluations(s, p, b);
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
+    if (p->stiff) nde_stiff_report(p, b, stats);
     if (status < 0) {
         stats->t_fail = p->t[b];
         stats->h_fail = p->dt_done[b];
@@ -609,6 +610,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
             if (p->accept[b] && nde_save_due(s, p, b)) nde_save_step(s, p, b);
         }
     }
+    if (p->stiff) nde_stiff_look(s, p, attend, attending);
     if (taken) {
         nde_panel_advance(s, p, taken == n);
         p->live->accepted++;

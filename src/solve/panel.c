@@ -73,6 +73,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->before[b] = nde_error_at_start(s);
         if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
+        if (p->stiff) p->stiff[b] = (nde_stiffness){ 0 };
         if (p->rtol) p->rtol[b] = s->rtol_n[who[j]];
         if (p->atol) p->atol[b] = s->atol_n[who[j]];
         p->refused[b] = 0;
@@ -103,6 +104,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
+        if (p->stiff) p->stiff[b] = p->stiff[last];
         if (p->rtol) p->rtol[b] = p->rtol[last];
         if (p->atol) p->atol[b] = p->atol[last];
     }

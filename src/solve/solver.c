@@ -140,7 +140,8 @@ static nde_status begin(nde_solver *s) {
         return nde_solver_refuse(s, bad);
     s->clock = (nde_clock){ .direction = s->direction,
                             .h_max = s->options.h_max,
-                            .max_steps = attended_steps(s) };
+                            .max_steps = attended_steps(s),
+                            .look = s->panel->stiff ? NDE_STIFF_LOOK : 0 };
     atomic_store(&s->stop, 0);
     atomic_store(&s->late, 0);
     atomic_store(&s->done, 0);
@@ -168,7 +169,8 @@ static nde_status begin(nde_solver *s) {
 /* The first failure in trajectory order, as text. */
 static void describe(nde_solver *s, size_t who) {
     const nde_stats *f = &s->stats[who];
-    char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "", event[40] = "";
+    char h[40] = "", error[40] = "", worst[40] = "", callback[60] = "", event[40] = "",
+         stiff[160] = "";
     if (f->h_fail != 0) snprintf(h, sizeof h, ", h = %g", f->h_fail);
     if (f->error_fail > 0) snprintf(error, sizeof error, ", error %g of the tolerance", f->error_fail);
     const bool by_component = s->status[who] == NDE_E_STEPSIZE || s->status[who] == NDE_E_NONFINITE ||
@@ -177,8 +179,11 @@ static void describe(nde_solver *s, size_t who) {
         snprintf(worst, sizeof worst, ", component %zu", f->worst);
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);
-    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s", who,
-             nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback);
+    if (f->stiff > 0)
+        snprintf(stiff, sizeof stiff, "; it looks stiff since t = %g (Jacobian about %.2g), where an implicit or stabilised method takes "
+                 "longer steps", f->stiff_t, f->stiff);
+    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s%s", who,
+             nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback, stiff);
 }
 
 static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
@@ -252,6 +257,7 @@ static void show_progress(nde_solver *s) {
             s->t_end[who] = p->t[b];
             s->saved[who] = p->saved[b];
             s->stats[who].accepted = p->accepted[b], s->stats[who].rejected = p->rejected[b];
+            if (p->stiff) nde_stiff_report(p, b, &s->stats[who]);
             for (size_t i = 0; i < s->rhs.dim; i++) s->y_end[i*s->N + who] = y[i*p->ld + b];
             for (size_t i = s->rhs.dim; i < s->rhs.rows; i++)
                 s->z_end[(i - s->rhs.dim)*s->N + who] = y[i*p->ld + b];

@@ -33,6 +33,15 @@ typedef struct nde_live {
     bool clean;            /* every slope 0 is that of its lane */
 } nde_live;
 
+/* Of 2^32 accepted steps, those at which a lane is looked at: one of 64. */
+enum { NDE_STIFF_LOOK = 1 << 26 };
+
+/* What is known of a lane's stiffness. */
+typedef struct nde_stiffness {
+    double since, jacobian; /* when the score left zero; the estimate at the last hit */
+    int64_t score;          /* two for a hit, one less for a miss */
+} nde_stiffness;
+
 typedef struct nde_panel {
     nde_lanes lanes;
     size_t first, count;   /* trajectories of this panel */
@@ -48,6 +57,7 @@ typedef struct nde_panel {
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
+    nde_stiffness *stiff;                           /* NULL: steps are fixed, or the method's stability is not known */
     nde_real *state[2], *q, *carry;                 /* [state_rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
     double *t_stage;                                /* t_new, or just before it at a clip; NULL: no clips */
@@ -194,7 +204,7 @@ struct nde_solver {
     void *block;
     size_t bytes, state_from, state_to;
     bool own_block;
-    char error[256];
+    char error[512];
 };
 
 /* ---- setup.c ---- */
@@ -381,6 +391,16 @@ int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_de
 void nde_decide(nde_solver *s, nde_panel *p);
 /* The policy NDE_H_MIN_ACCEPT on decisions that are made. */
 void nde_hold_least(const nde_solver *s, nde_panel *p);
+
+/* ---- stiff.c ---- */
+
+/* The norm of the Jacobian over an attempted step of lane b: of the difference of two slopes by that of the states where they were
+ * taken. NaN where they are the same. */
+double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b);
+/* Looks at those of the lanes whose accepted step it is to look at. */
+void nde_stiff_look(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m);
+/* Into stats, where the lane has looked stiff for long enough. */
+void nde_stiff_report(const nde_panel *p, size_t b, nde_stats *stats);
 
 /* ---- march.c ---- */
 

@@ -39,7 +39,8 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
         p->error[0] = error;
         if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||
-            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on)
+            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on ||
+                nde_clock_looks(s->clock.look, p->accepted[0] + 1))
             return;
         double before = p->before[0], good, h, t_next, dt_next;
         if (!nde_weigh_unbounded(&s->control, direction, most_h, error*scale, p->refused[0], t_new, dt,

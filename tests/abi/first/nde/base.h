@@ -397,7 +397,10 @@ typedef struct nde_stats {
     size_t worst;                /* component with the largest error, or the first non-finite one, at the failure */
     int64_t callback;            /* value that the failing callback returned */
     int64_t forced;              /* steps accepted beyond the tolerance by NDE_H_MIN_ACCEPT */
-    int64_t reserved[3];
+    double stiff_t, stiff;       /* since when stability bounded the steps of an explicit Runge-Kutta method again and again, and an
+                                  * estimate of the norm of the Jacobian then; 0 and 0: not that it was seen, a step of 64 is looked at.
+                                  * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2 */
+    int64_t reserved[1];
 } nde_stats;
 
 /* What a solver makes of its options, for functions of nde/inline.h. */

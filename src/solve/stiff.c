@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * stiff.c - does stability bound the steps, instead of accuracy? h times the norm of the Jacobian is then about as large as the
+ * method is stable on the negative real axis, at step after step. Slopes tell, without an evaluation.
+ *
+ * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2 (2.10). */
+#include "solve/solver.h"
+
+#include <math.h>
+
+enum { HIT = 2, ENOUGH = 10*HIT }; /* of the score */
+
+/* Of row times the slopes in lane b, relative to the tolerances: what is stiff may be small. */
+static double norm(const nde_solver *s, const nde_panel *p, size_t b, const nde_row *row) {
+    double sum = 0;
+    for (size_t i = 0; i < s->rhs.dim; i++) {
+        const nde_real *k = p->k + i*p->ld + b;
+        double x = 0;
+        for (int j = 0; j < row->count; j++) x += (double)row->weight[j]*(double)k[(size_t)row->index[j]*p->slab];
+        x /= nde_tolerance_of(s, p->trajectory[b], i, fabs((double)p->y[i*p->ld + b]));
+        sum += x*x;
+    }
+    return sqrt(sum);
+}
+
+double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b) {
+    const nde_row *probe = s->table.probe;
+    return norm(s, p, b, &probe[0])/(norm(s, p, b, &probe[1])*fabs(p->dt[b]));
+}
+
+/* A step that is stable by a fifth or more is no hit: the largest eigenvalue is smaller than the norm, but steps of a smooth solution
+ * are far below this at any tolerance. */
+static bool hits(const nde_solver *s, const nde_panel *p, size_t b, double jacobian) {
+    return isfinite(jacobian) && jacobian*fabs(p->dt[b]) >= 0.8*s->table.stable;
+}
+
+static bool looks_stiff(const nde_stiffness *of) { return of->score >= ENOUGH; }
+
+void nde_stiff_look(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = lane[j];
+        nde_stiffness *of = &p->stiff[b];
+        if (!p->accept[b] || !nde_clock_looks(s->clock.look, p->accepted[b] + 1)) continue;
+        const double jacobian = nde_stiff_jacobian(s, p, b);
+        if (hits(s, p, b, jacobian)) {
+            if (of->score <= 0) *of = (nde_stiffness){ .since = p->t[b] };
+            if (!looks_stiff(of)) of->score += HIT;
+            of->jacobian = jacobian;
+        } else if (!looks_stiff(of) && of->score > 0) {
+            of->score--;
+        }
+    }
+}
+
+void nde_stiff_report(const nde_panel *p, size_t b, nde_stats *stats) {
+    if (!looks_stiff(&p->stiff[b])) return;
+    stats->stiff_t = p->stiff[b].since, stats->stiff = p->stiff[b].jacobian;
+}

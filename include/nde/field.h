@@ -137,8 +137,8 @@ NDE_API nde_field nde_field_composition(const nde_parts *outer_inner);
 /* F_i = y_i^3, dim = out. */
 NDE_API nde_field nde_field_cube(size_t dim);
 
-/* How far a state is from rest: root of the mean of (f_i/(atol + rtol |y_i|))^2 over the rows, minus 1. As nde_event.g, with direction
- * < 0, terminal 1 and at_start 1, it ends a trajectory once it is steady. It has no derivatives.
+/* How far a state is from rest: root of the mean of (f_i/(atol + rtol |y_i|))^2 over the rows, minus 1. As nde_event.g, with
+ * direction < 0, terminal 1 and at_start 1, it ends a trajectory once it is steady. It has no derivatives.
  *   field        out = dim; the drift of the problem
  *   rtol, atol   of a slope, for one unit of time: >= 0, literal, not both zero */
 typedef struct nde_steady {
@@ -151,9 +151,9 @@ NDE_API nde_field nde_field_steady(const nde_steady *steady);
 /* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
  *   z_l = W_l x_l + b_l;  hidden layers: z_l normalised when layer_norm;  x_{l+1} = s(z_l), plus x_l in hidden layers whose two
  *   widths agree when residual
- * Parameters, layer after layer: weight [out][in] row-major (PyTorch's Linear.weight), bias [out], and with layer_norm in hidden
- * layers gain [out], shift [out] (PyTorch's LayerNorm.weight, .bias): gain (z - mean)/sqrt(variance + norm_epsilon) + shift,
- * mean and variance over the rows of a lane.
+ * Parameters, layer after layer: weight [out][in] row-major (PyTorch's Linear.weight), bias [out], and with layer_norm in
+ * hidden layers gain [out], shift [out] (PyTorch's LayerNorm.weight, .bias): gain (z - mean)/sqrt(variance + norm_epsilon) +
+ * shift, mean and variance over the rows of a lane.
  * width [layers + 1] must outlive the field. Source of the norm: J. Ba, J. Kiros, G. Hinton, Layer normalization (2016). */
 typedef struct nde_mlp {
     size_t size;

@@ -2,7 +2,7 @@
  * nde/adjoint.h - exact derivatives of a finished solve.
  *
  * What is differentiated: the map in which each step is a fixed fraction of its segment between forced times (t0, jumps,
- * knots of a linear path, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
+ * knots of a linear path, clips, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
  * trace. A save time moves alone; a jump time moves the ends of its two segments; the increments of grid noise scale with
  * the square root of the step. */
 #ifndef NDE_ADJOINT_H
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/* Cotangents (backward: in) or tangents (forward: out) of the outputs. NULL: zero, or not wanted. */
+/* Cotangents of the outputs; NULL: zero. */
 typedef struct nde_seed {
     size_t size;
     const nde_real *y;          /* [n_save][dim][n] */
@@ -40,7 +40,7 @@ typedef struct nde_gradient {
                            * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate */
 } nde_gradient;
 
-/* A direction of the inputs; NULL: zero. */
+/* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */
 typedef struct nde_direction {
     size_t size;
     const nde_real *y0, *p, *q;
@@ -59,7 +59,8 @@ typedef struct nde_output_tangent {
  *   solver     ran to NDE_OK, or to NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
- * Errors: NDE_E_ARG (no record), NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute).
+ * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory), NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room
+ * to recompute).
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
@@ -70,7 +71,9 @@ NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *se
  * or options.adjoint. */
 NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *value, const nde_gradient *gradient);
 /* Forward mode of the same map: the tangent of the outputs along one direction of the inputs.
- * Errors: NDE_E_ARG (no record), NDE_E_NO_JVP, NDE_E_FIELD. */
+ *   direction   of the inputs
+ *   tangent     out
+ * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory), NDE_E_NO_JVP, NDE_E_FIELD. */
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
                                          const nde_output_tangent *tangent);
 

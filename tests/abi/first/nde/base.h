@@ -110,8 +110,8 @@ typedef struct nde_executor {
 } nde_executor;
 
 /* A host's own BLAS. Arguments as in cblas_dgemm and cblas_sgemm with row-major order (order 101; transpose 111: no, 112: yes),
- * whose enumerations are passed as int. A member that is NULL: no BLAS in that precision. Called from several threads at a time when
- * options.threads > 1; how many it uses itself is the host's affair. */
+ * whose enumerations are passed as int. A member that is NULL: no BLAS in that precision. Called from several threads at a time
+ * when options.threads > 1; how many it uses itself is the host's affair. */
 typedef struct nde_blas {
     size_t size;
     void (*dgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, double alpha, const double *a, int lda,
@@ -138,8 +138,10 @@ NDE_API int nde_method_id(const nde_method *method);
 NDE_API const char *nde_method_name(const nde_method *method);
 NDE_API const char *nde_method_source(const nde_method *method); /* paper or book of the coefficients */
 NDE_API int nde_method_kind(const nde_method *method);
-NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; strong order x 2 = 1 for euler_maruyama */
-NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed steps only */
+NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; strong order x 2 = 1
+                                                                  * for euler_maruyama */
+NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed
+                                                                  * steps only */
 NDE_API int nde_method_dense_order(const nde_method *method);    /* of the continuous extension */
 NDE_API size_t nde_method_stages(const nde_method *method);
 NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step */
@@ -158,8 +160,8 @@ typedef struct nde_tableau {
 
 /* ---- controllers, stepping, adjoints ----------------------------------------------------------------------------- */
 
-/* Step size controllers, never renumbered. With k = q + 1, q the order of the error estimate, e the error norm of a step relative to
- * the tolerance and to safety^k, all but I and PI are digital filters of the last three accepted steps:
+/* Step size controllers, never renumbered. With k = q + 1, q the order of the error estimate, e the error norm of a step
+ * relative to the tolerance and to safety^k, all but I and PI are digital filters of the last three accepted steps:
  *   h_new/h = e^-b1 e_1^-b2 e_2^-b3 (h/h_1)^-a2 (h_1/h_2)^-a3      k b1    k b2    k b3    a2     a3
  *   I        the plain one: safety e^(-1/k)
  *   PI       DOPRI5's, the default
@@ -176,17 +178,19 @@ typedef struct nde_tableau {
  *   PID      options.pid
  * After a rejection h shrinks by safety e^(-1/k), and the next accepted step does not grow.
  * Sources: G. Soederlind, ACM TOMS 29 (2003) 1-26; G. Soederlind, L. Wang, J. Comput. Appl. Math. 185 (2006) 225-243;
- * K. Gustafsson, ACM TOMS 17 (1991) 533-554; E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993). */
+ * K. Gustafsson, ACM TOMS 17 (1991) 533-554; E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I
+ * (1993). */
 enum {
     NDE_CONTROLLER_AUTO = 0, NDE_CONTROLLER_I = 1, NDE_CONTROLLER_PI = 2, NDE_CONTROLLER_PI34 = 3, NDE_CONTROLLER_PI33 = 4,
-    NDE_CONTROLLER_PI42 = 5, NDE_CONTROLLER_H211 = 6, NDE_CONTROLLER_H211B = 7, NDE_CONTROLLER_H211PI = 8, NDE_CONTROLLER_H312 = 9,
-    NDE_CONTROLLER_H312B = 10, NDE_CONTROLLER_H312PID = 11, NDE_CONTROLLER_H321 = 12, NDE_CONTROLLER_PID = 13
+    NDE_CONTROLLER_PI42 = 5, NDE_CONTROLLER_H211 = 6, NDE_CONTROLLER_H211B = 7, NDE_CONTROLLER_H211PI = 8,
+    NDE_CONTROLLER_H312 = 9, NDE_CONTROLLER_H312B = 10, NDE_CONTROLLER_H312PID = 11, NDE_CONTROLLER_H321 = 12,
+    NDE_CONTROLLER_PID = 13
 };
 /* Where the error of a step is known from.
  *   EMBEDDED   the method's own estimate
- *   DOUBLING   two half steps against the whole one, for any explicit Runge-Kutta method or tableau of at most 21 stages, also one
- *              without an estimate; 3 s evaluations where the method takes s. What is continued is the extrapolated state, of one
- *              order more, and the extension has degree five. Not with noise or problem.split.
+ *   DOUBLING   two half steps against the whole one, for any explicit Runge-Kutta method or tableau of at most 21 stages, also
+ *              one without an estimate; 3 s evaluations where the method takes s. What is continued is the extrapolated state,
+ *              of one order more, and the extension has degree five. Not with noise or problem.split.
  * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.4. */
 enum { NDE_ERROR_EMBEDDED = 0, NDE_ERROR_DOUBLING = 1 };
 /* Norms of the errors of a step's components, each relative to its tolerance. */
@@ -203,9 +207,11 @@ typedef struct nde_decision {
     int32_t refused;               /* attempts rejected in a row before this one */
     double t, h;                   /* from t to t + h; h < 0 backwards in time */
     double error;                  /* norm relative to the tolerance; NaN: the step could not be made, and is rejected */
-    double error_last, error_last2, h_last, h_last2; /* of the accepted step before, at least 1e-4, and the one before that; 0: none */
+    double error_last, error_last2, h_last, h_last2; /* of the accepted step before and of the one before that, errors at
+                                                      * least 1e-4; 0: none */
     int32_t accept;                /* out: 0 or not */
-    double factor;                 /* out: the next step is factor*h, within factor_min, factor_max, h_min and h_max; NaN: factor_min */
+    double factor;                 /* out: the next step is factor*h, within factor_min, factor_max, h_min and h_max; NaN:
+                                    * factor_min */
 } nde_decision;
 /* A controller of the caller's own.
  *   decide   called after each attempt, from several threads when options.threads > 1. Returns 0; nonzero: the run stops with
@@ -215,11 +221,18 @@ typedef struct nde_controller {
     int (*decide)(void *ctx, nde_decision *decision);
     void *ctx;
 } nde_controller;
+/* options.stepping: own t, h and decision for each trajectory, or one of each for all. */
 enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
+/* options.adjoint: whether steps are recorded, and for what. */
 enum { NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1 };
-/* No default: 0 with noise present is NDE_E_CALCULUS. */
+/* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. */
 enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
+/* nde_term.kind: what g(t, y) dW is, which decides how a term is called and which methods converge. DIAGONAL: component i sees
+ * dW_i alone; SCALAR: m = 1; ADDITIVE: g does not depend on y; COMMUTATIVE: the columns of g commute; GENERAL: none of
+ * these. */
 enum { NDE_NOISE_DIAGONAL = 1, NDE_NOISE_SCALAR = 2, NDE_NOISE_ADDITIVE = 3, NDE_NOISE_COMMUTATIVE = 4, NDE_NOISE_GENERAL = 5 };
+/* options.isa: sets of kernels. V3 and V4 are x86-64-v3 (AVX2, FMA) and x86-64-v4 (AVX-512); a set that this machine or this
+ * build does not have is NDE_E_ARG. */
 enum { NDE_ISA_AUTO = 0, NDE_ISA_BASELINE = 1, NDE_ISA_V3 = 3, NDE_ISA_V4 = 4 };
 /* Forms of the record, in the order in which it falls back when its budget is used up. */
 enum { NDE_RECORD_NONE = 0, NDE_RECORD_TAPE = 1, NDE_RECORD_STAGES = 2, NDE_RECORD_STATES = 3, NDE_RECORD_CHECKPOINTS = 4 };
@@ -231,9 +244,9 @@ enum { NDE_RECORD_NONE = 0, NDE_RECORD_TAPE = 1, NDE_RECORD_STAGES = 2, NDE_RECO
  * exactly: increments are multiples of one power of two. The float library sees the double path, rounded.
  *   dim    independent components m; 0: what the term's field needs
  *   grid   > 0: cells; must be a multiple of options.steps. 0: options.steps
- * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24, purpose :
- * 8 }, { cell, low 32 }, { cell, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the result are the
- * radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
+ * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24,
+ * purpose : 8 }, { cell, low 32 }, { cell, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the result
+ * are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
  * Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011). */
 typedef struct nde_noise {
     size_t size;
@@ -259,8 +272,8 @@ NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory,
 enum {
     NDE_SAME_TIME = 1, /* all t of the call are equal */
     NDE_HAS_IDLE = 2,  /* some lane[] is NDE_LANE_IDLE: finite data, result ignored */
-    NDE_POSITIONS = 4, /* with problem.split: only the rows of positions are asked of eval and jvp, the others may be left as they
-                        * are; in vjp the cotangents of the others are zero. A field may ignore it */
+    NDE_POSITIONS = 4, /* with problem.split: only the rows of positions are asked of eval and jvp, the others may be left as
+                        * they are; in vjp the cotangents of the others are zero. A field may ignore it */
     NDE_VELOCITIES = 8 /* the same for the rows of velocities */
 };
 /* nde_site.lane[]: in OK or IDLE; a field may write RETRY (step again, smaller) or STOP (the user stops) for one lane. */
@@ -339,7 +352,7 @@ typedef struct nde_options {
     const double *atol_each;       /* [dim], instead of atol; zeros are literal here; NULL: atol */
     int64_t steps;                 /* > 0: that many equal steps, nodes t0 + k*h; 0: adaptive */
     double h0;                     /* > 0: length of the first step; 0: Hairer's choice */
-    double h_min, h_max;           /* 0: 16 ulp of t, and no bound */
+    double h_min, h_max;           /* lengths of steps; 0: 16 ulp of t, and no bound. h_min NDE_ZERO: no bound */
     double safety, factor_min, factor_max; /* 0: 0.9, 0.2 and 10 */
     int64_t max_steps;             /* accepted and rejected, for each trajectory; 0: 1,000,000; NDE_ZERO: no limit */
     const double *save_t;          /* [n_save] monotone from t0 towards t1; NULL: the end only */
@@ -353,38 +366,41 @@ typedef struct nde_options {
     const nde_executor *executor;  /* NULL: a pool owned by the solver when threads > 1. Must outlive the solver */
     size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
     int32_t reproducible;          /* 1: own dense kernels in fixed order at every size, also where BLAS is faster */
-    const nde_blas *blas;          /* for products of the size at which a BLAS is faster; NULL: OpenBLAS where the library was built
-                                    * with it and it is set to one thread. Copied; ignored when reproducible */
+    const nde_blas *blas;          /* for products of the size at which a BLAS is faster; NULL: OpenBLAS where the library
+                                    * was built with it and it is set to one thread. Copied; ignored when reproducible */
     int32_t isa;                   /* NDE_ISA_*: force a set of kernels; 0: the best this machine has */
-    int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time; nonzero: stop */
+    int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time;
+                                                                 * nonzero: stop */
     void *progress_ctx;
     const nde_allocator *allocator; /* NULL: malloc and free. Copied */
-    double pid[5];                 /* with NDE_CONTROLLER_PID: k b1, k b2, k b3, a2, a3, each within [-10, 10] and b1 + b2 + b3 > 0. Gains
-                                    * kI, kP, kD of a PID controller are b = { kI + kP + kD, -(kP + 2 kD), kD } */
+    double pid[5];                 /* with NDE_CONTROLLER_PID: k b1, k b2, k b3, a2, a3, each within [-10, 10], the first three
+                                    * with a sum > 0. Gains kI, kP, kD of a PID controller: kI + kP + kD, -(kP + 2 kD), kD */
     const nde_controller *decide;  /* has the last word on each step; NULL: none. Copied */
-    int32_t h_min_policy;          /* NDE_H_MIN_* */
-    int64_t max_evals;             /* evaluations of the right-hand side for each trajectory; a step that might need more is not tried:
-                                    * NDE_E_CALLS. 0: no limit */
-    double max_seconds;            /* of wall clock for each run, looked at once a block step; then trajectories end where they are with
-                                    * NDE_E_CALLS. 0: no limit */
-    size_t event_rows;             /* hits of events that are kept for each trajectory, the first ones; 0: 16. All are counted */
-    int32_t error;                 /* NDE_ERROR_* */
-    int32_t norm;                  /* NDE_NORM_*; problem.norm is the caller's own */
-    const double *weights;         /* [dim] >= 0: factors of the components' errors in the norm; 0 leaves one out, also of the mean.
-                                    * NULL: all 1. Copied */
+    int32_t h_min_policy;          /* NDE_H_MIN_*; 0: fail */
+    int64_t max_evals;             /* evaluations of the right-hand side for each trajectory; a step that might need more is
+                                    * not tried: NDE_E_CALLS. 0: no limit */
+    double max_seconds;            /* of wall clock for each run, looked at once a block step; then trajectories end where
+                                    * they are with NDE_E_CALLS. 0: no limit */
+    size_t event_rows;             /* hits kept for each trajectory, the first ones; 0: 16. All are counted */
+    int32_t error;                 /* NDE_ERROR_*; 0: the method's own estimate */
+    int32_t norm;                  /* NDE_NORM_*; 0: RMS. problem.norm is the caller's own */
+    const double *weights;         /* [dim] >= 0: factors of the components' errors in the norm; 0 leaves one out, also of
+                                    * the mean. NULL: all 1. Copied */
     const double *rtol_n, *atol_n; /* [n] for each trajectory, instead of rtol and atol; zeros are literal. Copied */
-    const double *clip_t;          /* [n_clip] in any order: times at which steps end, and the right-hand side may be discontinuous: the step
-                                    * before ends with its value just before (the time one ulp earlier), the next begins with that at
-                                    * the time itself. Those outside (t0, t1) do nothing. Not with noise. Copied */
+    const double *clip_t;          /* [n_clip] in any order: times at which steps end, and the right-hand side may be
+                                    * discontinuous: the step before ends with its value just before (the time one ulp
+                                    * earlier), the next begins with that at the time itself. Those outside (t0, t1) do
+                                    * nothing. Not with noise. Copied */
     size_t n_clip;
-    int32_t compensated;           /* 1: what rounding takes from the state at a step is added at the next one, so that a million steps
-                                    * round like one: for training in float and for energies over very many steps. Twice the memory
-                                    * of a state; derivatives are those of the plain sum.
+    int32_t compensated;           /* 1: what rounding takes from the state at a step is added at the next one, so that a
+                                    * million steps round like one: for training in float and for energies over very many steps.
+                                    * Twice the memory of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
-    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...). Start, jumps and
-                                    * every increment are rounded to multiples of this power of two, so that sums are exact: fixed steps of
-                                    * an autonomous field from t1 to t0 then undo those from t0 to t1 bit for bit, however many. A state
-                                    * beyond 2^53 quanta (float: 2^24) becomes NaN. Derivatives see through the rounding. 0: none.
+    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...).
+                                    * Start, jumps and every increment are rounded to multiples of this power of two, so that
+                                    * sums are exact: fixed steps of an autonomous field from t1 to t0 then undo those from t0
+                                    * to t1 bit for bit, however many. A state beyond 2^53 quanta (float: 2^24) becomes NaN.
+                                    * Derivatives see through the rounding. 0: none.
                                     * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
 } nde_options;
 
@@ -397,8 +413,9 @@ typedef struct nde_stats {
     size_t worst;                /* component with the largest error, or the first non-finite one, at the failure */
     int64_t callback;            /* value that the failing callback returned */
     int64_t forced;              /* steps accepted beyond the tolerance by NDE_H_MIN_ACCEPT */
-    double stiff_t, stiff;       /* since when stability bounded the steps of an explicit Runge-Kutta method again and again, and an
-                                  * estimate of the norm of the Jacobian then; 0 and 0: not that it was seen, a step of 64 is looked at.
+    double stiff_t, stiff;       /* since when stability bounded the steps of an explicit Runge-Kutta method again and again,
+                                  * and an estimate of the norm of the Jacobian then; 0 and 0: not that it was seen, a step of
+                                  * 64 is looked at.
                                   * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2 */
     int64_t reserved[1];
 } nde_stats;

@@ -1,5 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * nde/solve.h - the problem, the solver and the solution. */
+ * nde/solve.h - the problem, the solver and the solution.
+ *
+ * Which call
+ *   one solve                       nde_solve, then nde_solution_free
+ *   many of one shape (training)    nde_solver_create once, nde_solver_run as often as wanted: it reads the problem's arrays
+ *                                   anew and allocates nothing; nde_solver_destroy
+ *   in pieces, or saved to disk     nde_solver_steps, nde_solver_state, nde_solver_restore
+ *   what will it cost               nde_plan
+ *   gradients, tangents             options.adjoint, then nde_backward, nde_forward (nde/adjoint.h)
+ *   a small problem, as fast as by hand: nde/inline.h
+ * Which values
+ *   at the end                      solution.y_end
+ *   at chosen times                 options.save_t, to solution.y: they never change the steps
+ *   at every k-th step              options.save_every
+ *   anywhere, afterwards            options.adjoint, then nde_solver_dense
+ *   where something happens         problem.events, to solution.event_t and event_y
+ * What went wrong
+ *   a call returns its status; solution.error names trajectory, t, h and component, solution.status[i] tells it for each; calls
+ *   without a solver leave their sentence in nde_error(). Values up to the last accepted step are there after any status. */
 #ifndef NDE_SOLVE_H
 #define NDE_SOLVE_H
 
@@ -37,16 +55,19 @@ typedef struct nde_loss {
 } nde_loss;
 
 /* An event: a zero that g(t, y; p, q) passes. Signs are compared between accepted steps, the zero is then that of the method's
- * continuous extension to 4 ulp of t: two zeros within one step are not seen (options.h_max bounds the step). A zero at the start,
- * after a jump or after a reset is none until g has left it. A value that is exactly zero at the end of a step counts as passed.
+ * continuous extension to 4 ulp of t: two zeros within one step are not seen (options.h_max bounds the step). A zero at the
+ * start, after a jump or after a reset is none until g has left it. A value that is exactly zero at the end of a step counts as
+ * passed.
  *   g          out = 1; nu = 0 or input.channels. NaN ends the trajectory with NDE_E_NONFINITE, RETRY with NDE_E_FIELD
  *   direction  > 0: only where g rises, in the direction in which the solve runs; < 0: only where it falls; 0: both
  *   terminal   k > 0: the k-th hit ends the trajectory with NDE_EVENT, at the event; 0: none does
- *   at_start   1: a g that is beyond zero already at t0 (>= 0 with direction > 0, <= 0 with direction < 0; no reset) is a hit there
+ *   at_start   1: a g that is beyond zero already at t0 (>= 0 with direction > 0, <= 0 with direction < 0; no reset) is a hit
+ *              there
  *   reset      y+ = reset(t, y-), dim = out, nu as g: the step is cut at the event and the trajectory goes on from y+ as from a
  *              start; not with noise, nor with joint steps of more than one trajectory. NULL: y goes on as it is
- * Two resets in a row that bring nothing forward end a trajectory with NDE_E_STEPSIZE. Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets in
- * the order of the events, and a terminal one goes before resets. In an array of events the first one's size is the stride.
+ * Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets are
+ * made in the order of the events, and a terminal one goes before resets. Two resets in a row that bring nothing forward end a
+ * trajectory with NDE_E_STEPSIZE. In an array of events the first one's size is the stride.
  * Source of the root: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
 typedef struct nde_event {
     size_t size;
@@ -58,18 +79,19 @@ typedef struct nde_event {
 } nde_event;
 
 /* A norm of the caller's own for the error of a step. Tolerances are its business: those of the options are not used.
- *   of   from several threads when options.threads > 1. trajectory [n]; error, y, z [dim][ld]: the error estimate of the attempt, the
- *        states before and after it; for the length of a first step, y or slopes stand in place of the error, and z is y.
+ *   of   from several threads when options.threads > 1. trajectory [n]; error, y, z [dim][ld]: the error estimate of the
+ *        attempt, the states before and after it; for the length of a first step, y or slopes stand in place of the error, and
+ *        z is y.
  *        norm out [n]: <= 1 accepts, NaN rejects; with joint steps the largest counts. Returns what a field's eval returns */
 typedef struct nde_error_norm {
     size_t size;
-    int (*of)(void *ctx, size_t n, size_t ld, const size_t *trajectory, const nde_real *error, const nde_real *y, const nde_real *z,
-              double *norm);
+    int (*of)(void *ctx, size_t n, size_t ld, const size_t *trajectory, const nde_real *error, const nde_real *y,
+              const nde_real *z, double *norm);
     void *ctx;
 } nde_error_norm;
 
-/* Where the solution may be. A step that ends outside is rejected and tried smaller; one that cannot (fixed steps, no progress), a
- * start or a jump outside end the trajectory with NDE_E_DOMAIN.
+/* Where the solution may be. A step that ends outside is rejected and tried smaller; one that cannot (fixed steps, no
+ * progress), a start or a jump outside end the trajectory with NDE_E_DOMAIN.
  *   positive   [n_positive] components that are never below zero
  *   inside     nonzero where y [dim] is inside, from several threads when options.threads > 1; NULL: everywhere */
 typedef struct nde_domain {
@@ -153,11 +175,11 @@ typedef struct nde_needs {
     size_t bytes;             /* = nde_solver_bytes: workspace and record */
     size_t workspace_bytes;   /* all but the record */
     size_t record_bytes;      /* the record's arena */
-    size_t record_used;       /* what it will hold after a run with fixed steps, without jumps, knots and clips; else 0. With checkpoints,
-                               * half of the arena at most */
+    size_t record_used;       /* what it will hold after a run with fixed steps, without jumps, knots and clips; else 0. With
+                               * checkpoints, half of the arena at most */
     size_t tape_bytes, stage_bytes, state_bytes; /* by which one more step makes the record of a panel grow, in each form */
-    int32_t record;           /* NDE_RECORD_*: the form that the run of record_used ends in (record_used 0: it will not fit); else
-                               * the form it begins with; NONE without adjoint */
+    int32_t record;           /* NDE_RECORD_*: the form that the run of record_used ends in (record_used 0: it will not fit);
+                               * else the form it begins with; NONE without adjoint */
     int32_t isa, method;
     size_t panel;             /* lanes of a block */
     size_t panels;            /* blocks */
@@ -179,8 +201,8 @@ NDE_API NDE_CHECK nde_status nde_solver_create_in(void *block, size_t bytes, con
                                                   const nde_options *options, nde_solver **solver);
 /* Solves from the start; allocates nothing. After any status the solver may be run again or destroyed.
  *   solution   out, also on failure: states up to the last accepted step; may be NULL
- * Returns NDE_OK; NDE_STOPPED; NDE_EVENT when one or more ended at a terminal event; for one trajectory (or joint steps) its failure; NDE_E_LANES when some of several failed;
- * NDE_E_ARG for arrays that are missing, times that are not finite. */
+ * Returns NDE_OK; NDE_STOPPED; NDE_EVENT when one or more ended at a terminal event; for one trajectory (or joint steps) its
+ * failure; NDE_E_LANES when some of several failed; NDE_E_ARG for arrays that are missing, times that are not finite. */
 NDE_API NDE_CHECK nde_status nde_solver_run(nde_solver *solver, nde_solution *solution);
 /* Goes on by at most `steps` accepted block steps of each group, from the start, the last pause or a restored state.
  * Returns also NDE_UNFINISHED: call again. */
@@ -195,7 +217,7 @@ NDE_API NDE_CHECK nde_status nde_solver_state(const nde_solver *solver, void *bl
 NDE_API NDE_CHECK nde_status nde_solver_restore(nde_solver *solver, const void *block, size_t bytes);
 /* The solution of one trajectory at time t by the method's continuous extension; needs options.adjoint.
  *   y, dy   out [dim]: value and time derivative; either may be NULL
- * Errors: NDE_E_ARG (no record; t outside what was solved). */
+ * Errors: NDE_E_ARG (no record; t outside what was solved; an event has reset a trajectory). */
 NDE_API NDE_CHECK nde_status nde_solver_dense(nde_solver *solver, size_t trajectory, double t, nde_real *y, nde_real *dy);
 /* The same at many times, in any order, in that of the solve at the cost of one walk through the record.
  *   t       [count]
@@ -213,8 +235,8 @@ NDE_API void nde_solution_free(nde_solution *solution);
 
 /* For functions of nde/inline.h: reads and checks options and times for one trajectory, as nde_solver_create and
  * nde_solver_run do. options NULL: all defaults; saved NULL: no output is wanted.
- * Errors: those of nde_solver_create; NDE_E_ARG for another method than the one named, and for options that such a function does
- * not know. */
+ * Errors: those of nde_solver_create; NDE_E_ARG for another method than the one named, and for options that such a function
+ * does not know. */
 NDE_API NDE_CHECK nde_status nde_inline_read(const char *method, size_t dim, double t0, double t1, const nde_options *options,
                                              const nde_real *saved, nde_inline_plan *plan);
 

@@ -49,6 +49,8 @@ typedef struct nde_attempt {
     nde_real *z;                  /* [rows][ld] out: new state */
     nde_real *k;                  /* [s][rows][ld] out: slopes */
     size_t slab;
+    bool onward;                  /* of a method with last_is_new: the last slope goes to slab 0, for the next step, and not to
+                                   * its own; z may be y */
     nde_real *tape;               /* stage i at tape + i*tape_slab, [tape][ld]; NULL: none kept */
     size_t tape_slab;
 } nde_attempt;

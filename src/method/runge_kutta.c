@@ -34,8 +34,10 @@ static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
 }
 
 NDE_SCALAR static int attempt_one(const nde_attempt *s) {
-    return nde_attempt_one(s->rhs, s->table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k,
-                           s->slab, s->tape, s->tape_slab);
+    const int rc = nde_attempt_one(s->rhs, s->table, s->lanes, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k,
+                                   s->slab, s->tape, s->tape_slab);
+    if (s->onward) memcpy(s->k, s->k + (size_t)(s->table->stages - 1)*s->slab, s->rhs->rows*sizeof *s->k);
+    return rc;
 }
 
 /* The new state, all rows, with what rounding took from the old one; what it takes now goes behind z. Exact for any sizes.
@@ -61,8 +63,9 @@ static int evaluate(const nde_attempt *s, int first, int end) {
         const bool is_new = i == table->stages - 1 && table->last_is_new;
         const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
                                                          : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, s->k + (size_t)i*s->slab,
-                                    nde_stage_tape(s, i), s->lanes->site.ld);
+        nde_real *k = s->k + (is_new && s->onward ? 0 : (size_t)i*s->slab);
+        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, k, nde_stage_tape(s, i),
+                                    s->lanes->site.ld);
         if (rc) return s->lanes->scratch->stage = i, rc;
     }
     return 0;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 128, MOST_WATCHED = 16 }; /* steps at a time; watched: progress and the wall clock are not kept waiting */
+enum { LEAST = 4, MOST = 128, MOST_WATCHED = 16 }; /* steps at a time; watched: progress and the wall clock are not kept waiting */
 
 static double node_time(const nde_solver *s, const nde_panel *p, size_t b, int64_t node) {
     const double start = nde_start_of(s, p->trajectory[b]);
@@ -25,14 +25,13 @@ static int64_t free_steps(const nde_solver *s, const nde_panel *p) {
     return least >= 1 ? (int64_t)least : 0;
 }
 
-/* Are the new state and the slopes that nobody looks at finite in all lanes, and no lane marked? */
-static bool in_order(const nde_solver *s, nde_panel *p) {
+/* Are the state and the slopes all finite, and no lane marked? */
+static bool in_order(const nde_solver *s, nde_panel *p, const nde_real *state, const nde_real *const *slopes, int count) {
     static const nde_row none;
     const size_t n = p->live->n;
-    const nde_row *unseen = &s->table.unseen[0];
     double sum[8] = { 0 }; /* not one chain of additions */
-    for (int j = -1; j < unseen->count; j++) {
-        const nde_real *x = j < 0 ? p->z : p->k + (size_t)unseen->index[j]*p->slab;
+    for (int j = -1; j < count; j++) {
+        const nde_real *x = j < 0 ? state : slopes[j];
         s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &none, p->k, p->slab, x, x, &s->tolerance, p->error);
         size_t b = 0;
         for (; b + 8 <= n; b += 8)
@@ -52,20 +51,60 @@ static void aim(const nde_solver *s, nde_panel *p, int64_t done) {
     }
 }
 
+static bool stopped(const nde_solver *s) { return atomic_load_explicit(&s->stop, memory_order_relaxed); }
+
+/* Steps, each looked at before the next one; the count of those done. The last one `waits` when it was not in order. */
+static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
+    const nde_row *unseen = &s->table.unseen[0];
+    const nde_real *slopes[NDE_MOST_STAGES];
+    int64_t done = 0;
+    for (int j = 0; j < unseen->count; j++) slopes[j] = p->k + (size_t)unseen->index[j]*p->slab;
+    for (; done < most && !stopped(s); done++) {
+        if (done && !s->rhs.autonomous) aim(s, p, done);
+        p->rc = nde_panel_attempt(s, p, NULL);
+        *waits = p->rc || !in_order(s, p, p->z, slopes, unseen->count);
+        if (*waits) break;
+        nde_panel_advance(s, p, true);
+    }
+    return done;
+}
+
+/* Is all that is not finite in a step seen in the states to come? */
+static bool stays_visible(const nde_table *table) {
+    return table->last_is_new ? table->unseen[0].count == 1 : !table->fsal && !table->unseen[0].count;
+}
+
+/* Steps that are looked at only after the last one: what is not finite stays so, and so do marks. When something was not in order
+ * the panel is where it was, and nothing is done. */
+static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
+    const size_t state = s->state_rows*p->ld, slope = p->slab;
+    const nde_real *const carry = p->carry;
+    nde_attempt step = nde_panel_step(s, p, NULL);
+    int64_t done = 0;
+    memcpy(p->kept, p->y, state*sizeof *p->y), memcpy(p->kept + state, p->carry, slope*sizeof *p->y);
+    for (size_t b = 0; b < p->live->n; b++) p->h_real[b] = (nde_real)p->dt[b];
+    step.t_new = p->t_new, step.z = p->y;
+    step.onward = s->table.last_is_new;
+    for (; done < most && !stopped(s); done++) {
+        if (done && !s->rhs.autonomous) aim(s, p, done);
+        if (s->body->attempt(&step)) break;
+    }
+    if (done == most && in_order(s, p, p->y, &carry, s->table.fsal)) return done;
+    memset(p->mark, NDE_LANE_OK, p->live->n);
+    memcpy(p->y, p->kept, state*sizeof *p->y), memcpy(p->carry, p->kept + state, slope*sizeof *p->y);
+    aim(s, p, 0);
+    return 0;
+}
+
 nde_marched nde_march(nde_solver *s, nde_panel *p) {
     const int64_t most = free_steps(s, p);
     const size_t n = p->live->n;
-    int64_t done = 0;
     bool waits = false;
     if (!most) return NDE_MARCH_NOT;
     memset(p->mark, NDE_LANE_OK, n);
     aim(s, p, 0);
-    while (done < most && !waits && !atomic_load_explicit(&s->stop, memory_order_relaxed)) {
-        if (done && !s->rhs.autonomous) aim(s, p, done);
-        p->rc = nde_panel_attempt(s, p, NULL);
-        waits = p->rc || !in_order(s, p);
-        if (!waits) nde_panel_advance(s, p, true), done++;
-    }
+    int64_t done = s->runs && most >= LEAST && stays_visible(&s->table) ? run(s, p, most) : 0;
+    if (!done) done = walk(s, p, most, &waits);
     const int64_t tried = done + waits, room = p->ld == 1 ? 1 : (int64_t)((n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
     p->live->attempts += tried, p->live->lane_attempts += tried*(int64_t)n, p->live->lane_room += tried*room;
     p->live->accepted += done;

@@ -372,6 +372,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
         s->sprint = choose_sprint(s->kernels.isa);
     s->marches = !s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
                  !s->guarded && s->saving != NDE_SAVE_EVERY;
+    s->runs = s->marches && s->table.method->kind == NDE_KIND_RUNGE_KUTTA;
     s->executor = s->options.executor;
     s->n_workers = s->executor              ? (size_t)s->executor->workers
                    : s->options.threads > 1 ? (size_t)s->options.threads
@@ -452,6 +453,7 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
     TAKE(p->estimate, s->norm.of ? s->rhs.dim : 0, ld), TAKE(p->norm, s->norm.of ? 1 : 0, ld);
     TAKE(p->point, s->domain.inside ? s->rhs.dim : 0, 1);
+    TAKE(p->kept, s->runs ? s->state_rows + s->rhs.rows : 0, ld);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
     TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
     p->lanes.site = (nde_site){

@@ -70,6 +70,7 @@ typedef struct nde_panel {
     double *norm;                                   /* [ld] */
     unsigned char *accept, *mark;
     nde_real *h_real, *chosen;                      /* [ld] */
+    nde_real *kept;                                 /* [state_rows + rows][ld] to where `run` of march.c goes back */
     nde_real *y, *z, *k;                            /* k [s][rows][ld]: own or in the record */
     nde_real *own_k;
     nde_real *tape;                                 /* of `inside` */
@@ -149,6 +150,7 @@ struct nde_solver {
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
     bool marches;          /* fixed steps between which nothing needs to be looked at */
+    bool runs;             /* and that may be looked at many at a time */
     nde_control control;
     nde_filter filter;
     nde_clock clock;

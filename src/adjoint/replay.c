@@ -78,12 +78,18 @@ void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, con
 
 int nde_replay_slope(const nde_solver *s, nde_worker *w) {
     nde_panel *r = &w->replica;
+    const nde_real *partner = r->y + r->slab;
+    const int kind = s->table.method->partner;
     if (!s->table.fsal) return 0;
+    if (kind == NDE_PARTNER_SLOPE) {
+        memcpy(r->carry, partner, r->slab*sizeof *partner);
+        return 0;
+    }
     if (!s->rhs.plain) { /* a lane that was rejected may stand at a knot: its piece is the one ahead */
         for (size_t b = 0; b < r->live->n; b++) r->dt_done[b] = r->stop[b] - r->t[b];
         nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt_done, r->node);
     }
-    return nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->carry, NULL, 0);
+    return nde_rhs_eval(&s->rhs, &r->lanes, r->t, kind == NDE_PARTNER_STATE ? partner : r->y, r->carry, NULL, 0);
 }
 
 void nde_replay_accept(const nde_solver *s, nde_panel *r, const nde_entry *e) {

@@ -67,13 +67,13 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     nde_panel *r = &w->replica;
     const size_t last = v->n++, ld = v->ld, rows = s->rhs.rows, nq = s->rhs.nq;
     if (b != last) {
-        move_column(w->a_y, rows, ld, b, last), move_column(w->a_carry, rows, ld, b, last);
+        move_column(w->a_y, s->tangent_rows, ld, b, last), move_column(w->a_carry, rows, ld, b, last);
         move_column(w->a_q, nq, ld, b, last), move_column(r->q, nq, ld, b, last),
             move_column(r->y, s->state_rows, ld, b, last);
         w->who[last] = w->who[b], w->saved[last] = w->saved[b], w->forced[last] = w->forced[b];
         w->accepted[last] = w->accepted[b], w->now[last] = w->now[b];
     }
-    zero_column(w->a_y, rows, ld, b), zero_column(w->a_carry, rows, ld, b),
+    zero_column(w->a_y, s->tangent_rows, ld, b), zero_column(w->a_carry, rows, ld, b),
         zero_column(w->a_q, nq, ld, b);
     zero_column(r->y, s->state_rows, ld, b);
     nde_save_end_transpose(s, who, v->seed, w->a_y + b, ld);
@@ -136,11 +136,23 @@ static void scatter(sweep *v, const size_t *lane, size_t m) {
         for (size_t j = 0; j < m; j++) w->a_q[i*v->ld + lane[j]] += g->a_q[i*ld + j];
 }
 
+/* Partners began as the state or as slope 0: their cotangents go there. */
+static void undo_partners(sweep *v, const size_t *lane, size_t m) {
+    const nde_solver *s = v->s;
+    nde_real *a = v->w->a_y, *to = s->table.method->partner == NDE_PARTNER_STATE ? a : v->w->a_carry;
+    for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
+        for (size_t j = 0; j < m; j++) {
+            to[i%s->rhs.rows*v->ld + lane[j]] += a[i*v->ld + lane[j]];
+            a[i*v->ld + lane[j]] = 0;
+        }
+}
+
 static int undo_fresh(sweep *v, const nde_entry *e) {
     const nde_solver *s = v->s;
     nde_worker *w = v->w;
     nde_group *g = &w->group;
     size_t m = 0;
+    if (s->table.partners) undo_partners(v, e->lane, e->n);
     /* a slope that no step used has no cotangent, and perhaps no state here */
     for (size_t k = 0; k < e->n; k++) {
         bool live = false;
@@ -294,7 +306,12 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
         .loss = v->loss ? w->loss : NULL,
         .sink = &v->sink,
     };
+    const bool held = mixed && s->table.partners; /* a step of no length may move partners: the state of lanes that did not step stays */
+    if (held) memcpy(w->a_z, w->a_y, s->tangent_rows*ld*sizeof *w->a_z);
     if ((rc = s->body->transpose(&step, &c))) return rc;
+    for (size_t i = 0; held && i < s->tangent_rows; i++)
+        for (size_t b = 0; b < n; b++)
+            if (!r->accept[b]) w->a_y[i*ld + b] = w->a_z[i*ld + b];
     if (v->inside) nde_inside_state_transpose(s, w, w->list, v->inside);
     each_save(v, nde_save_after);
     for (size_t b = 0; b < n; b++) {

@@ -47,10 +47,9 @@ static void enter(course *c, const nde_entry *e) {
     nde_panel_enter(s, r, e->who, e->n);
     for (size_t k = 0; k < e->n; k++) {
         const size_t b = n + k, who = e->who[k];
-        for (size_t i = 0; i < s->rhs.rows; i++) {
+        for (size_t i = 0; i < s->tangent_rows; i++)
             v_y(c)[i*ld + b] = i < s->rhs.dim && c->along->y0 ? c->along->y0[i*N + who] : 0;
-            v_carry(c)[i*ld + b] = 0;
-        }
+        for (size_t i = 0; i < s->rhs.rows; i++) v_carry(c)[i*ld + b] = 0;
         for (size_t i = 0; i < s->rhs.nq; i++)
             v_q(c)[i*ld + b] = c->along->q ? c->along->q[i*N + who] : 0;
         if (!c->out->y || s->status[who] < 0) continue;
@@ -77,7 +76,7 @@ static void leave(course *c, const nde_entry *e) {
         for (size_t i = s->rhs.dim; counts && c->out->quadrature && i < s->rhs.rows; i++)
             c->out->quadrature[(i - s->rhs.dim)*N + who] = v_y(c)[i*ld + b];
         if (b != last) {
-            move_column(v_y(c), s->rhs.rows, ld, last, b);
+            move_column(v_y(c), s->tangent_rows, ld, last, b);
             move_column(v_carry(c), s->rhs.rows, ld, last, b);
             move_column(v_q(c), s->rhs.nq, ld, last, b);
         }
@@ -116,6 +115,9 @@ static int fresh(course *c, const nde_entry *e) {
     for (size_t i = 0; i < s->rhs.rows; i++)
         for (size_t j = 0; j < e->n; j++)
             v_carry(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
+    const nde_real *from = s->table.method->partner == NDE_PARTNER_STATE ? v_y(c) : v_carry(c);
+    for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
+        for (size_t j = 0; j < e->n; j++) v_y(c)[i*c->ld + e->lane[j]] = from[i%s->rhs.rows*c->ld + e->lane[j]];
     return rc;
 }
 
@@ -198,11 +200,11 @@ static int step(course *c, const nde_entry *e) {
         if (c->out->y && s->status[r->trajectory[b]] >= 0)
             nde_save_step_tangent(s, r, b, &save, c->out->y);
     }
-    for (size_t i = 0; i < s->rhs.rows; i++)
+    for (size_t i = 0; i < s->tangent_rows; i++)
         for (size_t b = 0; b < n; b++)
             if (r->accept[b]) {
                 v_y(c)[i*ld + b] = v_z(c)[i*ld + b];
-                if (s->table.fsal) v_carry(c)[i*ld + b] = last[i*ld + b];
+                if (s->table.fsal && i < s->rhs.rows) v_carry(c)[i*ld + b] = last[i*ld + b];
             }
     nde_replay_accept(s, r, e);
     return 0;

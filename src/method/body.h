@@ -20,11 +20,15 @@ typedef struct nde_table {
     int stages, slopes;     /* of the step; with those of the extension alone */
     bool fsal;              /* slope s-1 is slope 0 of the next step */
     bool last_is_new;       /* the state of stage s-1 is the new state */
+    bool fresh;             /* slope 0, or what else is carried, is made anew at starts and forced times */
+    int evals;              /* of the right-hand side in a step */
+    int partners;           /* blocks of rows behind the state, slab apart, that the method carries from step to step */
+    double damping;         /* of asynchronous leapfrog: 1 is none */
     bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
     size_t split;           /* rows of the first set; dim when not partitioned */
     nde_row *row[2];        /* [slopes] each; none of a composition */
     double *node;           /* [stages] of a composition */
-    double quantum;         /* > 0: a composition adds multiples of it */
+    double quantum;         /* > 0: states and increments are multiples of it */
     nde_row out[2], error, error2; /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
                              * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
@@ -45,8 +49,8 @@ typedef struct nde_attempt {
     nde_lanes *lanes;
     const double *t, *t_new, *dt; /* [n] */
     const nde_real *h;            /* [n] dt in nde_real */
-    const nde_real *y;            /* [rows][ld] */
-    nde_real *z;                  /* [rows][ld] out: new state */
+    const nde_real *y;            /* [rows][ld], and what the method carries behind */
+    nde_real *z;                  /* the same, out: new state */
     nde_real *k;                  /* [s][rows][ld] out: slopes */
     size_t slab;
     bool onward;                  /* of a method with last_is_new: the last slope goes to slab 0, for the next step, and not to
@@ -70,7 +74,7 @@ static inline nde_real *nde_stage_tape(const nde_attempt *s, int i) {
 
 /* Cotangents of a step. Lanes that were not accepted come with dt = 0 and zero cotangents of slopes. */
 typedef struct nde_step_cotangent {
-    nde_real *y;   /* [rows][ld] in: of the new state; out: of the old one */
+    nde_real *y;   /* [rows][ld] in: of the new state; out: of the old one; partners behind */
     nde_real *k;   /* [s][rows][ld] in: of the slopes (dense output, next step's k0); slab 0 out: of k0 when fsal */
     double *t, *h; /* [n] added to; NULL: times are not wanted */
     double *loss;  /* [n] += <cotangent of the new state, embedded error>; NULL: not wanted */
@@ -86,7 +90,11 @@ typedef struct nde_step_tangent {
 } nde_step_tangent;
 
 /* extend: the slopes of the extension alone, after an attempt; k then has [slopes] slabs, and so have those of the cotangent and
- * the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the old state. */
+ * the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the old state.
+ *
+ * reverse: undoes a step of a method with partners (NULL: has none): y is the state that it led to, z becomes the one that it began
+ * from, to rounding or, with a quantum, in every bit; t, t_new, dt and h are those of the step. The last slope comes in where it is the
+ * next step's first; then slopes and tape are as an attempt leaves them. */
 typedef struct nde_body {
     int (*attempt)(const nde_attempt *step);
     int (*transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);
@@ -94,6 +102,7 @@ typedef struct nde_body {
     int (*extend)(const nde_attempt *step);
     int (*extend_transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);
     int (*extend_tangent)(const nde_attempt *step, const nde_step_tangent *tangent);
+    int (*reverse)(const nde_attempt *step);
 } nde_body;
 
 extern const nde_body nde_body_runge_kutta_baseline, nde_body_runge_kutta_v3, nde_body_runge_kutta_v4;
@@ -105,6 +114,7 @@ static inline nde_real nde_quantised(nde_real x, nde_real quantum) {
 }
 
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
+extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;
 /* The body of a kind of method, compiled for an instruction set. */
 const nde_body *nde_body_get(int isa, int kind);
 

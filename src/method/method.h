@@ -17,6 +17,11 @@ typedef double nde_coefficient;
 #define D(x) x
 #endif
 
+enum {
+    NDE_PARTNER_STATE = 1, /* the state; slope 0 is F(t, partner) */
+    NDE_PARTNER_SLOPE = 2  /* slope 0, of which a step makes the next one: it is a function of no state */
+};
+
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
  *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
  *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2, e2 and rows below a, b, e
@@ -32,12 +37,16 @@ typedef double nde_coefficient;
  *   e2                   a second estimate, of lower order: the norm of the error is that of e squared, over the
  *                        root of its square and a hundredth of that of e2 squared (HNW II.10)
  *   first_same_as_last   k of the last stage is k_0 of the next step
- *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F */
+ *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F
+ *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
+ *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
+ *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
 struct nde_method {
     const char *name, *source;
     int kind, order, error_order, e2_order, dense_order;
     int stages, dense_stages, dense_terms;
     bool first_same_as_last, bernstein, kick_first;
+    int partners, partner; /* NDE_PARTNER_* */
     const nde_coefficient *a, *b, *c, *e, *e2, *dense;
     const nde_coefficient *a2, *b2, *dense2;
 };

@@ -32,7 +32,8 @@ static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool
 
 static void lay_composition(nde_table *table, nde_arena *arena, const nde_method *m, size_t split) {
     *table = (nde_table){ .method = m, .stages = m->stages, .slopes = m->stages + m->dense_stages, .split = split,
-                          .fsal = m->first_same_as_last, .quantum = table->quantum };
+                          .fsal = m->first_same_as_last, .fresh = m->first_same_as_last,
+                          .evals = m->stages - m->first_same_as_last, .quantum = table->quantum };
     table->node = nde_arena_take(arena, (size_t)m->stages, sizeof *table->node);
     double gone[2] = { 0, 0 }; /* of positions, of velocities */
     for (int i = 0; table->node && i < m->stages; i++) {
@@ -100,7 +101,10 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     table->method = m;
     table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
-    table->last_is_new = m->first_same_as_last && !partitioned;
+    table->evals = m->stages - m->first_same_as_last;
+    table->partners = m->partners;
+    table->fresh = m->first_same_as_last || m->partners;
+    table->last_is_new = m->first_same_as_last && !partitioned && !m->partners;
     table->split = partitioned ? split : dim;
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
@@ -171,15 +175,21 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
     }
 }
 
+/* By kind; 0 stands for the tables that the body of Runge-Kutta methods runs. */
+#define BODIES(isa)                                                                                                      \
+    { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
+      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa }
+
 const nde_body *nde_body_get(int isa, int kind) {
-    const bool composition = kind == NDE_KIND_COMPOSITION;
-    switch (isa) {
-#ifdef NDE_HAVE_V4
-    case NDE_ISA_V4: return composition ? &nde_body_composition_v4 : &nde_body_runge_kutta_v4;
-#endif
+    static const nde_body *const baseline[NDE_KIND_REVERSIBLE + 1] = BODIES(baseline);
+    const nde_body *const *of = baseline;
 #ifdef NDE_HAVE_V3
-    case NDE_ISA_V3: return composition ? &nde_body_composition_v3 : &nde_body_runge_kutta_v3;
+    static const nde_body *const v3[NDE_KIND_REVERSIBLE + 1] = BODIES(v3);
+    if (isa == NDE_ISA_V3) of = v3;
 #endif
-    default: return composition ? &nde_body_composition_baseline : &nde_body_runge_kutta_baseline;
-    }
+#ifdef NDE_HAVE_V4
+    static const nde_body *const v4[NDE_KIND_REVERSIBLE + 1] = BODIES(v4);
+    if (isa == NDE_ISA_V4) of = v4;
+#endif
+    return of[kind] ? of[kind] : of[0];
 }

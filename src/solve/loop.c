@@ -26,8 +26,7 @@ int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t
 
 /* Of the right-hand side by lane b so far. */
 static int64_t evaluations(const nde_solver *s, const nde_panel *p, size_t b) {
-    const int64_t each = s->table.stages - (s->table.fsal ? 1 : 0);
-    return p->evals[b] + each*(p->accepted[b] + p->rejected[b]);
+    return p->evals[b] + s->table.evals*(p->accepted[b] + p->rejected[b]);
 }
 
 /* Is there no further attempt for lane b, and why? */
@@ -229,7 +228,7 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
     }
     nde_entry entry;
     const size_t kept = healthy(w, lane, m, status);
-    if (kept && s->table.fsal && log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
+    if (kept && s->table.fresh && log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
         memcpy(entry.lane, w->list2, kept*sizeof *entry.lane);
 }
 
@@ -251,7 +250,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     nde_panel_enter(s, p, who, m);
     nde_entry entry;
     if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
-    if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, true);
+    if (s->table.fresh || s->adaptive) fresh(s, p, w, lane, m, status, true);
     if (s->rhs.problem.n_events) look(s, p, w, lane, m, status, true);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
@@ -329,8 +328,8 @@ static void inspect(nde_solver *s, nde_panel *p) {
         if (measure(s, p, &s->table.error2, p->error2)) return;
         for (size_t b = 0; b < n; b++) p->error[b] = nde_error_of_two(p->error[b], p->error2[b]);
     }
-    /* outside the norm, but finite: the quadrature, and slopes that only the extension or the next step will use */
-    fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->rhs.nz);
+    /* outside the norm, but finite: the quadrature, partners, and slopes that only the extension or the next step will use */
+    fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->tangent_rows - s->rhs.dim);
     const nde_row *unseen = &s->table.unseen[s->adaptive];
     for (int j = 0; j < unseen->count; j++) fail_nonfinite(p, p->k + (size_t)unseen->index[j]*p->slab, s->rhs.dim);
     for (size_t b = 0; b < n; b++)
@@ -451,7 +450,7 @@ static void cross(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
     if (jumping && s->rhs.problem.n_events) look(s, p, w, lane, m, status, false);
     for (size_t j = 0; j < m; j++)
         if (status[j] == NDE_OK) p->forced[lane[j]]++, nde_panel_watch(s, p, lane[j]);
-    if (s->table.fsal) fresh(s, p, w, lane, m, status, false);
+    if (s->table.fresh) fresh(s, p, w, lane, m, status, false);
 }
 
 /* Lanes that an event resets go on from there as from a start; where the step reaches a forced time too, with the step size
@@ -477,7 +476,7 @@ static void restart(nde_solver *s, nde_panel *p, nde_worker *w) {
         if (status[j] == NDE_OK && s->guarded && nde_is_outside(s, p, p->trajectory[b], p->t[b], p->y + b, p->ld))
             status[j] = NDE_E_DOMAIN;
     }
-    if (s->table.fsal || s->adaptive) fresh(s, p, w, lane, m, status, false);
+    if (s->table.fresh || s->adaptive) fresh(s, p, w, lane, m, status, false);
     if (s->adaptive) first_steps(s, p, w, lane, moving, status);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];

@@ -158,22 +158,30 @@ static void return_marks(nde_panel *p, const nde_group *g, const size_t *lane, s
         if (g->mark[j] != NDE_LANE_OK) p->mark[lane[j]] = g->mark[j];
 }
 
-/* States of the bit-reversible mode are multiples of its quantum from the start on. */
-static void quantise(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
-    for (size_t i = 0; i < s->rhs.dim; i++)
-        for (size_t j = 0; j < m; j++) {
-            nde_real *y = &p->y[i*p->ld + lane[j]];
-            *y = nde_quantised(*y, (nde_real)s->table.quantum);
-        }
+/* What is carried on in the bit-reversible mode is a multiple of its quantum from the start on. */
+static void quantise(const nde_solver *s, const nde_panel *p, const size_t *lane, size_t m, size_t rows, nde_real *x) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < m; j++) x[i*p->ld + lane[j]] = nde_quantised(x[i*p->ld + lane[j]], (nde_real)s->table.quantum);
+}
+
+/* What the method carries beside slope 0 begins as the state, or as that slope. */
+static void begin_partners(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
+    const size_t rows = s->rhs.rows;
+    const nde_real *from = s->table.method->partner == NDE_PARTNER_STATE ? p->y : p->carry;
+    for (size_t i = rows; i < s->tangent_rows; i++)
+        for (size_t j = 0; j < m; j++) p->y[i*p->ld + lane[j]] = from[i%rows*p->ld + lane[j]];
 }
 
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
     nde_group *g = &w->group;
-    if (s->table.quantum > 0) quantise(s, p, lane, m);
+    const bool quantised = s->table.quantum > 0, slope = s->table.method->partner == NDE_PARTNER_SLOPE;
+    if (quantised) quantise(s, p, lane, m, s->rhs.dim, p->y);
     nde_group_gather(s, p, w, lane, m);
     if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
     const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
     put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
+    if (quantised && slope) quantise(s, p, lane, m, s->rhs.rows, p->carry);
+    if (s->table.partners) begin_partners(s, p, lane, m);
     return_marks(p, g, lane, m);
     return rc;
 }

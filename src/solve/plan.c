@@ -41,7 +41,7 @@ static size_t filled(const nde_solver *s, const nde_record *record, size_t count
     while (count) {
         const size_t m = count < capacity ? count : capacity;
         list(&g, NDE_ENTRY_ENTER, m);
-        if (s->table.fsal) list(&g, NDE_ENTRY_FRESH, m);
+        if (s->table.fresh) list(&g, NDE_ENTRY_FRESH, m);
         steps(&g, m, (size_t)s->options.steps);
         list(&g, NDE_ENTRY_LEAVE, m);
         count -= m;
@@ -109,7 +109,7 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
     const nde_status bad = nde_solver_measure(&s, problem, options, &total, &slice);
     if (bad) return bad;
     const nde_division d = nde_solver_divide(&s);
-    const double evaluations = s.table.stages - (s.table.fsal ? 1 : 0);
+    const double evaluations = s.table.evals;
     nde_needs out = {
         .size = needs->size,
         .bytes = total,

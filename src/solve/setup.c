@@ -225,10 +225,24 @@ static nde_status read_quantum(nde_solver *s) {
     if (quantum == 0) return NDE_OK;
     if (!(quantum > 0) || !isfinite(quantum) || frexp(quantum, &exponent) != 0.5 || exponent < -100 || exponent > 100)
         return nde_fail(NDE_E_ARG, "options.quantum is %g: not a power of two between 2^-100 and 2^100", quantum);
-    if (m->kind != NDE_KIND_COMPOSITION || !m->first_same_as_last)
-        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is not a symmetric composition", quantum,
+    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is neither a symmetric composition nor reversible", quantum,
                         m->name ? m->name : "(tableau)");
+    if (s->table.damping != 1)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g, options.damping %g: damped steps are not reversible in every bit", quantum,
+                        s->options.damping);
     s->table.quantum = quantum;
+    return NDE_OK;
+}
+
+static nde_status read_damping(nde_solver *s) {
+    const double damping = s->options.damping;
+    const nde_method *m = s->table.method;
+    s->table.damping = damping == 0 ? 1 : damping;
+    if (!(s->table.damping > 0.5 && s->table.damping <= 1)) return wrong("damping", damping);
+    if (damping != 0 && !(m->kind == NDE_KIND_REVERSIBLE && m->partner == NDE_PARTNER_SLOPE))
+        return nde_fail(NDE_E_ARG, "options.damping is %g: method %s has no slope of its own to damp", damping,
+                        m->name ? m->name : "(tableau)");
     return NDE_OK;
 }
 
@@ -280,11 +294,13 @@ static nde_status choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
     if (o->compensated && m->kind == NDE_KIND_COMPOSITION)
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state many times in a step", m->name);
+    if (o->compensated && m->partners)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s carries a partner, which is not summed", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->base = s->table.method = m;
-    const nde_status bad = read_quantum(s);
-    if (bad) return bad;
+    nde_status bad = read_damping(s);
+    if (bad || (bad = read_quantum(s))) return bad;
     if (o->error == NDE_ERROR_DOUBLING) return choose_doubling(s);
     if (s->adaptive && !m->error_order)
         return nde_fail(NDE_E_ARG,
@@ -360,7 +376,8 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
         return bad;
     s->N = s->rhs.N;
     s->per_dim = 1/s->counted;
-    s->state_rows = s->rhs.rows*(s->options.compensated ? 2 : 1);
+    s->tangent_rows = s->rhs.rows*(1 + (size_t)s->table.method->partners);
+    s->state_rows = s->tangent_rows + (s->options.compensated ? s->rhs.rows : 0);
     s->rhs.steps = s->options.steps;
     if ((bad = choose_kernels(s))) return bad;
     s->body = nde_body_get(s->kernels.isa, s->table.method->kind);
@@ -499,7 +516,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     nde_window_lay(&w->window, arena, &s->rhs, ld);
     TAKE(w->who, 1, capacity), TAKE(w->saved, 1, capacity), TAKE(w->forced, 1, capacity),
         TAKE(w->accepted, 1, capacity), TAKE(w->now, 1, capacity);
-    TAKE(w->a_y, rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, stages*rows, ld),
+    TAKE(w->a_y, s->tangent_rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, stages*rows, ld),
         TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld);
     TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld),
         TAKE(w->loss, 1, ld);

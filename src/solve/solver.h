@@ -117,7 +117,8 @@ typedef struct nde_worker {
     size_t *who, *saved, *forced;  /* the sweep's lanes: trajectory, cursor into the saves, next forced time */
     int64_t *accepted;
     double *now;                   /* their time */
-    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [rows][ld] y, carry, z; [s][rows][ld], [nq][ld], [slopes][tape][ld] */
+    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [tangent_rows][ld], [rows][ld], [s][rows][ld], [nq][ld], [state_rows][ld],
+                                                       * [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
 } nde_worker;
 
@@ -169,7 +170,8 @@ struct nde_solver {
     bool started, finished, recorded;
     double direction, per_dim; /* 1/counted */
     size_t N, rows_saved;  /* rows of the output */
-    size_t state_rows;     /* of a state: rhs.rows, and with compensated sums as many behind them for what rounding took */
+    size_t tangent_rows;   /* of a state that have derivatives: rhs.rows, and as many behind them for each partner of the method */
+    size_t state_rows;     /* of all of it: with compensated sums rhs.rows more for what rounding took */
     nde_forced forced;
     size_t n_panels, n_shards, n_workers;
     nde_panel *panel;
@@ -222,7 +224,9 @@ nde_division nde_solver_divide(const nde_solver *s);
 void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size);
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
-static inline int64_t nde_most_evaluations(const nde_solver *s) { return s->table.slopes + (s->table.fsal && !s->forced.count ? -1 : 0); }
+static inline int64_t nde_most_evaluations(const nde_solver *s) {
+    return s->table.evals + s->table.slopes - s->table.stages + (s->table.fresh && s->forced.count);
+}
 
 /* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */
 static inline double nde_error_at_start(const nde_solver *s) { return s->filter.on ? 1 : 1e-8; }
@@ -252,7 +256,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
 void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t lane);
 /* A lane gets another state [dim], ld apart. */
 void nde_panel_put(const nde_solver *s, nde_panel *p, size_t lane, const nde_real *y, size_t ld);
-/* Slope 0 of some lanes at (t, y); marks of lanes that fail are left in p->mark. */
+/* Slope 0 of some lanes at (t, y), and partners with it; marks of lanes that fail are left in p->mark. */
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 /* Evaluates the jump ahead of some lanes into the group, and takes over what is not marked there. */
 int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);

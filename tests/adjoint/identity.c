@@ -339,6 +339,12 @@ static const setting settings[] = {
     { "dop853 joint", NDE_DOP853, 0, 1, 0, 1, 0, 7 },
     { "dop853 fixed", NDE_DOP853, 4, 0, 0, 1, 0, 3 },
     { "heun fixed", NDE_HEUN, 30, 0, 0, 1, 0, 3 },
+    { "alf refilled", NDE_ALF, 0, 0, 0, 1, 0, MOST },
+    { "alf joint", NDE_ALF, 0, 1, 0, 1, 0, 7 },
+    { "alf backwards", NDE_ALF, 30, 0, 0, 1, 1, 3 },
+    { "reversible_heun refilled", NDE_REVERSIBLE_HEUN, 0, 0, 0, 1, 0, MOST },
+    { "reversible_heun joint", NDE_REVERSIBLE_HEUN, 0, 1, 0, 1, 0, 7 },
+    { "reversible_heun backwards", NDE_REVERSIBLE_HEUN, 30, 0, 0, 1, 1, 3 },
     { "noise", 0, 60, 0, 1, 1, 0, 5 },
     { "noise refilled", 0, 60, 0, 1, 1, 0, MOST },
 };
@@ -459,6 +465,8 @@ static void fixed_steps_match_differences(void **state) {
         { "vern7 with jumps", NDE_VERN7, 4, 0, 0, 1, 0, 4 },
         { "vern6", NDE_VERN6, 3, 0, 0, 0, 0, 4 },
         { "dop853 backwards", NDE_DOP853, 2, 0, 0, 0, 1, 4 },
+        { "alf with jumps", NDE_ALF, 30, 0, 0, 1, 0, 4 },
+        { "reversible_heun", NDE_REVERSIBLE_HEUN, 30, 0, 0, 0, 0, 4 },
         { "noise with jumps", 0, 60, 0, 1, 1, 0, 4 },
         { "noise", 0, 60, 0, 1, 0, 0, 4 },
     };

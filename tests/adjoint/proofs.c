@@ -181,6 +181,30 @@ static void compositions(void **state) {
     assert_true(few && many);
 }
 
+/* What a method carries from step to step has cotangents of its own: through rejections, refills, knots, jumps and joint steps, and
+ * through every form of the record. */
+static void methods_with_partners(void **state) {
+    static const struct { int which, steps; } some[] = { { CASE_ENSEMBLE, 0 }, { CASE_LORENZ, 0 }, { CASE_CONTROLLED, 20 }, { CASE_DOSES, 0 } };
+    int methods = 0;
+    (void)state;
+    for (size_t i = 0; i < nde_method_count(); i++) {
+        const nde_method *m = nde_method_at(i);
+        for (size_t k = 0; m->partners && k < LENGTH(some); k++) {
+            proof f;
+            if (getenv("PROOF_VERBOSE")) fprintf(stderr, "  %s, %s\n", m->name, case_names[some[k].which]);
+            case_make(some[k].which, &f, some[k].steps, k % 2);
+            f.options.method = nde_method_id(m);
+            if (!some[k].steps) f.options.rtol = f.options.atol = 1e-3;
+            proof_solve(&f);
+            proof_check_identity(&f);
+            proof_check_differences(&f);
+            proof_end(&f);
+            methods++;
+        }
+    }
+    assert_true(methods);
+}
+
 static void velocity_verlet(void **state) {
     (void)state;
     check(CASE_VERLET, 0, false);
@@ -206,6 +230,7 @@ int main(void) {
         cmocka_unit_test(controlled_on_linear_paths),
         cmocka_unit_test(velocity_verlet),
         cmocka_unit_test(compositions),
+        cmocka_unit_test(methods_with_partners),
         cmocka_unit_test(quadrature_with_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

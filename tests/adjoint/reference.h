@@ -178,12 +178,27 @@ static inline double reference_saves(const reference *r, size_t from, size_t to,
     return loss;
 }
 
+/* Slopes of a step of asynchronous leapfrog or reversible Heun: k[0] comes from the step before, x is Heun's second state. */
+static inline void reference_reversible(const reference *r, double t, const double *y, double *x, double (*k)[MOST_ROWS]) {
+    const proof *f = r->z->f;
+    const bool leapfrog = r->z->method->partner == NDE_PARTNER_SLOPE;
+    const double damping = f->options.damping > 0 ? f->options.damping : 1;
+    double Y[MOST_ROWS];
+    if (r->step.from == 0) {
+        reference_rhs(r, t, y, k[0]);
+        memcpy(x, y, f->dim*sizeof *x);
+    }
+    for (size_t c = 0; c < f->dim; c++) Y[c] = leapfrog ? y[c] + 0.5*r->dt*k[0][c] : (x[c] = 2*y[c] - x[c] + r->dt*k[0][c]);
+    reference_rhs(r, t + r->z->method->c[1]*r->dt, Y, k[1]);
+    for (size_t c = 0; leapfrog && c < f->dim + f->nz; c++) k[1][c] = k[0][c] + 2*damping*(k[1][c] - k[0][c]);
+}
+
 static inline double reference_trajectory(frozen *z, size_t b) {
     const proof *f = z->f;
     const nde_method *m = z->method;
     const size_t rows = f->dim + f->nz;
     reference r = { .z = z, .b = b };
-    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED];
+    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED], x[MOST_ROWS];
     size_t jump[MOST_FORCED], saved = z->first_save[b];
     forced_times(f, b, forced, jump);
     for (size_t i = 0; i < f->dim; i++) y[i] = f->problem.y0[i*f->n + b];
@@ -194,7 +209,8 @@ static inline double reference_trajectory(frozen *z, size_t b) {
         const double length = forced[s->segment + 1] - forced[s->segment], t = forced[s->segment] + s->from*length;
         r.step = *s, r.dt = (s->to - s->from)*length;
         reference_noise(&r);
-        for (int i = 0; i < m->stages; i++) {
+        if (m->kind == NDE_KIND_REVERSIBLE) reference_reversible(&r, t, y, x, k);
+        for (int i = 0; i < m->stages && !m->partners; i++) {
             const size_t row = (size_t)(i*(i - 1)/2);
             for (size_t c = 0; c < f->dim; c++) {
                 const double *a = m->a2 && c >= f->problem.split ? m->a2 : m->a;
@@ -209,6 +225,7 @@ static inline double reference_trajectory(frozen *z, size_t b) {
             const double *w = m->b2 && c >= f->problem.split && c < f->dim ? m->b2 : m->b;
             for (int j = 0; j < m->stages; j++) y[c] += r.dt*w[j]*k[j][c];
         }
+        if (m->partners) memcpy(k[0], k[1], sizeof k[0]);
         if (s->to == 1 && jump[s->segment + 1] != SIZE_MAX) {
             const size_t number = jump[s->segment + 1], inputs = f->problem.jump_inputs;
             double u[MODEL_INPUTS];

@@ -327,8 +327,30 @@ static const char *fault_of_composition(const nde_method *m) {
     return fault_of_full(expand(m, &table));
 }
 
+/* The first step of a reversible method, whose partner is the state or slope 0 itself: reversible Heun's is Heun's, and leapfrog's,
+ * where k1 = 2 F - k0, the midpoint rule. */
+static const char *fault_of_reversible(const nde_method *m) {
+    enum { TERMS = 2 };
+    if (m->stages != 2 || m->dense_stages || m->dense_terms != TERMS || !m->first_same_as_last || m->partners != 1) return "stages";
+    if (!m->a || !m->b || !m->c || !m->e || !m->dense) return "arrays";
+    const bool turned = m->partner == NDE_PARTNER_SLOPE;
+    nde_coefficient b[2], e[2], dense[2*TERMS];
+    nde_method first = *m;
+    for (int i = 0; i < 2; i++) {
+        b[i] = !turned ? m->b[i] : i ? 2*m->b[1] : m->b[0] - m->b[1];
+        e[i] = !turned ? m->e[i] : i ? 2*m->e[1] : m->e[0] - m->e[1];
+    }
+    for (int j = 0; j < TERMS; j++) {
+        dense[j] = turned ? m->dense[j] - m->dense[TERMS + j] : m->dense[j];
+        dense[TERMS + j] = turned ? 2*m->dense[TERMS + j] : m->dense[TERMS + j];
+    }
+    first.b = b, first.e = e, first.dense = dense, first.first_same_as_last = false;
+    return fault_of_full(&first);
+}
+
 /* The first fault of a table; NULL: it has none. */
 static const char *fault_of(const nde_method *m) {
+    if (m->kind == NDE_KIND_REVERSIBLE) return fault_of_reversible(m);
     return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m) : fault_of_full(m);
 }
 

@@ -11,7 +11,9 @@
 #define UNUSED return (void)t, (void)p, (void)ctx, (void)y, 0
 
 /* A method of the registry for a plain problem: no noise, no partition. */
-static bool is_plain(const nde_method *m) { return nde_method_kind(m) == NDE_KIND_RUNGE_KUTTA; }
+static bool is_plain(const nde_method *m) {
+    return nde_method_kind(m) == NDE_KIND_RUNGE_KUTTA || nde_method_kind(m) == NDE_KIND_REVERSIBLE;
+}
 
 /* ---- a linear system, by its exponential ------------------------------------------------------- */
 

@@ -128,7 +128,10 @@ typedef struct nde_blas {
 typedef struct nde_method nde_method;
 
 /* Kinds of methods: which body runs the table, which problems it solves. */
-enum { NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4 };
+enum {
+    NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4,
+    NDE_KIND_REVERSIBLE = 5
+};
 
 NDE_API size_t nde_method_count(void);
 NDE_API const nde_method *nde_method_at(size_t i);              /* NULL when i >= count */
@@ -396,12 +399,16 @@ typedef struct nde_options {
                                     * million steps round like one: for training in float and for energies over very many steps.
                                     * Twice the memory of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
-    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...).
-                                    * Start, jumps and every increment are rounded to multiples of this power of two, so that
-                                    * sums are exact: fixed steps of an autonomous field from t1 to t0 then undo those from t0
-                                    * to t1 bit for bit, however many. A state beyond 2^53 quanta (float: 2^24) becomes NaN.
-                                    * Derivatives see through the rounding. 0: none.
+    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...), of alf
+                                    * without damping and of reversible_heun. Start, jumps and every increment are rounded to
+                                    * multiples of this power of two, so that sums are exact: fixed steps of an autonomous field
+                                    * from t1 to t0 then undo those from t0 to t1 bit for bit, however many (methods with
+                                    * partners: begun with the partner too). A state beyond 2^53 quanta (float: 2^24) becomes
+                                    * NaN. Derivatives see through the rounding. 0: none.
                                     * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
+    double damping;                /* of alf, within (1/2, 1]: eta of the paper. Below 1 what oscillates from step to step dies
+                                    * out, it is stable where slopes contract, and of order 1 instead of 2; undoing a step
+                                    * multiplies what is wrong by 1/(2 damping - 1). 0: 1, none */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

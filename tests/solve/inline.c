@@ -101,6 +101,7 @@ static nde_status both_ways(const struct variant *v, double t0, double t1, const
     nde_solution s = { .size = sizeof s };
     assert_int_equal(nde_solve(&problem, &o, &s), status);
     nde_stats theirs = *s.stats;
+    theirs.stiff_t = theirs.stiff = 0; /* the functions do not look for it */
     check_bits("the end", v, y, s.y_end, v->dim*sizeof *y);
     for (size_t row = 0; row < s.n_save; row++)
         if (row < *s.saved) check_bits("a row", v, saved + row*v->dim, s.y + row*v->dim, v->dim*sizeof *y);

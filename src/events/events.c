@@ -10,6 +10,9 @@
 /* Where a zero at the start of a step is taken to be left: far above the rounding of what the last root left, far below what
  * happens in a step. */
 static const double leaving = sizeof(nde_real) == sizeof(double) ? 0x1p-17 : 0x1p-8;
+/* Relative to t. A root leaves y up to 4 ulp of t behind it; `soon` after, a reset that keeps a sixteenth of the speed has made up
+ * for that. Two flights of less than `stuck` come before one that would go unseen. */
+static const double soon = 64*DBL_EPSILON, stuck = 64*16*16*DBL_EPSILON;
 
 void nde_events_begin(nde_solver *s) {
     const nde_hits *h = &s->hits;
@@ -183,6 +186,17 @@ static bool passes(const nde_watched *event, double from, double to) {
     return sign(from) != sign(to) && sign(from) != 0 && event->direction*sign(from) <= 0;
 }
 
+/* From a zero of event e at the start of the step to where it is left, and the value there. One that has passed again by then, in
+ * a flight that is as short, is left where it still has the other sign. */
+static void leave_zero(view *v, size_t e, double *a, double *ya) {
+    const nde_panel *p = v->p;
+    const double start = *a, way = fabs(p->dt[v->b]), least = fmin(soon*fabs(start), 0.5*way), most = fmax(leaving*way, least);
+    *a = start + v->s->direction*most, *ya = value_at(v, e, *a);
+    if (v->s->rhs.event[e].direction*(*ya) <= 0 || most == least) return;
+    const double early = start + v->s->direction*least, before = value_at(v, e, early);
+    if (sign(before) == -sign(*ya)) *a = early, *ya = before;
+}
+
 /* The zeros of all events in the step, in the order of time; how many. */
 static size_t find(view *v) {
     const nde_panel *p = v->p;
@@ -192,7 +206,7 @@ static size_t find(view *v) {
     for (size_t e = 0; e < v->s->rhs.problem.n_events; e++) {
         double a = p->t[v->b], ya = (double)p->g[e*p->ld + v->b];
         const double b = p->t_new[v->b], yb = (double)v->w->g_new[e*p->ld + v->b];
-        if (ya == 0) a += leaving*p->dt[v->b], ya = value_at(v, e, a);
+        if (ya == 0) leave_zero(v, e, &a, &ya);
         if (v->status != NDE_OK) return 0;
         if (!passes(&v->s->rhs.event[e], ya, yb)) continue;
         at[e] = root(v, e, a, ya, b, yb);
@@ -248,9 +262,9 @@ static nde_status take(view *v, size_t hits) {
     for (size_t k = 0; k < hits; k++)
         v->w->passed[v->w->order[k]*p->capacity + v->b] = close(v->w->root[v->w->order[k]], cut);
     cut_step(v, cut, verdict == NDE_EVENT);
-    const double least = 16*DBL_EPSILON*fabs(cut);
-    const bool stuck = p->accepted[v->b] > 0 && fabs(p->h_last[v->b]) < least && fabs(v->w->length[v->b]) < least;
-    return verdict == NDE_UNFINISHED && stuck ? NDE_E_STEPSIZE : verdict;
+    const double least = stuck*fabs(cut);
+    const bool forward = p->accepted[v->b] == 0 || fmax(fabs(p->h_last[v->b]), fabs(v->w->length[v->b])) >= least;
+    return verdict == NDE_UNFINISHED && !forward ? NDE_E_STEPSIZE : verdict;
 }
 
 /* May an event have passed in the step of lane b? */

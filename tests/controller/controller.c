@@ -230,6 +230,35 @@ static void making_filters(void **state) {
     assert_non_null(strstr(nde_error(), "options.pid"));
 }
 
+/* The table of nde/base.h, from the papers. */
+static void filters_are_those_of_the_papers(void **state) {
+    (void)state;
+    static const double table[][5] = { /* k b1, k b2, k b3, a2, a3 */
+        [NDE_CONTROLLER_PI34] = { 0.7, -0.4 }, [NDE_CONTROLLER_PI33] = { 2.0/3, -1.0/3 }, [NDE_CONTROLLER_PI42] = { 0.6, -0.2 },
+        [NDE_CONTROLLER_H211] = { 0.5, 0.5, 0, 0.5 }, [NDE_CONTROLLER_H211B] = { 0.25, 0.25, 0, 0.25 },
+        [NDE_CONTROLLER_H211PI] = { 1.0/6, 1.0/6 }, [NDE_CONTROLLER_H312] = { 0.25, 0.5, 0.25, 0.75, 0.25 },
+        [NDE_CONTROLLER_H312B] = { 0.125, 0.25, 0.125, 0.375, 0.125 }, [NDE_CONTROLLER_H312PID] = { 1.0/18, 1.0/9, 1.0/18 },
+        [NDE_CONTROLLER_H321] = { 1.0/3, 1.0/18, -5.0/18, -5.0/6, -1.0/6 },
+    };
+    static const nde_options own = { .controller = NDE_CONTROLLER_PID, .pid = { 0.9, -0.5, 0.1, 0.2, 0.05 } };
+    for (int id = NDE_CONTROLLER_PI34; id <= NDE_CONTROLLER_PID; id++) {
+        const double *kb = id == NDE_CONTROLLER_PID ? own.pid : table[id];
+        nde_control c;
+        nde_filter f;
+        assert_int_equal(nde_control_make(id, 4, &own, &c), NDE_OK);
+        assert_int_equal(nde_filter_make(id, 4, &own, &c, &f), NDE_OK);
+        for (int i = 0; i < 3; i++) assert_true(fabs(5*f.b[i] - kb[i]) <= 4*DBL_EPSILON);
+        for (int i = 0; i < 2; i++) assert_true(f.a[i] == kb[3 + i]);
+    }
+}
+
+/* A step reaches a stop that is no farther than a hundredth of it. */
+static void stops_are_reached(void **state) {
+    (void)state;
+    assert_true(nde_clock_target(1, 2, 1, 3.009) == 3.009 && nde_clock_target(1, 2, 1, 3.011) == 3);
+    assert_true(nde_clock_target(-1, 2, -1, 0.991) == 0.991 && nde_clock_target(-1, 2, -1, 0.989) == 1);
+}
+
 static double ratio_of(double h, double before) { return before != 0 ? fmin(fmax(h/before, 0.2), 10) : 1; }
 
 /* Lanes at random against the formula, and against each instruction set and each lane alone by their bits. */
@@ -302,7 +331,8 @@ int main(void) {
         cmocka_unit_test(power_is_close), cmocka_unit_test(power_of_extremes), cmocka_unit_test(power_is_monotone),
         cmocka_unit_test(power_has_golden_bits), cmocka_unit_test(making), cmocka_unit_test(judging),
         cmocka_unit_test(lanes_do_not_meet), cmocka_unit_test(filters_have_their_roots), cmocka_unit_test(making_filters),
-        cmocka_unit_test(filters_are_what_they_say), cmocka_unit_test(first_steps),
+        cmocka_unit_test(filters_are_those_of_the_papers), cmocka_unit_test(filters_are_what_they_say),
+        cmocka_unit_test(stops_are_reached), cmocka_unit_test(first_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

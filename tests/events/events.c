@@ -53,6 +53,32 @@ static int clock_of(double t, const nde_real *y, const nde_real *p, nde_real *g,
     g[0] = (nde_real)(t - ((const level *)ctx)->at);
     return 0;
 }
+/* (y_0 - 5)^9, flat at its zero. */
+static int flat(double t, const nde_real *y, const nde_real *p, nde_real *g, void *ctx) {
+    long *calls = ctx;
+    (void)t, (void)p;
+    g[0] = (nde_real)pow((double)y[0] - 5, 9);
+    ++*calls;
+    return 0;
+}
+static int counted_circle(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+    long *calls = ctx;
+    ++*calls;
+    return circle(t, y, p, dy, NULL);
+}
+/* Half of y, but for states above 1.5: those fail with the code; NaN for code 1000. */
+static int picky(double t, const nde_real *y, const nde_real *p, nde_real *z, void *ctx) {
+    const int code = *(const int *)ctx;
+    const bool fails = y[0] > (nde_real)1.5;
+    (void)t, (void)p;
+    z[0] = fails && code == 1000 ? (nde_real)NAN : y[0]/2;
+    return fails && code != 1000 ? code : 0;
+}
+static int opposite(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *z) {
+    (void)self;
+    for (size_t b = 0; b < at->n; b++) z[b] = -y[b];
+    return 0;
+}
 static int bounce(double t, const nde_real *y, const nde_real *p, nde_real *z, void *ctx) {
     (void)t, (void)p;
     z[0] = y[0], z[1] = (nde_real)-(*(const double *)ctx*(double)y[1]);
@@ -142,6 +168,7 @@ static void circles_pass_zero(void **state) {
             assert_int_equal(s.event_count[0], 3);
             assert_int_equal(s.event_count[2], 3);
             assert_int_equal(s.event_saved[0], 12);
+            assert_int_equal(s.event_end[0], -1);
             assert_true(s.t_end[0] == problem.t1);
             for (size_t row = 0; row < 12; row++) {
                 const double t = s.event_t[row], exact = sign*pi*((double)(row/2) + (start ? 0.5 : 1));
@@ -153,6 +180,10 @@ static void circles_pass_zero(void **state) {
                 assert_true(fabs((double)s.event_y[row*2]) <= 100*finest);
             }
             for (size_t row = 12; row < 40; row++) assert_true(isnan(s.event_t[row]) && s.event_which[row] == -1);
+            nde_solution_free(&s);
+            o.event_rows = 5; /* the first ones; all are counted */
+            assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+            assert_true(s.event_saved[0] == 5 && s.event_count[0] + s.event_count[1] + s.event_count[2] == 12);
             nde_solution_free(&s);
         }
 }
@@ -220,6 +251,115 @@ static void short_flights_are_seen(void **state) {
     }
 }
 
+/* Flights that grow shorter for ever, on and on until no step brings them on: that is said, and nothing falls through. */
+static void endless_bounces_are_ended(void **state) {
+    (void)state;
+    nde_pointwise keep[3];
+    const double kept[] = { 0.1, 0.25, 0.5, 0.9 }, fall = sqrt(2*10.0/8);
+    const level floor = { .at = 0, .fail_t = (double)INFINITY };
+    const nde_real y0[2] = { 10, 0 };
+    const nde_field f = field(falling, NULL, 2, 2, &keep[0]), g = field(above, &floor, 2, 1, &keep[1]);
+    for (size_t k = 0; k < LENGTH(kept); k++) {
+        const nde_field r = field(bounce, &kept[k], 2, 2, &keep[2]);
+        const nde_event e = NDE_INIT(nde_event, .g = &g, .direction = -1, .reset = &r);
+        const nde_problem problem = NDE_INIT(nde_problem, .t1 = 100, .y0 = y0, .drift = &f, .events = &e, .n_events = 1);
+        const nde_options o = within(coarsest);
+        nde_solution s = NDE_INIT(nde_solution, .n = 0);
+        assert_int_equal(nde_solve(&problem, &o, &s), NDE_E_STEPSIZE);
+        assert_true(fabs(s.t_end[0] - fall*(1 + 2*kept[k]/(1 - kept[k]))) < 1000*coarsest);
+        assert_true(fabs((double)s.y_end[0]) < 1e-6);
+        nde_solution_free(&s);
+    }
+}
+
+/* A zero costs at most one evaluation more than by bisection, even where g is flat; evaluations of the field are counted with
+ * those of late slopes. */
+static void zeros_are_cheap(void **state) {
+    (void)state;
+    nde_pointwise keep[4];
+    long calls = 0;
+    const nde_real y0[2] = { 0, 0 }, top[2] = { 1, 0 };
+    const nde_field line = field(ones, NULL, 2, 2, &keep[0]), g = field(flat, &calls, 2, 1, &keep[1]);
+    const nde_event e = NDE_INIT(nde_event, .g = &g);
+    nde_problem problem = NDE_INIT(nde_problem, .t1 = 20, .y0 = y0, .drift = &line, .events = &e, .n_events = 1);
+    nde_options o = NDE_INIT(nde_options, .steps = 1);
+    nde_solution s = NDE_INIT(nde_solution, .n = 0);
+    assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+    assert_true(s.event_count[0] == 1 && fabs(s.event_t[0] - 5) < 0.1); /* flat: it is zero around 5 */
+    assert_true(calls <= 2 + 51 + 1); /* both ends; 20 to 4 ulp of 20 by halves */
+    nde_solution_free(&s);
+
+    const level zero = { .at = 0, .fail_t = (double)INFINITY };
+    const nde_field f = field(counted_circle, &calls, 2, 2, &keep[2]), x = field(above, &zero, 2, 1, &keep[3]);
+    const nde_event passing = NDE_INIT(nde_event, .g = &x);
+    problem.y0 = top, problem.drift = &f, problem.events = &passing;
+    for (size_t k = 0; k < nde_method_count(); k++) {
+        const nde_method *m = nde_method_at(k);
+        if (!m->e || m->kind != NDE_KIND_RUNGE_KUTTA) continue;
+        o = within(1e-4), o.method = nde_method_id(m);
+        calls = 0;
+        assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+        assert_int_equal(s.event_count[0], 6);
+        if (s.stats[0].evals != calls) fail_msg("%s: %lld of %ld", m->name, (long long)s.stats[0].evals, calls);
+        nde_solution_free(&s);
+    }
+}
+
+typedef struct log_of_steps {
+    double after, t, h; /* the first attempt from `after` on */
+} log_of_steps;
+static int note(void *ctx, nde_decision *d) {
+    log_of_steps *log = ctx;
+    if (log->h == 0 && d->t >= log->after) log->t = d->t, log->h = d->h;
+    return 0;
+}
+
+/* After a reset everything begins anew: the length of the first step too. */
+static void resets_are_starts(void **state) {
+    (void)state;
+    nde_pointwise keep[3];
+    const double keeps = 0.9;
+    const level floor = { .at = 0, .fail_t = (double)INFINITY };
+    nde_real y0[2] = { 10, 0 };
+    const nde_field f = field(falling, NULL, 2, 2, &keep[0]), g = field(above, &floor, 2, 1, &keep[1]),
+                    r = field(bounce, &keeps, 2, 2, &keep[2]);
+    const nde_event e = NDE_INIT(nde_event, .g = &g, .direction = -1, .reset = &r);
+    nde_problem problem = NDE_INIT(nde_problem, .t1 = 2.5, .y0 = y0, .drift = &f, .events = &e, .n_events = 1);
+    log_of_steps bounced = { .after = 1 }, anew = { .after = 0 };
+    nde_controller own = NDE_INIT(nde_controller, .decide = note, .ctx = &bounced);
+    nde_options o = within(1e-4);
+    nde_solution s = NDE_INIT(nde_solution, .n = 0);
+    o.decide = &own, o.h0 = 0;
+    bounced.after = sqrt(2*10.0/8)*(1 - 1e-3);
+    assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+    assert_int_equal(s.event_count[0], 1);
+    y0[0] = s.event_y[0], y0[1] = (nde_real)-(keeps*(double)s.event_y[1]);
+    problem.t0 = s.event_t[0], problem.n_events = 0, problem.events = NULL, own.ctx = &anew;
+    nde_solution_free(&s);
+    assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+    nde_solution_free(&s);
+    assert_true(bounced.t == problem.t0 && anew.t == problem.t0 && bounced.h == anew.h);
+}
+
+/* A jump over zero is no event. */
+static void jumps_are_no_events(void **state) {
+    (void)state;
+    nde_pointwise keep[2];
+    const level zero = { .at = 0, .fail_t = (double)INFINITY };
+    const nde_real y0[1] = { 1 };
+    const double half = 0.5;
+    const nde_field f = field(decay, NULL, 1, 1, &keep[0]), g = field(above, &zero, 1, 1, &keep[1]),
+                    flip = { .size = sizeof flip, .dim = 1, .out = 1, .eval = opposite };
+    const nde_event e = NDE_INIT(nde_event, .g = &g);
+    const nde_problem problem = NDE_INIT(nde_problem, .t1 = 1, .y0 = y0, .drift = &f, .events = &e, .n_events = 1, .jump = &flip,
+                                         .jump_t = &half, .n_jumps = 1);
+    nde_solution s = NDE_INIT(nde_solution, .n = 0);
+    const nde_options o = within(coarsest);
+    assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
+    assert_true(s.event_count[0] == 0 && s.y_end[0] < 0);
+    nde_solution_free(&s);
+}
+
 /* The smaller cases of the peers: growth to e, a clock, the first of two, direction, rows cut at the event. */
 static void small_cases(void **state) {
     (void)state;
@@ -238,14 +378,27 @@ static void small_cases(void **state) {
     nde_solution_free(&s);
 
     const nde_field line = field(ones, NULL, 2, 2, &keep[2]), late = field(clock_of, &ten, 2, 1, &keep[3]),
-                    first = field(above, &five, 2, 1, &keep[4]), second = field(above, &other, 2, 1, &keep[5]);
+                    first = field(above, &five, 2, 1, &keep[4]);
+    nde_field second = field(above, &other, 2, 1, &keep[5]);
     e[0] = NDE_INIT(nde_event, .g = &late, .terminal = 1), e[1] = NDE_INIT(nde_event, .g = &first, .terminal = 1);
     problem = NDE_INIT(nde_problem, .t1 = 20, .y0 = pair, .drift = &line, .events = e, .n_events = 2);
     o.h0 = 20; /* both lie in the one step */
     assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
     assert_true(s.stats[0].accepted == 1 && s.event_end[0] == 1 && fabs(s.t_end[0] - 5) <= 40*NDE_TEST_EPS);
     assert_int_equal(s.event_count[0], 0); /* what comes after the end does not count */
+    assert_true(fabs(s.stats[0].h_last - 5) <= 40*NDE_TEST_EPS && s.stats[0].h_first == s.stats[0].h_last);
     nde_solution_free(&s);
+
+    const double same = 1;
+    const nde_field turn = field(bounce, &same, 2, 2, &keep[5]);
+    for (int order = 0; order < 2; order++) { /* of two at one time, the one that ends goes before the one that resets */
+        e[order] = NDE_INIT(nde_event, .g = &first, .reset = &turn), e[!order] = NDE_INIT(nde_event, .g = &first, .terminal = 1);
+        assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
+        assert_true(s.event_end[0] == !order && s.event_count[0] == 1 && s.event_count[1] == 1 && s.event_together[1]);
+        assert_true(fabs((double)s.y_end[1] - 6) <= 40*NDE_TEST_EPS);
+        nde_solution_free(&s);
+    }
+    second = field(above, &other, 2, 1, &keep[5]);
 
     e[0] = NDE_INIT(nde_event, .g = &first, .direction = 1, .terminal = 1);
     e[1] = NDE_INIT(nde_event, .g = &second, .direction = -1, .terminal = 1);
@@ -375,6 +528,15 @@ static void rest_is_found(void **state) {
         assert_true(s.t_end[2] == 0 && s.y_end[2] == y0[2] && s.event_y[2] == y0[2] && s.stats[2].accepted == 0);
         nde_solution_free(&s);
     }
+    const nde_field two = field(circle, NULL, 2, 2, &keep);
+    const nde_steady mixed = NDE_INIT(nde_steady, .field = &two, .rtol = 0.5, .atol = 0.25);
+    const nde_field distance = nde_field_steady(&mixed);
+    const nde_real at_y[2] = { 3, -1 };
+    const double now = 0;
+    nde_real work[64], value = 0;
+    assert_true(distance.work <= LENGTH(work));
+    assert_int_equal(distance.eval(&distance, &(nde_site){ .n = 1, .ld = 1, .t = &now, .work = work }, at_y, &value), 0);
+    assert_true(fabs((double)value - (hypot(1/1.75, 3/0.75)/sqrt(2) - 1)) <= 8*NDE_TEST_EPS);
     nde_steady bad = slow;
     bad.field = NULL;
     assert_null(nde_field_steady(&bad).eval);
@@ -428,6 +590,31 @@ static void failures_are_named(void **state) {
     }
 }
 
+/* What fails in one lane ends that one, with its own reason; the others do not know. */
+static void failures_stay_in_their_lane(void **state) {
+    (void)state;
+    static const struct { int code; nde_status status; } cases[] = { { 1000, NDE_E_NONFINITE }, { -7, NDE_E_FIELD }, { 1, NDE_E_FIELD } };
+    nde_pointwise keep[3];
+    const nde_real y0[3] = { (nde_real)0.125, 1, (nde_real)0.25 };
+    const level at_half = { .at = 0.5 };
+    const nde_field f = field(growth, NULL, 1, 1, &keep[0]), clock = field(clock_of, &at_half, 1, 1, &keep[1]);
+    for (size_t k = 0; k < LENGTH(cases); k++)
+        for (int resets = 0; resets < 2; resets++) {
+            const nde_field bad = field(picky, &cases[k].code, 1, 1, &keep[2]);
+            const nde_event e = resets ? NDE_INIT(nde_event, .g = &clock, .reset = &bad) : NDE_INIT(nde_event, .g = &bad);
+            nde_problem problem = NDE_INIT(nde_problem, .n = 3, .t1 = 1, .y0 = y0, .drift = &f, .events = &e, .n_events = 1);
+            const nde_options o = NDE_INIT(nde_options, .steps = 4);
+            nde_solution s = NDE_INIT(nde_solution, .n = 0), alone = NDE_INIT(nde_solution, .n = 0);
+            assert_int_equal(nde_solve(&problem, &o, &s), NDE_E_LANES);
+            assert_true(s.status[0] == NDE_OK && s.status[1] == cases[k].status && s.status[2] == NDE_OK);
+            assert_true(s.event_end[0] == -1 && s.event_end[1] == 0 && s.event_end[2] == -1);
+            problem.n = 1, problem.y0 = y0 + 2;
+            assert_int_equal(nde_solve(&problem, &o, &alone), NDE_OK);
+            assert_true(alone.y_end[0] == s.y_end[2]);
+            nde_solution_free(&s), nde_solution_free(&alone);
+        }
+}
+
 static void what_is_wrong_is_refused(void **state) {
     (void)state;
     nde_pointwise keep[3];
@@ -479,8 +666,10 @@ static void what_is_wrong_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decay_stops_at_one), cmocka_unit_test(circles_pass_zero), cmocka_unit_test(ball_bounces),
-        cmocka_unit_test(short_flights_are_seen), cmocka_unit_test(small_cases), cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
-        cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(rest_is_found),
+        cmocka_unit_test(short_flights_are_seen), cmocka_unit_test(endless_bounces_are_ended), cmocka_unit_test(zeros_are_cheap),
+        cmocka_unit_test(resets_are_starts), cmocka_unit_test(jumps_are_no_events), cmocka_unit_test(small_cases),
+        cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
+        cmocka_unit_test(failures_stay_in_their_lane), cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(rest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,13 +122,13 @@ static void every_controller_has_one_result(void **state) {
     for (int id = 0; id < CONTROLLERS; id++) {
         make(&all, MOST, 0);
         choose(&all, id);
-        all.options.h_min_policy = id % 2;
+        all.options.h_min_policy = id % 2, all.options.h_min = 0.25*(id % 2);
         all.options.threads = 1 + id % 2;
         assert_int_equal(run(&all), NDE_OK);
         for (size_t j = 0; j < MOST; j += 31) {
             make(&r, 1, j);
             choose(&r, id);
-            r.options.h_min_policy = id % 2;
+            r.options.h_min_policy = id % 2, r.options.h_min = 0.25*(id % 2);
             assert_int_equal(run(&r), NDE_OK);
             assert_same(&all.solution, j, &r.solution);
         }
@@ -238,6 +238,40 @@ static void own_controller_is_held(void **state) {
                 if (!accept) assert_true(status < 0 && r.solution.stats->accepted == 0);
                 if (bad) assert_true(status < 0 && r.solution.t_end[0] <= 1);
             }
+    drop(&r);
+}
+
+typedef struct trial {
+    double factor, h[3];
+    int calls, refused[3];
+} trial;
+static int refuses_twice(void *ctx, nde_decision *d) {
+    trial *w = ctx;
+    if (w->calls < 3) w->h[w->calls] = d->h, w->refused[w->calls] = d->refused;
+    d->accept = w->calls++ >= 2;
+    d->factor = w->factor;
+    return 0;
+}
+
+/* What it says is what is done, within the bounds of factors. */
+static void own_controller_decides(void **state) {
+    (void)state;
+    static const double said[] = { (double)NAN, -(double)INFINITY, 0.1, 0.5, 1.5, 20, (double)INFINITY },
+                        done[] = { 0.25, 0.25, 0.25, 0.5, 1.5, 8, 8 };
+    static rig r;
+    for (size_t i = 0; i < sizeof said/sizeof *said; i++)
+        for (int joint = 0; joint < 2; joint++) {
+            trial w = { .factor = said[i] };
+            make(&r, 1, 0);
+            r.own = NDE_INIT(nde_controller, .decide = refuses_twice, .ctx = &w);
+            r.options.decide = &r.own, r.options.h0 = 1e-3, r.options.factor_min = 0.25, r.options.factor_max = 8;
+            r.options.stepping = joint, r.options.max_steps = 4, r.options.n_save = 0;
+            (void)run(&r);
+            for (int k = 0; k < 3; k++) {
+                assert_int_equal(w.refused[k], k);
+                assert_true(k == 0 || fabs(w.h[k]/w.h[k - 1] - done[i]) < 1e-12);
+            }
+        }
     drop(&r);
 }
 
@@ -368,7 +402,8 @@ static void time_is_limited(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_controller_solves), cmocka_unit_test(every_controller_has_one_result),
-        cmocka_unit_test(own_controller), cmocka_unit_test(own_controller_is_held), cmocka_unit_test(own_controller_is_read),
+        cmocka_unit_test(own_controller), cmocka_unit_test(own_controller_is_held),
+        cmocka_unit_test(own_controller_decides), cmocka_unit_test(own_controller_is_read),
         cmocka_unit_test(least_step_is_accepted), cmocka_unit_test(evaluations_are_limited), cmocka_unit_test(time_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

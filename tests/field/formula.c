@@ -39,6 +39,12 @@ NDE_FORMULA(walled, 1, 0, 0, {
 
 NDE_INLINE_SOLVER(solve_plain, plain, 1, tsit5)
 
+/* Sets nothing for y > 2, and fails with its parameter for y < 0. */
+NDE_FORMULA(careless, 1, 1, 0, {
+    if (NDE_PART(y[0]) < 0) return (int)NDE_PART(p[0]);
+    if (NDE_PART(y[0]) <= 2) dy[0] = y[0];
+})
+
 enum { LANES = 11, LD = 16 };
 
 static void site_of(nde_site *at, nde_real *y, nde_real *q, double *t, unsigned char *lane, const nde_real *p) {
@@ -105,6 +111,30 @@ static void lanes_are_the_scalar_form(void **state) {
     }
 }
 
+/* Lane by lane: what a formula leaves out is NaN, what it returns marks its lane; idle lanes stay idle. */
+static void lanes_fail_alone(void **state) {
+    (void)state;
+    enum { N = 4 };
+    const nde_real y[N] = { 1, 3, -1, -1 };
+    const double t[N] = { 0 };
+    const nde_field field = careless_field();
+    static const struct { int code; unsigned char mark; } cases[] = { { NDE_FIELD_RETRY, NDE_LANE_RETRY }, { NDE_FIELD_STOP, NDE_LANE_STOP } };
+    for (int k = 0; k < 2; k++) {
+        const nde_real p[] = { (nde_real)cases[k].code };
+        nde_real dy[N];
+        unsigned char lane[N] = { NDE_LANE_OK, NDE_LANE_OK, NDE_LANE_OK, NDE_LANE_IDLE };
+        const nde_site at = { .n = N, .ld = N, .t = t, .p = p, .lane = lane };
+        if (sizeof(nde_real) == sizeof(float) && cases[k].code == NDE_FIELD_STOP) continue; /* no float */
+        assert_int_equal(field.eval(&field, &at, y, dy), 0);
+        assert_true(dy[0] == 1 && isnan(dy[1]));
+        assert_true(lane[0] == NDE_LANE_OK && lane[1] == NDE_LANE_OK && lane[2] == cases[k].mark && lane[3] == NDE_LANE_IDLE);
+    }
+    const nde_real p[] = { -5 };
+    nde_real dy[N];
+    unsigned char lane[N] = { NDE_LANE_OK };
+    assert_int_equal(field.eval(&field, &(nde_site){ .n = N, .ld = N, .t = t, .p = p, .lane = lane }, y, dy), -5);
+}
+
 static void solves(void **state) {
     (void)state;
     nde_real start[] = { 1, (nde_real)1.5, 1 }, y[] = { 1 };
@@ -126,7 +156,7 @@ static void solves(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(derivatives_are_right), cmocka_unit_test(derivatives_are_exact),
-        cmocka_unit_test(lanes_are_the_scalar_form), cmocka_unit_test(solves),
+        cmocka_unit_test(lanes_are_the_scalar_form), cmocka_unit_test(lanes_fail_alone), cmocka_unit_test(solves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,26 @@ static void it_may_be_discontinuous(void **state) {
     drop(&r);
 }
 
+static int stays(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *z) {
+    (void)self;
+    for (size_t i = 0; i < 2; i++) memcpy(z + i*at->ld, y + i*at->ld, at->n*sizeof *z);
+    return 0;
+}
+
+/* A jump at the time of a clip leaves the clip what it is. */
+static void a_jump_may_be_there_too(void **state) {
+    (void)state;
+    static rig r;
+    static const double when[1] = { 7.5 };
+    const nde_field stay = { .size = sizeof stay, .dim = 2, .out = 2, .eval = stays };
+    make(&r, 1, 0, 15);
+    r.problem.jump = &stay, r.problem.jump_t = when, r.problem.n_jumps = 1;
+    r.options.clip_t = at_switch, r.options.n_clip = 3;
+    run(&r);
+    assert_true(last_early == nextafter(7.5, 0) && first_late == 7.5);
+    drop(&r);
+}
+
 /* Fixed steps make a linear map of y0: its transpose is exact. */
 static void it_has_gradients(void **state) {
     (void)state;
@@ -147,7 +167,8 @@ static void arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_end_there), cmocka_unit_test(it_may_be_discontinuous), cmocka_unit_test(it_has_gradients),
+        cmocka_unit_test(steps_end_there), cmocka_unit_test(it_may_be_discontinuous),
+        cmocka_unit_test(a_jump_may_be_there_too), cmocka_unit_test(it_has_gradients),
         cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,39 @@ static void a_million_steps_round_like_one(void **state) {
     }
 }
 
+/* y' = 1 before t = 1, and a 2^-8 of eps after it; a jump to 1 at t = 65. */
+static const double unit = NDE_TEST_EPS;
+static int drips(double t, const nde_real *y, const nde_real *none, nde_real *dy, void *ctx) {
+    (void)y, (void)none, (void)ctx;
+    dy[0] = (nde_real)(t < 1 ? 1 : unit/256);
+    return 0;
+}
+static int to_one(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *z) {
+    (void)self, (void)y;
+    for (size_t b = 0; b < at->n; b++) z[b] = 1;
+    return 0;
+}
+
+/* What a sum much larger than the state takes from the state is kept too; what is kept is gone with the state that a jump
+ * replaces. */
+static void drops_make_a_bucket(void **state) {
+    (void)state;
+    const nde_pointwise drip = NDE_INIT(nde_pointwise, .f = drips);
+    const nde_field field = nde_field_pointwise(&drip, 1, 0), jump = { .size = sizeof jump, .dim = 1, .out = 1, .eval = to_one };
+    const nde_real y0[] = { (nde_real)(unit/256) };
+    nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = 1 + 128);
+    nde_options options = NDE_INIT(nde_options, .method = NDE_EULER, .steps = 1 + 128, .compensated = 1);
+    nde_solution s = { 0 };
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
+    assert_true((double)s.y_end[0] == 1 + unit); /* 1 + eps/2 + eps/256, rounded */
+    nde_solution_free(&s);
+    const double when = 65;
+    problem.jump = &jump, problem.jump_t = &when, problem.n_jumps = 1;
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
+    assert_true(s.y_end[0] == 1); /* 1 + eps/4 */
+    nde_solution_free(&s);
+}
+
 enum { LANES = 300 };
 static nde_real start[2*LANES];
 static void fill_start(void) {
@@ -106,7 +139,7 @@ static void every_record_gives_the_same_gradient(void **state) {
     (void)state;
     fill_start();
     enum { N = 70 };
-    static nde_real y0[2*N], seed_end[2*N], first[2*N], g[2*N];
+    static nde_real y0[2*N], seed_end[2*N], first[2*N + 1], g[2*N + 1]; /* the last: of the parameter */
     for (size_t i = 0; i < 2*N; i++) y0[i] = start[i], seed_end[i] = (nde_real)(i < N);
     const nde_field field = nde_field_pointwise(&one, 2, 1);
     const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .y0 = y0, .p = p, .t1 = 2);
@@ -117,10 +150,9 @@ static void every_record_gives_the_same_gradient(void **state) {
             const nde_options options = NDE_INIT(nde_options, .method = methods[m], .steps = 60, .compensated = 1, .record = form,
                                                  .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 23);
             nde_solver *solver = NULL;
-            nde_real parameter;
             assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
             assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);
-            const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = g, .p = &parameter);
+            const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = g, .p = g + 2*N);
             assert_int_equal(nde_backward(solver, &seed, &gradient), NDE_OK);
             nde_solver_destroy(solver);
             if (form == NDE_RECORD_TAPE) memcpy(first, g, sizeof g);
@@ -135,6 +167,7 @@ static void every_record_gives_the_same_gradient(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_steps_round_like_one),
+        cmocka_unit_test(drops_make_a_bucket),
         cmocka_unit_test(lanes_are_trajectories_alone),
         cmocka_unit_test(a_pause_keeps_what_rounding_took),
         cmocka_unit_test(every_record_gives_the_same_gradient),

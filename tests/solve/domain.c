@@ -134,6 +134,49 @@ static void there_is_no_way_on(void **state) {
     drop(&r);
 }
 
+/* The second component may be zero but not less; it begins there and comes back to it. */
+static int bows(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+    (void)y, (void)p, (void)ctx;
+    dy[0] = -1, dy[1] = t < 0.5 ? 1 : -1;
+    return 0;
+}
+
+static void zero_is_inside(void **state) {
+    (void)state;
+    static const size_t second[1] = { 1 };
+    static rig r;
+    make(&r, 3, bows, false);
+    for (size_t j = 0; j < 3; j++) r.y0[j] = -1, r.y0[3 + j] = 0;
+    r.domain.positive = second, r.options.method = NDE_EULER, r.options.steps = 8, r.problem.t1 = 1; /* numbers without rounding */
+    assert_int_equal(run(&r), NDE_OK);
+    for (size_t j = 0; j < 3; j++) assert_true(r.solution.y_end[3 + j] == 0);
+    r.problem.t1 = 1.125, r.options.steps = 9;
+    assert_int_equal(run(&r), NDE_E_LANES);
+    assert_true(r.solution.status[1] == NDE_E_DOMAIN && r.solution.t_end[1] == 1);
+    assert_non_null(strstr(r.solution.error, "component 1"));
+    drop(&r);
+}
+
+/* Trajectory j may go as far as t = 0.5 + j/4. */
+static int in_time(void *ctx, size_t trajectory, double t, const nde_real *y) {
+    (void)ctx, (void)y;
+    return t <= 0.5 + 0.25*(double)trajectory;
+}
+
+static void the_predicate_sees_who_and_when(void **state) {
+    (void)state;
+    static rig r;
+    for (int refilled = 0; refilled < 2; refilled++) {
+        make(&r, 5, falls, true);
+        for (size_t j = 0; j < 5; j++) r.y0[j] = 9;
+        r.domain.inside = in_time, r.options.steps = 16, r.options.group = refilled ? 2 : 0;
+        assert_int_equal(run(&r), NDE_E_LANES);
+        for (size_t j = 0; j < 5; j++)
+            assert_true(r.solution.status[j] == NDE_E_DOMAIN && r.solution.t_end[j] == 0.5 + 0.25*(double)j);
+    }
+    drop(&r);
+}
+
 static void starts_and_jumps_outside(void **state) {
     (void)state;
     static rig r;
@@ -144,6 +187,7 @@ static void starts_and_jumps_outside(void **state) {
         r.options.stepping = 0;
         assert_int_equal(run(&r), NDE_E_LANES);
         assert_true(r.solution.status[3] == NDE_E_DOMAIN && r.solution.t_end[3] == 0 && r.solution.y_end[3] == -1);
+        assert_true(r.solution.stats[3].rejected == 0 && r.solution.saved[3] == 0); /* nothing was tried */
         make(&one, 1, decay, mode & 1);
         one.y0[0] = r.y0[50];
         assert_int_equal(run(&one), NDE_OK);
@@ -176,7 +220,8 @@ static void arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_stay_inside), cmocka_unit_test(there_is_no_way_on), cmocka_unit_test(starts_and_jumps_outside),
+        cmocka_unit_test(steps_stay_inside), cmocka_unit_test(there_is_no_way_on),
+        cmocka_unit_test(zero_is_inside), cmocka_unit_test(the_predicate_sees_who_and_when), cmocka_unit_test(starts_and_jumps_outside),
         cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

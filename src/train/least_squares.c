@@ -60,7 +60,6 @@ static void reduce(size_t rows, size_t columns, double *a, double *b, size_t *or
                 const double x = a[i*columns + c];
                 a[i*columns + c] = a[i*columns + best], a[i*columns + best] = x;
             }
-            square[best] = square[c];
         }
         double *top = a + c*columns, sum = 0;
         for (size_t i = c; i < rows; i++) sum += a[i*columns + c]*a[i*columns + c];

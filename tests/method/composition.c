@@ -171,10 +171,12 @@ static void energy_is_kept(void **state) {
 
 /* ---- halves ---- */
 
-/* What is not asked for is made unusable. */
+/* What is not asked for is made unusable. Calls are counted: for positions, for velocities, for both. */
+static long asked_for[4];
 static int halves(const nde_field *f, const nde_site *at, const nde_real *y, nde_real *dy) {
     nde_real all[4];
     const unsigned asked = at->flags & (NDE_POSITIONS | NDE_VELOCITIES);
+    asked_for[asked/NDE_POSITIONS]++;
     for (size_t b = 0; b < at->n; b++) {
         const nde_real here[4] = { y[b], y[at->ld + b], y[2*at->ld + b], y[3*at->ld + b] };
         kepler(0, here, NULL, all, NULL);
@@ -201,10 +203,42 @@ static void halves_are_all_that_is_read(void **state) {
             const nde_field field = NDE_INIT(nde_field, .dim = 4, .out = 4, .eval = halves, .ctx = i ? "asked for" : NULL);
             const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .y0 = y0, .t1 = 1, .split = 2);
             const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 8, .save_t = save, .n_save = 3);
+            memset(asked_for, 0, sizeof asked_for);
             assert_int_equal(nde_solve(&problem, &options, &s[i]), NDE_OK);
+            assert_true(asked_for[1] + asked_for[2] >= 8*(m->stages - 1) && asked_for[1] > 0 && asked_for[2] > 0);
         }
         assert_memory_equal(s[0].y, s[1].y, 3*4*N*sizeof(nde_real));
         nde_solution_free(&s[0]), nde_solution_free(&s[1]);
+    }
+}
+
+/* Between steps: slopes are the derivatives of values. */
+static void slopes_inside_are_derivatives(void **state) {
+    (void)state;
+    const nde_pointwise one = { .f = kepler };
+    const nde_field field = nde_field_pointwise(&one, 4, 0);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = start, .t1 = 1, .split = 2);
+    const double step = NDE_TEST_EPS > 1e-10 ? 0x1p-8 : 0x1p-17;
+    for (size_t k = 0; k < nde_method_count(); k++) {
+        const nde_method *m = nde_method_at(k);
+        if (!is_composition(m)) continue;
+        nde_solver *solver;
+        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 4, .adjoint = NDE_ADJOINT_DISCRETE,
+                                             .budget = 1 << 20);
+        assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
+        assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);
+        for (double t = 0.0625; t < 1; t += 0.125) {
+            nde_real before[4], after[4], slope[4];
+            assert_int_equal(nde_solver_dense(solver, 0, t - step, before, NULL), NDE_OK);
+            assert_int_equal(nde_solver_dense(solver, 0, t + step, after, slope), NDE_OK);
+            assert_int_equal(nde_solver_dense(solver, 0, t, NULL, slope), NDE_OK);
+            for (int i = 0; i < 4; i++) {
+                const double difference = ((double)after[i] - (double)before[i])/(2*step);
+                if (!(fabs(difference - (double)slope[i]) <= 100*step*step + 8*NDE_TEST_EPS/step))
+                    fail_msg("%s at %g: slope %g of component %d, differences say %g", m->name, t, (double)slope[i], i, difference);
+            }
+        }
+        nde_solver_destroy(solver);
     }
 }
 
@@ -226,6 +260,7 @@ int main(void) {
         cmocka_unit_test(what_is_too_large_for_the_quantum_is_refused),
         cmocka_unit_test(energy_is_kept),
         cmocka_unit_test(halves_are_all_that_is_read),
+        cmocka_unit_test(slopes_inside_are_derivatives),
         cmocka_unit_test(quadrature_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

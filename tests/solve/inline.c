@@ -143,6 +143,7 @@ static void same_bits(void **state) {
         const nde_real p[] = { 1, 1000, 1 };
         both_ways(&variants[i], 1, 0, first_y, p, &code, &backward); /* some explode */
         assert_int_equal(both_ways(&variants[i], 1, 1, first_y, p, &code, &options[0]), NDE_OK);
+        both_ways(&variants[i], -0.7, 1.3, first_y, p, &code, &options[0]); /* ends of steps that t + h does not meet */
     }
 }
 

@@ -77,6 +77,18 @@ static void round_trips(void **state) {
     }
 }
 
+/* Where the logarithms of both distances are large, or one distance is more than the largest number. */
+static void inverses_in_wide_intervals(void **state) {
+    (void)state;
+    const double lower[] = { 0 }, upper[] = { sizeof(nde_real) == 8 ? 1e300 : 3e38 }, far[] = { -1.5e308 };
+    const nde_real third = (nde_real)(upper[0]/3), large = (nde_real)(sizeof(nde_real) == 8 ? 1e308 : 3e38);
+    nde_real z;
+    assert_int_equal(nde_bounds_free(&NDE_INIT(nde_bounds, .lower = lower, .upper = upper), 1, &third, &z), NDE_OK);
+    assert_true(fabs((double)z + log(2)) <= 4*NDE_TEST_EPS);
+    assert_int_equal(nde_bounds_free(&NDE_INIT(nde_bounds, .lower = far), 1, &large, &z), NDE_OK);
+    assert_true(fabs((double)z - (log((double)large/1e308 + 1.5) + 308*log(10))) <= 1000*2*NDE_TEST_EPS);
+}
+
 static void pullback_by_differences(void **state) {
     (void)state;
     box b;
@@ -205,7 +217,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_and_slopes), cmocka_unit_test(round_trips), cmocka_unit_test(pullback_by_differences),
+        cmocka_unit_test(values_and_slopes), cmocka_unit_test(round_trips),
+        cmocka_unit_test(inverses_in_wide_intervals), cmocka_unit_test(pullback_by_differences),
         cmocka_unit_test(extremes), cmocka_unit_test(sides_may_be_null), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

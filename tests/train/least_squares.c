@@ -139,6 +139,13 @@ static void rosenbrock(const scene *s, const double *p, double *r, double (*j)[M
     j[0][0] = -20*p[0], j[0][1] = 10, j[1][0] = -1;
 }
 
+/* A residual that no parameter changes. */
+static void apart(const scene *s, const double *p, double *r, double (*j)[MOST_P]) {
+    (void)s;
+    r[0] = p[0] - 1, r[1] = 1;
+    j[0][0] = 1, j[1][0] = 0;
+}
+
 /* exp(-p0 x) + p1 x + p2, against cosines; the curves are alike: parameters are correlated. */
 static void decay(const scene *s, const double *p, double *r, double (*j)[MOST_P]) {
     for (size_t i = 0; i < s->m; i++) {
@@ -452,6 +459,11 @@ static void ends(void **state) {
     p[0] = p[1] = 1;
     assert_int_equal(scene_fit(&s, p, NULL, &fit), NDE_OK);
     assert_true(s.calls == 1 && fit.last == 0 && fit.gradient_norm == 0);
+
+    s = scene_make(apart, 2, 1); /* or as good as there: one evaluation says so */
+    p[0] = 1 + 4*NDE_TEST_EPS, s.tolerance = 0;
+    assert_int_equal(scene_fit(&s, p, NULL, &fit), NDE_OK);
+    assert_true(s.calls == 1 && fit.last >= 0.5);
 }
 
 /* ---- arguments ---- */

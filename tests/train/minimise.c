@@ -90,6 +90,12 @@ static double steep(size_t np, const double *p, double *g) {
     return value;
 }
 
+static double cliff(size_t np, const double *p, double *g) {
+    double value = 0;
+    for (size_t i = 0; i < np; i++) g[i] = 1e25*p[i], value += 0.5*1e25*p[i]*p[i];
+    return value;
+}
+
 static void curved_valley(void **state) {
     (void)state;
     scene s = scene_make(rosenbrock);
@@ -122,6 +128,30 @@ static void many_parameters(void **state) {
         assert_true(far < (sizeof(nde_real) == 8 ? 1e-7 : 1e-3));
         assert_true(fabs(fit.last - 3) < (sizeof(nde_real) == 8 ? 1e-14 : 1e-6) && fit.gradient_norm < 1e-2);
     }
+}
+
+/* A parabola, refused at the second point. */
+typedef struct walled {
+    int calls;
+    double at[3];
+} walled;
+static int wall(void *ctx, size_t np, const nde_real *p, double *value, nde_real *gradient) {
+    walled *w = ctx;
+    (void)np;
+    if (w->calls < 3) w->at[w->calls] = (double)p[0];
+    if (w->calls++ == 1) return 1;
+    *value = 0.5*(double)(p[0]*p[0]), gradient[0] = p[0];
+    return 0;
+}
+
+/* To a quarter. */
+static void a_refusal_quarters_the_step(void **state) {
+    (void)state;
+    walled w = { 0 };
+    nde_real p[] = { 10 };
+    const nde_minimiser m = NDE_INIT(nde_minimiser, .value = wall, .ctx = &w);
+    assert_true(nde_minimise(&m, 1, p, NULL) >= 0);
+    assert_true(fabs((w.at[2] - w.at[0])/(w.at[1] - w.at[0]) - 0.25) < 1e-3);
 }
 
 static void refusals_shorten_the_step(void **state) {
@@ -219,6 +249,10 @@ static void ends(void **state) {
     s = scene_make(steep);
     p[0] = 1, p[1] = 2;
     assert_true(scene_run(&s, 0, 2, p, &fit) >= 0 && s.calls < 2000 && fit.last <= fit.first);
+
+    s = scene_make(cliff); /* a first step of 1/|gradient| is below 1e-20 */
+    p[0] = 3, p[1] = 2;
+    assert_true(scene_run(&s, 0, 2, p, &fit) >= 0 && fit.last < 1e-6*fit.first);
 }
 
 static void refuse(const nde_minimiser *m, size_t np, nde_real *p, const char *name, const char *value) {
@@ -274,6 +308,7 @@ int main(void) {
 #ifdef NDE_TEST_LBFGS
         cmocka_unit_test(curved_valley),
         cmocka_unit_test(many_parameters),
+        cmocka_unit_test(a_refusal_quarters_the_step),
         cmocka_unit_test(refusals_shorten_the_step),
         cmocka_unit_test(failures),
         cmocka_unit_test(ends),

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * npy.c - .npy files: there and back, through NumPy too; damaged in every way; disks that are full. */
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
@@ -12,52 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "train/files.h"
+
 enum { COUNT = 600, MOST = 8192 };
 
-static char folder[64], path[128];
 static nde_real values[COUNT];
 
 static int make_folder(void **state) {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/nde-npy-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/values.npy", folder);
     for (size_t i = 0; i < COUNT; i++)
         values[i] = (nde_real)(nde_normal(1, 200, 0, i, 0)*pow(10, (double)(i % 60) - 30));
     values[3] = 0, values[4] = (nde_real)-0.0, values[5] = (nde_real)INFINITY,
         values[6] = (nde_real)NAN;
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    unlink(path);
-    return rmdir(folder); /* fails when something was left behind */
-}
-
-/* Files in the folder. */
-static int files(void) {
-    int count = 0;
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) count += e->d_name[0] != '.' || strlen(e->d_name) > 2;
-    closedir(d);
-    return count;
-}
-
-static size_t slurp(unsigned char *bytes) {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    const size_t size = fread(bytes, 1, MOST, f);
-    fclose(f);
-    return size;
-}
-
-static void spill(const void *bytes, size_t size) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
+    return make_folder_for("values.npy");
 }
 
 static void there_and_back(void **state) {
@@ -130,7 +96,7 @@ static void truncated_anywhere(void **state) {
     unsigned char bytes[MOST];
     nde_real back[20];
     assert_int_equal(nde_npy_save(path, values, 20), NDE_OK);
-    const size_t size = slurp(bytes);
+    const size_t size = slurp(bytes, MOST);
     assert_int_equal(size, 128 + 20*sizeof(nde_real));
     for (size_t cut = 0; cut < size; cut++) {
         spill(bytes, cut);
@@ -150,7 +116,7 @@ static void changed_anywhere(void **state) {
     unsigned char bytes[MOST];
     nde_real back[4];
     assert_int_equal(nde_npy_save(path, values, 4), NDE_OK);
-    const size_t size = slurp(bytes);
+    const size_t size = slurp(bytes, MOST);
     const int file = open(path, O_WRONLY);
     assert_true(file >= 0);
     for (size_t i = 0; i < size; i++) {

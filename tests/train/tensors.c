@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * tensors.c - safetensors files: there and back; damaged in every way; made by others; disks that are full. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,48 +14,13 @@
 #include <unistd.h>
 
 #include "train/disk.h"
+#include "train/files.h"
 
 enum { MOST = 1 << 16 };
 
-static char folder[64], path[128];
-
 static int make_folder(void **state) {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/nde-tensors-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/state.safetensors", folder);
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    unlink(path);
-    return rmdir(folder); /* fails when something was left behind */
-}
-
-/* Files in the folder. */
-static int files(void) {
-    int count = 0;
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) count += e->d_name[0] != '.' || strlen(e->d_name) > 2;
-    closedir(d);
-    return count;
-}
-
-static size_t slurp(unsigned char *bytes) {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    const size_t size = fread(bytes, 1, MOST, f);
-    fclose(f);
-    return size;
-}
-
-static void spill(const void *bytes, size_t size) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
+    return make_folder_for("state.safetensors");
 }
 
 /* A file of this header, padded by `padding` blanks, and `data` bytes 0, 1, 2 ... */
@@ -129,7 +93,7 @@ static void the_bytes(void **state) {
                                tensor("q\"\\\x01", NDE_F32, 2, (size_t[]){ 0, 3 }, NULL),
                                tensor("step", NDE_I64, 1, (size_t[]){ 1 }, &step) };
     assert_int_equal(nde_tensors_save(path, all, 4), NDE_OK);
-    const size_t size = slurp(bytes), length = sizeof header - 1;
+    const size_t size = slurp(bytes, MOST), length = sizeof header - 1;
     assert_int_equal(length%8, 0);
     assert_int_equal(size, 8 + length + sizeof data);
     assert_int_equal(bytes[0] | bytes[1] << 8, length);
@@ -239,7 +203,7 @@ static size_t save_small(unsigned char *bytes) {
     nde_tensor t[4];
     small_tensors(t, &s);
     assert_int_equal(nde_tensors_save(path, t, 4), NDE_OK);
-    return slurp(bytes);
+    return slurp(bytes, MOST);
 }
 
 static nde_status load_small(small *s) {
@@ -431,7 +395,7 @@ static void headers(void **state) {
     }
     spill_header(good[0], 0, 16);
     unsigned char whole[MOST];
-    size_t size = slurp(whole);
+    size_t size = slurp(whole, MOST);
     whole[8 + strlen(good[0]) - 1] = 0; /* a zero byte is none of the grammar */
     spill(whole, size);
     assert_int_equal(nde_tensors_load(path, &one, 1), NDE_E_IO);
@@ -697,7 +661,7 @@ static void arguments(void **state) {
     t = good, t.shape[0] = SIZE_MAX/4, refused(&t, 1, NDE_E_SIZE, "tensor[0].shape");
     t = good, t.shape[0] = SIZE_MAX/16;
     assert_int_equal(nde_tensors_save(path, &t, 1), NDE_E_SIZE); /* before a byte of it is read */
-    assert_int_equal(slurp(after), size); /* the old file is as it was */
+    assert_int_equal(slurp(after, MOST), size); /* the old file is as it was */
     assert_memory_equal(after, bytes, size);
     long_name[255] = 0;
     t = good, t.name = long_name;

@@ -10,9 +10,10 @@
 /* Where a zero at the start of a step is taken to be left: far above the rounding of what the last root left, far below what
  * happens in a step. */
 static const double leaving = sizeof(nde_real) == sizeof(double) ? 0x1p-17 : 0x1p-8;
-/* Relative to t. A root leaves y up to 4 ulp of t behind it; `soon` after, a reset that keeps a sixteenth of the speed has made up
- * for that. Two flights of less than `stuck` come before one that would go unseen. */
-static const double soon = 64*DBL_EPSILON, stuck = 64*16*16*DBL_EPSILON;
+/* A root leaves y up to 4 ulp of t behind it, and rounding as much of the step; a reset that keeps a sixteenth of the speed has made
+ * up for that in 64 of them. Two flights shorter than `stuck`, relative to t, come before one that would go unseen. */
+static const double rounding = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
+static const double stuck = sizeof(nde_real) == sizeof(double) ? 64*16*16*DBL_EPSILON : (double)FLT_EPSILON;
 
 void nde_events_begin(nde_solver *s) {
     const nde_hits *h = &s->hits;
@@ -190,7 +191,8 @@ static bool passes(const nde_watched *event, double from, double to) {
  * a flight that is as short, is left where it still has the other sign. */
 static void leave_zero(view *v, size_t e, double *a, double *ya) {
     const nde_panel *p = v->p;
-    const double start = *a, way = fabs(p->dt[v->b]), least = fmin(soon*fabs(start), 0.5*way), most = fmax(leaving*way, least);
+    const double start = *a, way = fabs(p->dt[v->b]), least = fmin(64*(DBL_EPSILON*fabs(start) + rounding*way), 0.5*way),
+                 most = fmax(leaving*way, least);
     *a = start + v->s->direction*most, *ya = value_at(v, e, *a);
     if (v->s->rhs.event[e].direction*(*ya) <= 0 || most == least) return;
     const double early = start + v->s->direction*least, before = value_at(v, e, early);

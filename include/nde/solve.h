@@ -203,7 +203,9 @@ NDE_API NDE_CHECK nde_status nde_solver_create_in(void *block, size_t bytes, con
 /* Solves from the start; allocates nothing. After any status the solver may be run again or destroyed.
  *   solution   out, also on failure: states up to the last accepted step; may be NULL
  * Returns NDE_OK; NDE_STOPPED; NDE_EVENT when one or more ended at a terminal event; for one trajectory (or joint steps) its
- * failure; NDE_E_LANES when some of several failed; NDE_E_ARG for arrays that are missing, times that are not finite. */
+ * failure; NDE_E_LANES when some of several failed; NDE_E_ARG for arrays that are missing, times that are not finite.
+ * With one thread a callback may leave this, or a call that goes through the record, by longjmp or a C++ exception: the
+ * solver may then be run again or destroyed. That of nde_solve would be lost. */
 NDE_API NDE_CHECK nde_status nde_solver_run(nde_solver *solver, nde_solution *solution);
 /* Goes on by at most `steps` accepted block steps of each group, from the start, the last pause or a restored state.
  * Returns also NDE_UNFINISHED: call again. */

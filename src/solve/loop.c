@@ -821,6 +821,7 @@ static bool joint_reduce(nde_solver *s) {
             s->joint_outside = s->joint_outside || p->mark[b] == NDE_LANE_OUTSIDE;
         }
     }
+    if (!lanes) return tried;
     s->joint_error = s->joint_rc ? (double)NAN : s->largest ? sum : sum*s->per_dim/(double)lanes;
     if (tried && s->decide.decide && !is_final(s->joint_rc)) joint_ask(s);
     (void)must_stop(s);
@@ -837,8 +838,10 @@ static int run_joint(nde_solver *s) {
 }
 
 nde_status nde_loop(nde_solver *s) {
-    for (size_t k = 0; k < s->n_panels; k++)
-        s->panel[k].step_goal = s->panel[k].live->accepted + (s->step_limit < 0 ? 0 : s->step_limit);
+    for (size_t k = 0; k < s->n_panels; k++) {
+        const int64_t gone = s->panel[k].live->accepted, more = s->step_limit < 0 ? 0 : s->step_limit;
+        s->panel[k].step_goal = more < INT64_MAX - gone ? gone + more : INT64_MAX;
+    }
     if (s->joint ? run_joint(s) : nde_solver_tasks(s, s->n_shards, run_shard, s)) return NDE_E_FIELD;
     s->started = true;
     for (size_t k = 0; k < s->n_panels; k++)

@@ -74,6 +74,8 @@ typedef struct saboteur {
     bool silent;        /* writes nothing */
     int mark;           /* NDE_LANE_*: for one lane */
     size_t trajectory;  /* of the lane that is struck; SIZE_MAX: all */
+    void (*leave)(void *ctx); /* instead: does not return */
+    void *leave_ctx;
     atomic_long calls[ROLES][CALLS];
 } saboteur;
 
@@ -92,12 +94,15 @@ static inline void saboteur_rest(saboteur *bad) {
     saboteur_reset(bad);
     bad->at = -1, bad->code = 0, bad->component = SIZE_MAX, bad->silent = bad->for_ever = false, bad->mark = 0;
     bad->trajectory = SIZE_MAX;
+    bad->leave = NULL;
 }
 
 static inline bool strikes(const part *c, int what) {
     saboteur *bad = c->bad;
     const long call = atomic_fetch_add_explicit(&bad->calls[c->role][what], 1, memory_order_relaxed);
-    return bad->at >= 0 && bad->role == c->role && bad->what == what && (call == bad->at || (bad->for_ever && call > bad->at));
+    const bool now = bad->at >= 0 && bad->role == c->role && bad->what == what && (call == bad->at || (bad->for_ever && call > bad->at));
+    if (now && bad->leave) bad->leave(bad->leave_ctx);
+    return now;
 }
 
 /* Leaves its mark on the value x [rows][ld]. */

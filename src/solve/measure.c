@@ -20,6 +20,7 @@ static int own_norms(const nde_solver *s, nde_panel *p, const nde_row *row, doub
     const size_t n = p->live->n;
     memset(p->estimate, 0, s->rhs.dim*p->ld*sizeof *p->estimate);
     s->rhs.kernels->step->combine(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->estimate, p->estimate);
+    for (size_t b = 0; b < n; b++) p->norm[b] = (double)NAN; /* a norm that writes nothing is seen */
     const int rc = s->norm.of(s->norm.ctx, n, p->ld, p->trajectory, p->estimate, p->y, p->z, p->norm);
     for (size_t b = 0; !rc && b < n; b++) sum[b] += p->norm[b]*p->norm[b];
     return rc;
@@ -63,6 +64,7 @@ void nde_measure_group(const nde_solver *s, nde_group *g, const nde_real *x, con
         for (size_t i = 0; i < s->rhs.dim*ld; i++) g->z[i] = x[i] - minus[i];
         x = g->z;
     }
+    for (size_t j = 0; j < m; j++) square[j] = (double)NAN;
     const int rc = s->norm.of(s->norm.ctx, m, ld, g->trajectory, x, g->y, g->y, square);
     for (size_t j = 0; j < m; j++) square[j] = rc ? (double)NAN : square[j]*square[j];
 }

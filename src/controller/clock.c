@@ -14,23 +14,20 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
     const nde_filter f = *j->filter;
     const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt,
                            *restrict stop = j->stop, *restrict h_last = j->h_last;
-    double *restrict before = j->before, *restrict before2 = j->before2, *restrict h_last2 = j->h_last2, *restrict h = j->h,
+    double *restrict refused = j->refused, *restrict before = j->before, *restrict before2 = j->before2, *restrict h_last2 = j->h_last2, *restrict h = j->h,
                      *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
-        double refused[CHUNK], good[CHUNK];
-        for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
+        double good[CHUNK];
         NDE_IVDEP
         for (size_t l = 0; l < m; l++) {
-            nde_weigh_filter(&c, &f, direction, most_h, error[b + l]*scale, refused[l], before[b + l], before2[b + l],
+            nde_weigh_filter(&c, &f, direction, most_h, error[b + l]*scale, refused[b + l], before[b + l], before2[b + l],
                              h_last[b + l], h_last2[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l], before + b + l,
                              before2 + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
             h_last2[b + l] = good[l] != 0 ? h_last[b + l] : h_last2[b + l];
+            refused[b + l] = 1 - good[l];
         }
-        for (size_t l = 0; l < m; l++) {
-            j->accept[b + l] = good[l] != 0;
-            j->rejected[b + l] = good[l] == 0;
-        }
+        for (size_t l = 0; l < m; l++) j->accept[b + l] = good[l] != 0;
     }
 }
 
@@ -45,30 +42,33 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
     }
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
-        nde_weigh(control, direction, most_h, *j->error*scale, *j->rejected, *j->before, *j->t,
+        nde_weigh(control, direction, most_h, *j->error*scale, *j->refused, *j->before, *j->t,
                   *j->t_new, *j->dt, *j->stop, j->before, &good, j->h, j->t_next, j->dt_next);
         *j->accept = good != 0;
-        *j->rejected = good == 0;
+        *j->refused = 1 - good;
         return;
     }
     const nde_control c = *control;
     const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new,
                            *restrict dt = j->dt, *restrict stop = j->stop;
-    double *restrict before = j->before, *restrict h = j->h, *restrict t_next = j->t_next,
+    double *restrict before = j->before, *restrict refused = j->refused, *restrict h = j->h, *restrict t_next = j->t_next,
                      *restrict dt_next = j->dt_next;
+    unsigned char *restrict accept = j->accept;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
-        double refused[CHUNK], good[CHUNK];
-        for (size_t l = 0; l < m; l++) refused[l] = j->rejected[b + l];
+        double e[CHUNK], factor[CHUNK]; /* two loops: each is a long chain, of which more then go at a time */
         NDE_IVDEP
-        for (size_t l = 0; l < m; l++)
-            nde_weigh(&c, direction, most_h, error[b + l]*scale, refused[l], before[b + l], t[b + l],
-                      t_new[b + l], dt[b + l], stop[b + l], before + b + l, good + l, h + b + l,
-                      t_next + b + l, dt_next + b + l);
         for (size_t l = 0; l < m; l++) {
-            j->accept[b + l] = good[l] != 0;
-            j->rejected[b + l] = good[l] == 0;
+            e[l] = error[b + l]*scale;
+            factor[l] = nde_weigh_factor(&c, e[l], refused[b + l], before[b + l], before + b + l);
         }
+        NDE_IVDEP
+        for (size_t l = 0; l < m; l++) {
+            nde_weigh_step(factor[l], direction, most_h, e[l] <= 1, t[b + l], t_new[b + l], dt[b + l], stop[b + l], h + b + l,
+                           t_next + b + l, dt_next + b + l);
+            refused[b + l] = e[l] <= 1 ? 0 : 1;
+        }
+        for (size_t l = 0; l < m; l++) accept[b + l] = e[l] <= 1;
     }
 }
 
@@ -87,17 +87,16 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     }
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
-        unsigned char flag[CHUNK];
-        unsigned any = 0;
+        uint64_t flag[CHUNK], any = 0; /* as wide as the clocks */
         for (size_t l = 0; l < m; l++) {
-            flag[l] = direction*t_new[b + l] >= direction*watch[b + l];
-            flag[l] |= accept[b + l] ^ 1;
-            flag[l] |= accepted[b + l] + rejected[b + l] + 1 >= most;
-            flag[l] |= nde_clock_looks(look, accepted[b + l] + 1);
-            any |= flag[l];
+            const int64_t good = accepted[b + l], bad = rejected[b + l];
+            uint64_t f = accept[b + l] ^ 1;
+            f |= direction*t_new[b + l] >= direction*watch[b + l];
+            f |= good + bad + 1 >= most;
+            f |= nde_clock_looks(look, good + 1);
+            flag[l] = f, any |= f;
         }
-        for (size_t l = 0; any && l < m; l++)
-            if (flag[l]) lane[count++] = b + l;
+        for (size_t l = 0; any && l < m; l++) lane[count] = b + l, count += flag[l];
     }
     return count;
 }

@@ -27,7 +27,7 @@ typedef struct nde_judgement {
     double *before2, *h_last2; /* in, out with a filter: of the accepted step before the last; before and before2 are 1 and h_last2 0
                                 * at the start */
     const double *h_last;      /* the last accepted step; 0: none */
-    unsigned char *rejected;   /* in, out: was the last attempt rejected */
+    double *refused;           /* in, out: 1 when the last attempt was rejected, else 0 */
     unsigned char *accept;     /* out: 1 or 0 */
     double *h;                 /* out: next step size */
     double *t_next, *dt_next;  /* out: t_new and dt of the next attempt */

@@ -332,7 +332,9 @@ static void inspect(nde_solver *s, nde_panel *p) {
     fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->tangent_rows - s->rhs.dim);
     const nde_row *unseen = &s->table.unseen[s->adaptive];
     for (int j = 0; j < unseen->count; j++) fail_nonfinite(p, p->k + (size_t)unseen->index[j]*p->slab, s->rhs.dim);
-    for (size_t b = 0; b < n; b++)
+    unsigned char marked = 0;
+    for (size_t b = 0; b < n; b++) marked |= p->mark[b];
+    for (size_t b = 0; marked && b < n; b++)
         if (p->mark[b] != NDE_LANE_OK) p->error[b] = (double)NAN;
     if (s->guarded) nde_guard(s, p);
 }
@@ -594,11 +596,11 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         decide(s, p);
     else
         for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
-    size_t taken = 0, *attend = w->attend;
-    for (size_t b = 0; b < n; b++) taken += p->accept[b];
+    size_t *attend = w->attend;
+    const bool all = !memchr(p->accept, 0, n), taken = all || memchr(p->accept, 1, n);
     size_t attending =
         clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
-    if (taken && s->recorded) keep(s, p, taken == n);
+    if (taken && s->recorded) keep(s, p, all);
     const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
     if (cut) attending = join(w, n, attending);
     if (attending == n && !cut && nde_save_together(s, p, p->saved)) {
@@ -611,7 +613,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     }
     if (p->stiff) nde_stiff_look(s, p, attend, attending);
     if (taken) {
-        nde_panel_advance(s, p, taken == n);
+        nde_panel_advance(s, p, all);
         p->live->accepted++;
     }
     move_clocks(s, p);

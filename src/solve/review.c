@@ -26,7 +26,7 @@ void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n) {
                                                    .before2 = history ? p->before2 + b : NULL,
                                                    .h_last = p->h_last + b,
                                                    .h_last2 = history ? p->h_last2 + b : NULL,
-                                                   .rejected = p->refused + b,
+                                                   .refused = p->refused + b,
                                                    .accept = p->accept + b,
                                                    .h = p->h + b,
                                                    .t_next = p->t_done + b,
@@ -75,7 +75,7 @@ void nde_decide(nde_solver *s, nde_panel *p) {
             atomic_store(&s->stop, 1);
         }
         p->accept[b] = d->accept != 0;
-        p->refused[b] = !d->accept;
+        p->refused[b] = d->accept ? 0 : 1;
         if (d->accept) {
             p->before2[b] = p->before[b], p->h_last2[b] = p->h_last[b];
             p->before[b] = fmax(d->error*d->error, 1e-8);

@@ -52,7 +52,7 @@ typedef struct nde_panel {
     int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
     double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before, squared */
     double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to do */
-    unsigned char *refused;                         /* the last attempt was rejected */
+    double *refused;                                /* 1: the last attempt was rejected; 0 */
     int64_t *refusals;                              /* attempts rejected in a row */
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */

@@ -94,19 +94,19 @@ static void making(void **state) {
 }
 
 typedef struct lane {
-    double error, before, factor;
-    unsigned char rejected, accept;
+    double error, before, factor, refused;
+    unsigned char accept;
 } lane;
 
 static const nde_clock forwards = { .direction = 1 };
 
 /* A step from 0 to 1 with nothing in the way: the factor is the next step size. */
-static lane judge(const nde_control *c, double error, double before, unsigned char rejected) {
-    lane l = { error*error, before*before, 0, rejected, 7 }; /* the kernel has squares */
+static lane judge(const nde_control *c, double error, double before, double refused) {
+    lane l = { error*error, before*before, 0, refused, 7 }; /* the kernel has squares */
     const double t = 0, one = 1, far = 1e300;
     double t_next, dt_next;
     nde_clock_kernels_baseline.judge(c, &forwards, 1, &(nde_judgement){
-        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before, .rejected = &l.rejected,
+        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before, .refused = &l.refused,
         .accept = &l.accept, .h = &l.factor, .t_next = &t_next, .dt_next = &dt_next });
     const double from = l.accept ? 1 : 0;
     assert_true(t_next == from + l.factor && dt_next == t_next - from);
@@ -121,12 +121,12 @@ static void judging(void **state) {
     nde_control c;
     assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 4, NULL, &c), NDE_OK);
     lane l = judge(&c, 0.5, 0.3, 0);
-    assert_true(l.accept == 1 && l.rejected == 0 && l.before == 0.5);
+    assert_true(l.accept == 1 && l.refused == 0 && l.before == 0.5);
     assert_near(l.factor, 0.9*pow(0.5, -0.17)*pow(0.3, 0.04));
     l = judge(&c, 1, 0.3, 0);
-    assert_true(l.accept == 1 && l.rejected == 0 && l.before == 1);
+    assert_true(l.accept == 1 && l.refused == 0 && l.before == 1);
     l = judge(&c, 1e-3, 0.3, 1); /* after a rejection it does not grow */
-    assert_true(l.accept == 1 && l.rejected == 0 && l.factor == 1 && l.before == 1e-3);
+    assert_true(l.accept == 1 && l.refused == 0 && l.factor == 1 && l.before == 1e-3);
     l = judge(&c, 0.9, 1e-4, 1); /* but may shrink */
     assert_near(l.factor, 0.9*pow(0.9, -0.17)*pow(1e-4, 0.04));
     l = judge(&c, 1e-7, 0.3, 0);
@@ -134,14 +134,14 @@ static void judging(void **state) {
     l = judge(&c, 0, 1e-4, 0);
     assert_true(l.accept == 1 && l.factor == 10 && l.before == 1e-4);
     l = judge(&c, 3, 0.3, 0); /* a rejected step: the plain controller, the memory stays */
-    assert_true(l.accept == 0 && l.rejected == 1 && l.before == 0.3);
+    assert_true(l.accept == 0 && l.refused == 1 && l.before == 0.3);
     assert_near(l.factor, 0.9*pow(3, -0.2));
     l = judge(&c, nextafter(1, 2), 0.3, 0);
     assert_true(l.accept == 0 && l.factor < 1);
     const double bad[] = { (double)NAN, (double)INFINITY, DBL_MAX, 1e200 };
     for (size_t i = 0; i < 4; i++) {
         l = judge(&c, bad[i], 0.3, 0);
-        assert_true(l.accept == 0 && l.rejected == 1 && l.factor == 0.2 && l.before == 0.3);
+        assert_true(l.accept == 0 && l.refused == 1 && l.factor == 0.2 && l.before == 0.3);
     }
 }
 
@@ -150,23 +150,23 @@ static void lanes_do_not_meet(void **state) {
     enum { N = 37 };
     nde_control c;
     assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 2, NULL, &c), NDE_OK);
-    double error[N], before[N], factor[N];
-    unsigned char rejected[N], accept[N];
+    double error[N], before[N], factor[N], refused[N];
+    unsigned char accept[N];
     lane alone[N];
     for (size_t b = 0; b < N; b++) {
         error[b] = b % 11 == 10 ? (double)NAN : exp(uniform(b, -9, 3));
         before[b] = exp(uniform(100 + b, -9, 0));
-        rejected[b] = b % 3 == 0;
-        alone[b] = judge(&c, error[b], before[b], rejected[b]);
+        refused[b] = b % 3 == 0;
+        alone[b] = judge(&c, error[b], before[b], refused[b]);
         error[b] *= error[b], before[b] *= before[b];
     }
     double t[N] = { 0 }, one[N], far[N], t_next[N], dt_next[N];
     for (size_t b = 0; b < N; b++) one[b] = 1, far[b] = 1e300;
     nde_clock_kernels_baseline.judge(&c, &forwards, N, &(nde_judgement){
-        .scale = 1, .error = error, .t = t, .t_new = one, .dt = one, .stop = far, .before = before, .rejected = rejected,
+        .scale = 1, .error = error, .t = t, .t_new = one, .dt = one, .stop = far, .before = before, .refused = refused,
         .accept = accept, .h = factor, .t_next = t_next, .dt_next = dt_next });
     for (size_t b = 0; b < N; b++)
-        assert_true(factor[b] == alone[b].factor && sqrt(before[b]) == alone[b].before && rejected[b] == alone[b].rejected &&
+        assert_true(factor[b] == alone[b].factor && sqrt(before[b]) == alone[b].before && refused[b] == alone[b].refused &&
                     accept[b] == alone[b].accept);
 }
 
@@ -271,7 +271,8 @@ static void filters_are_what_they_say(void **state) {
         nde_filter f;
         make_filter(id, 4, &c, &f);
         double e[N], e1[N], e2[N], h1[N], h2[N], t[N], one[N], far[N], out[2][7][N];
-        unsigned char refused[N], accept[N];
+        double refused[N];
+        unsigned char accept[N];
         for (size_t b = 0; b < N; b++) {
             e[b] = b % 11 == 10 ? (double)NAN : exp(uniform(6*b, -9, 3)), e[b] *= e[b];
             e1[b] = exp(uniform(6*b + 1, -9, 0)), e2[b] = exp(uniform(6*b + 2, -9, 0));
@@ -288,7 +289,7 @@ static void filters_are_what_they_say(void **state) {
                 for (size_t b = 0; b < N; b += each)
                     kernels->clock->judge(&c, &forwards, each, &(nde_judgement){
                         .scale = 1, .error = e + b, .t = t + b, .t_new = one + b, .dt = one + b, .stop = far + b, .before = o[0] + b,
-                        .filter = &f, .before2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .rejected = refused + b,
+                        .filter = &f, .before2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .refused = refused + b,
                         .accept = accept + b, .h = o[3] + b, .t_next = o[4] + b, .dt_next = o[5] + b });
                 for (size_t b = 0; b < N; b++) o[6][b] = accept[b] + 2*refused[b];
                 if (sets++) assert_memory_equal(o, out[0], sizeof out[0]);

@@ -35,9 +35,9 @@ static double pixel_y(const plot_picture *to, double value) {
     return to->top + to->height*(1 - place(&to->y, value));
 }
 
-/* Multiples of 1, 2 or 5 times a power of ten, about five of them; on a logarithmic axis powers of
+/* Multiples of 1, 2 or 5 times a power of ten, about five of them, or as many as fit in `pixels`; on a logarithmic axis powers of
  * ten, 1-2-5 when few fit. */
-static size_t find_ticks(const plot_axis *axis, double *tick) {
+static size_t find_ticks(const plot_axis *axis, double pixels, double *tick) {
     size_t n = 0;
     if (axis->log) {
         const double decades = log10(axis->high/axis->low), every = ceil(decades/8);
@@ -50,7 +50,7 @@ static size_t find_ticks(const plot_axis *axis, double *tick) {
             }
         return n;
     }
-    const double rough = (axis->high - axis->low)/5;
+    const double rough = (axis->high - axis->low)/fmin(5, pixels/50);
     const double ten = pow(10, floor(log10(rough))), lead = rough/ten;
     const double step = ten*(lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
     for (double i = ceil(axis->low/step - 1e-9); i*step <= axis->high + 1e-9*step; i++)
@@ -70,7 +70,7 @@ static void text(const plot_picture *to, const char *kind, double x, double y, c
 }
 
 static void tick_text(char *words, size_t bytes, const plot_axis *axis, double value) {
-    if (axis->log && (value < 1e-3 || value > 1e5)) snprintf(words, bytes, "1e%.0f", log10(value));
+    if (axis->log && (value < 5e-3 || value > 5e3)) snprintf(words, bytes, "1e%.0f", log10(value));
     else snprintf(words, bytes, "%.6g", fabs(value) < 1e-9*(axis->high - axis->low) ? 0 : value);
 }
 
@@ -99,14 +99,14 @@ void plot_panel(plot_picture *to, double left, double top, double width, double 
     char words[48];
     fprintf(to->file, "<clipPath id=\"panel%d\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
             "height=\"%.1f\"/></clipPath>\n", to->panels, to->left, to->top, to->width, to->height);
-    for (size_t i = 0, n = find_ticks(&x, tick); i < n; i++) {
+    for (size_t i = 0, n = find_ticks(&x, to->width, tick); i < n; i++) {
         const double at = pixel_x(to, tick[i]);
         fprintf(to->file, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#e6e6e6\"/>\n", at, to->top,
                 bottom);
         tick_text(words, sizeof words, &x, tick[i]);
         text(to, "tick", at, bottom + 16, "text-anchor=\"middle\"", words);
     }
-    for (size_t i = 0, n = find_ticks(&y, tick); i < n; i++) {
+    for (size_t i = 0, n = find_ticks(&y, 2*to->height, tick); i < n; i++) {
         const double at = pixel_y(to, tick[i]);
         fprintf(to->file, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#e6e6e6\"/>\n", to->left, at,
                 right);

@@ -75,9 +75,9 @@ def draw(path, problem, results):
     axes.set_ylabel("seconds")
     axes.set_title(problem)
     axes.grid(True, which="major", lw=0.3)
-    axes.legend(fontsize=6, ncol=2)
+    axes.legend(fontsize=6, ncol=2, loc="upper left", bbox_to_anchor=(1.01, 1)) # beside the curves
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
 
 

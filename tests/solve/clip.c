@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "method/method.h"
+#include "solve/anew.h"
 
 enum { N = 20, ROWS = 2000 };
 static const double pi = 3.14159265358979323846;
@@ -50,11 +51,8 @@ static void make(rig *r, size_t n, double t0, double t1) {
     r->solution = NDE_INIT(nde_solution, .n = 0);
 }
 static void run(rig *r) {
-    nde_solver_destroy(r->solver);
-    r->solver = NULL;
-    assert_int_equal(nde_solver_create(&r->problem, &r->options, &r->solver), NDE_OK);
     early = late = 0, last_early = -HUGE_VAL, first_late = HUGE_VAL;
-    assert_int_equal(nde_solver_run(r->solver, &r->solution), NDE_OK);
+    assert_int_equal(run_anew(&r->solver, &r->problem, &r->options, &r->solution), NDE_OK);
 }
 static void drop(rig *r) { nde_solver_destroy(r->solver), r->solver = NULL; }
 

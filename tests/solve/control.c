@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "method/method.h"
+#include "solve/anew.h"
 
 enum { MOST = 300, SAVES = 3 };
 
@@ -58,12 +59,7 @@ static void make(rig *r, size_t n, size_t from) {
     r->solution = NDE_INIT(nde_solution, .n = 0);
 }
 
-static nde_status run(rig *r) {
-    nde_solver_destroy(r->solver);
-    r->solver = NULL;
-    assert_int_equal(nde_solver_create(&r->problem, &r->options, &r->solver), NDE_OK);
-    return nde_solver_run(r->solver, &r->solution);
-}
+static nde_status run(rig *r) { return run_anew(&r->solver, &r->problem, &r->options, &r->solution); }
 static void drop(rig *r) { nde_solver_destroy(r->solver), r->solver = NULL; }
 
 /* Trajectory j of a run equals the first one of another, by its bits. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "method/method.h"
+#include "solve/anew.h"
 
 enum { N = 70, ROWS = 4000 };
 
@@ -67,12 +68,7 @@ static void make(rig *r, size_t n, int (*f)(double, const nde_real *, const nde_
     r->options = NDE_INIT(nde_options, .rtol = 0.1, .atol = 0.1, .save_every = 1, .save_rows = ROWS, .budget = 1 << 24);
     r->solution = NDE_INIT(nde_solution, .n = 0);
 }
-static nde_status run(rig *r) {
-    nde_solver_destroy(r->solver);
-    r->solver = NULL;
-    assert_int_equal(nde_solver_create(&r->problem, &r->options, &r->solver), NDE_OK);
-    return nde_solver_run(r->solver, &r->solution);
-}
+static nde_status run(rig *r) { return run_anew(&r->solver, &r->problem, &r->options, &r->solution); }
 static void drop(rig *r) { nde_solver_destroy(r->solver), r->solver = NULL; }
 
 static bool goes_below(const rig *r) {

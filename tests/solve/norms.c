@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "method/method.h"
+#include "solve/anew.h"
 
 enum { DIM = 3, N = 140, SAVES = 4 };
 static const double save_t[SAVES] = { 0.5, 1, 1.5, 2 };
@@ -46,12 +47,7 @@ static void make(rig *r, size_t n, size_t dim, size_t row, const nde_method *met
     r->solution = NDE_INIT(nde_solution, .n = 0);
 }
 
-static nde_status run(rig *r) {
-    nde_solver_destroy(r->solver);
-    r->solver = NULL;
-    assert_int_equal(nde_solver_create(&r->problem, &r->options, &r->solver), NDE_OK);
-    return nde_solver_run(r->solver, &r->solution);
-}
+static nde_status run(rig *r) { return run_anew(&r->solver, &r->problem, &r->options, &r->solution); }
 static void drop(rig *r) { nde_solver_destroy(r->solver), r->solver = NULL; }
 
 /* Each adaptive method of the registry. */

@@ -103,6 +103,16 @@ typedef struct nde_domain {
     void *ctx;
 } nde_domain;
 
+/* How stiff a problem is, for rkc2.
+ *   radius   a bound on the spectral radius of the Jacobian of the right-hand side at (t, y), y [dim]; asked at the start of
+ *            each attempt, from several threads when options.threads > 1, and again on the way back: to be a pure function.
+ *            NaN or negative: the step is tried again with a smaller h */
+typedef struct nde_spectrum {
+    size_t size;
+    double (*radius)(void *ctx, size_t trajectory, double t, const nde_real *y);
+    void *ctx;
+} nde_spectrum;
+
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
 typedef struct nde_problem {
@@ -133,6 +143,7 @@ typedef struct nde_problem {
     size_t n_events;
     const nde_error_norm *norm; /* instead of options.norm and weights; NULL: these */
     const nde_domain *domain;   /* NULL: everywhere */
+    const nde_spectrum *spectrum; /* of rkc2; NULL: see options.spectral_radius */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;

@@ -14,6 +14,22 @@
 
 enum { NDE_MOST_STAGES = 64 };
 
+/* Stages of a Chebyshev method: `most`, or as few as the spectral radius asks for. */
+typedef struct nde_chebyshev {
+    int least, most;        /* 0: another method */
+    double radius;          /* 0: unknown */
+    nde_spectrum spectrum;  /* radius: NULL without */
+    nde_chebyshev_stage *stage; /* of `least` stages, of one more, ... */
+} nde_chebyshev;
+
+/* The stages of a step of length h for a spectral radius; and the longest step of so many: 1/1.54 is half a per cent less than
+ * the 0.653 that s^2 - 1 is multiplied by. Source: Sommeijer, Shampine, Verwer (1998). */
+static inline int nde_chebyshev_count(const nde_chebyshev *c, double h, double radius) {
+    const double s = 1 + floor(sqrt(1 + 1.54*fabs(h)*radius));
+    return !(s > c->least) ? c->least : s < c->most ? (int)s : c->most;
+}
+static inline double nde_chebyshev_longest(int s, double radius) { return (s*(double)s - 1)/(1.5401*radius); }
+
 /* A method's table in this precision, by its non-zero weights. Partitioned: the second set is for rows >= split. */
 typedef struct nde_table {
     const nde_method *method;
@@ -21,7 +37,7 @@ typedef struct nde_table {
     bool fsal;              /* slope s-1 is slope 0 of the next step */
     bool last_is_new;       /* the state of stage s-1 is the new state */
     bool fresh;             /* slope 0, or what else is carried, is made anew at starts and forced times */
-    int evals;              /* of the right-hand side in a step */
+    int evals;              /* of the right-hand side in every step; 0: a Chebyshev method counts them */
     int partners;           /* blocks of rows behind the state, slab apart, that the method carries from step to step */
     double damping;         /* of asynchronous leapfrog: 1 is none */
     bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
@@ -29,6 +45,7 @@ typedef struct nde_table {
     nde_row *row[2];        /* [slopes] each; none of a composition */
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: states and increments are multiples of it */
+    nde_chebyshev chebyshev;
     nde_row out[2], error, error2; /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
                              * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
@@ -81,6 +98,28 @@ typedef struct nde_step_cotangent {
     const nde_sink *sink;
 } nde_step_cotangent;
 
+/* loss += <y, h sum e k>: y is the full cotangent of the new state, slope of the next step included. */
+static inline void nde_add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
+    const nde_row *e = &s->table->error;
+    for (int j = 0; c->loss && j < e->count; j++) {
+        const nde_real *k = s->k + (size_t)e->index[j]*s->slab;
+        const size_t ld = s->lanes->site.ld;
+        for (size_t i = 0; i < s->rhs->dim; i++)
+            for (size_t b = 0; b < s->lanes->site.n; b++)
+                c->loss[b] += s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
+    }
+}
+
+/* Does nothing depend on slope i? True of the last one of a step that no step with its slope follows. */
+static inline bool nde_is_idle(const nde_attempt *s, const nde_step_cotangent *c, int i) {
+    const nde_real *a = c->k + (size_t)i*s->slab;
+    if (i != s->table->stages - 1 || !s->table->fsal) return false;
+    for (size_t r = 0; r < s->rhs->rows; r++)
+        for (size_t b = 0; b < s->lanes->site.n; b++)
+            if (a[r*s->lanes->site.ld + b] != 0) return false;
+    return true;
+}
+
 typedef struct nde_step_tangent {
     const nde_real *y; /* [rows][ld] of the old state */
     nde_real *z;       /* [rows][ld] out */
@@ -112,6 +151,12 @@ static inline nde_real nde_quantised(nde_real x, nde_real quantum) {
     const nde_real count = (nde_real)rint((double)(x/quantum));
     return count <= most && count >= -most ? count*quantum : (nde_real)NAN;
 }
+
+extern const nde_body nde_body_chebyshev_baseline, nde_body_chebyshev_v3, nde_body_chebyshev_v4;
+/* What it needs of a worker, and its table; `sweeps`: for transposes and tangents too. */
+void nde_chebyshev_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_chebyshev *c, size_t ld,
+                               bool sweeps);
+void nde_chebyshev_lay(nde_chebyshev *c, nde_arena *arena);
 
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;

@@ -38,6 +38,8 @@ enum {
  *                        root of its square and a hundredth of that of e2 squared (HNW II.10)
  *   first_same_as_last   k of the last stage is k_0 of the next step
  *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F
+ *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean slope
+ *                        takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -63,6 +65,14 @@ static inline int nde_method_moves(const nde_method *m, int i) { return (i + m->
 static inline int nde_method_estimate_order(const nde_method *m) {
     return m->e2 ? 2*m->error_order - m->e2_order : m->error_order;
 }
+
+/* The mean slope up to stage j of a Chebyshev method, D_j = (Y_j - y)/h: D_0 = 0, D_j = before D_(j-1) + before2 D_(j-2) + slope
+ * F_(j-1) + first F_0, F_j = F(t + node h, Y_j). */
+typedef struct nde_chebyshev_stage {
+    nde_coefficient before, before2, slope, first, node;
+} nde_chebyshev_stage;
+/* Those of s >= 2 stages: [s], j = 1 ... s. */
+void nde_chebyshev_write(int s, nde_chebyshev_stage *stage);
 
 /* Checks a caller's table and writes it as a method; `text` gets the reason. b, c, e are kept in `space`: doubles,
  * nde_tableau_space(stages) of them. */

@@ -50,6 +50,8 @@ typedef struct nde_scratch {
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
     int64_t *cell_first;              /* [ld] */
+    nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
+    int *count;                       /* its stages [ld] */
     int worker;
     int stage;                        /* at which the last attempt failed */
 } nde_scratch;

@@ -112,30 +112,6 @@ static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangen
     if (split < s->rhs->dim) combine_transpose(s, c, second, split, rows - split, a_z + split*ld);
 }
 
-/* loss += <y, h sum e k>: y is the full cotangent of the new state, slope of the next step
- * included. */
-static void add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
-    const nde_row *e = &s->table->error;
-    for (int j = 0; c->loss && j < e->count; j++) {
-        const nde_real *k = s->k + (size_t)e->index[j]*s->slab;
-        const size_t ld = s->lanes->site.ld;
-        for (size_t i = 0; i < s->rhs->dim; i++)
-            for (size_t b = 0; b < s->lanes->site.n; b++)
-                c->loss[b] +=
-                    s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
-    }
-}
-
-/* Does nothing depend on slope i? True of the last one of a step that no step with its slope follows. */
-static bool is_idle(const nde_attempt *s, const nde_step_cotangent *c, int i) {
-    const nde_real *a = c->k + (size_t)i*s->slab;
-    if (i != s->table->stages - 1 || !s->table->fsal) return false;
-    for (size_t r = 0; r < s->rhs->rows; r++)
-        for (size_t b = 0; b < s->lanes->site.n; b++)
-            if (a[r*s->lanes->site.ld + b] != 0) return false;
-    return true;
-}
-
 /* Stages from before `end` down to `first`. */
 static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int first, int end) {
     const nde_table *table = s->table;
@@ -147,7 +123,7 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     sink.noise = c->h && s->rhs->noisy ? scratch->cell : NULL;
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     for (int i = end - 1; i >= first; i--) {
-        const bool idle = is_idle(s, c, i);
+        const bool idle = nde_is_idle(s, c, i);
         const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
@@ -158,7 +134,7 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
             for (size_t r = 0; r < dim; r++)
                 for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
         }
-        if (i == table->stages - 1 && table->last_is_new) add_loss(s, c);
+        if (i == table->stages - 1 && table->last_is_new) nde_add_loss(s, c);
         if (idle) continue;
         if (i)
             combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
@@ -179,7 +155,7 @@ static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const nde_table *table = s->table;
     combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
-    if (!table->last_is_new) add_loss(s, c);
+    if (!table->last_is_new) nde_add_loss(s, c);
     return evaluate_transpose(s, c, table->fsal ? 1 : 0, table->stages);
 }
 

@@ -94,14 +94,32 @@ static double stable_interval(const nde_method *m) {
     return (double)(x - 1)/FINE;
 }
 
+void nde_chebyshev_lay(nde_chebyshev *c, nde_arena *arena) {
+    c->stage = nde_arena_take(arena, (size_t)(c->most*(c->most + 1) - c->least*(c->least - 1))/2, sizeof *c->stage);
+    nde_chebyshev_stage *stage = c->stage;
+    for (int s = c->least; stage && s <= c->most; stage += s, s++) nde_chebyshev_write(s, stage);
+}
+
+void nde_chebyshev_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_chebyshev *c, size_t ld,
+                               bool sweeps) {
+    size_t reals = 0;
+    const size_t parts = sweeps ? (size_t)c->most + 4 : 1; /* D_0 ... D_m, and three more */
+    if (!nde_size_multiply(rhs->rows, ld, &reals) || !nde_size_multiply(reals, parts, &reals)) arena->overflow = true;
+    scratch->part = nde_arena_take(arena, reals, sizeof *scratch->part);
+    scratch->weight = nde_arena_take(arena, 4*ld, sizeof *scratch->weight);
+    scratch->point = nde_arena_take(arena, rhs->dim, sizeof *scratch->point);
+    scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     if (m->kind == NDE_KIND_COMPOSITION) return lay_composition(table, arena, m, split), NDE_OK;
+    if (m->kind == NDE_KIND_CHEBYSHEV) nde_chebyshev_lay(&table->chebyshev, arena);
     table->method = m;
     table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
-    table->evals = m->stages - m->first_same_as_last;
+    table->evals = (int)nde_method_evaluations(m);
     table->partners = m->partners;
     table->fresh = m->first_same_as_last || m->partners;
     table->last_is_new = m->first_same_as_last && !partitioned && !m->partners;
@@ -109,7 +127,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
         table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
-        for (int i = 0; i < table->slopes; i++) {
+        for (int i = 0; i < table->slopes && !table->chebyshev.most; i++) {
             nde_row row;
             lay_row(&row, arena, a ? a + i*(i - 1)/2 : NULL, i);
             if (table->row[set]) table->row[set][i] = row;
@@ -178,17 +196,17 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
 /* By kind; 0 stands for the tables that the body of Runge-Kutta methods runs. */
 #define BODIES(isa)                                                                                                      \
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
-      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa }
+      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
-    static const nde_body *const baseline[NDE_KIND_REVERSIBLE + 1] = BODIES(baseline);
+    static const nde_body *const baseline[NDE_KIND_CHEBYSHEV + 1] = BODIES(baseline);
     const nde_body *const *of = baseline;
 #ifdef NDE_HAVE_V3
-    static const nde_body *const v3[NDE_KIND_REVERSIBLE + 1] = BODIES(v3);
+    static const nde_body *const v3[NDE_KIND_CHEBYSHEV + 1] = BODIES(v3);
     if (isa == NDE_ISA_V3) of = v3;
 #endif
 #ifdef NDE_HAVE_V4
-    static const nde_body *const v4[NDE_KIND_REVERSIBLE + 1] = BODIES(v4);
+    static const nde_body *const v4[NDE_KIND_CHEBYSHEV + 1] = BODIES(v4);
     if (isa == NDE_ISA_V4) of = v4;
 #endif
     return of[kind] ? of[kind] : of[0];

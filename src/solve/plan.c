@@ -100,6 +100,15 @@ static bool has_knots(const nde_problem *q) {
     return false;
 }
 
+/* Of the right-hand side in one attempt: the most, where it depends on the step. */
+static double step_evaluations(const nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
+    const nde_chebyshev *c = &s->table.chebyshev;
+    if (!c->most) return s->table.evals;
+    return s->adaptive || !(c->radius > 0) || q->t0_each || q->t1_each
+               ? c->most : nde_chebyshev_count(c, (q->t1 - q->t0)/(double)s->options.steps, c->radius);
+}
+
 nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_needs *needs) {
     nde_solver s;
     size_t total, slice;
@@ -109,7 +118,7 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
     const nde_status bad = nde_solver_measure(&s, problem, options, &total, &slice);
     if (bad) return bad;
     const nde_division d = nde_solver_divide(&s);
-    const double evaluations = s.table.evals;
+    const double evaluations = step_evaluations(&s);
     nde_needs out = {
         .size = needs->size,
         .bytes = total,

@@ -246,6 +246,42 @@ static nde_status read_damping(nde_solver *s) {
     return NDE_OK;
 }
 
+enum { MOST_CHEBYSHEV = 500, USUAL_MOST = 200, USUAL = 10 };
+
+/* How many stages the steps may have: see options.stages. */
+static nde_status choose_stages(nde_solver *s) {
+    nde_options *o = &s->options;
+    const nde_problem *q = &s->rhs.problem;
+    nde_chebyshev *c = &s->table.chebyshev;
+    if (o->stages != 0 && (o->stages < 2 || o->stages > MOST_CHEBYSHEV)) return wrong("stages", o->stages);
+    if (!is_size(o->spectral_radius)) return wrong("spectral_radius", o->spectral_radius);
+    if (s->table.method->kind != NDE_KIND_CHEBYSHEV) {
+        const char *given = o->stages ? "options.stages" : o->spectral_radius > 0 ? "options.spectral_radius"
+                                                         : q->spectrum ? "problem.spectrum" : NULL;
+        return given ? nde_fail(NDE_E_ARG, "%s is given: method %s has no use for it", given,
+                                s->table.method->name ? s->table.method->name : "(tableau)") : NDE_OK;
+    }
+    if (q->spectrum && !nde_read_sized(&c->spectrum, sizeof c->spectrum, q->spectrum, sizeof c->spectrum))
+        return nde_fail(NDE_E_ARG, "problem.spectrum.size is %zu", q->spectrum->size);
+    if (q->spectrum && !c->spectrum.radius) return nde_fail(NDE_E_ARG, "problem.spectrum.radius is NULL");
+    if (q->spectrum && o->spectral_radius > 0)
+        return nde_fail(NDE_E_ARG, "options.spectral_radius is %g beside problem.spectrum", o->spectral_radius);
+    const bool known = q->spectrum || o->spectral_radius > 0;
+    c->radius = o->spectral_radius;
+    c->most = o->stages ? o->stages : known ? USUAL_MOST : USUAL;
+    c->least = known ? 2 : c->most;
+    if (!(c->radius > 0)) return NDE_OK;
+    const double longest = nde_chebyshev_longest(c->most, c->radius), whole = fabs(q->t1 - q->t0)/(double)o->steps;
+    if (!s->adaptive && !q->t0_each && !q->t1_each && whole > longest)
+        return nde_fail(NDE_E_ARG, "options.steps is %lld: with spectral_radius %g and %d stages, no step may be longer than %g",
+                        (long long)o->steps, c->radius, c->most, longest);
+    if (!(o->h_max > 0 && o->h_max < longest)) o->h_max = longest;
+    if (s->adaptive && o->h_min > o->h_max)
+        return nde_fail(NDE_E_ARG, "options.h_min is %g: with spectral_radius %g and %d stages, no step may be longer than %g",
+                        o->h_min, c->radius, c->most, longest);
+    return NDE_OK;
+}
+
 static nde_status choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -296,11 +332,13 @@ static nde_status choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state many times in a step", m->name);
     if (o->compensated && m->partners)
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s carries a partner, which is not summed", m->name);
+    if (o->compensated && m->kind == NDE_KIND_CHEBYSHEV)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->base = s->table.method = m;
     nde_status bad = read_damping(s);
-    if (bad || (bad = read_quantum(s))) return bad;
+    if (bad || (bad = read_quantum(s)) || (bad = choose_stages(s))) return bad;
     if (o->error == NDE_ERROR_DOUBLING) return choose_doubling(s);
     if (s->adaptive && !m->error_order)
         return nde_fail(NDE_E_ARG,
@@ -388,7 +426,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
         s->sprint = choose_sprint(s->kernels.isa);
     s->marches = !s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
-                 !s->guarded && s->saving != NDE_SAVE_EVERY;
+                 !s->guarded && s->saving != NDE_SAVE_EVERY && !s->table.chebyshev.most;
     s->runs = s->marches && s->table.method->kind == NDE_KIND_RUNGE_KUTTA;
     s->executor = s->options.executor;
     s->n_workers = s->executor              ? (size_t)s->executor->workers
@@ -505,6 +543,8 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows,
                  stages = (size_t)s->table.stages;
     nde_scratch_lay(&w->scratch, arena, &s->rhs, ld);
+    if (s->table.chebyshev.most)
+        nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     lay_group(&w->group, arena, s, capacity, ld);
     TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity),
         TAKE(w->attend, 1, capacity);

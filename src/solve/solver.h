@@ -225,7 +225,7 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) {
-    return s->table.evals + s->table.slopes - s->table.stages + (s->table.fresh && s->forced.count);
+    return (s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals) + s->table.slopes - s->table.stages + (s->table.fresh && s->forced.count);
 }
 
 /* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */

@@ -259,6 +259,7 @@ static void make(rig *r, const setting *set) {
     r->options = NDE_INIT(nde_options, .method = set->method, .steps = set->steps, .rtol = 1e-4,
                           .atol = 1e-6, .save_t = r->at.save_t, .n_save = SAVES, .stepping = set->joint,
                           .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)16 << 20);
+    if (set->method == NDE_RKC2) r->options.spectral_radius = 120, r->options.stages = 30; /* by the length of each step */
 }
 
 static nde_solver *solve(rig *r, nde_solution *solution) {
@@ -345,6 +346,9 @@ static const setting settings[] = {
     { "reversible_heun refilled", NDE_REVERSIBLE_HEUN, 0, 0, 0, 1, 0, MOST },
     { "reversible_heun joint", NDE_REVERSIBLE_HEUN, 0, 1, 0, 1, 0, 7 },
     { "reversible_heun backwards", NDE_REVERSIBLE_HEUN, 30, 0, 0, 1, 1, 3 },
+    { "rkc2 refilled", NDE_RKC2, 0, 0, 0, 1, 0, MOST },
+    { "rkc2 joint backwards", NDE_RKC2, 0, 1, 0, 1, 1, 7 },
+    { "rkc2 alone", NDE_RKC2, 30, 0, 0, 1, 0, 1 },
     { "noise", 0, 60, 0, 1, 1, 0, 5 },
     { "noise refilled", 0, 60, 0, 1, 1, 0, MOST },
 };
@@ -467,6 +471,8 @@ static void fixed_steps_match_differences(void **state) {
         { "dop853 backwards", NDE_DOP853, 2, 0, 0, 0, 1, 4 },
         { "alf with jumps", NDE_ALF, 30, 0, 0, 1, 0, 4 },
         { "reversible_heun", NDE_REVERSIBLE_HEUN, 30, 0, 0, 0, 0, 4 },
+        { "rkc2 with jumps", NDE_RKC2, 20, 0, 0, 1, 0, 4 },
+        { "rkc2 backwards", NDE_RKC2, 20, 0, 0, 0, 1, 4 },
         { "noise with jumps", 0, 60, 0, 1, 1, 0, 4 },
         { "noise", 0, 60, 0, 1, 0, 0, 4 },
     };

@@ -2,6 +2,7 @@
  * loss_error.c - the sum over steps of <cotangent of the new state, embedded error>: against its parts computed one by one, and
  * against the error that the loss really has. */
 #include "adjoint/proof.h"
+#include "method/expand.h"
 #include "method/method.h"
 
 enum { STEPS = 12 };
@@ -22,8 +23,19 @@ static double loss_error(proof *f, const nde_real *w) {
     return error;
 }
 
+/* An explicit table of the method. */
+static const nde_method *written(const nde_method *m, expanded *space) {
+    enum { STAGES = 10 }; /* the usual number */
+    nde_chebyshev_stage stage[STAGES];
+    if (nde_method_kind(m) != NDE_KIND_CHEBYSHEV) return m;
+    nde_chebyshev_write(STAGES, stage);
+    return expand_chebyshev(m, STAGES, stage, space);
+}
+
 /* h sum e_i k_i of one step from (t, y) [dim][n]. */
-static void embedded_error(const proof *f, const nde_method *m, double t, double h, const nde_real *y, double *error) {
+static void embedded_error(const proof *f, const nde_method *of, double t, double h, const nde_real *y, double *error) {
+    expanded space;
+    const nde_method *m = written(of, &space);
     nde_real k[64][2], Y[2], p[2], q[2];
     for (size_t b = 0; b < f->n; b++) {
         const size_t zero = 0;
@@ -46,7 +58,9 @@ static void embedded_error(const proof *f, const nde_method *m, double t, double
 }
 
 /* Roundings of h sum e_i k_i, when slopes have a size of 1: large weights of either sign cancel. */
-static double rounding(const nde_method *m, double h) {
+static double rounding(const nde_method *of, double h) {
+    expanded space;
+    const nde_method *m = written(of, &space);
     double sum = 0, most = 1;
     for (int i = 0; i < m->stages; i++) {
         double row = 0;

@@ -205,6 +205,26 @@ static void methods_with_partners(void **state) {
     assert_true(methods);
 }
 
+/* With and without a tape, with stages by the length of each step, and with as many in all: that is an explicit table. */
+static void chebyshev(void **state) {
+    (void)state;
+    for (int tape = 0; tape <= 1; tape++)
+        for (int64_t steps = 0; steps <= 24; steps += 24) {
+            proof f;
+            case_doses(&f, steps, tape);
+            f.options.method = NDE_RKC2, f.options.spectral_radius = 60, f.options.stages = 12;
+            proof_solve(&f);
+            proof_check_identity(&f);
+            proof_end(&f);
+            case_doses(&f, steps, tape);
+            f.options.method = NDE_RKC2, f.options.stages = 5;
+            proof_solve(&f);
+            proof_check_identity(&f);
+            proof_check_differences(&f);
+            proof_end(&f);
+        }
+}
+
 static void velocity_verlet(void **state) {
     (void)state;
     check(CASE_VERLET, 0, false);
@@ -231,6 +251,7 @@ int main(void) {
         cmocka_unit_test(velocity_verlet),
         cmocka_unit_test(compositions),
         cmocka_unit_test(methods_with_partners),
+        cmocka_unit_test(chebyshev),
         cmocka_unit_test(quadrature_with_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

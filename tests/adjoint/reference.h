@@ -23,7 +23,7 @@ typedef struct frozen_step {
 typedef struct frozen {
     proof *f;
     const nde_method *method;
-    expanded composition; /* what method is then */
+    expanded space; /* what method is then */
     frozen_step **step;        /* [n] */
     size_t *steps, *first_save;
     double *span, *loss;       /* [n] t1 - t0 at the base point; the loss */
@@ -314,7 +314,13 @@ static inline double reference_error(frozen *z, int which) {
 /* The map is the solver's, and all of its gradients are those of the map. */
 static inline void proof_check_differences(proof *f) {
     frozen z = freeze(f);
-    if (z.method->kind == NDE_KIND_COMPOSITION) z.method = expand(z.method, &z.composition);
+    if (z.method->kind == NDE_KIND_COMPOSITION) z.method = expand(z.method, &z.space);
+    if (z.method->kind == NDE_KIND_CHEBYSHEV) {
+        nde_chebyshev_stage stage[EXPANDED_STAGES];
+        const int stages = f->options.stages; /* of every step: no bound is known */
+        nde_chebyshev_write(stages, stage);
+        z.method = expand_chebyshev(z.method, stages, stage, &z.space);
+    }
     const double loss = reference_loss(&z), own = proof_loss(f);
     if (!(fabs(loss - own) <= 1e-12*(1 + fabs(own))*(double)f->n)) fail_msg("the map gives %.17g, the solver %.17g", loss, own);
     for (int k = 0; k < INPUTS; k++) {

@@ -42,4 +42,31 @@ static inline const nde_method *expand(const nde_method *m, expanded *to) {
     return &to->method;
 }
 
+/* A Chebyshev method of s stages, its recursion written out as the explicit table of s + 1 stages that it is: the mean slope of the
+ * method's own weights is the last row. */
+static inline const nde_method *expand_chebyshev(const nde_method *m, int s, const nde_chebyshev_stage *stage, expanded *to) {
+    nde_coefficient row[EXPANDED_STAGES][EXPANDED_STAGES]; /* row j: D_j by slopes */
+    memset(to, 0, sizeof *to), memset(row, 0, sizeof row);
+    nde_coefficient *a = to->a[0], *mean = row[s];
+    for (int j = 1; j <= s; j++) {
+        const nde_chebyshev_stage *x = &stage[j - 1];
+        for (int i = 0; i < j; i++) row[j][i] = x->before*row[j - 1][i] + (j > 1 ? x->before2*row[j - 2][i] : 0);
+        row[j][0] += x->first, row[j][j - 1] += x->slope;
+        to->c[j] = x->node;
+        memcpy(a, row[j], (size_t)j*sizeof *a), a += j;
+    }
+    for (int i = 0; i <= s; i++) {
+        const int first = i == 0, last = i == s;
+        to->b[0][i] = mean[i];
+        to->b[1][i] = m->e[0]*first + m->e[1]*mean[i] + m->e[2]*last; /* the estimate */
+        for (int k = 0; k < 3; k++)
+            to->dense[0][3*i + k] = m->dense[k]*first + m->dense[3 + k]*mean[i] + m->dense[6 + k]*last;
+    }
+    to->method = (nde_method){ .name = m->name, .source = m->source, .kind = NDE_KIND_RUNGE_KUTTA, .order = m->order,
+                               .error_order = m->error_order, .dense_order = m->dense_order, .stages = s + 1, .dense_terms = 3,
+                               .first_same_as_last = m->first_same_as_last, .a = to->a[0], .b = to->b[0], .c = to->c,
+                               .e = to->b[1], .dense = to->dense[0] };
+    return &to->method;
+}
+
 #endif

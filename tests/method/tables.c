@@ -12,6 +12,7 @@
 #include "method/expand.h"
 #include "method/method.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,10 +349,102 @@ static const char *fault_of_reversible(const nde_method *m) {
     return fault_of_full(&first);
 }
 
+/* ---- Chebyshev methods ----------------------------------------------------------------------- */
+
+/* The polynomial of stage j, P_j(z) = 1 + z D_j(z), by the recursion. */
+static double polynomial(int j, const nde_chebyshev_stage *stage, double z) {
+    double last = 0, before = 0;
+    for (int i = 0; i < j; i++) {
+        const double next = (double)stage[i].before*last + (double)stage[i].before2*before +
+                            (double)stage[i].slope*(1 + z*last) + (double)stage[i].first;
+        before = last, last = next;
+    }
+    return 1 + z*last;
+}
+
+/* T_j(w) and derivatives, w = cosh u > 1. */
+static void hyperbolic(int j, double u, double *T) {
+    const double w = cosh(u), root = sinh(u);
+    T[0] = cosh(j*u), T[1] = j*sinh(j*u)/root, T[2] = (j*j*T[0] - w*T[1])/(root*root);
+}
+
+/* P_j(z) = 1 - b T_j(w) + b T_j(w + z T_s'/T_s''), b = T_j''/T_j'^2, w = 1 + eps/s^2: where the argument is within 1, |P_s| is
+ * at most 1 - 0.7 eps/3: between -0.653 (s^2 - 1) and -0.06. */
+static const char *fault_of_polynomials(int s, const nde_chebyshev_stage *stage) {
+    const double eps = 2.0/13, u = acosh(1 + eps/(s*s)), longest = 0.653*(s*s - 1);
+    double end[3], T[3];
+    hyperbolic(s, u, end);
+    for (int j = 1; j <= s; j++) {
+        hyperbolic(j > 1 ? j : 2, u, T);
+        const double b = T[2]/(T[1]*T[1]), a = 1 - b*cosh(j*u);
+        for (int i = 0; i <= 8*j; i++) {
+            const double z = i == 8*j ? -longest : -0.06 - (longest - 0.06)*i/(8*j), x = cosh(u) + z*end[1]/end[2],
+                         P = polynomial(j, stage, z);
+            if (!(fabs(x) <= 1) || fabs(P - a - b*cos(j*acos(x))) > 1e-8) return "not the polynomial";
+            if (j == s && !(fabs(P) <= 1 - 0.7*eps/3)) return "damping";
+        }
+    }
+    return NULL;
+}
+
+static const char *fault_of_stages(const nde_method *m, int s, const nde_chebyshev_stage *stage) {
+    static expanded table;
+    const char *fault = fault_of_full(expand_chebyshev(m, s, stage, &table));
+    return fault ? fault : fault_of_polynomials(s, stage);
+}
+
+static const char *fault_of_chebyshev(const nde_method *m) {
+    nde_chebyshev_stage stage[EXPANDED_STAGES];
+    if (!m->name || !m->source || m->a || !m->b || !m->c || !m->e || !m->dense) return "arrays";
+    if (m->stages != 3 || m->dense_stages || m->dense_terms != 3 || m->e2 || m->e2_order) return "stages";
+    if (m->c[0] != 0 || m->c[1] != 0 || m->c[2] != 1) return "nodes";
+    if (m->b[0] != 0 || m->b[1] != 1 || m->b[2] != 0) return "weights";
+    for (int s = 2; s <= 12; s += 5) {
+        nde_chebyshev_write(s, stage);
+        const char *fault = fault_of_stages(m, s, stage);
+        if (fault) return fault;
+    }
+    return NULL;
+}
+
 /* The first fault of a table; NULL: it has none. */
 static const char *fault_of(const nde_method *m) {
     if (m->kind == NDE_KIND_REVERSIBLE) return fault_of_reversible(m);
-    return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m) : fault_of_full(m);
+    return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m) : m->kind == NDE_KIND_CHEBYSHEV ? fault_of_chebyshev(m)
+                                                                                                    : fault_of_full(m);
+}
+
+/* Of many stages. */
+static void stability_grows_with_the_square_of_the_stages(void **state) {
+    (void)state;
+    enum { MOST = 500 };
+    nde_chebyshev_stage *stage = malloc(MOST*sizeof *stage);
+    assert_non_null(stage);
+    for (int s = 2; s <= MOST; s += 1 + s/3) {
+        nde_chebyshev_write(s, stage);
+        const char *fault = fault_of_polynomials(s, stage);
+        if (fault) fail_msg("%d stages: %s", s, fault);
+    }
+    free(stage);
+}
+
+/* What the trees and the polynomial see of the recursion, stage by stage. */
+static void every_changed_stage_is_caught(void **state) {
+    (void)state;
+    enum { STAGES = 7 };
+    const nde_method *m = nde_method_find("rkc2");
+    nde_chebyshev_stage stage[STAGES];
+    nde_chebyshev_write(STAGES, stage);
+    assert_null(fault_of_stages(m, STAGES, stage));
+    for (int j = 0; j < STAGES; j++)
+        for (int k = 0; k < 5; k++) {
+            nde_coefficient *x[] = { &stage[j].before, &stage[j].before2, &stage[j].slope, &stage[j].first, &stage[j].node };
+            const nde_coefficient was = *x[k];
+            const bool unused = (j == 0 && k < 2) || (j == 1 && k == 1); /* D_0 and before are zero */
+            *x[k] = was + (nde_coefficient)1e-6;
+            if (!unused && !fault_of_stages(m, STAGES, stage)) fail_msg("stage %d, coefficient %d may change", j + 1, k);
+            *x[k] = was;
+        }
 }
 
 static void tables_have_no_fault(void **state) {
@@ -464,6 +557,8 @@ int main(void) {
         cmocka_unit_test(every_changed_coefficient_is_caught),
         cmocka_unit_test(every_coefficient_moved_within_its_row_is_caught),
         cmocka_unit_test(every_claim_is_exact),
+        cmocka_unit_test(stability_grows_with_the_square_of_the_stages),
+        cmocka_unit_test(every_changed_stage_is_caught),
     };
     return cmocka_run_group_tests(tests, grow_all, NULL);
 }

@@ -164,6 +164,29 @@ static void every_record_gives_the_same_gradient(void **state) {
         }
 }
 
+/* Methods that add to the state themselves. */
+static void what_has_sums_of_its_own_is_refused(void **state) {
+    (void)state;
+    int compositions = 0, others = 0;
+    const nde_field field = nde_field_pointwise(&one, 2, 1);
+    for (size_t k = 0; k < nde_method_count(); k++) {
+        const nde_method *m = nde_method_at(k);
+        const bool composition = nde_method_kind(m) == NDE_KIND_COMPOSITION;
+        if (!composition && nde_method_kind(m) != NDE_KIND_CHEBYSHEV) continue;
+        const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = start, .p = p, .t1 = 1, .split = composition);
+        nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 5, .compensated = 1);
+        nde_solver *solver = NULL;
+        assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_E_ARG);
+        assert_non_null(strstr(nde_error(), "compensated"));
+        assert_non_null(strstr(nde_error(), nde_method_name(m)));
+        options.compensated = 0;
+        assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
+        nde_solver_destroy(solver);
+        compositions += composition, others += !composition;
+    }
+    assert_true(compositions && others);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_steps_round_like_one),
@@ -171,6 +194,7 @@ int main(void) {
         cmocka_unit_test(lanes_are_trajectories_alone),
         cmocka_unit_test(a_pause_keeps_what_rounding_took),
         cmocka_unit_test(every_record_gives_the_same_gradient),
+        cmocka_unit_test(what_has_sums_of_its_own_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

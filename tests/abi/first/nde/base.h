@@ -130,7 +130,7 @@ typedef struct nde_method nde_method;
 /* Kinds of methods: which body runs the table, which problems it solves. */
 enum {
     NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4,
-    NDE_KIND_REVERSIBLE = 5
+    NDE_KIND_REVERSIBLE = 5, NDE_KIND_CHEBYSHEV = 6
 };
 
 NDE_API size_t nde_method_count(void);
@@ -146,8 +146,9 @@ NDE_API int nde_method_order(const nde_method *method);          /* of the solut
 NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed
                                                                   * steps only */
 NDE_API int nde_method_dense_order(const nde_method *method);    /* of the continuous extension */
-NDE_API size_t nde_method_stages(const nde_method *method);
-NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step */
+NDE_API size_t nde_method_stages(const nde_method *method);      /* slopes of a step; of rkc2 see options.stages */
+NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step; 0: not always
+                                                                  * as many */
 
 /* The caller's own explicit Runge-Kutta table; checked on entry, copied, need not outlive the call.
  *   a   [stages*(stages-1)/2] rows of the strictly lower triangle, one after the other (row 0 is empty)
@@ -409,6 +410,12 @@ typedef struct nde_options {
     double damping;                /* of alf, within (1/2, 1]: eta of the paper. Below 1 what oscillates from step to step dies
                                     * out, it is stable where slopes contract, and of order 1 instead of 2; undoing a step
                                     * multiplies what is wrong by 1/(2 damping - 1). 0: 1, none */
+    int32_t stages;                /* of rkc2, 2 to 500: its steps are stable where the eigenvalues of the Jacobian are real, between
+                                    * -0.65 (stages^2 - 1)/|h| and 0. With a bound on them, spectral_radius or problem.spectrum:
+                                    * the most that a step may take, 0: 200. Every step then takes as few as it needs; with
+                                    * spectral_radius none is longer than they allow, with problem.spectrum such a step is left
+                                    * to the error estimate. Without a bound: those of every step, 0: 10 */
+    double spectral_radius;        /* of rkc2: the eigenvalues are above -spectral_radius. 0: not known, or problem.spectrum */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -21,6 +21,7 @@ enum {
     NDE_VERN9 = 23,
     NDE_DOP853 = 24,
     NDE_DOPRI8 = 25,
+    NDE_RKC2 = 26,
     NDE_ALF = 30,
     NDE_REVERSIBLE_HEUN = 31,
     NDE_EULER_MARUYAMA = 40,

@@ -243,14 +243,14 @@ static void *matrix(nde_arena *arena, size_t rows, size_t ld, size_t bytes) {
     return nde_arena_take(arena, count, bytes);
 }
 
-void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t ld) {
+void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t ld, bool derivatives) {
     const size_t real = sizeof(nde_real);
     s->work = matrix(arena, r->work, ld, real);
     s->u = matrix(arena, r->u_rows, ld, real);
-    s->a_u = matrix(arena, r->u_rows, ld, real);
-    s->value = matrix(arena, r->rows, ld, real);
+    s->a_u = matrix(arena, derivatives ? r->u_rows : 0, ld, real);
+    s->value = matrix(arena, r->problem.n_terms ? r->rows : 0, ld, real);
     s->Y = matrix(arena, r->dim, ld, real);
-    s->a_Y = matrix(arena, r->dim, ld, real);
+    s->a_Y = matrix(arena, derivatives ? r->dim : 0, ld, real);
     s->t = nde_arena_take(arena, ld, sizeof *s->t);
     s->a_t = nde_arena_take(arena, ld, sizeof *s->a_t);
     s->dw = matrix(arena, r->rates, ld, sizeof *s->dw);

@@ -45,8 +45,8 @@ typedef struct nde_rhs {
 
 /* What a worker works with: nothing in it outlives a call of rhs or body. */
 typedef struct nde_scratch {
-    nde_real *work, *u, *a_u, *value; /* [work][ld], [u_rows][ld], [u_rows][ld], [max out][ld] */
-    nde_real *Y, *a_Y;                /* [dim][ld] a stage and its cotangent */
+    nde_real *work, *u, *a_u, *value; /* [work][ld], [u_rows][ld] twice, [rows][ld] with terms */
+    nde_real *Y, *a_Y;                /* [dim][ld] a stage and its cotangent or tangent */
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
     int64_t *cell_first;              /* [ld] */
@@ -71,8 +71,8 @@ enum { NDE_MOST_TERMS = 32 };
 nde_status nde_rhs_make(nde_rhs *rhs, const nde_problem *problem, nde_part *parts, nde_term *terms);
 /* Runs every field's prepare. */
 nde_status nde_rhs_prepare(const nde_rhs *rhs);
-/* The scratch of one worker, out of the workspace. */
-void nde_scratch_lay(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+/* The scratch of one worker, out of the workspace; for transposes and tangents too. */
+void nde_scratch_lay(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, size_t ld, bool derivatives);
 /* Points lanes at a worker's scratch and fills in the site. */
 void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *rhs, nde_scratch *scratch);
 

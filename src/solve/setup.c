@@ -542,7 +542,7 @@ static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t cap
 static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
     const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows,
                  stages = (size_t)s->table.stages;
-    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld);
+    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     lay_group(&w->group, arena, s, capacity, ld);

@@ -180,7 +180,7 @@ static void describe(nde_solver *s, size_t who) {
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);
     if (f->stiff > 0)
-        snprintf(stiff, sizeof stiff, "; it looks stiff since t = %g (Jacobian about %.2g), where an implicit or stabilised method takes "
+        snprintf(stiff, sizeof stiff, "; it looks stiff since t = %g (Jacobian about %.2g), where rkc2 or an implicit method takes "
                  "longer steps", f->stiff_t, f->stiff);
     snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s%s", who,
              nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback, stiff);

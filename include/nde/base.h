@@ -400,21 +400,21 @@ typedef struct nde_options {
                                     * million steps round like one: for training in float and for energies over very many steps.
                                     * Twice the memory of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
-    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...), of alf
-                                    * without damping and of reversible_heun. Start, jumps and every increment are rounded to
-                                    * multiples of this power of two, so that sums are exact: fixed steps of an autonomous field
-                                    * from t1 to t0 then undo those from t0 to t1 bit for bit, however many (methods with
+    double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...), of
+                                    * alf without damping and of reversible_heun. Start, jumps and every increment are rounded
+                                    * to multiples of this power of two, so that sums are exact: fixed steps of an autonomous
+                                    * field from t1 to t0 then undo those from t0 to t1 bit for bit, however many (methods with
                                     * partners: begun with the partner too). A state beyond 2^53 quanta (float: 2^24) becomes
                                     * NaN. Derivatives see through the rounding. 0: none.
                                     * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
     double damping;                /* of alf, within (1/2, 1]: eta of the paper. Below 1 what oscillates from step to step dies
                                     * out, it is stable where slopes contract, and of order 1 instead of 2; undoing a step
                                     * multiplies what is wrong by 1/(2 damping - 1). 0: 1, none */
-    int32_t stages;                /* of rkc2, 2 to 500: its steps are stable where the eigenvalues of the Jacobian are real, between
-                                    * -0.65 (stages^2 - 1)/|h| and 0. With a bound on them, spectral_radius or problem.spectrum:
-                                    * the most that a step may take, 0: 200. Every step then takes as few as it needs; with
-                                    * spectral_radius none is longer than they allow, with problem.spectrum such a step is left
-                                    * to the error estimate. Without a bound: those of every step, 0: 10 */
+    int32_t stages;                /* of rkc2, 2 to 500: its steps are stable where the eigenvalues of the Jacobian are real,
+                                    * between -0.65 (stages^2 - 1)/|h| and 0. With a bound on them, spectral_radius or
+                                    * problem.spectrum: the most that a step may take, 0: 200. Every step then takes as few
+                                    * as it needs; with spectral_radius none is longer than they allow, with problem.spectrum
+                                    * such a step is left to the error estimate. Without a bound: those of every step, 0: 10 */
     double spectral_radius;        /* of rkc2: the eigenvalues are above -spectral_radius. 0: not known, or problem.spectrum */
 } nde_options;
 

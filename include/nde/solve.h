@@ -67,8 +67,8 @@ typedef struct nde_loss {
  *              start; not with noise, nor with joint steps of more than one trajectory. NULL: y goes on as it is
  * Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets are
  * made in the order of the events, and a terminal one goes before resets. Two resets in a row of which neither brings the
- * trajectory forward by 2^14 ulp of t (float: 2^-23 t) end it with NDE_E_STEPSIZE: the last of ever shorter bounces. In an array
- * of events the first one's size is the stride.
+ * trajectory forward by 2^14 ulp of t (float: 2^-23 t) end it with NDE_E_STEPSIZE: the last of ever shorter bounces. In an
+ * array of events the first one's size is the stride.
  * Source of the root: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
 typedef struct nde_event {
     size_t size;

@@ -67,8 +67,8 @@ typedef struct nde_loss {
  *              start; not with noise, nor with joint steps of more than one trajectory. NULL: y goes on as it is
  * Hits are taken in the order of time; those within 16 ulp of t of one another happen together: all of them count, resets are
  * made in the order of the events, and a terminal one goes before resets. Two resets in a row of which neither brings the
- * trajectory forward by 2^14 ulp of t (float: 2^-23 t) end it with NDE_E_STEPSIZE: the last of ever shorter bounces. In an array
- * of events the first one's size is the stride.
+ * trajectory forward by 2^14 ulp of t (float: 2^-23 t) end it with NDE_E_STEPSIZE: the last of ever shorter bounces. In an
+ * array of events the first one's size is the stride.
  * Source of the root: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
 typedef struct nde_event {
     size_t size;
@@ -214,7 +214,9 @@ NDE_API NDE_CHECK nde_status nde_solver_create_in(void *block, size_t bytes, con
 /* Solves from the start; allocates nothing. After any status the solver may be run again or destroyed.
  *   solution   out, also on failure: states up to the last accepted step; may be NULL
  * Returns NDE_OK; NDE_STOPPED; NDE_EVENT when one or more ended at a terminal event; for one trajectory (or joint steps) its
- * failure; NDE_E_LANES when some of several failed; NDE_E_ARG for arrays that are missing, times that are not finite. */
+ * failure; NDE_E_LANES when some of several failed; NDE_E_ARG for arrays that are missing, times that are not finite.
+ * With one thread a callback may leave this, or a call that goes through the record, by longjmp or a C++ exception: the
+ * solver may then be run again or destroyed. That of nde_solve would be lost. */
 NDE_API NDE_CHECK nde_status nde_solver_run(nde_solver *solver, nde_solution *solution);
 /* Goes on by at most `steps` accepted block steps of each group, from the start, the last pause or a restored state.
  * Returns also NDE_UNFINISHED: call again. */

@@ -4,7 +4,7 @@
  * What is differentiated: the map in which each step is a fixed fraction of its segment between forced times (t0, jumps,
  * knots of a linear path, clips, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
  * trace. A save time moves alone; a jump time moves the ends of its two segments; the increments of grid noise scale with
- * the square root of the step. */
+ * the square root of the step. With the continuous adjoints (options.adjoint) it is the exact solution instead. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -38,6 +38,9 @@ typedef struct nde_gradient {
     nde_real *const *term_x; /* [n_terms] each NULL or [knots][channels][n] of the term's path */
     double *loss_error;   /* [1] sum over steps of <cotangent of the new state, embedded error>: an estimate of the loss's
                            * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate */
+    double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE only: the largest distance (root mean square over components) between the
+                           * state solved backwards and that of the solve, at save times and at the start */
+    nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
 } nde_gradient;
 
 /* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */
@@ -59,8 +62,8 @@ typedef struct nde_output_tangent {
  *   solver     ran to NDE_OK, or to NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
- * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory), NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room
- * to recompute).
+ * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory; gradients that a continuous adjoint does not give),
+ * NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute); with continuous adjoints also what ends a solve.
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);

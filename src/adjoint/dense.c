@@ -33,26 +33,6 @@ static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *reco
     return any;
 }
 
-/* Leaves the step in the replica, attempted: from its own state, or from the checkpoint before
- * it. */
-static int rebuild(const nde_solver *s, nde_worker *w, const nde_record *record,
-                   const nde_entry *step) {
-    nde_panel *r = &w->replica;
-    nde_entry e = *step;
-    while (!(e.kind == NDE_ENTRY_STEP && e.y)) nde_record_before(record, e.at, &e);
-    nde_replay_map(s, w, w->who, step->n);
-    nde_replay_unmap(record, r, e.at, step->at);
-    nde_replay_load(s, w, &e, e.y);
-    int rc = nde_replay_slope(s, w);
-    while (!rc && e.at != step->at) {
-        rc = nde_replay_entry(s, w, &e);
-        nde_record_after(record, e.at, &e);
-    }
-    if (rc) return rc;
-    nde_replay_times(s, r, &e);
-    return nde_panel_attempt(s, r, NULL);
-}
-
 /* The step of the record that stands in the replica, attempted. */
 typedef struct place {
     nde_entry step;
@@ -68,7 +48,7 @@ static bool seek(nde_solver *s, const nde_panel *p, size_t who, double t, place 
     const bool onward = at->from && s->direction*t > s->direction*r->t_new[at->lane];
     at->from = NULL;
     if (!find_step(s, w, &p->record, who, t, onward, &at->step, &at->lane)) return false;
-    if ((*rc = rebuild(s, w, &p->record, &at->step))) return true;
+    if ((*rc = nde_replay_step(s, w, &p->record, &at->step))) return true;
     at->from = r, at->of = at->lane;
     if (s->table.slopes == s->table.stages) return true;
     *rc = nde_inside_load(s, r, w, &at->lane, 1);

@@ -129,3 +129,20 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
     default: return replay_step(s, w, e);
     }
 }
+
+int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step) {
+    nde_panel *r = &w->replica;
+    nde_entry e = *step;
+    while (!(e.kind == NDE_ENTRY_STEP && e.y)) nde_record_before(record, e.at, &e);
+    nde_replay_map(s, w, w->who, step->n);
+    nde_replay_unmap(record, r, e.at, step->at);
+    nde_replay_load(s, w, &e, e.y);
+    int rc = nde_replay_slope(s, w);
+    while (!rc && e.at != step->at) {
+        rc = nde_replay_entry(s, w, &e);
+        nde_record_after(record, e.at, &e);
+    }
+    if (rc) return rc;
+    nde_replay_times(s, r, &e);
+    return nde_panel_attempt(s, r, NULL);
+}

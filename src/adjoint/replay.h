@@ -19,6 +19,8 @@ void nde_replay_times(const nde_solver *s, nde_panel *replica, const nde_entry *
 void nde_replay_accept(const nde_solver *s, nde_panel *replica, const nde_entry *step);
 /* Carries out one entry. A step is attempted and its result taken over. */
 int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *entry);
+/* Leaves a step of lanes w->who in the replica, attempted: from its own state, or from the checkpoint before it. */
+int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step);
 
 /* Ends of the segment in which the lane's step from t lies: f the next forced time. Boundary numbers: NDE_BOUNDARY_START,
  * NDE_BOUNDARY_END, or the forced time. */

@@ -3,6 +3,7 @@
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
  * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
  * them, in the room behind the log (checkpoint.c). */
+#include "adjoint/back.h"
 #include "adjoint/checkpoint.h"
 #include "adjoint/replay.h"
 
@@ -492,8 +493,7 @@ static void copy_out(void *to, const void *from, size_t count, size_t bytes) {
     if (to && from && count) memcpy(to, from, count*bytes);
 }
 
-/* Results of the shards, added in their order, go to the caller. */
-static void hand_over(nde_solver *s, const nde_gradient *g) {
+void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
     const nde_problem *q = &s->rhs.problem;
     enum { CHUNK = 64 };
     for (size_t first = 0; g->p && first < s->rhs.np; first += CHUNK) {
@@ -529,7 +529,7 @@ static void hand_over(nde_solver *s, const nde_gradient *g) {
                      q->terms[k].path->knots*q->terms[k].path->channels*s->N, sizeof(nde_real));
 }
 
-static void zero_gradients(nde_solver *s) {
+void nde_gradient_clear(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     memset(s->g_t0, 0, s->N*sizeof *s->g_t0), memset(s->g_t1, 0, s->N*sizeof *s->g_t1);
     if (s->g_jump_u) memset(s->g_jump_u, 0, q->n_jumps*q->jump_inputs*s->N*sizeof *s->g_jump_u);
@@ -556,7 +556,7 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
             s,
             nde_fail(NDE_E_ARG,
                      "nde_backward: size of seed or gradient is not a layout that this library knows"));
-    if (!s->recorded || !s->finished)
+    if (!(s->recorded || s->adjoint == NDE_ADJOINT_BACKSOLVE) || !s->finished)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a "
                                    "run to its end, are needed"));
@@ -569,12 +569,16 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp",
                                              without->name ? without->name : "field"));
+    if (s->back) return nde_back_run(s, &from, &to);
+    if (to.reconstruction || to.back)
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.%s without a continuous adjoint",
+                                             to.back ? "back" : "reconstruction"));
     order o = { .s = s, .seed = &from, .gradient = &to };
-    zero_gradients(s);
+    nde_gradient_clear(s);
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
     if (rc || atomic_load(&o.failed))
         return nde_solver_refuse_code(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
-    hand_over(s, &to);
+    nde_gradient_deliver(s, &to);
     return NDE_OK;
 }
 

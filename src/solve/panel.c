@@ -131,16 +131,23 @@ static void put_columns(size_t rows, const nde_real *from, size_t ld, const size
         for (size_t j = 0; j < m; j++) to[i*to_ld + lane[j]] = from[i*ld + j];
 }
 
-void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane,
-                      size_t m) {
+void nde_group_open(const nde_solver *s, nde_worker *w, size_t m) {
     nde_group *g = &w->group;
     nde_site *at = &g->lanes.site;
     nde_lanes_bind(&g->lanes, &s->rhs, &w->scratch);
     at->n = m;
     at->ld = nde_leading_dimension(m, sizeof(nde_real));
     at->index = g->trajectory, at->interval = g->interval, at->lane = g->mark, at->q = g->q;
-    at->flags = p->lanes.site.flags;
+    at->flags = 0;
     g->lanes.piece = g->piece, g->lanes.rate = g->rate;
+}
+
+void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane,
+                      size_t m) {
+    nde_group *g = &w->group;
+    nde_site *at = &g->lanes.site;
+    nde_group_open(s, w, m);
+    at->flags = p->lanes.site.flags;
     copy_columns(s->rhs.rows, p->y, p->ld, lane, m, g->y, at->ld);
     copy_columns(s->rhs.rows, p->carry, p->ld, lane, m, g->k, at->ld);
     copy_columns(s->rhs.nq, p->q, p->ld, lane, m, g->q, at->ld);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adjoint/back.h"
 #include "core/isa.h"
 #include "field/parts.h"
 #include "path/path.h"
@@ -121,8 +122,10 @@ static nde_status read_limits(nde_solver *s) {
     if (o->threads < 0 || o->threads > 4096) return wrong("threads", o->threads);
     if (o->stepping != NDE_STEP_INDEPENDENT && o->stepping != NDE_STEP_JOINT)
         return wrong("stepping", o->stepping);
-    if (o->adjoint != NDE_ADJOINT_NONE && o->adjoint != NDE_ADJOINT_DISCRETE)
-        return wrong("adjoint", o->adjoint);
+    if (o->adjoint < NDE_ADJOINT_NONE || o->adjoint > NDE_ADJOINT_GAUSS) return wrong("adjoint", o->adjoint);
+    s->adjoint = o->adjoint;
+    o->adjoint = o->adjoint == NDE_ADJOINT_NONE || o->adjoint == NDE_ADJOINT_BACKSOLVE ? NDE_ADJOINT_NONE : NDE_ADJOINT_DISCRETE;
+    if (o->parameters_in_norm != 0 && o->parameters_in_norm != 1) return wrong("parameters_in_norm", o->parameters_in_norm);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return wrong("record", o->record);
     if (!o->record) o->record = NDE_RECORD_TAPE;
     if (o->compensated != 0 && o->compensated != 1) return wrong("compensated", o->compensated);
@@ -691,16 +694,20 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         shard->first = k*d.panels/d.shards;
         shard->count = (k + 1)*d.panels/d.shards - shard->first;
         shard->p = shard->save_t = shard->jump_t = NULL;
-        if (!s->options.adjoint) continue;
+        if (!s->adjoint) continue;
         TAKE(shard->p, 1, s->rhs.np), TAKE(shard->save_t, 1, s->rows_saved),
             TAKE(shard->jump_t, 1, q->n_jumps);
     }
     count_again(arena, from, d.shards);
-    if (s->options.adjoint) lay_gradients(s, arena);
-    if (s->loss.at && s->options.adjoint) {
+    if (s->adjoint) lay_gradients(s, arena);
+    if (s->loss.at && s->adjoint) {
         size_t row;
         if (!nde_size_multiply(s->rhs.dim, s->N, &row)) arena->overflow = true;
         TAKE(s->a_out, s->rows_saved, row);
+    }
+    if (s->adjoint > NDE_ADJOINT_DISCRETE) {
+        const nde_status refused = nde_back_lay(s, arena);
+        if (refused) return refused;
     }
     return arena->overflow
                ? nde_fail(NDE_E_SIZE, "the sizes of problem and options are too large together")
@@ -719,7 +726,7 @@ static nde_status sizes(nde_solver *s, size_t *total, size_t *slice) {
     }
     size_t record;
     if (!nde_size_multiply(*slice, s->n_panels, &record) || !nde_size_add(arena.used, record, total) ||
-        !nde_size_add(*total, 64, total))
+        !nde_size_add(*total, s->back_bytes, total) || !nde_size_add(*total, 64, total))
         return nde_fail(NDE_E_SIZE, "options.budget is too large: %zu", s->options.budget);
     *total -= 64;
     *total = ceil_to(*total, 64);
@@ -746,7 +753,7 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 /* Builds the solver in a block of exactly `total` bytes. */
 static nde_status build(nde_solver *plan, void *block, size_t total, size_t slice, nde_solver **out) {
     nde_solver *s = block;
-    const size_t fixed = total - slice*plan->n_panels;
+    const size_t fixed = total - slice*plan->n_panels - plan->back_bytes;
     memset(block, 0, fixed);
     *s = *plan;
     s->rhs.term = s->term;
@@ -773,6 +780,13 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
         s->own_executor =
             (nde_executor){ .run = nde_pool_run, .ctx = s->pool, .workers = s->options.threads };
         s->executor = &s->own_executor;
+    }
+    if (s->back) {
+        const nde_status refused = nde_back_make(s, (unsigned char *)block + total - s->back_bytes);
+        if (refused) {
+            if (s->pool) nde_pool_destroy(s->pool, &s->allocator);
+            return refused;
+        }
     }
     *out = s;
     return NDE_OK;

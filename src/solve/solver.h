@@ -139,7 +139,8 @@ typedef struct nde_hits {
 } nde_hits;
 
 struct nde_solver {
-    nde_options options;
+    nde_options options;   /* adjoint: DISCRETE where a record is kept, whatever the adjoint */
+    int adjoint;           /* NDE_ADJOINT_* that was asked for */
     nde_rhs rhs;
     nde_part term[NDE_MOST_TERMS];
     nde_term own_term[NDE_MOST_TERMS]; /* the problem's, in today's layout */
@@ -204,6 +205,8 @@ struct nde_solver {
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
     double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum;
     /* memory */
+    struct nde_back *back; /* NULL: the adjoint is the transpose of the record (adjoint/sweep.c) */
+    size_t back_bytes, back_slopes; /* of its solver, behind the records */
     nde_allocator allocator;
     void *block;
     size_t bytes, state_from, state_to;
@@ -267,6 +270,8 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape);
 void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all);
 nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape);
 
+/* Room for m lanes in the worker's group; what they hold is yet to be written. */
+void nde_group_open(const nde_solver *s, nde_worker *w, size_t m);
 /* Takes lanes out of a panel into the worker's group. */
 void nde_group_gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 /* u of the jump ahead of each gathered lane; interval[j] numbers it. */

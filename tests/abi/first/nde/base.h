@@ -227,8 +227,23 @@ typedef struct nde_controller {
 } nde_controller;
 /* options.stepping: own t, h and decision for each trajectory, or one of each for all. */
 enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
-/* options.adjoint: whether steps are recorded, and for what. */
-enum { NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1 };
+/* options.adjoint: how nde_backward differentiates.
+ *   NONE          not at all; nothing is recorded
+ *   DISCRETE      the transpose of the steps, from a record of them: exact
+ *   BACKSOLVE     state, adjoint and the integrals for p and q are solved backwards from the end: no record. The state is
+ *                 set to the saved one at save times; between them it is as good as the way back is stable
+ *   INTERPOLATED  adjoint and integrals are solved backwards along the dense solution of the record
+ *   QUADRATURE    the adjoint alone; then the integrals by adaptive Gauss-Kronrod quadrature along both dense solutions
+ *   GAUSS         the same with Gauss-Legendre nodes in each step of the way back
+ * All but DISCRETE are right to the tolerances of the solve and of options.back. They do not know noise, jumps, clips,
+ * events that cut steps, loss_error and gradients of paths. Those after BACKSOLVE are fast while the record keeps slopes
+ * (tape, stages); of what it no longer has, steps are repeated for each trajectory.
+ * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018); A. Norcliffe, M. Deisenroth, Faster
+ * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983). */
+enum {
+    NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1, NDE_ADJOINT_BACKSOLVE = 2, NDE_ADJOINT_INTERPOLATED = 3,
+    NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5
+};
 /* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. */
 enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
 /* nde_term.kind: what g(t, y) dW is, which decides how a term is called and which methods converge. DIAGONAL: component i sees
@@ -416,6 +431,15 @@ typedef struct nde_options {
                                     * as it needs; with spectral_radius none is longer than they allow, with problem.spectrum
                                     * such a step is left to the error estimate. Without a bound: those of every step, 0: 10 */
     double spectral_radius;        /* of rkc2: the eigenvalues are above -spectral_radius. 0: not known, or problem.spectrum */
+    const struct nde_options *back; /* how a continuous adjoint is solved: method or tableau, error, rtol, atol, steps,
+                                    * controller and its numbers, norm (GAUSS, QUADRATURE), limits, budget (of its own record:
+                                    * GAUSS, QUADRATURE). 0 in method, rtol, atol, budget: as the solve itself. NULL: all as the
+                                    * solve itself, tsit5 where that is no explicit Runge-Kutta method. Its other members do
+                                    * nothing: those of the solve count. Copied */
+    int32_t parameters_in_norm;    /* 1: the integrals for p and q of BACKSOLVE and INTERPOLATED count in the error norm of the
+                                    * way back (the largest root mean square of state, adjoint and integrals), for comparison.
+                                    * 0: they do not. Source: P. Kidger, R. Chen, T. Lyons, "Hey, that's not an ODE", ICML
+                                    * (2021) */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

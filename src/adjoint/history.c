@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ * history.c - the dense solution of a recorded run: an index of each trajectory's steps behind the log, and the last step asked
+ * for in columns of its own. Steps whose slopes the record no longer has are repeated. */
+#include "adjoint/history.h"
+
+#include <string.h>
+
+#include "adjoint/replay.h"
+
+static size_t row_reals(const nde_solver *s) { return (1 + (size_t)s->table.slopes)*s->rhs.dim; }
+
+void nde_history_lay(nde_history *h, nde_arena *arena, size_t n, size_t dim, size_t slopes) {
+    size_t reals;
+    if (!nde_size_multiply(n, dim, &reals) || !nde_size_multiply(reals, 1 + slopes, &reals)) arena->overflow = true;
+    h->count = nde_arena_take(arena, n, sizeof *h->count), h->step = nde_arena_take(arena, n, sizeof *h->step);
+    h->passage = nde_arena_take(arena, n, sizeof *h->passage), h->values = nde_arena_take(arena, reals, sizeof *h->values);
+}
+
+/* ---- the index ------------------------------------------------------------------------------- */
+
+/* Walks a panel's log and counts the steps of its trajectories, or writes them down too. */
+static size_t walk(nde_history *h, const nde_panel *p, bool write) {
+    nde_solver *s = h->s;
+    nde_worker *w = &s->worker[0];
+    nde_panel *r = &w->replica;
+    nde_entry e;
+    size_t total = 0;
+    memset(h->count + p->first, 0, p->count*sizeof *h->count);
+    nde_replay_map(s, w, NULL, 0);
+    for (size_t at = SIZE_MAX; nde_record_after(&p->record, at, &e); at = e.at) {
+        size_t n = r->live->n;
+        if (e.kind == NDE_ENTRY_ENTER) {
+            memcpy(r->trajectory + n, e.who, e.n*sizeof *e.who);
+            nde_panel_resize(r, n + e.n);
+        } else if (e.kind == NDE_ENTRY_LEAVE) {
+            for (size_t k = 0; k < e.n; k++) r->trajectory[e.lane[k]] = r->trajectory[--n];
+            nde_panel_resize(r, n);
+        }
+        for (size_t b = 0; e.kind == NDE_ENTRY_STEP && b < n; b++) {
+            const size_t who = r->trajectory[b];
+            if ((e.flags & NDE_ENTRY_MIXED) && !e.mask[b]) continue;
+            if (write) h->step[who][h->count[who]] = (nde_stride){ .t = e.t[b*e.stride], .at = e.at, .lane = b };
+            h->count[who]++, total++;
+        }
+    }
+    return total;
+}
+
+nde_status nde_history_open(nde_history *h, nde_solver *s) {
+    h->s = s;
+    h->quick = s->table.slopes == s->table.stages;
+    for (size_t k = 0; k < s->n_panels; k++) {
+        nde_panel *p = &s->panel[k];
+        size_t room, needed = walk(h, p, false);
+        nde_stride *at = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
+        while (room/sizeof *at < needed) {
+            if (!nde_record_fall(&p->record))
+                return nde_fail(NDE_E_BUDGET, "nde_backward: options.budget leaves no room to list %zu steps", needed);
+            at = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
+        }
+        for (size_t who = p->first; who < p->first + p->count; who++) h->step[who] = at, at += h->count[who];
+        (void)walk(h, p, true);
+        h->quick = h->quick && p->record.form <= NDE_RECORD_STAGES;
+    }
+    for (size_t who = 0; who < s->N; who++) h->passage[who].step = SIZE_MAX;
+    return NDE_OK;
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static nde_panel *panel_of(const nde_solver *s, size_t who) { return &s->panel[who/s->panel[0].count]; }
+
+/* The last step that begins at or before t. */
+static size_t step_at(const nde_history *h, size_t who, double t) {
+    const nde_stride *step = h->step[who];
+    size_t low = 0, high = h->count[who];
+    while (high - low > 1) {
+        const size_t middle = low + (high - low)/2;
+        if (h->s->direction*step[middle].t <= h->s->direction*t) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Keeps a lane of a step: y and slopes, ld and slab apart. */
+static void keep(const nde_history *h, size_t who, size_t step, double t, double t_new, const nde_real *y, const nde_real *k,
+                 size_t ld, size_t slab) {
+    const nde_solver *s = h->s;
+    const size_t dim = s->rhs.dim;
+    nde_real *to = h->values + who*row_reals(s);
+    for (size_t i = 0; i < dim; i++) *to++ = y[i*ld];
+    for (int j = 0; j < s->table.slopes; j++)
+        for (size_t i = 0; i < dim; i++) *to++ = k[(size_t)j*slab + i*ld];
+    h->passage[who] = (nde_passage){ .step = step, .t = t, .t_new = t_new, .dt = nde_step_length(s, who, t, t_new) };
+}
+
+/* The step attempted once more. With joint steps all others of the block will ask for it too. */
+static int repeat(const nde_history *h, nde_worker *w, nde_panel *p, size_t who, size_t step, const nde_entry *e) {
+    nde_solver *s = h->s;
+    nde_panel *r = &w->replica;
+    size_t lane = h->step[who][step].lane;
+    nde_replay_map(s, w, NULL, 0);
+    nde_replay_unmap(&p->record, r, e->at, SIZE_MAX);
+    memcpy(w->who, r->trajectory, e->n*sizeof *w->who);
+    int rc = nde_replay_step(s, w, &p->record, e);
+    if (!rc && s->table.slopes > s->table.stages) rc = nde_inside_load(s, r, w, &lane, 1);
+    if (rc) return rc;
+    const bool extended = s->table.slopes > s->table.stages, all = s->joint && !extended;
+    const nde_panel *from = extended ? &w->inside : r;
+    for (size_t b = all ? 0 : lane; b < (all ? e->n : lane + 1); b++) {
+        const size_t at = extended ? 0 : b;
+        keep(h, r->trajectory[b], step, e->t[b*e->stride], e->t_new[b*e->stride], from->y + at, from->k + at, from->ld, from->slab);
+    }
+    return 0;
+}
+
+static int load(const nde_history *h, int worker, size_t who, size_t step) {
+    const nde_solver *s = h->s;
+    const nde_stride at = h->step[who][step];
+    nde_panel *p = panel_of(s, who);
+    nde_entry e;
+    nde_record_read(&p->record, at.at, &e);
+    const size_t b = at.lane;
+    if (!e.k || s->table.slopes > s->table.stages) return repeat(h, &h->s->worker[worker], p, who, step, &e);
+    keep(h, who, step, e.t[b*e.stride], e.t_new[b*e.stride], e.y + b, e.k + b, p->ld, p->slab);
+    return 0;
+}
+
+int nde_history_at(const nde_history *h, int worker, size_t who, double t, nde_real *y, size_t stride) {
+    const nde_solver *s = h->s;
+    const size_t dim = s->rhs.dim;
+    nde_passage *at = &h->passage[who];
+    if (!h->count[who]) {
+        for (size_t i = 0; i < dim; i++) y[i*stride] = s->status[who] < 0 ? 0 : s->y_end[i*s->N + who];
+        return 0;
+    }
+    if (at->step == SIZE_MAX || s->direction*t < s->direction*at->t || s->direction*t > s->direction*at->t_new) {
+        const size_t step = step_at(h, who, t);
+        const int rc = step == at->step ? 0 : load(h, worker, who, step);
+        if (rc) return rc;
+    }
+    nde_real *values = h->values + who*row_reals(s);
+    const nde_panel view = { .ld = 1, .slab = dim, .y = values, .k = values + dim, .dt = &at->dt };
+    nde_save_dense(s, &view, 0, (t - at->t)/at->dt, y, NULL, stride);
+    return 0;
+}

@@ -377,8 +377,9 @@ static const char *fault_of_polynomials(int s, const nde_chebyshev_stage *stage)
     for (int j = 1; j <= s; j++) {
         hyperbolic(j > 1 ? j : 2, u, T);
         const double b = T[2]/(T[1]*T[1]), a = 1 - b*cosh(j*u);
-        for (int i = 0; i <= 8*j; i++) {
-            const double z = i == 8*j ? -longest : -0.06 - (longest - 0.06)*i/(8*j), x = cosh(u) + z*end[1]/end[2],
+        const int points = j < s ? 16 : 8*s;
+        for (int i = 0; i <= points; i++) {
+            const double z = i == points ? -longest : -0.06 - (longest - 0.06)*i/points, x = cosh(u) + z*end[1]/end[2],
                          P = polynomial(j, stage, z);
             if (!(fabs(x) <= 1) || fabs(P - a - b*cos(j*acos(x))) > 1e-8) return "not the polynomial";
             if (j == s && !(fabs(P) <= 1 - 0.7*eps/3)) return "damping";

@@ -481,7 +481,8 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     if (!fixed && !nde_method_error_order(method)) return false;
     r->options.method = nde_method_id(method);
     r->options.steps = fixed ? 8 : 0;
-    if (!fixed && nde_method_error_order(method) == 1) r->options.rtol = 1e-2, r->options.atol = 1e-3; /* else thousands of steps */
+    r->options.stages = kind == NDE_KIND_CHEBYSHEV ? 3 : 0;
+    if (!fixed && nde_method_order(method) <= 2) r->options.rtol = 1e-2, r->options.atol = 1e-3; /* else thousands of steps */
     return true;
 }
 

@@ -80,6 +80,28 @@ NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
                                          const nde_output_tangent *tangent);
 
+/* How right a gradient is, along three random directions v of y0, p and q together, each of the size of what it moves. */
+typedef struct nde_gradient_report {
+    size_t size;
+    double gradient[3];       /* <gradient, v>, of options.adjoint */
+    double forward[3];        /* <seed, J v> by forward mode of the recorded steps; NaN where a field has no jvp */
+    double difference[3];     /* the same by differences of the frozen map: the recorded steps, repeated from x + h v */
+    double forward_error, difference_error; /* root mean square of gradient's distance from each, relative to its size */
+    double h;                 /* step of the differences: central, extrapolated once by Richardson's rule */
+    double norm_y0, norm_p, norm_q; /* of the gradients */
+    size_t inputs;            /* numbers in y0, p and q */
+    int64_t steps, evals;     /* of the solve, over all trajectories */
+} nde_gradient_report;
+/* Compares the gradient that nde_backward gives for a problem with forward mode and with differences. Healthy in double: both errors
+ * below 1e-9 for the discrete adjoint, near the tolerance for the others. A wrong gradient is not an error of the call. Allocates two
+ * solvers and some arrays, through options.allocator, and frees them.
+ *   seed     of the outputs; NULL: those of problem.loss
+ *   random   seed of the directions
+ *   report   out; zero its size, or NDE_INIT it; untouched on error
+ * Errors: those of nde_solver_create, nde_solver_run and nde_backward; NDE_E_FIELD when a field fails near the solution. */
+NDE_API NDE_CHECK nde_status nde_gradient_check(const nde_problem *problem, const nde_options *options, const nde_seed *seed,
+                                                uint64_t random, nde_gradient_report *report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -46,7 +46,8 @@ typedef struct nde_table {
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: states and increments are multiples of it */
     nde_chebyshev chebyshev;
-    nde_row out[2], error, error2; /* error2: empty without a second estimate */
+    nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
+    nde_row error, error2;  /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
                              * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
     double stable;          /* it is stable for -stable <= h lambda < 0; 0: not known */
@@ -159,6 +160,7 @@ void nde_chebyshev_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
 void nde_chebyshev_lay(nde_chebyshev *c, nde_arena *arena);
 
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
+extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;
 /* The body of a kind of method, compiled for an instruction set. */
 const nde_body *nde_body_get(int isa, int kind);

@@ -3,9 +3,7 @@
  * other gives, in place; with transpose and tangent; compiled once for each instruction set.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.4, II.5, VI.6. */
 #include "core/isa.h"
-#include "method/body.h"
-
-#include <string.h>
+#include "method/shared.h"
 
 /* The rows that a stage moves. */
 typedef struct half {
@@ -95,20 +93,6 @@ static void move_transpose(const nde_attempt *s, const nde_step_cotangent *c, in
     if (c->h) use->dot(m.rows, n, ld, (double)weight(s, i), a + at, s->k + slope, c->h);
 }
 
-/* The cotangent of the state at which slope i was evaluated, into scratch->a_Y, from that of the slope. */
-static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node, const nde_real *Y) {
-    nde_scratch *scratch = s->lanes->scratch;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    nde_sink sink = *c->sink;
-    sink.t = c->t ? scratch->a_t : NULL;
-    memset(scratch->a_Y, 0, s->rhs->dim*ld*sizeof *scratch->a_Y);
-    if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
-    const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node), Y, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), ld,
-                               scratch->a_Y, &sink);
-    for (size_t b = 0; sink.t && b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
-    return rc;
-}
-
 static void add(const nde_attempt *s, const nde_real *a, nde_real *to) {
     const size_t ld = s->lanes->site.ld;
     for (size_t r = 0; r < s->rhs->dim; r++)
@@ -125,7 +109,7 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
         move(s, i, -weight(s, i), s->k, Y);
         const half m = half_of(s, i);
         at->flags |= m.flag;
-        const int rc = evaluate_transpose(s, c, i, s->table->node[i], Y);
+        const int rc = nde_evaluate_transpose(s, c, i, s->table->node[i], Y);
         at->flags &= ~m.flag;
         if (rc) return rc;
         add(s, s->lanes->scratch->a_Y, c->y);
@@ -136,11 +120,11 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const int begin = s->table->stages, end = begin + 1;
     const nde_real *a = s->lanes->scratch->a_Y;
-    int rc = evaluate_transpose(s, c, end, 1, finish(s));
+    int rc = nde_evaluate_transpose(s, c, end, 1, finish(s));
     if (rc) return rc;
     for (int i = 0; i < s->table->stages; i++) move_transpose(s, c, i, a);
     add(s, a, c->y);
-    if (!(rc = evaluate_transpose(s, c, begin, 0, s->y))) add(s, a, c->y);
+    if (!(rc = nde_evaluate_transpose(s, c, begin, 0, s->y))) add(s, a, c->y);
     return rc;
 }
 
@@ -156,15 +140,6 @@ static void move_tangent(const nde_attempt *s, const nde_step_tangent *v, int i,
             v_y[r*ld + b] += weight(s, i)*(s->h[b]*v_k[r*ld + b] + (nde_real)v->h[b]*k[r*ld + b]);
 }
 
-static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, double node, const nde_real *Y,
-                            const nde_real *v_Y) {
-    double *t = s->lanes->scratch->a_t;
-    nde_source source = *v->source;
-    source.t = t, source.h = s->dt, source.v_h = v->h;
-    for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = v->t[b] + node*v->h[b];
-    return nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node), Y, v_Y, &source, v->k + (size_t)i*s->slab);
-}
-
 static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     nde_real *Y = s->lanes->scratch->Y;
     nde_site *at = &s->lanes->site;
@@ -172,7 +147,7 @@ static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     for (int i = 0; i < s->table->stages; i++) {
         const half m = half_of(s, i);
         at->flags |= m.flag;
-        const int rc = i || !s->table->fsal ? evaluate_tangent(s, v, i, s->table->node[i], Y, v->z) : 0;
+        const int rc = i || !s->table->fsal ? nde_evaluate_tangent(s, v, i, s->table->node[i], Y, v->z) : 0;
         at->flags &= ~m.flag;
         if (rc) return rc;
         move_tangent(s, v, i, v->z);
@@ -186,8 +161,8 @@ static int extend_tangent(const nde_attempt *s, const nde_step_tangent *v) {
     nde_real *v_Y = s->lanes->scratch->a_Y;
     copy(s, v->y, v_Y);
     for (int i = 0; i < s->table->stages; i++) move_tangent(s, v, i, v_Y);
-    const int rc = evaluate_tangent(s, v, end, 1, finish(s), v_Y);
-    return rc ? rc : evaluate_tangent(s, v, begin, 0, s->y, v->y);
+    const int rc = nde_evaluate_tangent(s, v, end, 1, finish(s), v_Y);
+    return rc ? rc : nde_evaluate_tangent(s, v, begin, 0, s->y, v->y);
 }
 
 const nde_body NDE_ISA_NAME(nde_body_composition) = { .attempt = attempt,

@@ -41,6 +41,7 @@ enum {
  *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean slope
  *                        takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
+ *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
 struct nde_method {
@@ -63,7 +64,7 @@ static inline int nde_method_moves(const nde_method *m, int i) { return (i + m->
 
 /* Of the error estimate: it goes like h^(order + 1). */
 static inline int nde_method_estimate_order(const nde_method *m) {
-    return m->e2 ? 2*m->error_order - m->e2_order : m->error_order;
+    return m->e2_order ? 2*m->error_order - m->e2_order : m->error_order;
 }
 
 /* The mean slope up to stage j of a Chebyshev method, D_j = (Y_j - y)/h: D_0 = 0, D_j = before D_(j-1) + before2 D_(j-2) + slope
@@ -84,5 +85,13 @@ nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, doub
 size_t nde_doubling_space(const nde_method *method);
 void nde_doubling_claim(const nde_method *method, nde_method *doubled);
 void nde_doubling_write(const nde_method *method, nde_method *doubled, nde_coefficient *space);
+
+/* The reversible coupling of an explicit method, likewise. */
+size_t nde_coupling_space(const nde_method *method);
+void nde_coupling_claim(const nde_method *method, nde_method *coupled);
+void nde_coupling_write(const nde_method *method, double coupling, nde_method *coupled, nde_coefficient *space);
+
+/* Velocity Verlet as a composition, which has no quadrature: for the bit-reversible mode. */
+extern const nde_method nde_method_velocity_verlet, nde_method_velocity_verlet_kicks;
 
 #endif

@@ -44,5 +44,6 @@ int nde_method_error_order(const nde_method *m) { return m ? m->error_order : 0;
 int nde_method_dense_order(const nde_method *m) { return m ? m->dense_order : 0; }
 size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
 size_t nde_method_evaluations(const nde_method *m) {
-    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - m->first_same_as_last : 0;
+    const size_t beside = m && m->kind == NDE_KIND_COUPLED; /* its last slope is none of the field */
+    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - m->first_same_as_last - beside : 0;
 }

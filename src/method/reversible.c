@@ -7,9 +7,7 @@
  *   y+ = y' + h/2 k1
  * With transpose, tangent and reverse; compiled once for each instruction set. Sources: alf.c, reversible_heun.c. */
 #include "core/isa.h"
-#include "method/body.h"
-
-#include <string.h>
+#include "method/shared.h"
 
 static bool carries_slope(const nde_attempt *s) { return s->table->method->partner == NDE_PARTNER_SLOPE; }
 static nde_real *slope(const nde_attempt *s, int i) { return s->k + (size_t)i*s->slab; }
@@ -100,29 +98,6 @@ static void go_half_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     if (c->h) use->dot(rows, n, ld, 0.5, c->y, slope(s, i), c->h);
 }
 
-/* loss += <y, h (k1 - k0)/2>. */
-static void add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
-    const size_t ld = s->lanes->site.ld;
-    for (size_t i = 0; c->loss && i < s->rhs->dim*ld; i += ld)
-        for (size_t b = 0; b < s->lanes->site.n; b++)
-            c->loss[b] += 0.5*s->dt[b]*(double)c->y[i + b]*(double)(slope(s, 1)[i + b] - slope(s, 0)[i + b]);
-}
-
-/* Of the slope: from that of slope 1 (or of F, its share in slope 1) to the state at which it was evaluated, into scratch->a_Y. */
-static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
-    nde_scratch *scratch = s->lanes->scratch;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    const double node = s->table->method->c[1];
-    nde_sink sink = *c->sink;
-    sink.t = c->t ? scratch->a_t : NULL;
-    memset(scratch->a_Y, 0, s->rhs->dim*ld*sizeof *scratch->a_Y);
-    if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
-    const nde_real *Y = stage(s);
-    const int rc = nde_rhs_vjp(s->rhs, s->lanes, evaluation_time(s), Y, c->k + s->slab, nde_stage_tape(s, 1), ld, scratch->a_Y, &sink);
-    for (size_t b = 0; sink.t && b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
-    return rc;
-}
-
 /* to += w a; a = scale a */
 static void give(const nde_attempt *s, size_t rows, nde_real w, nde_real *a, nde_real scale, nde_real *to) {
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
@@ -134,13 +109,13 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const size_t rows = s->rhs->rows, dim = s->rhs->dim;
     const nde_real twice = (nde_real)(2*s->table->damping);
     nde_real *a_Y = s->lanes->scratch->a_Y, *partner = c->y + s->slab, *a_k1 = c->k + s->slab;
-    add_loss(s, c);
+    nde_add_loss(s, c);
     go_half_transpose(s, c, 1);
     if (carries_slope(s)) {
         give(s, rows, 1, partner, 0, a_k1);
         give(s, rows, 1 - twice, a_k1, twice, c->k);
     }
-    const int rc = evaluate_transpose(s, c);
+    const int rc = nde_evaluate_transpose(s, c, 1, s->table->method->c[1], stage(s));
     if (rc) return rc;
     give(s, dim, 1, a_Y, 1, carries_slope(s) ? c->y : partner);
     if (!carries_slope(s)) give(s, rows, 2, partner, -1, c->y);
@@ -159,15 +134,11 @@ static void go_half_tangent(const nde_attempt *s, const nde_step_tangent *v, int
 }
 
 static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
-    double *t = s->lanes->scratch->a_t;
-    nde_source source = *v->source;
     nde_real *v_partner = v->z + s->slab, *v_k1 = v->k + s->slab;
-    const nde_real *Y = stage(s), twice = (nde_real)(2*s->table->damping);
-    source.t = t, source.h = s->dt, source.v_h = v->h;
-    for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = v->t[b] + s->table->method->c[1]*v->h[b];
+    const nde_real twice = (nde_real)(2*s->table->damping);
     go_half_tangent(s, v, 0, v->y, v->z);
     if (!carries_slope(s)) reflect(s, s->rhs->rows, v->z, v->y + s->slab, v_partner);
-    const int rc = nde_rhs_jvp(s->rhs, s->lanes, evaluation_time(s), Y, carries_slope(s) ? v->z : v_partner, &source, v_k1);
+    const int rc = nde_evaluate_tangent(s, v, 1, s->table->method->c[1], stage(s), carries_slope(s) ? v->z : v_partner);
     if (rc) return rc;
     if (carries_slope(s)) {
         for (size_t i = 0; i < s->slab; i++) v_partner[i] = v_k1[i] = v->k[i] + twice*(v_k1[i] - v->k[i]);

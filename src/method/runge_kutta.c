@@ -3,8 +3,8 @@
  * with transpose and tangent; compiled once for each instruction set. Source: E. Hairer, C.
  * Lubich, G. Wanner, Geometric Numerical Integration (2006), II.1, II.2, VI.6. */
 #include "core/isa.h"
-#include "method/body.h"
 #include "method/one.h"
+#include "method/shared.h"
 
 #include <string.h>
 
@@ -92,24 +92,12 @@ static int attempt(const nde_attempt *s) {
 
 /* ---- transpose ------------------------------------------------------------------------------- */
 
-/* z = y + h sum_j w_j k_j: adds to the cotangents of the slopes and, where wanted, of h. */
-static void combine_transpose(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *row,
-                              size_t from, size_t rows, const nde_real *a_z) {
-    const nde_step_kernels *use = s->rhs->kernels->step;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    for (int j = 0; j < row->count; j++) {
-        const size_t at = (size_t)row->index[j]*s->slab + from*ld;
-        use->accumulate(rows, n, ld, s->h, row->weight[j], a_z, c->k + at);
-        if (c->h) use->dot(rows, n, ld, (double)row->weight[j], a_z, s->k + at, c->h);
-    }
-}
-
 static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangent *c,
                                    const nde_row *first, const nde_row *second, size_t rows,
                                    const nde_real *a_z) {
     const size_t split = s->table->split, ld = s->lanes->site.ld;
-    combine_transpose(s, c, first, 0, split == s->rhs->dim ? rows : split, a_z);
-    if (split < s->rhs->dim) combine_transpose(s, c, second, split, rows - split, a_z + split*ld);
+    nde_combine_transpose(s, c, first, 0, split == s->rhs->dim ? rows : split, a_z);
+    if (split < s->rhs->dim) nde_combine_transpose(s, c, second, split, rows - split, a_z + split*ld);
 }
 
 /* Stages from before `end` down to `first`. */
@@ -161,25 +149,12 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
-/* v_z = v_y + h sum w v_k + v_h sum w k. */
-static void combine_tangent(const nde_attempt *s, const nde_step_tangent *v, const nde_row *row,
-                            size_t from, size_t rows, nde_real *v_z) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    s->rhs->kernels->step->combine(rows, n, ld, s->h, row, v->k + from*ld, s->slab, v->y + from*ld,
-                                   v_z + from*ld);
-    for (int j = 0; j < row->count; j++) {
-        const nde_real *k = s->k + (size_t)row->index[j]*s->slab + from*ld;
-        for (size_t i = 0; i < rows; i++)
-            for (size_t b = 0; b < n; b++)
-                v_z[(from + i)*ld + b] += (nde_real)v->h[b]*row->weight[j]*k[i*ld + b];
-    }
-}
-
 static void combine_tangent_sets(const nde_attempt *s, const nde_step_tangent *v, const nde_row *first,
                                  const nde_row *second, size_t rows, nde_real *v_z) {
     const size_t split = s->table->split;
-    combine_tangent(s, v, first, 0, split == s->rhs->dim ? rows : split, v_z);
-    if (split < s->rhs->dim) combine_tangent(s, v, second, split, rows - split, v_z);
+    nde_combine_tangent(s, v, first, 0, split == s->rhs->dim ? rows : split, v->y, v_z);
+    if (split < s->rhs->dim)
+        nde_combine_tangent(s, v, second, split, rows - split, v->y + split*s->lanes->site.ld, v_z + split*s->lanes->site.ld);
 }
 
 static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int first, int end) {

@@ -134,8 +134,9 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
         }
         lay_row(&table->out[set], arena, set ? m->b2 : m->b, m->stages);
     }
+    if (m->kind == NDE_KIND_COUPLED) lay_row(&table->out[1], arena, m->b2, m->stages);
     if (m->error_order) lay_row(&table->error, arena, m->e, m->stages);
-    if (m->e2) lay_row(&table->error2, arena, m->e2, m->stages);
+    if (m->e2_order) lay_row(&table->error2, arena, m->e2, m->stages);
     if (m->error_order && m->kind == NDE_KIND_RUNGE_KUTTA) {
         lay_probe(table, arena, m);
         if (arena->base) table->stable = stable_interval(m);
@@ -196,17 +197,19 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
 /* By kind; 0 stands for the tables that the body of Runge-Kutta methods runs. */
 #define BODIES(isa)                                                                                                      \
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
-      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa }
+      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,       \
+      [NDE_KIND_COUPLED] = &nde_body_coupled_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
-    static const nde_body *const baseline[NDE_KIND_CHEBYSHEV + 1] = BODIES(baseline);
+    static const nde_body *const baseline[NDE_KIND_COUPLED + 1] = BODIES(baseline);
     const nde_body *const *of = baseline;
+    (void)isa; /* where there is one set */
 #ifdef NDE_HAVE_V3
-    static const nde_body *const v3[NDE_KIND_CHEBYSHEV + 1] = BODIES(v3);
+    static const nde_body *const v3[NDE_KIND_COUPLED + 1] = BODIES(v3);
     if (isa == NDE_ISA_V3) of = v3;
 #endif
 #ifdef NDE_HAVE_V4
-    static const nde_body *const v4[NDE_KIND_CHEBYSHEV + 1] = BODIES(v4);
+    static const nde_body *const v4[NDE_KIND_COUPLED + 1] = BODIES(v4);
     if (isa == NDE_ISA_V4) of = v4;
 #endif
     return of[kind] ? of[kind] : of[0];

@@ -38,3 +38,12 @@ const nde_method nde_method_velocity_verlet = {
     .first_same_as_last = true,
     .a = a, .b = b, .c = c, .dense = dense, .a2 = a2, .b2 = b2, .dense2 = dense2,
 };
+
+/* velocities, positions, velocities */
+static const nde_coefficient kicks[] = { R(1, 2), R(1, 1), R(1, 2) };
+
+const nde_method nde_method_velocity_verlet_kicks = {
+    .name = "velocity_verlet", .source = "W. C. Swope et al., J. Chem. Phys. 76 (1982) 637-649",
+    .kind = NDE_KIND_COMPOSITION, .order = 2, .dense_order = 2, .stages = 3, .dense_stages = 2,
+    .first_same_as_last = true, .kick_first = true, .b = kicks,
+};

@@ -221,6 +221,33 @@ static nde_status choose_doubling(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status choose_coupling(nde_solver *s) {
+    const double coupling = s->options.coupling;
+    const nde_method *m = s->table.method;
+    const char *name = m->name ? m->name : "(tableau)";
+    if (coupling == 0) return NDE_OK;
+    if (!(coupling > 0 && coupling <= 1)) return wrong("coupling", coupling);
+    if (m->kind != NDE_KIND_RUNGE_KUTTA)
+        return nde_fail(NDE_E_ARG, "options.coupling is %g: method %s is not an explicit Runge-Kutta method", coupling, name);
+    if (s->options.compensated)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1, options.coupling %g: two states that are not summed", coupling);
+    nde_coupling_claim(m, &s->coupled);
+    if (s->coupled.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "options.coupling: method %s has %d stages, too many to be coupled", name, m->stages);
+    s->table.method = &s->coupled;
+    return NDE_OK;
+}
+
+/* Velocity Verlet moves in turns in the bit-reversible mode. */
+static const nde_method *plain_of(const nde_solver *s) {
+    return s->base == &nde_method_velocity_verlet && s->options.quantum > 0 ? &nde_method_velocity_verlet_kicks : s->base;
+}
+
+/* The table that is run: that, or what has been made of it. */
+static const nde_method *table_of(const nde_solver *s) {
+    return s->options.coupling > 0 ? &s->coupled : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : plain_of(s);
+}
+
 static nde_status read_quantum(nde_solver *s) {
     const double quantum = s->options.quantum;
     const nde_method *m = s->table.method;
@@ -228,7 +255,10 @@ static nde_status read_quantum(nde_solver *s) {
     if (quantum == 0) return NDE_OK;
     if (!(quantum > 0) || !isfinite(quantum) || frexp(quantum, &exponent) != 0.5 || exponent < -100 || exponent > 100)
         return nde_fail(NDE_E_ARG, "options.quantum is %g: not a power of two between 2^-100 and 2^100", quantum);
-    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE)
+    if (s->options.coupling != 1 && m->kind == NDE_KIND_COUPLED)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g, options.coupling %g: only 1 is reversible in every bit", quantum,
+                        s->options.coupling);
+    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE && m->kind != NDE_KIND_COUPLED)
         return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is neither a symmetric composition nor reversible", quantum,
                         m->name ? m->name : "(tableau)");
     if (s->table.damping != 1)
@@ -319,6 +349,8 @@ static nde_status choose_method(nde_solver *s) {
         m = nde_method_get(id);
         if (!m) return nde_fail(NDE_E_ARG, "options.method %d is unknown", (int)o->method);
     }
+    s->base = m;
+    m = plain_of(s);
     if (s->rhs.noisy != (m->kind == NDE_KIND_EULER_MARUYAMA))
         return nde_fail(NDE_E_CALCULUS, "method %s %s noise", m->name ? m->name : "(tableau)",
                         s->rhs.noisy ? "cannot integrate" : "needs a term with");
@@ -339,11 +371,12 @@ static nde_status choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
-    s->base = s->table.method = m;
+    s->table.method = m;
     nde_status bad = read_damping(s);
-    if (bad || (bad = read_quantum(s)) || (bad = choose_stages(s))) return bad;
-    if (o->error == NDE_ERROR_DOUBLING) return choose_doubling(s);
-    if (s->adaptive && !m->error_order)
+    if (bad || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) || (bad = choose_coupling(s)) || (bad = read_quantum(s)) ||
+        (bad = choose_stages(s)))
+        return bad;
+    if (s->adaptive && !s->table.method->error_order)
         return nde_fail(NDE_E_ARG,
                         "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
                         m->name ? m->name : "(tableau)");
@@ -506,7 +539,7 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     const size_t ld = p->ld, capacity = p->capacity;
     TAKE(p->t_stage, s->options.n_clip != 0, ld);
     TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)),
-        TAKE(p->error2, s->table.method->e2 ? 1 : 0, ceil_to(ld, 16)),
+        TAKE(p->error2, s->table.method->e2_order ? 1 : 0, ceil_to(ld, 16)),
         TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
     TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
     TAKE(p->estimate, s->norm.of ? s->rhs.dim : 0, ld), TAKE(p->norm, s->norm.of ? 1 : 0, ld);
@@ -639,9 +672,14 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
             if (bad) return bad;
         }
     }
-    if (s->table.method == &s->doubled) {
+    if (s->options.error == NDE_ERROR_DOUBLING) {
         TAKE(space, 1, nde_doubling_space(s->base));
         if (space) nde_doubling_write(s->base, &s->doubled, space);
+    }
+    if (s->options.coupling > 0) {
+        const nde_method *m = s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : s->base;
+        TAKE(space, 1, nde_coupling_space(m));
+        if (space) nde_coupling_write(m, s->options.coupling, &s->coupled, space);
     }
     const nde_status bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split);
     if (bad) return bad;
@@ -760,7 +798,7 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
     s->rhs.problem.terms = s->own_term;
     s->rhs.kernels = &s->kernels;
     if (s->options.tableau) s->base = &s->own_method;
-    s->table.method = s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : s->base;
+    s->table.method = table_of(s);
     s->block = block, s->bytes = total;
     nde_arena arena = { .base = block };
     const nde_status bad = lay(s, &arena);

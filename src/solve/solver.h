@@ -146,6 +146,7 @@ struct nde_solver {
     nde_term own_term[NDE_MOST_TERMS]; /* the problem's, in today's layout */
     nde_method own_method; /* the caller's tableau */
     nde_method doubled;    /* with options.error DOUBLING: of `base` */
+    nde_method coupled;    /* with options.coupling: of `base` or `doubled` */
     const nde_method *base; /* the method that was asked for */
     nde_table table;
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */

@@ -23,7 +23,8 @@ typedef struct frozen_step {
 typedef struct frozen {
     proof *f;
     const nde_method *method;
-    expanded space; /* what method is then */
+    expanded space;     /* what method is then */
+    nde_method coupled; /* or this, with options.coupling */
     frozen_step **step;        /* [n] */
     size_t *steps, *first_save;
     double *span, *loss;       /* [n] t1 - t0 at the base point; the loss */
@@ -193,12 +194,38 @@ static inline void reference_reversible(const reference *r, double t, const doub
     for (size_t c = 0; leapfrog && c < f->dim + f->nz; c++) k[1][c] = k[0][c] + 2*damping*(k[1][c] - k[0][c]);
 }
 
+/* Slopes of a step of a coupled method; x is its second state. */
+static inline void reference_coupled(const reference *r, double t, const double *y, double *x, double (*k)[MOST_ROWS]) {
+    const proof *f = r->z->f;
+    const nde_method *m = r->z->method;
+    const int last = m->stages - 1, turn = m->stages/2;
+    const size_t rows = f->dim + f->nz;
+    double Y[MOST_ROWS], from[MOST_ROWS];
+    if (r->step.from == 0)
+        for (size_t c = 0; c < rows; c++) x[c] = y[c];
+    memcpy(from, x, sizeof from);
+    for (size_t c = 0; c < rows; c++) k[last][c] = (y[c] - x[c])/r->dt;
+    for (int i = 0; i < last; i++) {
+        for (size_t c = 0; i == turn && c < rows; c++) {
+            from[c] = y[c];
+            for (int j = 0; j <= last; j++) from[c] += j < turn || j == last ? r->dt*m->b[j]*k[j][c] : 0;
+        }
+        for (size_t c = 0; c < f->dim; c++) {
+            Y[c] = from[c];
+            for (int j = 0; j < i; j++) Y[c] += r->dt*m->a[i*(i - 1)/2 + j]*k[j][c];
+        }
+        reference_rhs(r, t + m->c[i]*r->dt, Y, k[i]);
+    }
+    for (size_t c = 0; c < rows; c++)
+        for (int j = turn; j < last; j++) x[c] += r->dt*m->b2[j]*k[j][c];
+}
+
 static inline double reference_trajectory(frozen *z, size_t b) {
     const proof *f = z->f;
     const nde_method *m = z->method;
     const size_t rows = f->dim + f->nz;
     reference r = { .z = z, .b = b };
-    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED], x[MOST_ROWS];
+    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED], x[MOST_ROWS] = { 0 };
     size_t jump[MOST_FORCED], saved = z->first_save[b];
     forced_times(f, b, forced, jump);
     for (size_t i = 0; i < f->dim; i++) y[i] = f->problem.y0[i*f->n + b];
@@ -210,6 +237,7 @@ static inline double reference_trajectory(frozen *z, size_t b) {
         r.step = *s, r.dt = (s->to - s->from)*length;
         reference_noise(&r);
         if (m->kind == NDE_KIND_REVERSIBLE) reference_reversible(&r, t, y, x, k);
+        if (m->kind == NDE_KIND_COUPLED) reference_coupled(&r, t, y, x, k);
         for (int i = 0; i < m->stages && !m->partners; i++) {
             const size_t row = (size_t)(i*(i - 1)/2);
             for (size_t c = 0; c < f->dim; c++) {
@@ -222,10 +250,10 @@ static inline double reference_trajectory(frozen *z, size_t b) {
         loss += reference_saves(&r, saved, s->saves, t, y, k);
         saved = s->saves;
         for (size_t c = 0; c < rows; c++) {
-            const double *w = m->b2 && c >= f->problem.split && c < f->dim ? m->b2 : m->b;
+            const double *w = m->b2 && !m->partners && c >= f->problem.split && c < f->dim ? m->b2 : m->b;
             for (int j = 0; j < m->stages; j++) y[c] += r.dt*w[j]*k[j][c];
         }
-        if (m->partners) memcpy(k[0], k[1], sizeof k[0]);
+        if (m->first_same_as_last && m->partners) memcpy(k[0], k[1], sizeof k[0]);
         if (s->to == 1 && jump[s->segment + 1] != SIZE_MAX) {
             const size_t number = jump[s->segment + 1], inputs = f->problem.jump_inputs;
             double u[MODEL_INPUTS];
@@ -314,6 +342,10 @@ static inline double reference_error(frozen *z, int which) {
 /* The map is the solver's, and all of its gradients are those of the map. */
 static inline void proof_check_differences(proof *f) {
     frozen z = freeze(f);
+    if (f->options.coupling > 0) {
+        nde_coupling_write(z.method, f->options.coupling, &z.coupled, proof_take(f, nde_coupling_space(z.method), sizeof(double)));
+        z.method = &z.coupled;
+    }
     if (z.method->kind == NDE_KIND_COMPOSITION) z.method = expand(z.method, &z.space);
     if (z.method->kind == NDE_KIND_CHEBYSHEV) {
         nde_chebyshev_stage stage[EXPANDED_STAGES];

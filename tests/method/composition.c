@@ -98,6 +98,7 @@ static void symmetric_ones_are_bit_reversible(void **state) {
         if (is_composition(m) && m->first_same_as_last) bits_come_back(m, many ? 1000000 : 20000, quantum, true);
     }
     bits_come_back(nde_method_get(NDE_LEAPFROG), many ? 10000000 : 100000, quantum, true);
+    bits_come_back(nde_method_get(NDE_VELOCITY_VERLET), many ? 10000000 : 100000, quantum, true);
     bits_come_back(nde_method_get(NDE_LEAPFROG), 20000, 0, false);
 }
 

@@ -130,7 +130,8 @@ typedef struct nde_method nde_method;
 /* Kinds of methods: which body runs the table, which problems it solves. */
 enum {
     NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4,
-    NDE_KIND_REVERSIBLE = 5, NDE_KIND_CHEBYSHEV = 6
+    NDE_KIND_REVERSIBLE = 5, NDE_KIND_CHEBYSHEV = 6,
+    NDE_KIND_COUPLED = 7 /* of no method of the registry: see nde_options.coupling */
 };
 
 NDE_API size_t nde_method_count(void);
@@ -416,11 +417,11 @@ typedef struct nde_options {
                                     * Twice the memory of a state; derivatives are those of the plain sum.
                                     * Source: W. Kahan, Comm. ACM 8 (1965) 40; N. Higham, Accuracy and Stability (2002), 4.3 */
     double quantum;                /* > 0: the bit-reversible mode of the symmetric compositions (leapfrog, yoshida4 ...), of
-                                    * alf without damping and of reversible_heun. Start, jumps and every increment are rounded
-                                    * to multiples of this power of two, so that sums are exact: fixed steps of an autonomous
-                                    * field from t1 to t0 then undo those from t0 to t1 bit for bit, however many (methods with
-                                    * partners: begun with the partner too). A state beyond 2^53 quanta (float: 2^24) becomes
-                                    * NaN. Derivatives see through the rounding. 0: none.
+                                    * velocity_verlet, reversible_heun, alf without damping, and coupling 1. Start, jumps and
+                                    * every increment are rounded to multiples of this power of two, so that sums are exact:
+                                    * fixed steps of an autonomous field from t1 to t0 then undo those from t0 to t1 bit for
+                                    * bit, however many (methods with partners: begun with the partner too). A state beyond 2^53
+                                    * quanta (float: 2^24) becomes NaN. Derivatives see through the rounding. 0: none.
                                     * Source: D. Levesque, L. Verlet, J. Stat. Phys. 72 (1993) 519-537 */
     double damping;                /* of alf, within (1/2, 1]: eta of the paper. Below 1 what oscillates from step to step dies
                                     * out, it is stable where slopes contract, and of order 1 instead of 2; undoing a step
@@ -440,6 +441,12 @@ typedef struct nde_options {
                                     * way back (the largest root mean square of state, adjoint and integrals), for comparison.
                                     * 0: they do not. Source: P. Kidger, R. Chen, T. Lyons, "Hey, that's not an ODE", ICML
                                     * (2021) */
+    double coupling;               /* l within (0, 1]: an explicit Runge-Kutta method is coupled with itself backwards in time and
+                                    * becomes algebraically reversible, of the same order, at twice the evaluations. With its
+                                    * increment P_h: y+ = l y + (1 - l) x + P_h(t, x), x+ = x - P_-h(t + h, y+), extended by
+                                    * Hermite's cubic. Undoing a step multiplies what is wrong in y - x by 1/l; l = 1 knows the
+                                    * bit-reversible mode, but is hardly stable. 0: off; 0.999 is the paper's choice.
+                                    * Source: S. McCallum, J. Foster (2024), arXiv 2410.11648 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

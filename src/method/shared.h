@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * shared.h - derivatives of what the bodies of methods are made of: sums of slopes, and evaluations. */
+#ifndef NDE_METHOD_SHARED_H
+#define NDE_METHOD_SHARED_H
+
+#include <string.h>
+
+#include "method/body.h"
+
+/* z = y + h sum_j w_j k_j on rows from `from` on: adds to the cotangents of the slopes and, where wanted, of h. */
+static inline void nde_combine_transpose(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *row, size_t from,
+                                         size_t rows, const nde_real *a_z) {
+    const nde_step_kernels *use = s->rhs->kernels->step;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    for (int j = 0; j < row->count; j++) {
+        const size_t at = (size_t)row->index[j]*s->slab + from*ld;
+        use->accumulate(rows, n, ld, s->h, row->weight[j], a_z, c->k + at);
+        if (c->h) use->dot(rows, n, ld, (double)row->weight[j], a_z, s->k + at, c->h);
+    }
+}
+
+/* v_z = v_y + h sum w v_k + v_h sum w k, all of them from row `from` of the slopes on. */
+static inline void nde_combine_tangent(const nde_attempt *s, const nde_step_tangent *v, const nde_row *row, size_t from,
+                                       size_t rows, const nde_real *v_y, nde_real *v_z) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    s->rhs->kernels->step->combine(rows, n, ld, s->h, row, v->k + from*ld, s->slab, v_y, v_z);
+    for (int j = 0; j < row->count; j++) {
+        const nde_real *k = s->k + (size_t)row->index[j]*s->slab + from*ld;
+        for (size_t i = 0; i < rows*ld; i += ld)
+            for (size_t b = 0; b < n; b++) v_z[i + b] += (nde_real)v->h[b]*row->weight[j]*k[i + b];
+    }
+}
+
+/* The cotangent of the state Y at which slope i was evaluated, into scratch->a_Y, from that of the slope. */
+static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node, const nde_real *Y) {
+    nde_scratch *scratch = s->lanes->scratch;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    nde_sink sink = *c->sink;
+    sink.t = c->t ? scratch->a_t : NULL;
+    memset(scratch->a_Y, 0, s->rhs->dim*ld*sizeof *scratch->a_Y);
+    if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
+    const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node), Y, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), ld,
+                               scratch->a_Y, &sink);
+    for (size_t b = 0; sink.t && b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
+    return rc;
+}
+
+/* The tangent of slope i, evaluated at Y, along v_Y. */
+static inline int nde_evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, double node, const nde_real *Y,
+                                       const nde_real *v_Y) {
+    double *t = s->lanes->scratch->a_t;
+    nde_source source = *v->source;
+    source.t = t, source.h = s->dt, source.v_h = v->h;
+    for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = v->t[b] + node*v->h[b];
+    return nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node), Y, v_Y, &source, v->k + (size_t)i*s->slab);
+}
+
+#endif

@@ -200,7 +200,7 @@ static void methods_with_partners(void **state) {
             if (!some[k].steps) f.options.rtol = f.options.atol = 1e-3;
             proof_solve(&f);
             proof_check_identity(&f);
-            proof_check_differences(&f);
+            if (f.n < 10) proof_check_differences(&f); /* of the others the transposes are the same */
             proof_end(&f);
             methods++;
         }

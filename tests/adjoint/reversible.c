@@ -29,11 +29,6 @@ FIELD(pendulum) {
     dy[0] = y[1], dy[1] = -(nde_real)sin((double)y[0]);
     return (void)t, (void)p, (void)ctx, 0;
 }
-/* sin t + t/2 and its derivative. */
-FIELD(driven) {
-    dy[0] = y[1], dy[1] = (nde_real)(sin(sin(t) + 0.5*t) - sin((double)y[0]) - sin(t));
-    return (void)p, (void)ctx, 0;
-}
 
 /* of the pendulum */
 static int pendulum_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
@@ -66,6 +61,12 @@ static void name_of(const way *w, char *text, size_t size) {
 /* ---- orders ---------------------------------------------------------------------------------- */
 
 #ifndef NDE_TEST_SINGLE
+/* sin t + t/2 and its derivative. */
+FIELD(driven) {
+    dy[0] = y[1], dy[1] = (nde_real)(sin(sin(t) + 0.5*t) - sin((double)y[0]) - sin(t));
+    return (void)p, (void)ctx, 0;
+}
+
 static double error_after(const nde_options *options, int64_t steps) {
     const nde_real y0[2] = { 0, (nde_real)1.5 };
     nde_pointwise one;

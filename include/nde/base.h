@@ -131,7 +131,10 @@ typedef struct nde_method nde_method;
 enum {
     NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4,
     NDE_KIND_REVERSIBLE = 5, NDE_KIND_CHEBYSHEV = 6,
-    NDE_KIND_COUPLED = 7 /* of no method of the registry: see nde_options.coupling */
+    NDE_KIND_COUPLED = 7, /* of no method of the registry: see nde_options.coupling */
+    NDE_KIND_NYSTROM = 8, /* for q' = v, v' = F2(t, q): dim = 2 problem.split. At starts and jumps q' is asked for too,
+                           * and where it is not v the trajectory ends with NDE_E_ARG */
+    NDE_KIND_SPLITTING = 9 /* for problem.splitting; fixed steps */
 };
 
 NDE_API size_t nde_method_count(void);
@@ -363,7 +366,8 @@ enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COS
 
 typedef struct nde_options {
     size_t size;
-    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, euler_maruyama with noise, velocity_verlet with problem.split */
+    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, euler_maruyama with noise, velocity_verlet with problem.split,
+                          * strang with problem.splitting */
     int32_t stepping;    /* NDE_STEP_INDEPENDENT: own t, h and decision for each trajectory; NDE_STEP_JOINT: one for all */
     int32_t controller;  /* NDE_CONTROLLER_*; 0: PI. Ignored with fixed steps */
     int32_t adjoint;     /* NDE_ADJOINT_DISCRETE: keep the record that nde_backward, nde_forward and dense need */

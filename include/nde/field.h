@@ -137,6 +137,11 @@ NDE_API nde_field nde_field_composition(const nde_parts *outer_inner);
 /* F_i = y_i^3, dim = out. */
 NDE_API nde_field nde_field_cube(size_t dim);
 
+/* F = (phi(t, y, u) - y)/tau, tau the last u: the mean slope over tau of a flow that is known in closed form, for
+ * problem.splitting. phi: dim = out, nu >= 1; y after tau, from y at t. It must outlive the field. Where phi - y is known
+ * without a difference (expm1), a field written so is exact for small tau as well. */
+NDE_API nde_field nde_field_flow(const nde_field *phi);
+
 /* How far a state is from rest: root of the mean of (f_i/(atol + rtol |y_i|))^2 over the rows, minus 1. As nde_event.g, with
  * direction < 0, terminal 1 and at_start 1, it ends a trajectory once it is steady. It has no derivatives.
  *   field        out = dim; the drift of the problem

@@ -112,6 +112,21 @@ typedef struct nde_spectrum {
     double (*radius)(void *ctx, size_t trajectory, double t, const nde_real *y);
     void *ctx;
 } nde_spectrum;
+/* y' = drift + second, of which each is followed on its own in turn: NDE_LIE (order 1), NDE_STRANG (order 2), or a
+ * composition such as NDE_YOSHIDA4, NDE_KAHAN_LI6 (their orders; with sub-steps back in time). Fixed steps; without terms,
+ * quadrature and problem.split.
+ *   second      dim = out = problem.dim; nu as of the drift
+ *   drift_by, second_by   one step of this explicit Runge-Kutta method follows the field, NDE_HEUN ...; 0: rk4. Its order
+ *               bounds that of the whole
+ * A field, drift or second, whose nu is one more than the input's channels, is one whose flow phi is known instead: its last
+ * u is the length tau of a sub-step, and its value the mean slope (phi_tau(y) - y)/tau from t on; nde_field_flow makes it of
+ * phi. Its _by is 0. tau has the sign of the sub-step and is never 0. Both may be such fields. Values inside a step lie on a
+ * straight line. Source: R. I. McLachlan, G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */
+typedef struct nde_splitting {
+    size_t size;
+    const nde_field *second;
+    int32_t drift_by, second_by;
+} nde_splitting;
 
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
@@ -144,6 +159,7 @@ typedef struct nde_problem {
     const nde_error_norm *norm; /* instead of options.norm and weights; NULL: these */
     const nde_domain *domain;   /* NULL: everywhere */
     const nde_spectrum *spectrum; /* of rkc2; NULL: see options.spectral_radius */
+    const nde_splitting *splitting; /* a second part of the drift; NULL: none */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;

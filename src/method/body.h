@@ -51,6 +51,7 @@ typedef struct nde_table {
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
                              * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
     double stable;          /* it is stable for -stable <= h lambda < 0; 0: not known */
+    nde_row velocity_error; /* of rows >= split, which then have one of their own */
     nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
                              * step: what is not finite there must be looked for */
 } nde_table;
@@ -98,18 +99,6 @@ typedef struct nde_step_cotangent {
     double *loss;  /* [n] += <cotangent of the new state, embedded error>; NULL: not wanted */
     const nde_sink *sink;
 } nde_step_cotangent;
-
-/* loss += <y, h sum e k>: y is the full cotangent of the new state, slope of the next step included. */
-static inline void nde_add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
-    const nde_row *e = &s->table->error;
-    for (int j = 0; c->loss && j < e->count; j++) {
-        const nde_real *k = s->k + (size_t)e->index[j]*s->slab;
-        const size_t ld = s->lanes->site.ld;
-        for (size_t i = 0; i < s->rhs->dim; i++)
-            for (size_t b = 0; b < s->lanes->site.n; b++)
-                c->loss[b] += s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
-    }
-}
 
 /* Does nothing depend on slope i? True of the last one of a step that no step with its slope follows. */
 static inline bool nde_is_idle(const nde_attempt *s, const nde_step_cotangent *c, int i) {
@@ -162,6 +151,7 @@ void nde_chebyshev_lay(nde_chebyshev *c, nde_arena *arena);
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;
+extern const nde_body nde_body_nystrom_baseline, nde_body_nystrom_v3, nde_body_nystrom_v4;
 /* The body of a kind of method, compiled for an instruction set. */
 const nde_body *nde_body_get(int isa, int kind);
 

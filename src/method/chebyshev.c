@@ -7,9 +7,7 @@
  * Letters: m the most stages of a lane in this step; part j [rows][ld] of the scratch.
  * Source: B. P. Sommeijer, L. F. Shampine, J. G. Verwer, J. Comput. Appl. Math. 88 (1998) 315-326. */
 #include "core/isa.h"
-#include "method/body.h"
-
-#include <string.h>
+#include "method/shared.h"
 
 enum { BEFORE, BEFORE2, SLOPE, FIRST, WEIGHTS };
 enum { MEAN = 1, NEW = 2 }; /* slopes of the step, after that of its start */
@@ -186,7 +184,7 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
         place(s, s->rhs->dim, s->y, part(s, m), Y);
         if ((rc = evaluate_transpose(s, c, m, Y, c->k + NEW*s->slab, nde_stage_tape(s, NEW)))) return rc;
     }
-    nde_add_loss(s, c);
+    nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
     memcpy(a, c->k + MEAN*s->slab, s->slab*sizeof *a), zero(s, a_before);
     place_transpose(s, c, s->rhs->rows, part(s, m), c->y, a);
     for (int j = m; j > 1; j--) {

@@ -93,12 +93,6 @@ static void move_transpose(const nde_attempt *s, const nde_step_cotangent *c, in
     if (c->h) use->dot(m.rows, n, ld, (double)weight(s, i), a + at, s->k + slope, c->h);
 }
 
-static void add(const nde_attempt *s, const nde_real *a, nde_real *to) {
-    const size_t ld = s->lanes->site.ld;
-    for (size_t r = 0; r < s->rhs->dim; r++)
-        for (size_t b = 0; b < s->lanes->site.n; b++) to[r*ld + b] += a[r*ld + b];
-}
-
 /* States of stages are not kept but gone back to, stage by stage: to rounding. */
 static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     nde_real *Y = finish(s);
@@ -112,7 +106,7 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
         const int rc = nde_evaluate_transpose(s, c, i, s->table->node[i], Y);
         at->flags &= ~m.flag;
         if (rc) return rc;
-        add(s, s->lanes->scratch->a_Y, c->y);
+        nde_add_rows(s, s->rhs->dim, s->lanes->scratch->a_Y, c->y);
     }
     return 0;
 }
@@ -123,8 +117,8 @@ static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     int rc = nde_evaluate_transpose(s, c, end, 1, finish(s));
     if (rc) return rc;
     for (int i = 0; i < s->table->stages; i++) move_transpose(s, c, i, a);
-    add(s, a, c->y);
-    if (!(rc = nde_evaluate_transpose(s, c, begin, 0, s->y))) add(s, a, c->y);
+    nde_add_rows(s, s->rhs->dim, a, c->y);
+    if (!(rc = nde_evaluate_transpose(s, c, begin, 0, s->y))) nde_add_rows(s, s->rhs->dim, a, c->y);
     return rc;
 }
 

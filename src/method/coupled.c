@@ -120,7 +120,7 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     nde_combine_transpose(s, c, &table->out[1], 0, s->rhs->rows, a_x);
     int rc = evaluate_transpose(s, c, turn_of(s), last_of(s), s->z, c->y);
     if (rc) return rc;
-    nde_add_loss(s, c);
+    nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
     nde_combine_transpose(s, c, &table->out[0], 0, s->rhs->rows, c->y);
     if ((rc = evaluate_transpose(s, c, 0, turn_of(s), partner(s), a_x))) return rc;
     part_transpose(s, c, c->y, a_x);

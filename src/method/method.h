@@ -11,6 +11,8 @@
 
 #include "nde/base.h"
 
+enum { NDE_KINDS = NDE_KIND_SPLITTING + 1 };
+
 #ifndef R
 typedef double nde_coefficient;
 #define R(p, q) ((double)(p)/(double)(q))
@@ -24,10 +26,17 @@ enum {
 
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
  *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
- *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2, e2 and rows below a, b, e
+ *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2 and rows below a, b
  *   KIND_COMPOSITION     flows of q' = F1(t, v) and of v' = F2(t, q) in turn, stage i for b_i h, q first (kick_first: v); a time of
  *                        its own goes with each, so that F1 is taken at t + h sum of the kicks before, F2 at t + h sum of the drifts.
  *                        b alone: the extension is the cubic Hermite polynomial, on two stages more (the slopes of both ends)
+ *   KIND_NYSTROM         q'' = F2(t, q) with q' = v: Q_i = q + c_i h v + h^2 sum_j a_ij f_j, f_i = F2(t + c_i h, Q_i), q+ = q + h v +
+ *                        h^2 sum b_i f_i, v+ = v + h sum b2_i f_i; errors h^2 sum e_i f_i and h sum e_velocity_i f_i. Extension:
+ *                        q(theta) = q + theta h v + h^2 sum b_i(theta) f_i, and its derivative. First same as last: Q of the last
+ *                        stage is q+
+ *   KIND_SPLITTING       flows of y' = drift and of y' = problem.splitting.second in turn, stage i for b_i h: see splitting.c, which
+ *                        writes it, and compositions too where there is a splitting, as an explicit table
+ *   part, share          of such a table: stage i evaluates the drift (0) or second (1), in a flow of share_i h
  *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < m} dense[i*m + j] theta^(j+1), m = dense_terms;
  *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
  *   bernstein            dense[i*m + j] belongs to the Bernstein polynomial choose(m, j+1) theta^(j+1) (1 - theta)^(m-j-1) instead:
@@ -51,12 +60,12 @@ struct nde_method {
     bool first_same_as_last, bernstein, kick_first;
     int partners, partner; /* NDE_PARTNER_* */
     const nde_coefficient *a, *b, *c, *e, *e2, *dense;
-    const nde_coefficient *a2, *b2, *dense2;
+    const nde_coefficient *a2, *b2, *dense2, *e_velocity, *part, *share;
 };
 
 /* Does it want problem.split? */
 static inline bool nde_method_is_split(const nde_method *m) {
-    return m->kind == NDE_KIND_PARTITIONED || m->kind == NDE_KIND_COMPOSITION;
+    return m->kind == NDE_KIND_PARTITIONED || m->kind == NDE_KIND_COMPOSITION || m->kind == NDE_KIND_NYSTROM;
 }
 
 /* What stage i of a composition moves: 0 positions, 1 velocities. */
@@ -79,6 +88,12 @@ void nde_chebyshev_write(int s, nde_chebyshev_stage *stage);
  * nde_tableau_space(stages) of them. */
 size_t nde_tableau_space(size_t stages);
 nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, double *space);
+
+/* A splitting method, or a composition, as an explicit table; by: the explicit method along each field. Coefficients as for step
+ * doubling. */
+size_t nde_splitting_space(const nde_method *method, const nde_method *const by[2]);
+void nde_splitting_claim(const nde_method *method, const nde_method *const by[2], nde_method *whole);
+void nde_splitting_write(const nde_method *method, const nde_method *const by[2], nde_method *whole, nde_coefficient *space);
 
 /* Step doubling of an explicit method of order below 31 as a method: what it claims, all but the arrays; and those, in nde_doubling_space
  * coefficients. */

@@ -109,7 +109,7 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const size_t rows = s->rhs->rows, dim = s->rhs->dim;
     const nde_real twice = (nde_real)(2*s->table->damping);
     nde_real *a_Y = s->lanes->scratch->a_Y, *partner = c->y + s->slab, *a_k1 = c->k + s->slab;
-    nde_add_loss(s, c);
+    nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
     go_half_transpose(s, c, 1);
     if (carries_slope(s)) {
         give(s, rows, 1, partner, 0, a_k1);

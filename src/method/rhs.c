@@ -107,6 +107,26 @@ static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
     return NDE_OK;
 }
 
+/* Does the field stand for its own flow: with the length of the sub-step behind its inputs? */
+static bool is_flow(const nde_rhs *r, const nde_field *field) { return field && field->nu == r->channels + 1; }
+
+/* The drift is in already. Windows of parameter gradients would mix columns of the two. */
+static nde_status admit_splitting(nde_rhs *r) {
+    const nde_problem *q = &r->problem;
+    nde_splitting *to = &r->splitting;
+    if (!q->splitting) return NDE_OK;
+    if (!nde_read_sized(to, sizeof *to, q->splitting, sizeof *to))
+        return nde_fail(NDE_E_ARG, "problem.splitting: size is not a layout that this library knows");
+    if (!to->second || !q->drift) return nde_fail(NDE_E_ARG, "problem.%s is NULL", q->drift ? "splitting.second" : "drift");
+    if (q->n_terms || q->quadrature || q->split)
+        return nde_fail(NDE_E_ARG, "problem.splitting is given beside problem.%s",
+                        q->n_terms ? "terms" : q->quadrature ? "quadrature" : "split");
+    if (is_flow(r, to->second) || is_flow(r, q->drift)) r->rates = 1, r->paced = true;
+    const nde_status bad = admit(r, &r->second, to->second, "splitting.second", r->dim, r->channels + is_flow(r, to->second));
+    r->cotape = 0;
+    return bad;
+}
+
 /* The terms in today's layout: an array of the caller's has the first one's size as stride. */
 static nde_status copy_terms(nde_problem *q, nde_term *terms) {
     if (q->n_terms > NDE_MOST_TERMS)
@@ -179,7 +199,9 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
         r->channels = q->input->channels;
         r->paths = 1;
     }
-    if ((bad = admit(r, &r->drift, q->drift, "drift", r->dim, r->channels))) return bad;
+    if ((bad = admit(r, &r->drift, q->drift, "drift", r->dim, r->channels + (q->splitting && is_flow(r, q->drift)))) ||
+        (bad = admit_splitting(r)))
+        return bad;
     r->term = parts;
     for (size_t k = 0; k < q->n_terms; k++)
         if ((bad = admit_term(r, &r->term[k], &q->terms[k]))) return bad;
@@ -211,7 +233,8 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
         return nde_fail(NDE_E_CALCULUS,
                         "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
                         (int)q->calculus);
-    r->plain = !q->n_terms && !q->quadrature && !r->channels;
+    r->paced = r->paced || r->noisy;
+    r->plain = !q->n_terms && !q->quadrature && !r->channels && !q->splitting;
     r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
     r->rows = r->dim + r->nz; /* each is small enough, by nde_field_validate */
     return check_sizes(r);
@@ -228,6 +251,7 @@ static nde_status prepare(const nde_rhs *r, const nde_part *part) {
 
 nde_status nde_rhs_prepare(const nde_rhs *r) {
     nde_status bad = prepare(r, &r->drift);
+    if (!bad) bad = prepare(r, &r->second);
     for (size_t k = 0; k < r->problem.n_terms && !bad; k++) bad = prepare(r, &r->term[k]);
     if (!bad) bad = prepare(r, &r->quadrature);
     for (size_t k = 0; k < r->problem.n_events && !bad; k++)
@@ -294,6 +318,8 @@ void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, co
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_problem *q = &r->problem;
     const size_t *who = lanes->site.index;
+    if (q->splitting && r->paced) /* what stands still multiplies its slope with 0, which must be finite */
+        for (size_t b = 0; b < n; b++) lanes->rate[b] = dt[b] != 0 ? (nde_real)dt[b] : 1;
     for (size_t k = 0; k < q->n_terms; k++) {
         const nde_term *term = term_at(r, k);
         const nde_part *part = &r->term[k];
@@ -344,6 +370,15 @@ static void drive(const nde_rhs *r, nde_lanes *lanes, size_t k) {
         memcpy(u, lanes->rate + r->term[k].rate*ld, r->term[k].rates*ld*sizeof *u);
 }
 
+/* The part of the drift whose turn it is; its tau stands behind its inputs. */
+static const nde_part *part_in_turn(const nde_rhs *r, nde_lanes *lanes) {
+    const nde_part *part = lanes->turned ? &r->second : &r->drift;
+    if (!r->problem.splitting || !is_flow(r, part->field)) return part;
+    nde_real *tau = lanes->scratch->u + r->channels*lanes->site.ld;
+    for (size_t b = 0; b < lanes->site.n; b++) tau[b] = lanes->share*lanes->rate[b];
+    return part;
+}
+
 static bool is_diagonal(const nde_term *term) {
     return term->noise && term->kind == NDE_NOISE_DIAGONAL;
 }
@@ -371,10 +406,11 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *u = lanes->scratch->u;
     input_values(r, lanes, t);
-    if (r->drift.field) {
-        nde_site at = site_of(r, lanes, &r->drift, tape, tape_ld);
-        at.t = t, at.u = r->drift.field->nu ? u : NULL;
-        const int rc = r->drift.field->eval(r->drift.field, &at, y, k);
+    const nde_part *drift = part_in_turn(r, lanes);
+    if (drift->field) {
+        nde_site at = site_of(r, lanes, drift, tape, tape_ld);
+        at.t = t, at.u = drift->field->nu ? u : NULL;
+        const int rc = drift->field->eval(drift->field, &at, y, k);
         if (rc) return rc;
     } else {
         zero(k, r->dim, n, ld);
@@ -520,14 +556,24 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     return 0;
 }
 
+/* The cotangent of h, times h, from that of tau. */
+static void add_pace(const nde_rhs *r, const nde_lanes *lanes, const nde_sink *sink) {
+    const size_t row = r->channels*lanes->site.ld;
+    for (size_t b = 0; b < lanes->site.n; b++)
+        sink->noise[b] += (double)lanes->scratch->u[row + b]*(double)lanes->scratch->a_u[row + b];
+}
+
 static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
                    const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y,
                    const nde_sink *sink) {
     const bool want_u = r->channels && (sink->x_input || sink->t);
     input_values(r, lanes, t);
-    if (r->drift.field) {
-        const int rc = vjp_part(r, lanes, &r->drift, t, y, a, tape, tape_ld, cotape, a_y, want_u, sink);
+    const nde_part *drift = part_in_turn(r, lanes);
+    if (drift->field) {
+        const bool flows = r->problem.splitting && sink->noise && is_flow(r, drift->field);
+        const int rc = vjp_part(r, lanes, drift, t, y, a, tape, tape_ld, cotape, a_y, want_u || flows, sink);
         if (rc) return rc;
+        if (flows) add_pace(r, lanes, sink);
     }
     for (size_t k = 0; k < r->problem.n_terms; k++) {
         const int rc = vjp_term(r, lanes, k, t, y, a, tape, tape_ld, cotape, a_y, sink);
@@ -625,8 +671,11 @@ int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
         nde_path_value_tangent(r->problem.input, r->N, n, ld, lanes->site.index, lanes->piece, t,
                                from->x_input, from->t, s->a_u);
     int rc = 0;
-    if (r->drift.field)
-        rc = jvp_part(r, lanes, &r->drift, t, y, v_y, s->a_u, from, v_k);
+    const nde_part *drift = part_in_turn(r, lanes);
+    if (r->problem.splitting && is_flow(r, drift->field))
+        for (size_t b = 0; b < n; b++) s->a_u[r->channels*ld + b] = from->v_h ? lanes->share*(nde_real)from->v_h[b] : 0;
+    if (drift->field)
+        rc = jvp_part(r, lanes, drift, t, y, v_y, s->a_u, from, v_k);
     else
         zero(v_k, r->dim, n, ld);
     for (size_t k = 0; k < r->problem.n_terms && !rc; k++)
@@ -683,8 +732,8 @@ int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
 /* ---- what is missing ------------------------------------------------------------------------- */
 
 static const nde_field *first_field(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
-    const nde_part *all[] = { &r->drift, &r->quadrature, &r->jump };
-    for (size_t i = 0; i < 3; i++)
+    const nde_part *all[] = { &r->drift, &r->second, &r->quadrature, &r->jump };
+    for (size_t i = 0; i < 4; i++)
         if (all[i]->field && lacks(all[i]->field)) return all[i]->field;
     for (size_t k = 0; k < r->problem.n_terms; k++)
         if (lacks(r->term[k].field)) return r->term[k].field;

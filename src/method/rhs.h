@@ -33,9 +33,12 @@ typedef struct nde_rhs {
     size_t N, dim, nz, rows, np, nq;
     size_t channels;     /* of the input path: first rows of every u */
     nde_part drift, quadrature, jump, *term;
+    nde_part second;     /* of problem.splitting; else field NULL */
+    nde_splitting splitting;
     bool plain;          /* drift alone, without u: the fast way */
     bool autonomous;     /* nothing depends on t: stages need no times of their own */
     bool noisy;
+    bool paced;          /* slopes depend on the length of the step: noise, flows */
     size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
     const nde_kernels *kernels;
@@ -60,7 +63,9 @@ typedef struct nde_scratch {
 typedef struct nde_lanes {
     nde_site site;      /* complete for the drift but for t and tape */
     size_t *piece;      /* [paths][ld] */
-    nde_real *rate;     /* [rates][ld] dW/h of this step */
+    nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h */
+    bool turned;        /* of a splitting: second is evaluated, not the drift */
+    nde_real share;     /* of the step that this flow takes */
     nde_scratch *scratch;
 } nde_lanes;
 
@@ -94,7 +99,7 @@ typedef struct nde_sink {
     nde_real *q;               /* [nq][ld] */
     nde_real *x_input, *const *x_term;
     double *t;                 /* [ld], of the time of the call */
-    double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h */
+    double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h; also from tau */
     struct nde_ring *window; /* not NULL: parameter gradients of fields with vjp_window are formed in windows */
 } nde_sink;
 

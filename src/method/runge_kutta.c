@@ -6,8 +6,6 @@
 #include "method/one.h"
 #include "method/shared.h"
 
-#include <string.h>
-
 /* ---- the step -------------------------------------------------------------------------------- */
 
 /* z = y + h sum w k for the rows of both sets, z rows of the quadrature with the first one's. */
@@ -56,10 +54,17 @@ static const nde_real *sum_exactly(const nde_attempt *s) {
     return s->z;
 }
 
+/* Of a splitting: which field has its turn. */
+static void take_turn(const nde_attempt *s, int i) {
+    const nde_method *m = s->table->method;
+    if (m->part) s->lanes->turned = m->part[i] != 0, s->lanes->share = (nde_real)m->share[i];
+}
+
 /* Stages from `first` to before `end`. */
 static int evaluate(const nde_attempt *s, int first, int end) {
     const nde_table *table = s->table;
     for (int i = first; i < end; i++) {
+        take_turn(s, i);
         const bool is_new = i == table->stages - 1 && table->last_is_new;
         const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
                                                          : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
@@ -108,10 +113,11 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     nde_sink sink = *c->sink;
     sink.t = c->t ? scratch->a_t : NULL;
     /* cell is free once the step has begun */
-    sink.noise = c->h && s->rhs->noisy ? scratch->cell : NULL;
+    sink.noise = c->h && s->rhs->paced ? scratch->cell : NULL;
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     for (int i = end - 1; i >= first; i--) {
         const bool idle = nde_is_idle(s, c, i);
+        take_turn(s, i);
         const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
@@ -119,10 +125,9 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
             const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, c->k + (size_t)i*s->slab,
                                        nde_stage_tape(s, i), ld, scratch->a_Y, &sink);
             if (rc) return rc;
-            for (size_t r = 0; r < dim; r++)
-                for (size_t b = 0; b < n; b++) c->y[r*ld + b] += scratch->a_Y[r*ld + b];
+            nde_add_rows(s, dim, scratch->a_Y, c->y);
         }
-        if (i == table->stages - 1 && table->last_is_new) nde_add_loss(s, c);
+        if (i == table->stages - 1 && table->last_is_new) nde_add_loss(s, c, &table->error, 0, s->rhs->dim);
         if (idle) continue;
         if (i)
             combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
@@ -143,7 +148,7 @@ static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const nde_table *table = s->table;
     combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
-    if (!table->last_is_new) nde_add_loss(s, c);
+    if (!table->last_is_new) nde_add_loss(s, c, &table->error, 0, s->rhs->dim);
     return evaluate_transpose(s, c, table->fsal ? 1 : 0, table->stages);
 }
 
@@ -163,6 +168,7 @@ static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int
     nde_source source = *v->source;
     source.t = scratch->a_t, source.h = s->dt, source.v_h = v->h;
     for (int i = first; i < end; i++) {
+        take_turn(s, i);
         const nde_real *Y = stage_state(s, i, scratch->Y), *v_Y = v->y;
         if (i) {
             combine_tangent_sets(s, v, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * shared.h - derivatives of what the bodies of methods are made of: sums of slopes, and evaluations. */
+ * shared.h - derivatives of what the bodies of methods are made of: sums of slopes, and evaluations; and what they sum. */
 #ifndef NDE_METHOD_SHARED_H
 #define NDE_METHOD_SHARED_H
 
@@ -53,6 +53,24 @@ static inline int nde_evaluate_tangent(const nde_attempt *s, const nde_step_tang
     source.t = t, source.h = s->dt, source.v_h = v->h;
     for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = v->t[b] + node*v->h[b];
     return nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node), Y, v_Y, &source, v->k + (size_t)i*s->slab);
+}
+
+/* loss += <y, h sum e k> over `rows` rows from `from` on: y is the full cotangent of the new state, slope of the next step included. */
+static inline void nde_add_loss(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *e, size_t from, size_t rows) {
+    const size_t ld = s->lanes->site.ld;
+    for (int j = 0; c->loss && j < e->count; j++) {
+        const nde_real *k = s->k + (size_t)e->index[j]*s->slab;
+        for (size_t i = from; i < from + rows; i++)
+            for (size_t b = 0; b < s->lanes->site.n; b++)
+                c->loss[b] += s->dt[b]*(double)e->weight[j]*(double)c->y[i*ld + b]*(double)k[i*ld + b];
+    }
+}
+
+/* to += a in `rows` rows. */
+static inline void nde_add_rows(const nde_attempt *s, size_t rows, const nde_real *a, nde_real *to) {
+    const size_t ld = s->lanes->site.ld;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t b = 0; b < s->lanes->site.n; b++) to[r*ld + b] += a[r*ld + b];
 }
 
 #endif

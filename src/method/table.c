@@ -111,11 +111,36 @@ void nde_chebyshev_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
     scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
 }
 
+/* One slab more than stages: see nystrom.c. */
+static void lay_nystrom(nde_table *table, nde_arena *arena, const nde_method *m, size_t split) {
+    const int s = m->stages;
+    double weight[NDE_MOST_STAGES + 1];
+    *table = (nde_table){ .method = m, .stages = s + 1, .slopes = s + 1, .evals = s - 1, .fsal = true, .fresh = true,
+                          .split = split };
+    table->row[0] = nde_arena_take(arena, (size_t)s, sizeof(nde_row));
+    for (int i = 0; i <= s; i++) { /* the last one is the new state */
+        const int count = i < s ? i : s;
+        const double *a = i < s ? m->a + i*(i - 1)/2 : m->b;
+        for (int j = 0; j < s; j++) weight[j] = j < count ? a[j] : 0;
+        weight[s] = i < s ? m->c[i] : 1;
+        nde_row row;
+        lay_row(&row, arena, weight, s + 1);
+        if (i == s) table->out[0] = row;
+        else if (table->row[0]) table->row[0][i] = row;
+    }
+    lay_row(&table->out[1], arena, m->b2, s);
+    if (m->e) lay_row(&table->error, arena, m->e, s), lay_row(&table->velocity_error, arena, m->e_velocity, s);
+    for (int i = 0; i < s; i++) weight[i] = 0;
+    weight[s] = 1;
+    for (int i = 0; i < 2; i++) lay_row(&table->unseen[i], arena, weight, s + 1);
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     if (m->kind == NDE_KIND_COMPOSITION) return lay_composition(table, arena, m, split), NDE_OK;
     if (m->kind == NDE_KIND_CHEBYSHEV) nde_chebyshev_lay(&table->chebyshev, arena);
+    if (m->kind == NDE_KIND_NYSTROM) return lay_nystrom(table, arena, m, split), NDE_OK;
     table->method = m;
     table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
@@ -171,9 +196,32 @@ static void weigh_hermite(const nde_table *table, int set, double theta, double 
     if (dw) dw[m->stages] = back*(1 - 3*theta), dw[m->stages + 1] = theta*(3*theta - 2);
 }
 
+/* Positions by their polynomials; velocities by the derivatives of these. */
+static void weigh_nystrom(const nde_table *table, int set, double theta, double *w, double *dw) {
+    const nde_method *m = table->method;
+    const double *d = m->dense;
+    for (int i = 0; i < m->stages; i++, d += m->dense_terms) {
+        double value = 0, slope = 0, bend = 0;
+        for (int j = m->dense_terms - 1; j >= 0; j--) {
+            if (j) bend = bend*theta + (j + 1)*j*d[j];
+            slope = slope*theta + (j + 1)*d[j], value = value*theta + d[j];
+        }
+        value *= theta;
+        const double end = set ? m->b2[i] : m->b[i];
+        if (w) w[i] = theta == 1 ? end : set ? slope : value;
+        if (dw) dw[i] = set ? bend : slope;
+    }
+    if (w) w[m->stages] = set ? 0 : theta;
+    if (dw) dw[m->stages] = !set;
+}
+
 void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw) {
     if (table->method->kind == NDE_KIND_COMPOSITION) {
         weigh_hermite(table, set, theta, w, dw);
+        return;
+    }
+    if (table->method->kind == NDE_KIND_NYSTROM) {
+        weigh_nystrom(table, set, theta, w, dw);
         return;
     }
     const nde_method *m = table->method;
@@ -197,19 +245,19 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
 /* By kind; 0 stands for the tables that the body of Runge-Kutta methods runs. */
 #define BODIES(isa)                                                                                                      \
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
-      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,       \
-      [NDE_KIND_COUPLED] = &nde_body_coupled_##isa }
+      [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
+      [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
-    static const nde_body *const baseline[NDE_KIND_COUPLED + 1] = BODIES(baseline);
+    static const nde_body *const baseline[NDE_KINDS] = BODIES(baseline);
     const nde_body *const *of = baseline;
     (void)isa; /* where there is one set */
 #ifdef NDE_HAVE_V3
-    static const nde_body *const v3[NDE_KIND_COUPLED + 1] = BODIES(v3);
+    static const nde_body *const v3[NDE_KINDS] = BODIES(v3);
     if (isa == NDE_ISA_V3) of = v3;
 #endif
 #ifdef NDE_HAVE_V4
-    static const nde_body *const v4[NDE_KIND_COUPLED + 1] = BODIES(v4);
+    static const nde_body *const v4[NDE_KINDS] = BODIES(v4);
     if (isa == NDE_ISA_V4) of = v4;
 #endif
     return of[kind] ? of[kind] : of[0];

@@ -71,9 +71,9 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
     for (size_t i = 0; i < s->rhs.dim; i++) {
         const double z = (double)p->z[i*p->ld + b];
         double e = 0;
-        for (int j = 0; j < s->table.error.count; j++)
-            e += (double)s->table.error.weight[j] *
-                 (double)p->k[(size_t)s->table.error.index[j]*p->slab + i*p->ld + b];
+        const nde_row *row = s->table.velocity_error.count && i >= s->table.split ? &s->table.velocity_error : &s->table.error;
+        for (int j = 0; j < row->count; j++)
+            e += (double)row->weight[j]*(double)p->k[(size_t)row->index[j]*p->slab + i*p->ld + b];
         e = fabs(e*p->dt_done[b])/nde_tolerance_of(s, p->trajectory[b], i, fabs(z));
         if (s->weight && isfinite(z)) e = s->weight[i] != 0 ? e*s->weight[i] : 0;
         if (!isfinite(z) || !(e < HUGE_VAL)) return i;
@@ -199,6 +199,14 @@ static bool column_is_finite(const nde_real *x, size_t rows, size_t ld, size_t b
     return true;
 }
 
+/* A Nystrom method takes q' = v for granted. */
+static bool is_of_its_kind(const nde_solver *s, const nde_panel *p, size_t b) {
+    const size_t split = s->table.method->kind == NDE_KIND_NYSTROM ? s->table.split : 0;
+    for (size_t i = 0; i < split; i++)
+        if (p->carry[i*p->ld + b] != p->y[(split + i)*p->ld + b]) return false;
+    return true;
+}
+
 /* Slope 0 of the healthy ones of the lanes after a start, jump or knot; what fails is named in
  * status[j]. A failing return code speaks for the whole call, so the lanes are then asked one by
  * one. */
@@ -223,6 +231,7 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
         status[j] = mark == NDE_LANE_STOP    ? NDE_STOPPED
                     : mark == NDE_LANE_RETRY ? status_of_code(NDE_FIELD_RETRY, first)
                     : !column_is_finite(p->carry, s->rhs.rows, p->ld, b) ? NDE_E_NONFINITE
+                    : !is_of_its_kind(s, p, b)                           ? NDE_E_ARG
                                                                          : NDE_OK;
         p->mark[b] = NDE_LANE_OK;
     }

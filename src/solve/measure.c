@@ -15,11 +15,29 @@ double nde_tolerance_of(const nde_solver *s, size_t who, size_t i, double size) 
 
 /* ---- an attempt -------------------------------------------------------------------------------------------------- */
 
+/* Rows with an estimate of their own. */
+typedef struct part {
+    size_t from, rows;
+    const nde_row *row;
+} part;
+
+static int parts_of(const nde_solver *s, const nde_row *row, part *parts) {
+    const size_t dim = s->rhs.dim, split = s->table.split;
+    parts[0] = (part){ 0, dim, row };
+    if (row != &s->table.error || !s->table.velocity_error.count) return 1;
+    parts[0].rows = split, parts[1] = (part){ split, dim - split, &s->table.velocity_error };
+    return 2;
+}
+
 /* The caller's norm of an error estimate, squared, added to sum. */
-static int own_norms(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum) {
+static int own_norms(const nde_solver *s, nde_panel *p, const part *parts, int count, double *sum) {
     const size_t n = p->live->n;
     memset(p->estimate, 0, s->rhs.dim*p->ld*sizeof *p->estimate);
-    s->rhs.kernels->step->combine(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->estimate, p->estimate);
+    for (int i = 0; i < count; i++) {
+        const size_t at = parts[i].from*p->ld;
+        s->rhs.kernels->step->combine(parts[i].rows, n, p->ld, p->h_real, parts[i].row, p->k + at, p->slab, p->estimate + at,
+                                      p->estimate + at);
+    }
     for (size_t b = 0; b < n; b++) p->norm[b] = (double)NAN; /* a norm that writes nothing is seen */
     const int rc = s->norm.of(s->norm.ctx, n, p->ld, p->trajectory, p->estimate, p->y, p->z, p->norm);
     for (size_t b = 0; !rc && b < n; b++) sum[b] += p->norm[b]*p->norm[b];
@@ -30,12 +48,22 @@ int nde_measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *s
     static const nde_row none;
     const size_t n = p->live->n;
     const nde_step_kernels *use = s->rhs.kernels->step;
+    part parts[2];
+    const int count = parts_of(s, row, parts);
     if (s->norm.of) {
         use->error(s->rhs.dim, n, p->ld, p->h_real, &none, p->k, p->slab, p->y, p->z, &s->tolerance, sum);
-        return own_norms(s, p, row, sum);
+        return own_norms(s, p, parts, count, sum);
     }
-    const nde_measurement how = { .rtol = p->rtol, .atol = p->atol, .weight = s->weight, .largest = s->largest };
-    use->measure(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->y, p->z, &s->tolerance, &how, sum);
+    for (int i = 0; i < count; i++) {
+        const size_t from = parts[i].from, at = from*p->ld;
+        const nde_measurement how = { .rtol = p->rtol, .atol = p->atol, .weight = s->weight ? s->weight + from : NULL,
+                                      .largest = s->largest };
+        nde_tolerance tolerance = s->tolerance;
+        if (tolerance.atol_each) tolerance.atol_each += from;
+        use->measure(parts[i].rows, n, p->ld, p->h_real, parts[i].row, p->k + at, p->slab, p->y + at, p->z + at, &tolerance, &how,
+                     i ? p->error2 : sum);
+        for (size_t b = 0; i && b < n; b++) sum[b] = nde_add_square(s, sum[b], p->error2[b]);
+    }
     return 0;
 }
 

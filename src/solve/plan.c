@@ -64,8 +64,8 @@ static size_t step_bytes(const nde_solver *s, int form, size_t ld, size_t n) {
 static double sum_flops(const nde_solver *s, bool vjp) {
     const nde_rhs *rhs = &s->rhs;
     double sum = 0;
-    const nde_field *const alone[] = { rhs->drift.field, rhs->quadrature.field };
-    for (size_t i = 0; i < 2; i++)
+    const nde_field *const alone[] = { rhs->drift.field, rhs->second.field, rhs->quadrature.field };
+    for (size_t i = 0; i < 3; i++)
         if (alone[i]) sum += vjp ? alone[i]->gemm_vjp : alone[i]->gemm_eval;
     for (size_t k = 0; k < rhs->problem.n_terms; k++)
         sum += vjp ? rhs->term[k].field->gemm_vjp : rhs->term[k].field->gemm_eval;
@@ -109,6 +109,18 @@ static double step_evaluations(const nde_solver *s) {
                ? c->most : nde_chebyshev_count(c, (q->t1 - q->t0)/(double)s->options.steps, c->radius);
 }
 
+/* Of a step: all of the right-hand side each time, but for a splitting. */
+static double step_flops(const nde_solver *s, bool vjp) {
+    if (!s->rhs.problem.splitting) return step_evaluations(s)*sum_flops(s, vjp);
+    double sum = 0;
+    for (int i = 0; i < s->base->stages; i++) {
+        const int which = nde_method_moves(s->base, i);
+        const nde_field *f = (which ? s->rhs.second : s->rhs.drift).field;
+        sum += (s->by[which]->stages - s->by[which]->first_same_as_last)*(vjp ? f->gemm_vjp : f->gemm_eval);
+    }
+    return sum*(double)s->N;
+}
+
 nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_needs *needs) {
     nde_solver s;
     size_t total, slice;
@@ -118,7 +130,6 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
     const nde_status bad = nde_solver_measure(&s, problem, options, &total, &slice);
     if (bad) return bad;
     const nde_division d = nde_solver_divide(&s);
-    const double evaluations = step_evaluations(&s);
     nde_needs out = {
         .size = needs->size,
         .bytes = total,
@@ -131,8 +142,8 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
         .gemm_eval = sum_flops(&s, false),
         .gemm_vjp = sum_flops(&s, true),
     };
-    out.gemm_step = evaluations*out.gemm_eval;
-    out.gemm_step_adjoint = evaluations*out.gemm_vjp;
+    out.gemm_step = step_flops(&s, false);
+    out.gemm_step_adjoint = step_flops(&s, true);
     if (s.options.adjoint) {
         const size_t ld = nde_leading_dimension(d.capacity, sizeof(nde_real));
         out.tape_bytes = step_bytes(&s, NDE_RECORD_TAPE, ld, d.capacity);

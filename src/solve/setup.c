@@ -245,7 +245,10 @@ static const nde_method *plain_of(const nde_solver *s) {
 
 /* The table that is run: that, or what has been made of it. */
 static const nde_method *table_of(const nde_solver *s) {
-    return s->options.coupling > 0 ? &s->coupled : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : plain_of(s);
+    return s->options.coupling > 0                  ? &s->coupled
+           : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
+           : s->rhs.problem.splitting               ? &s->composed
+                                                    : plain_of(s);
 }
 
 static nde_status read_quantum(nde_solver *s) {
@@ -315,6 +318,45 @@ static nde_status choose_stages(nde_solver *s) {
     return NDE_OK;
 }
 
+/* The method along the drift (0) or along second (1). */
+static nde_status choose_follower(nde_solver *s, int which) {
+    const nde_rhs *r = &s->rhs;
+    const bool flow = (which ? r->second : r->drift).field->nu == r->channels + 1;
+    const int id = which ? r->splitting.second_by : r->splitting.drift_by;
+    const char *name = which ? "second_by" : "drift_by";
+    if (flow && id) return nde_fail(NDE_E_ARG, "problem.splitting.%s is %d: its field stands for its own flow", name, id);
+    s->by[which] = nde_method_get(flow ? NDE_EULER : id ? id : NDE_RK4);
+    return s->by[which] && s->by[which]->kind == NDE_KIND_RUNGE_KUTTA
+               ? NDE_OK
+               : nde_fail(NDE_E_ARG, "problem.splitting.%s is %d: no explicit Runge-Kutta method", name, id);
+}
+
+static nde_status choose_splitting(nde_solver *s) {
+    const nde_method *m = s->base;
+    nde_status bad = choose_follower(s, 0);
+    if (bad || (bad = choose_follower(s, 1))) return bad;
+    if (s->options.quantum != 0) return nde_fail(NDE_E_ARG, "options.quantum is %g: not with problem.splitting", s->options.quantum);
+    nde_splitting_claim(m, s->by, &s->composed);
+    if (s->composed.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "problem.splitting: %d evaluations of method %s with %s and %s are too many, %d are possible",
+                        s->composed.stages, m->name, s->by[0]->name, s->by[1]->name, NDE_MOST_STAGES);
+    s->table.method = &s->composed;
+    return NDE_OK;
+}
+
+/* Is the method for a drift of two parts, or of one, as the problem has it? */
+static nde_status check_parts(const nde_problem *q, const nde_method *m) {
+    const bool splits = m->kind == NDE_KIND_SPLITTING || (q->splitting && m->kind == NDE_KIND_COMPOSITION);
+    const char *name = m->name ? m->name : "(tableau)";
+    if (splits != (q->splitting != NULL))
+        return nde_fail(NDE_E_ARG, "problem.splitting is %s: method %s is %sa splitting", q->splitting ? "given" : "NULL", name,
+                        q->splitting ? "not " : "");
+    if (!splits && (q->split > 0) != nde_method_is_split(m))
+        return nde_fail(NDE_E_ARG, "problem.split is %zu: method %s is %sfor partitioned problems", q->split, name,
+                        q->split ? "not " : "");
+    return NDE_OK;
+}
+
 static nde_status choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -345,6 +387,7 @@ static nde_status choose_method(nde_solver *s) {
         const int id = o->method      ? o->method
                        : s->rhs.noisy ? NDE_EULER_MARUYAMA
                        : q->split     ? NDE_VELOCITY_VERLET
+                       : q->splitting ? NDE_STRANG
                                       : NDE_TSIT5;
         m = nde_method_get(id);
         if (!m) return nde_fail(NDE_E_ARG, "options.method %d is unknown", (int)o->method);
@@ -358,13 +401,19 @@ static nde_status choose_method(nde_solver *s) {
         return nde_fail(NDE_E_CALCULUS,
                         "method %s converges to the Ito solution, problem.calculus is Stratonovich",
                         m->name);
-    if ((q->split > 0) != nde_method_is_split(m))
-        return nde_fail(NDE_E_ARG, "problem.split is %zu: method %s is %sfor partitioned problems",
-                        q->split, m->name ? m->name : "(tableau)", q->split ? "not " : "");
+    nde_status bad = check_parts(q, m);
+    if (bad) return bad;
+    if (m->kind == NDE_KIND_NYSTROM && (2*q->split != s->rhs.dim || q->n_terms))
+        return nde_fail(NDE_E_ARG, q->n_terms ? "problem.n_terms is %zu: method %s is for q' = v, v' = F2(t, q) alone"
+                                              : "problem.split is %zu: method %s is for as many positions as velocities",
+                        q->n_terms ? q->n_terms : q->split, m->name);
+    s->measured = s->measured || m->e_velocity;
+    if (q->quadrature && m->kind == NDE_KIND_NYSTROM)
+        return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has velocities at the ends of a step only", m->name);
     if (q->quadrature && m->kind == NDE_KIND_COMPOSITION)
         return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
-    if (o->compensated && m->kind == NDE_KIND_COMPOSITION)
-        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state many times in a step", m->name);
+    if (o->compensated && !q->splitting && (m->kind == NDE_KIND_COMPOSITION || m->kind == NDE_KIND_NYSTROM))
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state otherwise than once in a step", m->name);
     if (o->compensated && m->partners)
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s carries a partner, which is not summed", m->name);
     if (o->compensated && m->kind == NDE_KIND_CHEBYSHEV)
@@ -372,15 +421,14 @@ static nde_status choose_method(nde_solver *s) {
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->table.method = m;
-    nde_status bad = read_damping(s);
-    if (bad || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) || (bad = choose_coupling(s)) || (bad = read_quantum(s)) ||
-        (bad = choose_stages(s)))
+    if ((bad = read_damping(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) || (bad = choose_coupling(s)) ||
+        (bad = read_quantum(s)) || (bad = choose_stages(s)))
         return bad;
     if (s->adaptive && !s->table.method->error_order)
         return nde_fail(NDE_E_ARG,
                         "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
                         m->name ? m->name : "(tableau)");
-    return NDE_OK;
+    return q->splitting ? choose_splitting(s) : NDE_OK;
 }
 
 static nde_status check_noise(const nde_solver *s) {
@@ -539,7 +587,7 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     const size_t ld = p->ld, capacity = p->capacity;
     TAKE(p->t_stage, s->options.n_clip != 0, ld);
     TAKE(p->t_new, 1, ld), TAKE(p->dt, 1, ld), TAKE(p->error, 1, ceil_to(ld, 16)),
-        TAKE(p->error2, s->table.method->e2_order ? 1 : 0, ceil_to(ld, 16)),
+        TAKE(p->error2, s->table.method->e2_order || s->table.method->e_velocity ? 1 : 0, ceil_to(ld, 16)),
         TAKE(p->t_done, 1, ld), TAKE(p->dt_done, 1, ld);
     TAKE(p->accept, 1, capacity), TAKE(p->mark, 1, capacity);
     TAKE(p->estimate, s->norm.of ? s->rhs.dim : 0, ld), TAKE(p->norm, s->norm.of ? 1 : 0, ld);
@@ -675,6 +723,10 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     if (s->options.error == NDE_ERROR_DOUBLING) {
         TAKE(space, 1, nde_doubling_space(s->base));
         if (space) nde_doubling_write(s->base, &s->doubled, space);
+    }
+    if (q->splitting) {
+        TAKE(space, 1, nde_splitting_space(s->base, s->by));
+        if (space) nde_splitting_write(s->base, s->by, &s->composed, space);
     }
     if (s->options.coupling > 0) {
         const nde_method *m = s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : s->base;

@@ -177,6 +177,7 @@ static void describe(nde_solver *s, size_t who) {
                               (s->status[who] == NDE_E_DOMAIN && f->worst < s->rhs.dim);
     if (f->h_fail != 0 && by_component)
         snprintf(worst, sizeof worst, ", component %zu", f->worst);
+    if (s->status[who] == NDE_E_ARG) snprintf(worst, sizeof worst, ": %s is for q' = v", s->base->name);
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);
     if (f->stiff > 0)

@@ -147,6 +147,8 @@ struct nde_solver {
     nde_method own_method; /* the caller's tableau */
     nde_method doubled;    /* with options.error DOUBLING: of `base` */
     nde_method coupled;    /* with options.coupling: of `base` or `doubled` */
+    nde_method composed;   /* with problem.splitting: `base` along the drift and along second */
+    const nde_method *by[2]; /* the methods for these */
     const nde_method *base; /* the method that was asked for */
     nde_table table;
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */

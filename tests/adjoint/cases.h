@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * cases.h - eight compositions of everything that a problem can hold. Each has its own steps, adaptive where its method is; with
+ * cases.h - nine compositions of everything that a problem can hold. Each has its own steps, adaptive where its method is; with
  * `steps` > 0 that many equal ones. */
 #ifndef NDE_TESTS_CASES_H
 #define NDE_TESTS_CASES_H
 
 #include "adjoint/proof.h"
 
-enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASE_INSIDE, CASES };
+enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASE_INSIDE, CASE_NYSTROM, CASES };
 static const char *const case_names[CASES] = { "joint Lorenz", "refilled ensemble", "geometric Brownian motion", "general noise",
-                                               "controlled", "velocity Verlet", "quadrature and doses", "stages inside" };
+                                               "controlled", "velocity Verlet", "quadrature and doses", "stages inside",
+                                               "Nystrom pair" };
 
 /* A batch with one step size, over several column panels. */
 static inline void case_lorenz(proof *f, int64_t steps, bool tape) {
@@ -67,6 +68,15 @@ static inline void case_verlet(proof *f, int64_t steps, bool tape) {
     f->options.method = NDE_VELOCITY_VERLET, f->options.steps = steps ? steps : 60;
 }
 
+static inline void case_nystrom(proof *f, int64_t steps, bool tape) {
+    proof_begin(f, 6, &swings_model, tape, 0.25, 2.5, 0.75);
+    f->problem.split = 2;
+    proof_parameters(f, 2, (double[]){ 1.5, 0.25 });
+    f->problem.q = proof_input_make(f, IN_Q, 1, false, false, 0.5, 0.25);
+    proof_save(f, 3, (double[]){ 0.5, 1.33, 2.5 });
+    f->options.method = NDE_DPRKN6, f->options.steps = steps;
+}
+
 /* The running counts of a reaction with three doses, the first and last saves at the start and the end. */
 static inline void case_doses(proof *f, int64_t steps, bool tape) {
     proof_begin(f, 5, &reaction_model, tape, 0, 2, 1);
@@ -101,7 +111,8 @@ static inline void case_network(proof *f, int64_t steps, size_t n) {
 
 static inline void case_make(int which, proof *f, int64_t steps, bool tape) {
     static void (*const make[CASES])(proof *, int64_t, bool) = { case_lorenz, case_ensemble, case_growth, case_general_noise,
-                                                                 case_controlled, case_verlet, case_doses, case_inside };
+                                                                 case_controlled, case_verlet, case_doses, case_inside,
+                                                                 case_nystrom };
     make[which](f, steps, tape);
 }
 

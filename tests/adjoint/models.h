@@ -191,6 +191,13 @@ static inline void pendulums_formula(const model_at *x, double *f, double (*j)[M
 }
 static const model pendulums_model = { 4, 4, 0, 2, 1, pendulums_formula };
 
+/* The same without the time in q' = v: what a Nystrom method is for. */
+static inline void swings_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    pendulums_formula(x, f, j);
+    for (size_t i = 0; i < 2; i++) f[i] = x->y[2 + i], j[i][2 + i] = 1, j[i][7] = 0;
+}
+static const model swings_model = { 4, 4, 0, 2, 1, swings_formula };
+
 /* Two reactants, what is counted of them, and doses. */
 static inline void reaction_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
     const double *y = x->y, *p = x->p;

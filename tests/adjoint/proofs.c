@@ -228,6 +228,25 @@ static void chebyshev(void **state) {
         }
 }
 
+/* Pairs for q'' = F2(t, q), adaptive and with fixed steps. */
+static void nystrom_pairs(void **state) {
+    (void)state;
+    check(CASE_NYSTROM, 0, true);
+    for (size_t i = 0; i < nde_method_count(); i++) {
+        const nde_method *m = nde_method_at(i);
+        if (nde_method_kind(m) != NDE_KIND_NYSTROM) continue;
+        for (int64_t steps = 0; steps <= 9; steps += 9) {
+            proof f;
+            case_nystrom(&f, steps, i % 2);
+            f.options.method = nde_method_id(m);
+            proof_solve(&f);
+            proof_check_identity(&f);
+            proof_check_differences(&f);
+            proof_end(&f);
+        }
+    }
+}
+
 static void velocity_verlet(void **state) {
     (void)state;
     check(CASE_VERLET, 0, false);
@@ -255,6 +274,7 @@ int main(void) {
         cmocka_unit_test(compositions),
         cmocka_unit_test(methods_with_partners),
         cmocka_unit_test(chebyshev),
+        cmocka_unit_test(nystrom_pairs),
         cmocka_unit_test(quadrature_with_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

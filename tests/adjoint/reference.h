@@ -23,8 +23,9 @@ typedef struct frozen_step {
 typedef struct frozen {
     proof *f;
     const nde_method *method;
-    expanded space;     /* what method is then */
-    nde_method coupled; /* or this, with options.coupling */
+    expanded expanded;   /* what method is then */
+    nde_method written;  /* or this, with options.coupling or problem.splitting */
+    nde_coefficient space[EXPANDED_STAGES*(EXPANDED_STAGES + 9)/2];
     frozen_step **step;        /* [n] */
     size_t *steps, *first_save;
     double *span, *loss;       /* [n] t1 - t0 at the base point; the loss */
@@ -111,6 +112,7 @@ typedef struct reference {
     size_t b, node, interval;
     frozen_step step;
     double dt, q[MOST_ROWS], dw[2][MOST_ROWS];
+    int stage;
 } reference;
 
 static inline void reference_field(const reference *r, const nde_field *field, double t, const double *y, const double *u,
@@ -130,7 +132,9 @@ static inline void reference_rhs(const reference *r, double t, const double *y, 
     double u[MODEL_INPUTS], value[MOST_ROWS];
     const size_t channels = q->input ? q->input->channels : 0;
     for (size_t c = 0; c < channels; c++) u[c] = path_at(q->input, f->n, r->b, c, t, NULL, r->step.middle);
-    reference_field(r, q->drift, t, y, u, k);
+    const nde_method *m = r->z->method;
+    if (m->part) u[channels] = m->share[r->stage]*r->dt; /* for a flow */
+    reference_field(r, m->part && m->part[r->stage] != 0 ? q->splitting->second : q->drift, t, y, u, k);
     for (size_t j = 0; j < q->n_terms; j++) {
         const nde_term *term = &q->terms[j];
         const bool diagonal = term->noise && term->kind == NDE_NOISE_DIAGONAL;
@@ -245,6 +249,7 @@ static inline double reference_trajectory(frozen *z, size_t b) {
                 Y[c] = y[c];
                 for (int j = 0; j < i; j++) Y[c] += r.dt*a[row + (size_t)j]*k[j][c];
             }
+            r.stage = i;
             reference_rhs(&r, t + m->c[i]*r.dt, Y, k[i]);
         }
         loss += reference_saves(&r, saved, s->saves, t, y, k);
@@ -339,19 +344,35 @@ static inline double reference_error(frozen *z, int which) {
     return sqrt(off/all);
 }
 
+static inline const nde_method *reference_splitting(frozen *z) {
+    const nde_problem *q = &z->f->problem;
+    const size_t tau = 1 + (q->input ? q->input->channels : 0);
+    const nde_field *const field[2] = { q->drift, q->splitting->second };
+    const int id[2] = { q->splitting->drift_by, q->splitting->second_by };
+    const nde_method *by[2];
+    for (int i = 0; i < 2; i++) by[i] = nde_method_get(field[i]->nu == tau ? NDE_EULER : id[i] ? id[i] : NDE_RK4);
+    nde_splitting_claim(z->method, by, &z->written);
+    assert_true(z->written.stages <= EXPANDED_STAGES);
+    nde_splitting_write(z->method, by, &z->written, z->space);
+    return &z->written;
+}
+
 /* The map is the solver's, and all of its gradients are those of the map. */
 static inline void proof_check_differences(proof *f) {
     frozen z = freeze(f);
     if (f->options.coupling > 0) {
-        nde_coupling_write(z.method, f->options.coupling, &z.coupled, proof_take(f, nde_coupling_space(z.method), sizeof(double)));
-        z.method = &z.coupled;
+        nde_coupling_write(z.method, f->options.coupling, &z.written, proof_take(f, nde_coupling_space(z.method), sizeof(double)));
+        z.method = &z.written;
     }
-    if (z.method->kind == NDE_KIND_COMPOSITION) z.method = expand(z.method, &z.space);
-    if (z.method->kind == NDE_KIND_CHEBYSHEV) {
+    if (f->problem.splitting) {
+        z.method = reference_splitting(&z);
+    } else if (z.method->kind == NDE_KIND_CHEBYSHEV) {
         nde_chebyshev_stage stage[EXPANDED_STAGES];
         const int stages = f->options.stages; /* of every step: no bound is known */
         nde_chebyshev_write(stages, stage);
-        z.method = expand_chebyshev(z.method, stages, stage, &z.space);
+        z.method = expand_chebyshev(z.method, stages, stage, &z.expanded);
+    } else {
+        z.method = expand(z.method, &z.expanded);
     }
     const double loss = reference_loss(&z), own = proof_loss(f);
     if (!(fabs(loss - own) <= 1e-12*(1 + fabs(own))*(double)f->n)) fail_msg("the map gives %.17g, the solver %.17g", loss, own);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * expand.h - a symplectic composition written out as the partitioned Runge-Kutta table that it is, with its cubic Hermite
- * extension: what the tests know about tables then holds for compositions. Source: E. Hairer, C. Lubich, G. Wanner, Geometric
- * Numerical Integration (2006), II.5, VI.4. */
+ * extension, and a Nystrom method as the one that it is where q' is linear in v: what the tests know about tables then holds for them.
+ * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.2, II.5, VI.4. */
 #ifndef NDE_TESTS_EXPAND_H
 #define NDE_TESTS_EXPAND_H
 
@@ -13,10 +13,10 @@ enum { EXPANDED_STAGES = 48 };
 typedef struct expanded {
     nde_method method;
     nde_coefficient a[2][EXPANDED_STAGES*(EXPANDED_STAGES - 1)/2], b[2][EXPANDED_STAGES], c[EXPANDED_STAGES],
-        dense[2][3*EXPANDED_STAGES];
+        e[2][EXPANDED_STAGES], dense[2][6*EXPANDED_STAGES];
 } expanded;
 
-static inline const nde_method *expand(const nde_method *m, expanded *to) {
+static inline const nde_method *expand_composition(const nde_method *m, expanded *to) {
     const int s = m->stages, begin = s, end = s + 1;
     memset(to, 0, sizeof *to);
     for (int X = 0; X < 2; X++) {
@@ -67,6 +67,41 @@ static inline const nde_method *expand_chebyshev(const nde_method *m, int s, con
                                .first_same_as_last = m->first_same_as_last, .a = to->a[0], .b = to->b[0], .c = to->c,
                                .e = to->b[1], .dense = to->dense[0] };
     return &to->method;
+}
+
+/* Stage 2i: F1 at v (i = 0), at v + h f_(i-1) (i > 0); stage 2i + 1: f_i. */
+static inline const nde_method *expand_nystrom(const nde_method *m, expanded *to) {
+    const int s = m->stages, terms = m->dense_terms;
+    memset(to, 0, sizeof *to);
+    nde_coefficient *a = to->a[0], *a2 = to->a[1];
+    for (int i = 0; i <= 2*s; a += i, a2 += i, i++) {
+        const nde_coefficient *row = m->a + i/2*(i/2 - 1)/2;
+        to->c[i] = i % 2 ? m->c[i/2] : i > 0;
+        if (i % 2) a[0] = m->c[i/2];
+        else if (i) a2[i - 1] = 1;
+        for (int j = 0; i % 2 && j < i/2; j++) a[2*j + 2] = row[j], a[0] -= row[j];
+    }
+    to->b[0][0] = to->dense[0][0] = 1;
+    for (int j = 0; j < s; j++) {
+        const int first = 2*j + 2, second = 2*j + 1;
+        to->b[0][first] = m->b[j], to->b[0][0] -= m->b[j], to->b[1][second] = m->b2[j];
+        to->e[0][first] = m->e[j], to->e[0][0] -= m->e[j], to->e[1][second] = m->e_velocity[j];
+        for (int k = 0; k < terms; k++) {
+            const nde_coefficient d = m->dense[j*terms + k];
+            to->dense[0][first*terms + k] = d, to->dense[0][k] -= d;
+            if (k) to->dense[1][second*terms + k - 1] = (k + 1)*d;
+        }
+    }
+    to->method = (nde_method){ .name = m->name, .source = m->source, .kind = NDE_KIND_PARTITIONED, .order = m->order,
+                               .error_order = m->error_order, .dense_order = m->dense_order, .stages = 2*s + 1,
+                               .dense_terms = terms, .a = to->a[0], .a2 = to->a[1], .b = to->b[0], .b2 = to->b[1], .c = to->c,
+                               .e = to->e[0], .e_velocity = to->e[1], .dense = to->dense[0], .dense2 = to->dense[1] };
+    return &to->method;
+}
+
+/* Others as they are. */
+static inline const nde_method *expand(const nde_method *m, expanded *to) {
+    return m->kind == NDE_KIND_COMPOSITION ? expand_composition(m, to) : m->kind == NDE_KIND_NYSTROM ? expand_nystrom(m, to) : m;
 }
 
 #endif

@@ -99,7 +99,8 @@ typedef struct half {
 
 static int halves;
 static half part[2];
-static extended node[MOST_STAGES], error[2][MOST_STAGES];
+static extended node[MOST_STAGES], error[2][2][MOST_STAGES]; /* error: of each half, of e and e2 */
+static bool linear; /* in k of colour 0, which then have one child at most */
 /* Elementary weights of each stage, and the sums of their absolute terms. */
 static extended phi[2][MOST_TREES][MOST_STAGES], terms[2][MOST_TREES][MOST_STAGES];
 static int weighed; /* trees */
@@ -124,8 +125,11 @@ static void unpack(const nde_method *m) {
     }
     for (int i = 0; i < all_stages(m); i++) {
         node[i] = (extended)m->c[i];
-        error[0][i] = m->e && i < m->stages ? (extended)m->e[i] : 0;
-        error[1][i] = m->e2 && i < m->stages ? (extended)m->e2[i] : 0;
+        for (int X = 0; X < halves; X++) {
+            const nde_coefficient *e = X ? m->e_velocity : m->e;
+            error[X][0][i] = e && i < m->stages ? (extended)e[i] : 0;
+            error[X][1][i] = m->e2 && i < m->stages ? (extended)m->e2[i] : 0;
+        }
     }
 }
 
@@ -171,6 +175,13 @@ static extended bernstein(int degree, int j, int power) {
     return value;
 }
 
+static bool counts(const tree *t, int X) {
+    if (!linear) return true;
+    bool all = X || t->children <= 1;
+    for (int k = 0; k < t->children; k++) all = all && counts(&trees[t->child[k]], other(X));
+    return all;
+}
+
 /* Weights w [rows][stages] of the end of the step alone, or of the powers theta^1 ... theta^rows, or of as many Bernstein
  * polynomials: the order up to which they meet every condition. */
 enum { END, POWERS, BERNSTEIN };
@@ -180,6 +191,7 @@ static int order_of(int stages, int X, int rows, int basis, extended (*w)[MOST_S
         weigh(stages, n);
         const int nodes = trees[n].nodes;
         if (!end && nodes > rows) return nodes - 1;
+        if (!counts(&trees[n], X)) continue;
         for (int j = 1; j <= rows; j++) {
             const extended share = end ? 1 : basis == BERNSTEIN ? bernstein(rows, j, nodes) : j == nodes;
             const extended value = share/trees[n].gamma;
@@ -250,7 +262,7 @@ static const char *fault_of_dense_ends(const nde_method *m, int X) {
 static const char *fault_of_orders(const nde_method *m, int X) {
     extended embedded[2][MOST_STAGES];
     for (int k = 0; k < 2; k++)
-        for (int i = 0; i < all_stages(m); i++) embedded[k][i] = part[X].b[i] - error[k][i];
+        for (int i = 0; i < all_stages(m); i++) embedded[k][i] = part[X].b[i] - error[X][k][i];
     if (order_of(all_stages(m), X, 1, END, &part[X].b) != m->order) return "order";
     if (m->e && order_of(all_stages(m), X, 1, END, &embedded[0]) != m->error_order) return "error_order";
     if (m->e2 && order_of(all_stages(m), X, 1, END, &embedded[1]) != m->e2_order) return "e2_order";
@@ -261,7 +273,7 @@ static const char *fault_of_orders(const nde_method *m, int X) {
 }
 
 /* Arrays of a method and their lengths. */
-enum { ARRAYS = 9 };
+enum { ARRAYS = 10 };
 typedef struct array {
     const nde_coefficient **values;
     int count;
@@ -274,7 +286,7 @@ static void list_arrays(nde_method *m, array *list) {
         { &m->a, m->a ? triangle : 0 }, { &m->b, s }, { &m->c, m->c ? all_of_them : 0 },
         { &m->e, m->e ? s : 0 }, { &m->e2, m->e2 ? s : 0 },
         { &m->dense, m->dense ? rows : 0 }, { &m->a2, m->a2 ? triangle : 0 }, { &m->b2, m->b2 ? s : 0 },
-        { &m->dense2, m->dense2 ? rows : 0 },
+        { &m->dense2, m->dense2 ? rows : 0 }, { &m->e_velocity, m->e_velocity ? s : 0 },
     };
     memcpy(list, all, sizeof all);
 }
@@ -408,11 +420,56 @@ static const char *fault_of_chebyshev(const nde_method *m) {
     return NULL;
 }
 
+/* The last stage is at the new positions: first same as last. */
+static const char *fault_of_nystrom(const nde_method *m) {
+    const int s = m->stages;
+    if (!m->name || !m->source || !m->a || !m->b || !m->c || !m->e || !m->dense || !m->b2 || !m->e_velocity) return "missing";
+    if (m->a2 || m->dense2 || m->e2 || m->e2_order || m->dense_stages || m->bernstein) return "too much";
+    if (s < 2 || 2*s + 1 > EXPANDED_STAGES || m->dense_terms < 2 || m->dense_terms > 6) return "stages";
+    if (!m->first_same_as_last || m->c[s - 1] != 1 || m->b[s - 1] != 0) return "the last stage is not at the end";
+    for (int j = 0; j < s - 1; j++)
+        if (m->b[j] != m->a[(s - 1)*(s - 2)/2 + j]) return "the last stage is not the new state";
+    static expanded table;
+    linear = true;
+    const char *fault = fault_of_conditions(expand(m, &table));
+    linear = false;
+    return fault;
+}
+
+/* Both flows go as far as the step does; order 2: sum b_i a_ij over stages i of one field and j of another, or the same, is 1/2. */
+static const char *fault_of_splitting(const nde_method *m) {
+    enum { MOST = 16 };
+    const nde_method *rk4 = nde_method_get(NDE_RK4), *const by[2] = { rk4, rk4 };
+    nde_coefficient space[MOST*(MOST - 1)/2 + 5*MOST];
+    nde_method whole;
+    if (!m->name || !m->source || !m->b || m->a || m->c || m->e || m->dense) return "arrays";
+    if (m->stages < 2 || 4*m->stages > MOST || m->dense_stages || m->first_same_as_last) return "stages";
+    if (m->error_order || m->e2_order || m->dense_order != 1) return "claims";
+    nde_splitting_write(m, by, &whole, space);
+    extended sum[2] = { -1, -1 }, product[2][2] = { { 0 } };
+    for (int i = 0; i < whole.stages; i++) {
+        const int X = whole.part[i] != 0;
+        sum[X] += (extended)whole.b[i];
+        for (int j = 0; j < i; j++)
+            product[X][whole.part[j] != 0] += (extended)whole.b[i]*(extended)whole.a[i*(i - 1)/2 + j];
+    }
+    int order = 2;
+    for (int X = 0; X < 2; X++) {
+        if (size_of(sum[X]) > allowed(2)) return "sum";
+        for (int Y = 0; Y < 2; Y++)
+            if (size_of(product[X][Y] - (extended)1/2) > allowed(2)) order = 1;
+    }
+    return order != m->order ? "order" : NULL;
+}
+
 /* The first fault of a table; NULL: it has none. */
 static const char *fault_of(const nde_method *m) {
     if (m->kind == NDE_KIND_REVERSIBLE) return fault_of_reversible(m);
-    return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m) : m->kind == NDE_KIND_CHEBYSHEV ? fault_of_chebyshev(m)
-                                                                                                    : fault_of_full(m);
+    if (m->kind == NDE_KIND_CHEBYSHEV) return fault_of_chebyshev(m);
+    if (m->kind == NDE_KIND_SPLITTING) return fault_of_splitting(m);
+    return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m)
+           : m->kind == NDE_KIND_NYSTROM   ? fault_of_nystrom(m)
+                                           : fault_of_full(m);
 }
 
 /* Of many stages. */

@@ -477,6 +477,7 @@ static inline void rig_make(rig *r, int kind, size_t n) {
 static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     const bool noise = r->kind == NOISE || r->kind == SCALAR_NOISE;
     const int kind = nde_method_kind(method);
+    if (kind == NDE_KIND_SPLITTING) return false; /* tests/method/splitting.c */
     if (noise != (kind == NDE_KIND_EULER_MARUYAMA) || (r->kind == SPLIT) != nde_method_is_split(method)) return false;
     if (!fixed && !nde_method_error_order(method)) return false;
     r->options.method = nde_method_id(method);

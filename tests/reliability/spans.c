@@ -167,6 +167,7 @@ static void mirrored_bits(rig *back, const nde_method *method, bool fixed) {
     if (back->kind == NOISE || back->kind == SCALAR_NOISE) return; /* noise runs forwards only */
     /* the weights of an input between its knots are not mirrored to the bit, which adaptive steps make more of */
     if (back->problem.input && !fixed) return;
+    if (method->kind == NDE_KIND_NYSTROM) return; /* the mirror of q' = v is q' = -v */
     if (back->kind == NETWORK) return; /* what prepare makes belongs to the field itself: it cannot be mirrored from outside */
     rig_make(&forth, back->kind, back->n);
     rig_method(&forth, method, fixed);
@@ -316,7 +317,7 @@ static void a_component_without_tolerance(void **state) {
         for (int joint = 0; joint < 2; joint++)
             for (size_t n = 1; n <= 3; n += 2)
                 for (int zero = 0; zero < 2; zero++) {
-                    if (!nde_method_error_order(nde_method_at(m))) continue;
+                    if (!nde_method_error_order(nde_method_at(m)) || nde_method_is_split(nde_method_at(m))) continue;
                     const double atol[3] = { 1e-6, 1e-6, 0 };
                     const nde_real y0[9] = { 1, 1, 1, 1, 1, 1, zero ? 0 : 2, zero ? 0 : 2, zero ? 0 : 2 };
                     const nde_real start[9] = { 1, 1, zero ? 0 : 2 };

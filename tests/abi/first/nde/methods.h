@@ -36,6 +36,10 @@ enum {
     NDE_KAHAN_LI6 = 78,
     NDE_KAHAN_LI8 = 79,
     NDE_MCLACHLAN8 = 80,
+    NDE_DPRKN6 = 90,
+    NDE_DPRKN8 = 91,
+    NDE_LIE = 95,
+    NDE_STRANG = 96,
     NDE_METHOD_TABLEAU = -1 /* options.tableau */
 };
 

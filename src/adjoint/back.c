@@ -9,7 +9,13 @@
 
 static nde_status check(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
-    const char *what = s->rhs.noisy ? "noise" : q->n_jumps ? "jumps" : s->options.n_clip ? "clips" : NULL;
+    const char *what = s->rhs.noisy         ? "noise"
+                       : q->n_jumps         ? "jumps"
+                       : s->options.n_clip  ? "clips"
+                       : s->save_lane       ? "save times of each trajectory (save_t_each)"
+                       : s->options.discard ? "rows that are not kept (discard)"
+                       : q->observe         ? "observations (problem.observe)"
+                                            : NULL;
     if (what) return nde_fail(NDE_E_ARG, "options.adjoint is %d: continuous adjoints know no %s", s->adjoint, what);
     return NDE_OK;
 }
@@ -285,7 +291,7 @@ static void clear(nde_solver *s) {
     if (s->g_q) memset(s->g_q, 0, s->rhs.nq*s->N*sizeof *s->g_q);
     for (size_t k = 0; k < s->n_shards; k++) {
         if (s->shard[k].p) memset(s->shard[k].p, 0, s->rhs.np*sizeof *s->shard[k].p);
-        memset(s->shard[k].save_t, 0, s->rows_saved*sizeof *s->shard[k].save_t);
+        if (s->shard[k].save_t) memset(s->shard[k].save_t, 0, s->rows_saved*sizeof *s->shard[k].save_t);
     }
 }
 

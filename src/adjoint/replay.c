@@ -21,6 +21,22 @@ nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f) {
     return g;
 }
 
+void nde_boundary_add(nde_solver *s, nde_shard *shard, size_t who, ptrdiff_t boundary, double a) {
+    if (boundary == NDE_BOUNDARY_START)
+        s->g_t0[who] += a;
+    else if (boundary == NDE_BOUNDARY_END)
+        s->g_t1[who] += a;
+    else if (s->forced.jump[boundary] != SIZE_MAX)
+        shard->jump_t[s->forced.jump[boundary]] += a;
+}
+
+double nde_boundary_tangent(const nde_solver *s, const nde_direction *along, size_t who, ptrdiff_t boundary) {
+    if (boundary == NDE_BOUNDARY_START) return along->t0 ? along->t0[who] : 0;
+    if (boundary == NDE_BOUNDARY_END) return along->t1 ? along->t1[who] : 0;
+    const size_t jump = s->forced.jump[boundary];
+    return jump != SIZE_MAX && along->jump_t ? along->jump_t[jump] : 0;
+}
+
 void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n) {
     nde_panel *r = &w->replica;
     nde_panel_bind(s, r, w);

@@ -30,6 +30,9 @@ typedef struct nde_segment {
     ptrdiff_t lower, upper;
 } nde_segment;
 nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f);
+/* Adds to the cotangent of a boundary: of the trajectory's t0 or t1, or the shard's part of that of a jump. And the tangent of one. */
+void nde_boundary_add(nde_solver *s, nde_shard *shard, size_t who, ptrdiff_t boundary, double a);
+double nde_boundary_tangent(const nde_solver *s, const nde_direction *along, size_t who, ptrdiff_t boundary);
 /* Number of jumps before forced time f. */
 size_t nde_jumps_before(const nde_solver *s, size_t f);
 

@@ -26,12 +26,7 @@ typedef struct sweep {
 /* ---- boundaries ------------------------------------------------------------------------------ */
 
 static void add_boundary(const sweep *v, size_t who, ptrdiff_t boundary, double a) {
-    if (boundary == NDE_BOUNDARY_START)
-        v->s->g_t0[who] += a;
-    else if (boundary == NDE_BOUNDARY_END)
-        v->s->g_t1[who] += a;
-    else if (v->s->forced.jump[boundary] != SIZE_MAX)
-        v->shard->jump_t[v->s->forced.jump[boundary]] += a;
+    nde_boundary_add(v->s, v->shard, who, boundary, a);
 }
 
 /* The boundary at which a lane stands. */
@@ -76,6 +71,7 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     }
     zero_column(w->a_y, s->tangent_rows, ld, b), zero_column(w->a_carry, rows, ld, b),
         zero_column(w->a_q, nq, ld, b);
+    for (size_t i = 0; s->rhs.observe.field && i < nq; i++) w->a_q[i*ld + b] = s->g_q[i*s->N + who];
     zero_column(r->y, s->state_rows, ld, b);
     nde_save_end_transpose(s, who, v->seed, w->a_y + b, ld);
     for (size_t i = 0; i < nq; i++) r->q[i*ld + b] = s->rhs.problem.q[i*s->N + who];
@@ -248,7 +244,7 @@ static void each_save(sweep *v, void (*after)(const nde_solver *, const nde_pane
             .ld = v->ld,
             .t = w->a_t + b,
             .h = v->times ? w->a_h + b : NULL,
-            .save_t = v->shard->save_t,
+            .save_t = v->s->save_lane ? v->s->g_save_t : v->shard->save_t,
         };
         if (after)
             after(v->s, &w->replica, b, &w->saved[b], w->accepted[b], v->seed, &sink);
@@ -270,8 +266,8 @@ static int load_inside(sweep *v) {
         if (!r->accept[b] || s->status[w->who[b]] < 0) continue;
         size_t row = w->saved[b];
         bool due = false;
-        while (row > 0 && s->direction*s->save_t[row - 1] > s->direction*r->t[b] && !due)
-            due = s->save_t[--row] != r->t_new[b] || v->times; /* the time of a row at the end moves it by the extension */
+        while (row > 0 && s->direction*nde_save_time(s, row - 1, w->who[b]) > s->direction*r->t[b] && !due)
+            due = nde_save_time(s, --row, w->who[b]) != r->t_new[b] || v->times; /* the time of a row at the end moves it by the extension */
         if (due) w->list[v->inside++] = b;
     }
     return v->inside ? nde_inside_load_transpose(s, r, w, w->list, v->inside) : 0;
@@ -461,6 +457,15 @@ typedef struct order {
     atomic_int failed;
 } order;
 
+/* From the cotangents of observations to those of states. */
+static int observe_first(const sweep *v, nde_seed *seed) {
+    nde_sink wanted = v->sink;
+    wanted.t = v->times ? v->w->rows.a_t : NULL;
+    const int rc = nde_observe_transpose(v->s, v->w, v->shard, seed, &wanted);
+    seed->y = v->s->a_rows;
+    return rc;
+}
+
 static void sweep_shard(void *arg, size_t i, int worker) {
     order *o = arg;
     nde_solver *s = o->s;
@@ -471,10 +476,11 @@ static void sweep_shard(void *arg, size_t i, int worker) {
     if (shard->save_t) memset(shard->save_t, 0, s->rows_saved*sizeof *shard->save_t);
     if (shard->jump_t) memset(shard->jump_t, 0, s->rhs.problem.n_jumps*sizeof *shard->jump_t);
     shard->loss_error = 0;
+    nde_seed seed = *o->seed;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
         nde_panel *p = &s->panel[shard->first + k];
         sweep v = {
-            .s = s, .record = &p->record, .w = w, .shard = shard, .seed = o->seed, .ld = w->replica.ld
+            .s = s, .record = &p->record, .w = w, .shard = shard, .seed = &seed, .ld = w->replica.ld
         };
         v.times = g->t0 || g->t1 || g->save_t || g->jump_t;
         v.loss = g->loss_error != NULL;
@@ -484,7 +490,9 @@ static void sweep_shard(void *arg, size_t i, int worker) {
                              .x_term = g->term_x ? (nde_real *const *)s->g_term : NULL,
                              .window = &w->window };
         w->window.used = 0;
-        const int rc = sweep_panel(&v);
+        int rc = 0;
+        if (!k && seed.y && s->rhs.observe.field) rc = observe_first(&v, &seed);
+        if (!rc) rc = sweep_panel(&v);
         if (rc) atomic_store(&o->failed, rc);
     }
 }
@@ -503,7 +511,8 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
             for (size_t i = 0; i < count; i++) sum[i] += s->shard[k].p[first + i];
         for (size_t i = 0; i < count; i++) g->p[first + i] = (nde_real)sum[i];
     }
-    for (size_t i = 0; g->save_t && i < s->options.n_save; i++) {
+    if (s->save_lane) copy_out(g->save_t, s->g_save_t, s->rows_saved*s->N, sizeof *g->save_t);
+    for (size_t i = 0; g->save_t && !s->save_lane && i < s->options.n_save; i++) {
         g->save_t[i] = 0;
         for (size_t k = 0; k < s->n_shards; k++) g->save_t[i] += s->shard[k].save_t[i];
     }
@@ -532,6 +541,8 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
 void nde_gradient_clear(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     memset(s->g_t0, 0, s->N*sizeof *s->g_t0), memset(s->g_t1, 0, s->N*sizeof *s->g_t1);
+    if (s->rhs.observe.field && s->rhs.nq) memset(s->g_q, 0, s->rhs.nq*s->N*sizeof *s->g_q);
+    if (s->g_save_t) memset(s->g_save_t, 0, s->rows_saved*s->N*sizeof *s->g_save_t);
     if (s->g_jump_u) memset(s->g_jump_u, 0, q->n_jumps*q->jump_inputs*s->N*sizeof *s->g_jump_u);
     if (s->g_input)
         memset(s->g_input, 0, q->input->knots*q->input->channels*s->N*sizeof *s->g_input);

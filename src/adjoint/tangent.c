@@ -21,11 +21,7 @@ static nde_real *v_q(const course *c) { return c->w->a_q; }
 static nde_real *v_z(const course *c) { return c->w->a_z; }
 
 static double boundary_tangent(const course *c, size_t who, ptrdiff_t boundary) {
-    const nde_direction *d = c->along;
-    if (boundary == NDE_BOUNDARY_START) return d->t0 ? d->t0[who] : 0;
-    if (boundary == NDE_BOUNDARY_END) return d->t1 ? d->t1[who] : 0;
-    const size_t jump = c->s->forced.jump[boundary];
-    return jump != SIZE_MAX && d->jump_t ? d->jump_t[jump] : 0;
+    return nde_boundary_tangent(c->s, c->along, who, boundary);
 }
 
 /* The tangent of the time at which lane b stands, when that is a boundary. */
@@ -55,7 +51,7 @@ static void enter(course *c, const nde_entry *e) {
         if (!c->out->y || s->status[who] < 0) continue;
         const size_t rows = s->saving == NDE_SAVE_EVERY ? 1 : s->saving == NDE_SAVE_TIMES ? s->saved[who] : 0;
         for (; r->saved[b] < rows && (s->saving == NDE_SAVE_EVERY ||
-                                      s->direction*s->save_t[r->saved[b]] <= s->direction*r->t[b]);
+                                      s->direction*nde_save_time(s, r->saved[b], who) <= s->direction*r->t[b]);
              r->saved[b]++)
             for (size_t i = 0; i < s->rhs.dim; i++)
                 c->out->y[(r->saved[b]*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + b];
@@ -147,7 +143,7 @@ static int save_inside(course *c, const nde_source *source) {
     size_t m = 0, *lane = w->list;
     for (size_t b = 0; b < r->live->n; b++) {
         const size_t row = r->saved[b];
-        const bool due = row < s->rows_saved && s->direction*s->save_t[row] <= s->direction*r->t_new[b];
+        const bool due = row < s->rows_saved && s->direction*nde_save_time(s, row, r->trajectory[b]) <= s->direction*r->t_new[b];
         if (r->accept[b] && s->status[r->trajectory[b]] >= 0 && due) lane[m++] = b;
     }
     const int rc = m ? nde_inside_tangent(s, r, w, lane, m, source) : 0;
@@ -236,11 +232,16 @@ static void forward_shard(void *arg, size_t i, int worker) {
     nde_solver *s = o->s;
     const nde_shard *shard = &s->shard[i];
     nde_worker *w = &s->worker[worker];
+    const bool observed = o->out->y && s->rhs.observe.field;
+    nde_output_tangent out = *o->out; /* of states first */
+    if (observed) out.y = s->a_rows;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
-        course c = { .s = s, .w = w, .along = o->along, .out = o->out, .ld = w->replica.ld };
+        course c = { .s = s, .w = w, .along = o->along, .out = &out, .ld = w->replica.ld };
         const int rc = run_course(&c, &s->panel[shard->first + k].record);
         if (rc) atomic_store(&o->failed, rc);
     }
+    const int rc = observed && !atomic_load(&o->failed) ? nde_observe_tangent(s, w, shard, o->along, o->out->y) : 0;
+    if (rc) atomic_store(&o->failed, rc);
 }
 
 nde_status nde_forward(nde_solver *s, const nde_direction *direction,
@@ -269,7 +270,7 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction,
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp",
                                              without->name ? without->name : "field"));
     const size_t N = s->N, dim = s->rhs.dim; /* trajectories that failed are constants */
-    if (out.y) memset(out.y, 0, s->rows_saved*dim*N*sizeof *out.y);
+    if (out.y) memset(out.y, 0, s->rows_saved*s->out*N*sizeof *out.y);
     if (out.y_end) memset(out.y_end, 0, dim*N*sizeof *out.y_end);
     if (out.quadrature) memset(out.quadrature, 0, s->rhs.nz*N*sizeof *out.quadrature);
     order o = { .s = s, .along = &along, .out = &out };

@@ -35,12 +35,12 @@ static int save_inside(nde_solver *s, nde_worker *w) {
     size_t m = 0, *lane = w->list;
     if (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES) return 0;
     for (size_t b = 0; b < r->live->n; b++)
-        if (r->accept[b] && nde_save_inside(s, r->saved[b], r->t[b], r->t_new[b])) lane[m++] = b;
+        if (r->accept[b] && nde_save_inside(s, r, b, r->saved[b])) lane[m++] = b;
     const int rc = m ? nde_inside_load(s, r, w, lane, m) : 0;
     for (size_t j = 0; j < m && !rc; j++) {
         const size_t b = lane[j], who = r->trajectory[b];
-        for (size_t row = r->saved[b]; nde_save_inside(s, row, r->t[b], r->t_new[b]); row++)
-            nde_save_dense(s, &w->inside, j, (s->save_t[row] - r->t[b])/r->dt[b], s->y_out + row*s->rhs.dim*s->N + who, NULL, s->N);
+        for (size_t row = r->saved[b]; nde_save_inside(s, r, b, row); row++)
+            nde_save_dense(s, &w->inside, j, (nde_save_time(s, row, who) - r->t[b])/r->dt[b], s->y_out + row*s->rhs.dim*s->N + who, NULL, s->N);
     }
     return rc;
 }
@@ -249,6 +249,8 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
         !nde_read_sized(&c.seed, sizeof c.seed, seed, sizeof c.seed))
         return nde_fail(NDE_E_ARG, "nde_gradient_check: size of problem, options or seed is not a layout that this library knows");
     if (!seed && !problem->loss) return nde_fail(NDE_E_ARG, "nde_gradient_check: seed is NULL, and there is no problem.loss");
+    if (asked.observe || asked.stream || asked.reduction || chosen.discard || (chosen.n_save && chosen.save_t_each))
+        return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known here");
     asked.size = sizeof asked, chosen.size = sizeof chosen;
     if (!chosen.adjoint) chosen.adjoint = NDE_ADJOINT_DISCRETE;
     /* near where the error h^4 meets rounding eps/h, on the side of the latter: the former has a factor that nobody knows */

@@ -221,6 +221,7 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
     }
     for (size_t k = 0; k < q->n_events; k++)
         if ((bad = admit_event(r, k))) return bad;
+    if ((bad = admit_beside(r, &r->observe, q->observe, "observe", 0, r->channels))) return bad;
     if (q->np && q->np < r->np)
         return nde_fail(NDE_E_ARG, "problem.np is %zu, its fields need %zu", q->np, r->np);
     if (q->nq && q->nq < r->nq)
@@ -254,6 +255,7 @@ nde_status nde_rhs_prepare(const nde_rhs *r) {
     if (!bad) bad = prepare(r, &r->second);
     for (size_t k = 0; k < r->problem.n_terms && !bad; k++) bad = prepare(r, &r->term[k]);
     if (!bad) bad = prepare(r, &r->quadrature);
+    if (!bad) bad = prepare(r, &r->observe);
     for (size_t k = 0; k < r->problem.n_events && !bad; k++)
         if (!(bad = prepare(r, &r->event[k].g))) bad = prepare(r, &r->event[k].reset);
     return bad ? bad : prepare(r, &r->jump);
@@ -609,6 +611,12 @@ int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
     return 0;
 }
 
+int nde_part_vjp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
+                 nde_real *a_y, const nde_sink *sink) {
+    if (part->field->nu) input_values(r, lanes, t);
+    return vjp_part(r, lanes, part, t, y, a, NULL, 0, NULL, a_y, r->channels && (sink->x_input || sink->t), sink);
+}
+
 /* ---- tangent --------------------------------------------------------------------------------- */
 
 static int jvp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t,
@@ -662,14 +670,25 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     return 0;
 }
 
+/* Values of the input path, and their tangents. */
+static void input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_source *from) {
+    input_values(r, lanes, t);
+    if (r->channels)
+        nde_path_value_tangent(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index, lanes->piece, t,
+                               from->x_input, from->t, lanes->scratch->a_u);
+}
+
+int nde_part_jvp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                 const nde_real *v_y, const nde_source *from, nde_real *v) {
+    if (part->field->nu) input_tangents(r, lanes, t, from);
+    return jvp_part(r, lanes, part, t, y, v_y, lanes->scratch->a_u, from, v);
+}
+
 int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
                 const nde_real *v_y, const nde_source *from, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_scratch *s = lanes->scratch;
-    input_values(r, lanes, t);
-    if (r->channels)
-        nde_path_value_tangent(r->problem.input, r->N, n, ld, lanes->site.index, lanes->piece, t,
-                               from->x_input, from->t, s->a_u);
+    input_tangents(r, lanes, t, from);
     int rc = 0;
     const nde_part *drift = part_in_turn(r, lanes);
     if (r->problem.splitting && is_flow(r, drift->field))
@@ -732,8 +751,8 @@ int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
 /* ---- what is missing ------------------------------------------------------------------------- */
 
 static const nde_field *first_field(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
-    const nde_part *all[] = { &r->drift, &r->second, &r->quadrature, &r->jump };
-    for (size_t i = 0; i < 4; i++)
+    const nde_part *all[] = { &r->drift, &r->second, &r->quadrature, &r->jump, &r->observe };
+    for (size_t i = 0; i < sizeof all/sizeof *all; i++)
         if (all[i]->field && lacks(all[i]->field)) return all[i]->field;
     for (size_t k = 0; k < r->problem.n_terms; k++)
         if (lacks(r->term[k].field)) return r->term[k].field;

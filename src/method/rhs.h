@@ -32,7 +32,7 @@ typedef struct nde_rhs {
     nde_problem problem; /* resolved: sizes filled in */
     size_t N, dim, nz, rows, np, nq;
     size_t channels;     /* of the input path: first rows of every u */
-    nde_part drift, quadrature, jump, *term;
+    nde_part drift, quadrature, jump, observe, *term;
     nde_part second;     /* of problem.splitting; else field NULL */
     nde_splitting splitting;
     bool plain;          /* drift alone, without u: the fast way */
@@ -118,6 +118,10 @@ int nde_window_flush(nde_ring *window, const nde_rhs *rhs, const nde_lanes *lane
 int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,
                 nde_real *tape, size_t tape_ld, nde_real *a_y, const nde_sink *sink);
 
+/* The same of a field beside the right-hand side, without a tape. */
+int nde_part_vjp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
+                 nde_real *a_y, const nde_sink *sink);
+
 /* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. */
 typedef struct nde_source {
     const nde_real *p, *q, *x_input, *const *x_term; /* q [nq][ld] */
@@ -126,6 +130,9 @@ typedef struct nde_source {
 /* v_k [rows][ld] along v_y and the source. */
 int nde_rhs_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
                 const nde_source *source, nde_real *v_k);
+
+int nde_part_jvp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                 const nde_real *v_y, const nde_source *source, nde_real *v);
 
 /* The jump map and its derivatives on lanes: u [jump_inputs][ld]. */
 int nde_jump_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, nde_real *z);

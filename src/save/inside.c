@@ -47,30 +47,34 @@ static bool may_be_accepted(const nde_solver *s, const nde_panel *p, size_t b) {
 }
 
 /* The values of lane `from` of `inside` for lane b; false when one is not finite. */
-static bool write_rows(nde_solver *s, const nde_panel *p, size_t b, const nde_panel *in, size_t from) {
+static bool write_rows(nde_solver *s, const nde_panel *p, size_t b, nde_worker *w, size_t from) {
+    const nde_panel *in = &w->inside;
     bool good = true;
-    for (size_t row = p->saved[b]; nde_save_inside(s, row, p->t[b], p->t_new[b]); row++) {
-        nde_real *to = s->y_out + row*s->rhs.dim*s->N + p->trajectory[b];
-        nde_save_dense(s, in, from, (s->save_t[row] - p->t[b])/p->dt[b], to, NULL, s->N);
-        for (size_t i = 0; i < s->rhs.dim; i++) good = good && isfinite(to[i*s->N]);
+    for (size_t row = p->saved[b]; nde_save_inside(s, p, b, row); row++) {
+        nde_real *to = s->emits ? w->rows.y : s->y_out + row*s->rhs.dim*s->N + p->trajectory[b];
+        const size_t stride = s->emits ? w->rows.lanes.site.ld : s->N; /* only looked at: rows.c makes them again */
+        nde_save_dense(s, in, from, (nde_save_time(s, row, p->trajectory[b]) - p->t[b])/p->dt[b], to, NULL, stride);
+        for (size_t i = 0; i < s->rhs.dim; i++) good = good && isfinite(to[i*stride]);
     }
     return good;
 }
 
 void nde_inside_attempt(nde_solver *s, nde_panel *p, nde_worker *w) {
+    w->loaded = false;
     if (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || p->rc || p->over_budget) return;
     const nde_panel *in = &w->inside;
     size_t m = 0, *lane = w->list;
     for (size_t b = 0; b < p->live->n; b++)
-        if (may_be_accepted(s, p, b) && nde_save_inside(s, p->saved[b], p->t[b], p->t_new[b])) lane[m++] = b;
+        if (may_be_accepted(s, p, b) && nde_save_inside(s, p, b, p->saved[b])) lane[m++] = b;
     if (!m) return;
     p->rc = nde_inside_load(s, p, w, lane, m);
+    w->loaded = !s->joint;
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
         const unsigned char mark = in->lanes.site.lane[j];
         p->evals[b] += s->table.slopes - s->table.stages;
         if (mark != NDE_LANE_OK) p->mark[b] = mark;
-        if (p->rc || mark != NDE_LANE_OK || !write_rows(s, p, b, in, j)) p->error[b] = (double)NAN;
+        if (p->rc || mark != NDE_LANE_OK || !write_rows(s, p, b, w, j)) p->error[b] = (double)NAN;
     }
 }
 

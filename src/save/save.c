@@ -63,28 +63,25 @@ void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, do
 
 /* ---- which row belongs to which step --------------------------------------------------------- */
 
-/* Every k-th step: the row that accepted step number `step` (from 1) fills, SIZE_MAX when none. */
-static size_t row_of_step(const nde_solver *s, int64_t step, bool last) {
+size_t nde_save_row_of_step(const nde_solver *s, int64_t step, bool last) {
     const int64_t every = s->options.save_every;
     const size_t row = step > 0 ? (size_t)((step - 1)/every) + 1 : 0;
     return (step % every == 0 || last) && row < s->rows_saved ? row : SIZE_MAX;
 }
 
-/* save_t: does this row lie in the step? Rows are used up in order, so those before its start
- * are gone. */
-static bool row_is_due(const nde_solver *s, size_t row, double t_new) {
-    return row < s->rows_saved && s->direction*s->save_t[row] <= s->direction*t_new;
+bool nde_save_row_is_due(const nde_solver *s, size_t row, size_t who, double t_new) {
+    return row < s->rows_saved && s->direction*nde_save_time(s, row, who) <= s->direction*t_new;
 }
 
 bool nde_save_due(const nde_solver *s, const nde_panel *p, size_t b) {
-    if (s->saving == NDE_SAVE_TIMES) return row_is_due(s, p->saved[b], p->t_new[b]);
+    if (s->saving == NDE_SAVE_TIMES) return nde_save_row_is_due(s, p->saved[b], p->trajectory[b], p->t_new[b]);
     return s->saving == NDE_SAVE_EVERY &&
-           row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]) != SIZE_MAX;
+           nde_save_row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]) != SIZE_MAX;
 }
 
 double nde_save_next(const nde_solver *s, const nde_panel *p, size_t b) {
     if (s->saving == NDE_SAVE_EVERY) return -s->direction*(double)INFINITY;
-    return s->saving == NDE_SAVE_TIMES && p->saved[b] < s->rows_saved ? s->save_t[p->saved[b]]
+    return s->saving == NDE_SAVE_TIMES && p->saved[b] < s->rows_saved ? nde_save_time(s, p->saved[b], p->trajectory[b])
                                                                       : s->direction*(double)INFINITY;
 }
 
@@ -95,7 +92,7 @@ void nde_save_start(nde_solver *s, nde_panel *p, size_t b) {
         copy(s->rhs.dim, p->y + b, p->ld, row_of(s, s->y_out, 0, who), s->N);
         p->saved[b] = 1;
     } else if (s->saving == NDE_SAVE_TIMES) {
-        for (; row_is_due(s, p->saved[b], p->t[b]); p->saved[b]++)
+        for (; nde_save_row_is_due(s, p->saved[b], who, p->t[b]); p->saved[b]++)
             copy(s->rhs.dim, p->y + b, p->ld, row_of(s, s->y_out, p->saved[b], who), s->N);
     }
 }
@@ -103,14 +100,14 @@ void nde_save_start(nde_solver *s, nde_panel *p, size_t b) {
 void nde_save_step(nde_solver *s, nde_panel *p, size_t b) {
     const size_t who = p->trajectory[b];
     if (s->saving == NDE_SAVE_EVERY) {
-        const size_t row = row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]);
+        const size_t row = nde_save_row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]);
         s->save_t_out[row*s->N + who] = p->t_new[b];
         copy(s->rhs.dim, p->z + b, p->ld, row_of(s, s->y_out, row, who), s->N);
         p->saved[b] = row + 1;
         return;
     }
-    for (; row_is_due(s, p->saved[b], p->t_new[b]); p->saved[b]++) {
-        const double t = s->save_t[p->saved[b]];
+    for (; nde_save_row_is_due(s, p->saved[b], who, p->t_new[b]); p->saved[b]++) {
+        const double t = nde_save_time(s, p->saved[b], who);
         nde_real *to = row_of(s, s->y_out, p->saved[b], who);
         if (t == p->t_new[b])
             copy(s->rhs.dim, p->z + b, p->ld, to, s->N);
@@ -122,7 +119,7 @@ void nde_save_step(nde_solver *s, nde_panel *p, size_t b) {
 /* ---- all lanes at once: joint steps, where they are at the same time ---- */
 
 bool nde_save_together(const nde_solver *s, const nde_panel *p, const size_t *saved) {
-    if (!s->joint || s->saving != NDE_SAVE_TIMES || s->table.slopes > s->table.stages) return false;
+    if (!s->joint || s->saving != NDE_SAVE_TIMES || s->save_lane || s->table.slopes > s->table.stages) return false;
     for (size_t b = 0; b < p->lanes.site.n; b++)
         if (p->trajectory[b] != p->trajectory[0] + b || saved[b] != saved[0] || !p->accept[b]) return false;
     return true;
@@ -131,7 +128,7 @@ bool nde_save_together(const nde_solver *s, const nde_panel *p, const size_t *sa
 void nde_save_step_together(nde_solver *s, nde_panel *p) {
     const size_t n = p->lanes.site.n, ld = p->ld;
     size_t row = p->saved[0];
-    for (; row_is_due(s, row, p->t_new[0]); row++) {
+    for (; nde_save_row_is_due(s, row, 0, p->t_new[0]); row++) {
         nde_real *to = row_of(s, s->y_out, row, p->trajectory[0]);
         const bool end = s->save_t[row] == p->t_new[0];
         weights at;
@@ -191,14 +188,13 @@ void nde_save_after_together(const nde_solver *s, const nde_panel *p, size_t *cu
 void nde_save_end(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     const size_t who = p->trajectory[b];
     if (s->saving == NDE_SAVE_END && status == NDE_OK) {
-        copy(s->rhs.dim, p->y + b, p->ld, row_of(s, s->y_out, 0, who), s->N);
+        if (!s->emits) copy(s->rhs.dim, p->y + b, p->ld, row_of(s, s->y_out, 0, who), s->N);
         p->saved[b] = 1;
     }
     s->saved[who] = p->saved[b];
-    for (size_t row = p->saved[b]; row < s->rows_saved; row++) {
-        nde_real *to = row_of(s, s->y_out, row, who);
-        for (size_t i = 0; i < s->rhs.dim; i++) to[i*s->N] = (nde_real)NAN;
-        if (s->saving == NDE_SAVE_EVERY) s->save_t_out[row*s->N + who] = (double)NAN;
+    for (size_t row = p->saved[b]; row < s->rows_saved && (s->y_out || s->save_t_out); row++) {
+        for (size_t i = 0; s->y_out && i < s->out; i++) s->y_out[(row*s->out + i)*s->N + who] = (nde_real)NAN;
+        if (s->save_t_out) s->save_t_out[row*s->N + who] = (double)NAN;
     }
 }
 
@@ -208,11 +204,17 @@ static void add(size_t rows, const nde_real *from, size_t from_stride, nde_real 
     for (size_t i = 0; i < rows; i++) to[i*to_stride] += from[i*from_stride];
 }
 
+/* Does the row before the cursor lie behind the start of the step of lane b? */
+static bool row_is_behind(const nde_solver *s, const nde_panel *p, size_t b, size_t cursor) {
+    return cursor > 0 && s->direction*nde_save_time(s, cursor - 1, p->trajectory[b]) > s->direction*p->t[b];
+}
+
 /* One value inside a step, or at its end (theta = 1), whose own state is added elsewhere. */
 static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, size_t row,
                             const nde_real *a, const nde_save_sink *sink) {
     weights of;
-    const double ts = s->save_t[row], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/p->dt[b];
+    const size_t index = nde_save_index(s, row, p->trajectory[b]);
+    const double ts = s->save_t[index], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/p->dt[b];
     double along = 0, stretch = 0;
     weigh(s, theta, &of);
     for (size_t i = 0; i < s->rhs.dim; i++) {
@@ -229,7 +231,7 @@ static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, s
     if (!sink->h) return;
     *sink->t -= along;
     *sink->h += stretch - theta*along;
-    sink->save_t[row] += along;
+    sink->save_t[index] += along;
 }
 
 void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t cursor, int64_t step,
@@ -238,14 +240,14 @@ void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t c
     if (!seed->y) return;
     if (s->saving == NDE_SAVE_EVERY) {
         const size_t row =
-            row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
+            nde_save_row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
         if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, sink->ld);
     } else if (s->saving == NDE_SAVE_TIMES) {
-        for (; cursor > 0 && s->direction*s->save_t[cursor - 1] > s->direction*p->t[b]; cursor--) {
+        for (; row_is_behind(s, p, b, cursor); cursor--) {
             const nde_real *a = seed_row(s, seed, cursor - 1, who);
-            if (s->save_t[cursor - 1] == p->t_new[b]) add(s->rhs.dim, a, s->N, sink->y, sink->ld);
-            if (s->save_t[cursor - 1] != p->t_new[b] || sink->h)
-                value_transpose(s, p, b, cursor - 1, a, sink);
+            const bool at_end = nde_save_time(s, cursor - 1, who) == p->t_new[b];
+            if (at_end) add(s->rhs.dim, a, s->N, sink->y, sink->ld);
+            if (!at_end || sink->h) value_transpose(s, p, b, cursor - 1, a, sink);
         }
     }
 }
@@ -254,9 +256,10 @@ void nde_save_after(const nde_solver *s, const nde_panel *p, size_t b, size_t *c
                     const nde_seed *seed, const nde_save_sink *sink) {
     (void)step;
     if (s->saving != NDE_SAVE_TIMES) return;
-    for (; *cursor > 0 && s->direction*s->save_t[*cursor - 1] > s->direction*p->t[b]; --*cursor)
-        if (seed->y && s->save_t[*cursor - 1] != p->t_new[b])
-            add(s->rhs.dim, seed_row(s, seed, *cursor - 1, p->trajectory[b]), s->N, sink->y, sink->ld);
+    const size_t who = p->trajectory[b];
+    for (; row_is_behind(s, p, b, *cursor); --*cursor)
+        if (seed->y && nde_save_time(s, *cursor - 1, who) != p->t_new[b])
+            add(s->rhs.dim, seed_row(s, seed, *cursor - 1, who), s->N, sink->y, sink->ld);
 }
 
 void nde_save_end_transpose(const nde_solver *s, size_t who, const nde_seed *seed, nde_real *a_y,
@@ -281,17 +284,17 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
                            nde_real *out) {
     const size_t who = p->trajectory[b];
     if (s->saving == NDE_SAVE_EVERY) {
-        const size_t row = row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]);
+        const size_t row = nde_save_row_of_step(s, p->accepted[b] + 1, p->t_new[b] == p->t1[b]);
         if (row != SIZE_MAX) copy(s->rhs.dim, v->z, p->ld, row_of(s, out, row, who), s->N);
         return;
     }
     if (s->saving != NDE_SAVE_TIMES) return;
-    for (; row_is_due(s, p->saved[b], p->t_new[b]); p->saved[b]++) {
+    for (; nde_save_row_is_due(s, p->saved[b], who, p->t_new[b]); p->saved[b]++) {
         weights of;
-        const size_t row = p->saved[b];
-        const double ts = s->save_t[row], dt = p->dt[b],
+        const size_t row = p->saved[b], index = nde_save_index(s, row, who);
+        const double ts = s->save_t[index], dt = p->dt[b],
                      theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/dt;
-        const double v_theta = (v->save_t ? v->save_t[row] : 0) - v->t - theta*v->h; /* times h */
+        const double v_theta = (v->save_t ? v->save_t[index] : 0) - v->t - theta*v->h; /* times h */
         weigh(s, theta, &of);
         nde_real *to = row_of(s, out, row, who);
         for (size_t i = 0; i < s->rhs.dim; i++) {

@@ -266,8 +266,9 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
         if (!column_is_finite(p->y, s->rhs.dim, p->ld, b)) status[j] = NDE_E_NONFINITE;
         if (status[j] == NDE_OK && s->guarded && nde_is_outside(s, p, p->trajectory[b], p->t[b], p->y + b, p->ld))
             status[j] = NDE_E_DOMAIN;
-        if (status[j] == NDE_OK || status[j] == NDE_EVENT) nde_save_start(s, p, b);
+        if ((status[j] == NDE_OK || status[j] == NDE_EVENT) && !s->emits) nde_save_start(s, p, b);
     }
+    if (s->emits) nde_rows_start(s, p, w, lane, m, status);
     if (s->adaptive && !s->joint) first_steps(s, p, w, lane, m, status);
     for (size_t j = 0; j < m; j++) nde_panel_watch(s, p, lane[j]);
     size_t gone = 0;
@@ -277,6 +278,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
         if (status[j] == NDE_OK && !empty) status[j] = exhausted(s, p, b);
         if (empty || status[j] != NDE_OK) who[gone] = b, status[gone++] = status[j];
     }
+    if (s->emits) nde_rows_end(s, p, w, who, gone, status);
     leave(s, p, who, status, gone);
 }
 
@@ -521,6 +523,7 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
         const size_t b = attend[j];
         nde_status why = p->accept[b] ? NDE_OK : after_rejection(s, p, w, b);
         if (events && p->accept[b] && w->verdict[b] != NDE_UNFINISHED) why = w->verdict[b];
+        if (s->emits && p->accept[b] && w->fate[b] != NDE_OK) why = w->fate[b];
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
         if (why == NDE_OK && !end) why = exhausted(s, p, b);
         /* z and k are still there */
@@ -541,6 +544,7 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
             list[at] = list[at - 1], status[at] = status[at - 1];
         list[at] = crossed[j], status[at] = w->crossed[j];
     }
+    if (s->emits) nde_rows_end(s, p, w, list, gone, status);
     leave(s, p, list, status, gone);
 }
 
@@ -613,7 +617,9 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     if (taken && s->recorded) keep(s, p, all);
     const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
     if (cut) attending = join(w, n, attending);
-    if (attending == n && !cut && nde_save_together(s, p, p->saved)) {
+    if (s->emits) {
+        nde_rows_step(s, p, w, attend, attending);
+    } else if (attending == n && !cut && nde_save_together(s, p, p->saved)) {
         nde_save_step_together(s, p);
     } else {
         for (size_t j = 0; j < attending; j++) {

@@ -134,6 +134,7 @@ static void put_columns(size_t rows, const nde_real *from, size_t ld, const size
 void nde_group_open(const nde_solver *s, nde_worker *w, size_t m) {
     nde_group *g = &w->group;
     nde_site *at = &g->lanes.site;
+    w->loaded = false;
     nde_lanes_bind(&g->lanes, &s->rhs, &w->scratch);
     at->n = m;
     at->ld = nde_leading_dimension(m, sizeof(nde_real));

@@ -159,29 +159,44 @@ static nde_status read_clips(const nde_solver *s) {
     return NDE_OK;
 }
 
+/* Times of one trajectory, or of all: monotone; with `open`, NaN from some row on. */
+static nde_status read_save_times(const char *name, const double *t, size_t stride, size_t count, bool open) {
+    bool up = false, down = false, ended = false;
+    for (size_t i = 0; i < count; i++) {
+        const double at = t[i*stride], before = i ? t[(i - 1)*stride] : at;
+        ended = ended || (open && isnan(at));
+        if (ended ? !isnan(at) : !isfinite(at)) return nde_fail(NDE_E_ARG, "options.%s[%zu] is %g", name, i*stride, at);
+        up = up || at > before, down = down || at < before;
+        if (up && down) return nde_fail(NDE_E_ARG, "options.%s[%zu] is %g: not monotone", name, i*stride, at);
+    }
+    return NDE_OK;
+}
+
 static nde_status read_saves(nde_solver *s) {
     nde_options *o = &s->options;
     if (o->save_every < 0) return wrong("save_every", (double)o->save_every);
     if (o->save_every && o->n_save)
         return nde_fail(NDE_E_ARG, "options: save_every is %lld and n_save %zu: one of them must be 0",
                         (long long)o->save_every, o->n_save);
-    if (o->n_save && !o->save_t)
+    if (o->n_save && !o->save_t && !o->save_t_each)
         return nde_fail(NDE_E_ARG, "options.save_t is NULL, n_save is %zu", o->n_save);
+    if (o->save_t_each && o->save_t)
+        return nde_fail(NDE_E_ARG, "options: save_t and save_t_each are given: one of them must be NULL");
     if (o->n_save > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.n_save is %zu", o->n_save);
     s->saving = o->save_every ? NDE_SAVE_EVERY : o->n_save ? NDE_SAVE_TIMES : NDE_SAVE_END;
     s->rows_saved = s->saving == NDE_SAVE_TIMES ? o->n_save : 1;
     if (s->saving == NDE_SAVE_EVERY)
-        s->rows_saved = o->save_rows ? o->save_rows : o->steps ? most_rows(s) : 1024;
-    bool up = false, down = false;
-    for (size_t i = 0; i < o->n_save; i++) {
-        if (!isfinite(o->save_t[i]))
-            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g", i, o->save_t[i]);
-        up = up || (i && o->save_t[i] > o->save_t[i - 1]);
-        down = down || (i && o->save_t[i] < o->save_t[i - 1]);
-        if (up && down)
-            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: not monotone", i, o->save_t[i]);
-    }
-    return NDE_OK;
+        s->rows_saved = o->save_rows                  ? o->save_rows
+                        : o->steps                   ? most_rows(s)
+                        : o->discard && !o->adjoint ? NDE_ROWS_UNLIMITED
+                                                     : 1024;
+    s->save_lane = o->n_save && o->save_t_each;
+    s->save_row = s->save_lane ? s->rhs.N : 1;
+    nde_status bad = NDE_OK;
+    for (size_t who = 0; o->n_save && !bad && who < s->save_row; who++)
+        bad = s->save_lane ? read_save_times("save_t_each", o->save_t_each + who, s->rhs.N, o->n_save, true)
+                           : read_save_times("save_t", o->save_t, 1, o->n_save, false);
+    return bad;
 }
 
 static nde_status read_events(nde_solver *s) {
@@ -204,6 +219,43 @@ static nde_status read_loss(nde_solver *s) {
     if (s->saving == NDE_SAVE_EVERY)
         return nde_fail(NDE_E_ARG, "problem.loss needs rows at common times: options.save_every is %lld",
                         (long long)s->options.save_every);
+    return NDE_OK;
+}
+
+/* What rows are given to: observation, stream, reduction. */
+static nde_status read_rows(nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
+    s->out = q->observe ? q->observe->out : s->rhs.dim;
+    if (!nde_read_sized(&s->stream, sizeof s->stream, q->stream, sizeof s->stream))
+        return nde_fail(NDE_E_ARG, "problem.stream.size is %zu", q->stream->size);
+    if (q->stream && !s->stream.at) return nde_fail(NDE_E_ARG, "problem.stream.at is NULL");
+    if (s->options.discard != 0 && s->options.discard != 1) return wrong("discard", s->options.discard);
+    if (s->options.discard && s->loss.at) return nde_fail(NDE_E_ARG, "options.discard is 1: problem.loss needs the rows");
+    s->emits = q->observe || q->stream || q->reduction || s->options.discard;
+    return NDE_OK;
+}
+
+static nde_status read_reduction(nde_solver *s) {
+    const nde_reduction *given = s->rhs.problem.reduction;
+    nde_reduction *r = &s->reduction;
+    if (!given) return NDE_OK;
+    if (!nde_read_sized(r, sizeof *r, given, sizeof *r)) return nde_fail(NDE_E_ARG, "problem.reduction.size is %zu", given->size);
+    if (s->saving == NDE_SAVE_EVERY)
+        return nde_fail(NDE_E_ARG, "problem.reduction needs rows in common: options.save_every is %lld", (long long)s->options.save_every);
+    if (r->n_levels && !r->levels) return nde_fail(NDE_E_ARG, "problem.reduction.levels is NULL, n_levels is %zu", r->n_levels);
+    if (r->n_levels > MOST_ENTRIES || r->bytes > PTRDIFF_MAX)
+        return nde_fail(NDE_E_SIZE, "problem.reduction: n_levels is %zu, bytes is %zu", r->n_levels, r->bytes);
+    for (size_t i = 0; i < r->n_levels; i++)
+        if (!(r->levels[i] >= 0 && r->levels[i] <= 1)) return nde_fail(NDE_E_ARG, "problem.reduction.levels[%zu] is %g", i, r->levels[i]);
+    if (r->n_levels && s->rhs.N > UINT32_MAX) return nde_fail(NDE_E_SIZE, "problem.reduction.n_levels: n is %zu", s->rhs.N);
+    if (r->error != 0 && !(r->error >= 0x1p-13 && r->error <= 0.5)) return nde_fail(NDE_E_ARG, "problem.reduction.error is %g", r->error);
+    if (r->octaves < 0 || r->octaves > 2046) return nde_fail(NDE_E_ARG, "problem.reduction.octaves is %d", (int)r->octaves);
+    if (!r->init != !r->bytes || !r->add != !r->bytes || !r->merge != !r->bytes)
+        return nde_fail(NDE_E_ARG, "problem.reduction.bytes is %zu: init is %s, add %s, merge %s", r->bytes, r->init ? "given" : "NULL",
+                        r->add ? "given" : "NULL", r->merge ? "given" : "NULL");
+    s->reduces = true;
+    s->sums.stride = (r->bytes + 15)/16*16;
+    if (r->n_levels) s->sums.buckets = nde_buckets_make(r->error > 0 ? r->error : 1.0/64, r->octaves ? r->octaves : 32);
     return NDE_OK;
 }
 
@@ -494,7 +546,7 @@ static nde_status read_all(nde_solver *s, const nde_problem *problem, const nde_
         return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
                         options->size);
     if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) || (bad = read_limits(s)) || (bad = read_clips(s)) || (bad = read_saves(s)) ||
-        (bad = read_loss(s)) || (bad = choose_method(s)) || (bad = check_noise(s)))
+        (bad = read_loss(s)) || (bad = read_rows(s)) || (bad = read_reduction(s)) || (bad = choose_method(s)) || (bad = check_noise(s)))
         return bad;
     s->N = s->rhs.N;
     s->per_dim = 1/s->counted;
@@ -618,6 +670,24 @@ static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_
         TAKE(g->a_u, inputs, ld), TAKE(g->a_t, 1, ld), TAKE(g->a_h, extended, ld);
 }
 
+/* Rows that wait, [capacity]. */
+static void lay_rows(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
+    nde_rows *r = &w->rows;
+    const bool observed = s->rhs.observe.field, back = observed && s->options.adjoint;
+    r->capacity = s->emits ? capacity : 0;
+    TAKE(w->fate, s->emits, capacity);
+    TAKE(r->lane, 1, r->capacity), TAKE(r->trajectory, 1, r->capacity), TAKE(r->interval, 1, r->capacity), TAKE(r->row, 1, r->capacity);
+    TAKE(r->mark, 1, r->capacity);
+    if (!s->emits) return;
+    TAKE(r->t, 1, ld), TAKE(r->y, s->rhs.dim, ld), TAKE(r->q, s->rhs.nq, ld), TAKE(r->lanes.piece, s->rhs.paths, ld);
+    r->out = r->y;
+    if (observed) TAKE(r->out, s->out, ld);
+    TAKE(r->one, observed, s->rhs.dim + s->rhs.nq + s->out);
+    TAKE(r->a_y, back ? s->rhs.dim : 0, ld), TAKE(r->a_q, back ? s->rhs.nq : 0, ld), TAKE(r->a_out, back ? s->out : 0, ld),
+        TAKE(r->a_t, back, ld);
+    r->lanes.site = (nde_site){ .ld = ld, .index = r->trajectory, .interval = r->interval, .q = r->q, .lane = r->mark };
+}
+
 static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t capacity, size_t ld) {
     TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity), TAKE(w->g_new, count, ld);
     TAKE(w->root, 1, count), TAKE(w->order, 1, count);
@@ -634,6 +704,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
         TAKE(w->attend, 1, capacity);
     TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
     lay_events(w, arena, s->rhs.problem.n_events, capacity, ld);
+    lay_rows(w, arena, s, capacity, ld);
     if (!s->options.adjoint) return;
     lay_state(&w->replica, arena, s, capacity);
     lay_attempt(&w->replica, arena, s);
@@ -652,14 +723,47 @@ static void lay_hits(nde_solver *s, nde_arena *arena, size_t row) {
     TAKE(s->hits.which, rows, N), TAKE(s->hits.together, rows, N), TAKE(s->hits.t, rows, N), TAKE(s->hits.y, rows, row);
 }
 
+/* Sums of the shards, which a saved state holds. */
+static void lay_sums(nde_solver *s, nde_arena *arena) {
+    nde_sums *sums = &s->sums;
+    size_t rows, entries;
+    if (!s->reduces) return;
+    if (!nde_size_multiply(s->n_shards, s->rows_saved, &rows) || !nde_size_multiply(rows, s->out, &entries)) {
+        arena->overflow = true;
+        return;
+    }
+    TAKE(sums->count, 1, rows), TAKE(sums->mean, 1, entries), TAKE(sums->square, 1, entries), TAKE(sums->least, 1, entries),
+        TAKE(sums->greatest, 1, entries), TAKE(sums->own, rows, sums->stride);
+    if (!s->reduction.n_levels) return;
+    if (!nde_size_multiply(entries/s->n_shards, nde_sketch_size(&sums->buckets), &sums->sketch_size)) arena->overflow = true;
+    TAKE(sums->sketch, 1, sums->sketch_size);
+}
+
+/* What they come to, and the sketches of the workers behind the first. */
+static void lay_results(nde_solver *s, nde_arena *arena) {
+    nde_sums *sums = &s->sums;
+    const size_t rows = s->rows_saved, levels = s->reduction.n_levels;
+    size_t quantiles;
+    if (!s->reduces) return;
+    if (!nde_size_multiply(levels, s->out, &quantiles)) arena->overflow = true;
+    TAKE(sums->all_count, 1, rows), TAKE(sums->all_mean, rows, s->out), TAKE(sums->all_variance, rows, s->out),
+        TAKE(sums->all_least, rows, s->out), TAKE(sums->all_greatest, rows, s->out), TAKE(sums->all_own, rows, sums->stride);
+    TAKE(sums->quantile, rows, quantiles), TAKE(sums->levels, 1, levels), TAKE(sums->sketches, s->n_workers - 1, sums->sketch_size);
+    if (sums->levels) memcpy(sums->levels, s->reduction.levels, levels*sizeof *sums->levels);
+}
+
 static void lay_outputs(nde_solver *s, nde_arena *arena) {
     const size_t N = s->N, dim = s->rhs.dim;
-    size_t row;
-    if (!nde_size_multiply(dim, N, &row)) arena->overflow = true;
-    TAKE(s->y_out, s->rows_saved, row), TAKE(s->y_end, 1, row), TAKE(s->z_end, s->rhs.nz, N);
-    if (s->saving == NDE_SAVE_EVERY) TAKE(s->save_t_out, s->rows_saved, N);
+    size_t row, wide;
+    if (!nde_size_multiply(dim, N, &row) || !nde_size_multiply(s->out, N, &wide)) {
+        arena->overflow = true;
+        return;
+    }
+    TAKE(s->y_out, s->options.discard ? 0 : s->rows_saved, wide), TAKE(s->y_end, 1, row), TAKE(s->z_end, s->rhs.nz, N);
+    if (s->saving == NDE_SAVE_EVERY && (!s->options.discard || s->options.adjoint)) TAKE(s->save_t_out, s->rows_saved, N);
     TAKE(s->t_end, 1, N), TAKE(s->saved, 1, N), TAKE(s->status, 1, N), TAKE(s->stats, 1, N);
     lay_hits(s, arena, row);
+    lay_sums(s, arena);
 }
 
 static size_t path_reals(const nde_solver *s, const nde_path *path, nde_arena *arena) {
@@ -673,6 +777,7 @@ static size_t path_reals(const nde_solver *s, const nde_path *path, nde_arena *a
 static void lay_gradients(nde_solver *s, nde_arena *arena) {
     const nde_problem *q = &s->rhs.problem;
     const size_t N = s->N;
+    TAKE(s->g_save_t, s->save_lane ? s->rows_saved : 0, N);
     TAKE(s->g_y0, s->rhs.dim, N), TAKE(s->g_q, s->rhs.nq, N), TAKE(s->g_t0, 1, N), TAKE(s->g_t1, 1, N);
     size_t inputs;
     if (!nde_size_multiply(q->n_jumps, q->jump_inputs, &inputs)) arena->overflow = true;
@@ -736,7 +841,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     const nde_status bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split);
     if (bad) return bad;
     s->table.compensated = s->options.compensated;
-    TAKE(s->save_t, 1, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1);
+    TAKE(s->save_t, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1, s->save_row);
     double *each = NULL;
     if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
     for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
@@ -760,6 +865,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     count_again(arena, from, d.panels);
     lay_outputs(s, arena);
     s->state_to = arena->used;
+    lay_results(s, arena);
 
     from = arena->used;
     for (size_t k = 0; k < (s->panel ? d.panels : 1); k++) {
@@ -784,20 +890,25 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         shard->first = k*d.panels/d.shards;
         shard->count = (k + 1)*d.panels/d.shards - shard->first;
         shard->p = shard->save_t = shard->jump_t = NULL;
+        for (size_t j = 0; s->shard && j < shard->count; j++) s->panel[shard->first + j].shard = k;
         if (!s->adjoint) continue;
-        TAKE(shard->p, 1, s->rhs.np), TAKE(shard->save_t, 1, s->rows_saved),
+        TAKE(shard->p, 1, s->rhs.np), TAKE(shard->save_t, 1, s->saving == NDE_SAVE_TIMES && !s->save_lane ? s->rows_saved : 0),
             TAKE(shard->jump_t, 1, q->n_jumps);
     }
     count_again(arena, from, d.shards);
     if (s->adjoint) lay_gradients(s, arena);
     if (s->loss.at && s->adjoint) {
         size_t row;
-        if (!nde_size_multiply(s->rhs.dim, s->N, &row)) arena->overflow = true;
+        if (!nde_size_multiply(s->out, s->N, &row)) arena->overflow = true;
         TAKE(s->a_out, s->rows_saved, row);
     }
     if (s->adjoint > NDE_ADJOINT_DISCRETE) {
         const nde_status refused = nde_back_lay(s, arena);
         if (refused) return refused;
+    }
+    if (s->rhs.observe.field && s->options.adjoint) {
+        TAKE(s->y_rows, s->rows_saved, s->rhs.dim*s->N); /* no larger than y_end */
+        TAKE(s->a_rows, s->rows_saved, s->rhs.dim*s->N);
     }
     return arena->overflow
                ? nde_fail(NDE_E_SIZE, "the sizes of problem and options are too large together")
@@ -856,7 +967,7 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
     const nde_status bad = lay(s, &arena);
     if (bad) return bad;
     if (s->saving == NDE_SAVE_TIMES)
-        memcpy(s->save_t, s->options.save_t, s->rows_saved*sizeof *s->save_t);
+        memcpy(s->save_t, s->save_lane ? s->options.save_t_each : s->options.save_t, s->rows_saved*s->save_row*sizeof *s->save_t);
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
         unsigned char *base = (unsigned char *)block + fixed + k*slice;

@@ -23,10 +23,26 @@ nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
 
 static bool vanishes(double t, double h) { return t + h == t; }
 
+/* Save times are monotone: their ends lie in the span of the trajectory. */
+static nde_status check_saves(const nde_solver *s, size_t who, double t0, double t1) {
+    size_t rows = s->saving == NDE_SAVE_TIMES ? s->rows_saved : 0;
+    while (rows && isnan(nde_save_time(s, rows - 1, who))) rows--;
+    for (size_t i = 0; i < rows; i += rows > 1 ? rows - 1 : 1) {
+        const double ts = nde_save_time(s, i, who);
+        if (ts < fmin(t0, t1) || ts > fmax(t0, t1))
+            return nde_fail(NDE_E_ARG, "options.save_t%s[%zu] is %g: outside [%g, %g] (trajectory %zu)", s->save_lane ? "_each" : "",
+                            nde_save_index(s, i, who), ts, t0, t1, who);
+    }
+    if (rows && (nde_save_time(s, rows - 1, who) - nde_save_time(s, 0, who))*(t1 - t0) < 0)
+        return nde_fail(NDE_E_ARG, "options.save_t%s runs from %g to %g: against the direction of time (trajectory %zu)",
+                        s->save_lane ? "_each" : "", nde_save_time(s, 0, who), nde_save_time(s, rows - 1, who), who);
+    return NDE_OK;
+}
+
 static nde_status check_times(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     s->direction = 0;
-    for (size_t who = 0; who < (q->t0_each || q->t1_each ? s->N : 1); who++) {
+    for (size_t who = 0; who < (q->t0_each || q->t1_each || s->save_lane ? s->N : 1); who++) {
         const double t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
         if (!isfinite(t0) || !isfinite(t1) || !isfinite(t1 - t0))
             return nde_fail(NDE_E_ARG, "problem: t0 is %g, t1 is %g (trajectory %zu)", t0, t1, who);
@@ -41,22 +57,12 @@ static nde_status check_times(nde_solver *s) {
                             "problem: t1 of trajectory %zu lies on the other side of t0 than before",
                             who);
         if (sign != 0) s->direction = sign;
-        for (size_t i = 0; s->saving == NDE_SAVE_TIMES && i<s->rows_saved; i += s->rows_saved> 1
-                               ? s->rows_saved - 1
-                               : 1) {
-            const double ts = s->save_t[i];
-            if (ts < fmin(t0, t1) || ts > fmax(t0, t1))
-                return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: outside [%g, %g]", i, ts, t0,
-                                t1);
-        }
+        const nde_status bad = check_saves(s, who, t0, t1);
+        if (bad) return bad;
     }
     if (s->direction == 0) s->direction = 1;
     if (s->rhs.noisy && s->direction < 0)
         return nde_fail(NDE_E_ARG, "problem: t1 is before t0: noise runs forwards only");
-    if (s->saving == NDE_SAVE_TIMES && s->rows_saved > 1 &&
-        (s->save_t[s->rows_saved - 1] - s->save_t[0])*s->direction < 0)
-        return nde_fail(NDE_E_ARG, "options.save_t runs from %g to %g: against the direction of time",
-                        s->save_t[0], s->save_t[s->rows_saved - 1]);
     return NDE_OK;
 }
 
@@ -144,6 +150,7 @@ static nde_status begin(nde_solver *s) {
                             .look = s->panel->stiff ? NDE_STIFF_LOOK : 0 };
     atomic_store(&s->stop, 0);
     atomic_store(&s->late, 0);
+    atomic_store(&s->closed, 0);
     atomic_store(&s->done, 0);
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
@@ -162,6 +169,8 @@ static nde_status begin(nde_solver *s) {
     if (s->rhs.nz) memset(s->z_end, 0, s->rhs.nz*s->N*sizeof *s->z_end);
     if (s->saving == NDE_SAVE_END) s->save_t[0] = s->rhs.problem.t1;
     if (s->rhs.problem.n_events) nde_events_begin(s);
+    if (s->reduces) nde_reduce_begin(s);
+    for (size_t k = 0; k < s->n_workers; k++) s->worker[k].loaded = false, s->worker[k].rows.lanes.site.n = 0;
     s->recorded = s->options.adjoint == NDE_ADJOINT_DISCRETE;
     return NDE_OK;
 }
@@ -215,7 +224,7 @@ static void present(nde_solver *s, nde_solution *solution) {
         .n = s->N,
         .dim = s->rhs.dim,
         .nz = s->rhs.nz,
-        .n_save = s->rows_saved,
+        .n_save = s->rows_saved == NDE_ROWS_UNLIMITED ? 0 : s->rows_saved,
         .t = s->saving == NDE_SAVE_EVERY ? s->save_t_out : s->save_t,
         .y = s->y_out,
         .saved = s->saved,
@@ -235,6 +244,15 @@ static void present(nde_solver *s, nde_solution *solution) {
         .event_t = s->hits.t,
         .event_y = s->hits.y,
         .event_end = s->hits.end,
+        .out = s->out,
+        .n_levels = s->reduction.n_levels,
+        .row_count = s->sums.all_count,
+        .mean = s->sums.all_mean,
+        .variance = s->sums.all_variance,
+        .least = s->sums.all_least,
+        .greatest = s->sums.all_greatest,
+        .quantile = s->sums.quantile,
+        .reduced = s->sums.all_own,
     };
     double lanes = 0, room = 0;
     for (size_t k = 0; k < s->n_panels; k++) {
@@ -268,11 +286,11 @@ static void show_progress(nde_solver *s) {
 
 /* The loss of a finished run, and its cotangent. */
 static nde_status add_losses(nde_solver *s) {
-    const size_t row = s->rhs.dim*s->N;
+    const size_t row = s->out*s->N;
     double value = 0;
     if (s->a_out) memset(s->a_out, 0, s->rows_saved*row*sizeof *s->a_out);
     for (size_t k = 0; k < s->rows_saved; k++) {
-        const int rc = s->loss.at(s->loss.ctx, k, s->save_t[k], s->N, s->y_out + k*row, &value,
+        const int rc = s->loss.at(s->loss.ctx, k, s->save_lane ? (double)NAN : s->save_t[k], s->N, s->y_out + k*row, &value,
                                   s->a_out ? s->a_out + k*row : NULL);
         if (!rc) continue;
         snprintf(s->error, sizeof s->error, "%s: problem.loss returned %d at save time %zu",
@@ -293,6 +311,7 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     for (size_t k = 0; k < s->n_panels; k++) lost = lost || s->panel[k].over_budget;
     if (lost) s->recorded = false;
     if (loop != NDE_OK) show_progress(s);
+    if (s->reduces) nde_reduce_end(s);
     nde_status status = summary(s, loop, lost);
     if (s->loss.at && (status == NDE_OK || status == NDE_E_LANES || status == NDE_EVENT)) {
         const nde_status bad = add_losses(s);

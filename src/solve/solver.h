@@ -14,6 +14,7 @@
 #include "nde/solve.h"
 #include "controller/clock.h"
 #include "method/body.h"
+#include "save/rows.h"
 #include "solve/record.h"
 
 /* Times at which every step ends: jumps, and knots of linear paths that drive a term. */
@@ -45,6 +46,7 @@ typedef struct nde_stiffness {
 typedef struct nde_panel {
     nde_lanes lanes;
     size_t first, count;   /* trajectories of this panel */
+    size_t shard;
     size_t capacity, ld, slab;
     nde_live *live;
     /* lanes, between steps: [capacity] */
@@ -111,6 +113,9 @@ typedef struct nde_worker {
     double *root;          /* [n_events] of one lane, and their order */
     size_t *order;
     nde_panel inside;      /* the group as a panel: lanes of a step with the stages of the extension alone; nothing of its own */
+    bool loaded;           /* they are those of w->list, of the attempt that is being settled */
+    nde_rows rows;         /* with rows that do not go straight to their place */
+    nde_status *fate;      /* [capacity] what becomes of lanes by their rows */
     /* with an adjoint */
     nde_panel replica;     /* recomputes states */
     nde_ring window;
@@ -137,6 +142,8 @@ typedef struct nde_hits {
     double *t;
     nde_real *y;
 } nde_hits;
+
+#define NDE_ROWS_UNLIMITED (SIZE_MAX/2)
 
 struct nde_solver {
     nde_options options;   /* adjoint: DISCRETE where a record is kept, whatever the adjoint */
@@ -173,7 +180,7 @@ struct nde_solver {
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
     bool started, finished, recorded;
     double direction, per_dim; /* 1/counted */
-    size_t N, rows_saved;  /* rows of the output */
+    size_t N, rows_saved;  /* rows of the output; NDE_ROWS_UNLIMITED */
     size_t tangent_rows;   /* of a state that have derivatives: rhs.rows, and as many behind them for each partner of the method */
     size_t state_rows;     /* of all of it: with compensated sums rhs.rows more for what rounding took */
     nde_forced forced;
@@ -196,10 +203,18 @@ struct nde_solver {
     int decision_rc;
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;
+    size_t out;            /* rows of y_out */
+    nde_real *y_rows, *a_rows; /* [rows][dim][N] states at the rows, and cotangents or tangents of them: with an observation and adjoint */
     nde_real *a_out;       /* cotangent of y_out by problem.loss */
     nde_loss loss;         /* at: NULL without */
     double loss_value;
+    nde_stream stream;     /* at: NULL without */
+    nde_reduction reduction;
+    nde_sums sums;
+    atomic_int closed;     /* the caller's stream or reduction takes no more rows */
+    bool reduces, emits;   /* emits: rows are observed, streamed, reduced or not kept */
     double *save_t, *save_t_out, *t_end;
+    size_t save_row, save_lane; /* steps through save_t from row to row and from trajectory to trajectory: 1, 0, or with own times N, 1 */
     size_t *saved;
     nde_status *status;
     nde_stats *stats;
@@ -231,7 +246,9 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) {
-    return (s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals) + s->table.slopes - s->table.stages + (s->table.fresh && s->forced.count);
+    const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0; /* rows.c */
+    const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals;
+    return stages + own + again + (s->table.fresh && s->forced.count);
 }
 
 /* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */
@@ -248,8 +265,9 @@ static inline double nde_end_of(const nde_solver *s, size_t who) {
 double nde_step_length(const nde_solver *s, size_t who, double t, double t_new);
 /* First forced time after t in the direction of time. */
 size_t nde_forced_after(const nde_solver *s, double t);
-/* Row i of save times for a trajectory; true when there is one. */
-static inline double nde_save_time(const nde_solver *s, size_t row) { return s->save_t[row]; }
+/* Where the save time of a row stands in save_t and its gradient, and that time; NaN: the trajectory has no more. */
+static inline size_t nde_save_index(const nde_solver *s, size_t row, size_t who) { return row*s->save_row + who*s->save_lane; }
+static inline double nde_save_time(const nde_solver *s, size_t row, size_t who) { return s->save_t[nde_save_index(s, row, who)]; }
 
 /* ---- panel.c: what a panel can do. All return what a field returned; 0 is fine ---- */
 void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
@@ -292,12 +310,39 @@ void nde_save_step(nde_solver *s, nde_panel *p, size_t lane);
 bool nde_save_together(const nde_solver *s, const nde_panel *p, const size_t *saved);
 void nde_save_step_together(nde_solver *s, nde_panel *p);
 void nde_save_end(nde_solver *s, nde_panel *p, size_t lane, nde_status status);
+/* The row that accepted step number `step` (from 1) fills with save_every, SIZE_MAX when none; last: it is the last one. */
+size_t nde_save_row_of_step(const nde_solver *s, int64_t step, bool last);
+/* With save times: does this row lie in the step to t_new? Rows are used up in order, so those before its start are gone. */
+bool nde_save_row_is_due(const nde_solver *s, size_t row, size_t who, double t_new);
+
+/* ---- rows.c: the same for rows that are observed, streamed, reduced or not kept; what fails changes the status ---- */
+void nde_rows_start(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status);
+/* Of the lanes to be attended to after a step; then w->fate says what becomes of them. */
+void nde_rows_step(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *attend, size_t attending);
+/* Of the lanes that end. */
+void nde_rows_end(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m, nde_status *status);
+
+/* ---- observe.c: all return what the field returned ---- */
+/* Of the states in the block; of that in column j alone. */
+int nde_observe(const nde_solver *s, nde_rows *r, nde_scratch *scratch);
+int nde_observe_one(const nde_solver *s, nde_rows *r, size_t j, nde_scratch *scratch);
+/* For the trajectories of a shard: fills a_rows from the seeds of observations, and adds to everything else; and the tangents of
+ * observations from a_rows. */
+int nde_observe_transpose(nde_solver *s, nde_worker *w, nde_shard *shard, const nde_seed *seed, const nde_sink *wanted);
+int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, nde_real *out);
+
+/* ---- reduce.c ---- */
+void nde_reduce_begin(nde_solver *s);
+/* Adds row j of the block; returns what the caller's add returned. */
+int nde_reduce_add(nde_solver *s, size_t shard, int worker, const nde_rows *r, size_t j);
+/* What has been summed up so far, over all shards. */
+void nde_reduce_end(nde_solver *s);
 
 /* Where the cotangents of one lane of a step are. */
 typedef struct nde_save_sink {
     nde_real *y, *k;       /* column of [rows][ld], and of slab 0 of those of the panel */
     size_t ld;             /* of y */
-    double *t, *h, *save_t; /* of the lane, the lane, [n_save]; NULL: times are not wanted */
+    double *t, *h, *save_t; /* of the lane, the lane, as nde_save_index; NULL: times are not wanted */
 } nde_save_sink;
 /* Cotangents of the rows that lane b saved in the step of panel p, the last *cursor of them; before the body's transpose
  * those of the new state and the slopes, after it those of the old state (then the cursor moves). total: accepted steps of the
@@ -329,9 +374,11 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
 /* The same value for all rows of a state, quadrature included. */
 void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, size_t stride);
 
-/* Does save_t[row] lie inside the step from t to t_new? */
-static inline bool nde_save_inside(const nde_solver *s, size_t row, double t, double t_new) {
-    return row < s->rows_saved && s->direction*s->save_t[row] > s->direction*t && s->direction*s->save_t[row] < s->direction*t_new;
+/* Does the row of lane b lie inside its step? */
+static inline bool nde_save_inside(const nde_solver *s, const nde_panel *p, size_t b, size_t row) {
+    if (row >= s->rows_saved) return false;
+    const double d = s->direction, at = d*nde_save_time(s, row, p->trajectory[b]);
+    return at > d*p->t[b] && at < d*p->t_new[b];
 }
 
 /* ---- inside.c: stages of the continuous extension alone, for the lanes [m] of an attempted step that need them ---- */

@@ -15,9 +15,10 @@ static nde_status read_solution(const nde_solution *solution, nde_solution *s, s
                         "nde_loss_mse: solution.size is %zu, which is not a layout that this "
                         "library knows", solution->size);
     if (!s->y) return nde_fail(NDE_E_ARG, "nde_loss_mse: solution.y is NULL");
-    if (!nde_size_multiply(s->n_save, s->dim, count) || !nde_size_multiply(*count, s->n, count))
+    const size_t out = s->out ? s->out : s->dim;
+    if (!nde_size_multiply(s->n_save, out, count) || !nde_size_multiply(*count, s->n, count))
         return nde_fail(NDE_E_ARG, "nde_loss_mse: solution has %zu x %zu x %zu values", s->n_save,
-                        s->dim, s->n);
+                        out, s->n);
     return NDE_OK;
 }
 

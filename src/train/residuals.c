@@ -20,12 +20,13 @@ static nde_status check(const nde_solver *solver, const nde_solution *solution, 
         return nde_fail(NDE_E_ARG, "nde_residuals: solution.size is %zu, which is not a layout that this library knows",
                         solution->size);
     if (!s->y) return nde_fail(NDE_E_ARG, "nde_residuals: solution.y is NULL");
-    if (s->n_save != solver->rows_saved || s->dim != solver->rhs.dim || s->n != solver->N)
+    const size_t out = s->out ? s->out : s->dim;
+    if (s->n_save != solver->rows_saved || out != solver->out || s->n != solver->N)
         return nde_fail(NDE_E_ARG, "nde_residuals: solution has %zu x %zu x %zu values, the solver's has %zu x %zu x %zu",
-                        s->n_save, s->dim, s->n, solver->rows_saved, solver->rhs.dim, solver->N);
+                        s->n_save, out, s->n, solver->rows_saved, solver->out, solver->N);
     if (np != solver->rhs.np)
         return nde_fail(NDE_E_ARG, "nde_residuals: np is %zu, the solver has %zu parameters", np, solver->rhs.np);
-    *count = s->n_save*s->dim*s->n; /* the solver has such an array */
+    *count = s->n_save*out*s->n; /* the solver has such an array */
     for (size_t i = 0; weight && i < *count; i++)
         if (!(weight[i] >= 0 && (double)weight[i] <= DBL_MAX))
             return nde_fail(NDE_E_ARG, "nde_residuals: weight[%zu] is %g: it must be finite and not negative", i,

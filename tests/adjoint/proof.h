@@ -38,7 +38,7 @@ enum { PROOF_BLOCKS = 96, PROOF_KNOTS = 5 };
 typedef struct proof {
     nde_problem problem;
     nde_options options;
-    size_t n, dim, nz, rows;   /* rows of the output */
+    size_t n, dim, nz, rows, out; /* rows of the output, components of one */
     nde_field drift, quadrature, jump, term_field[2];
     nde_term term[2];
     nde_path path, input;
@@ -176,7 +176,7 @@ static inline void proof_spans(proof *f, double start, double start_spread, doub
 /* Some trajectories of another proof, in the order of the list. */
 static inline void proof_pick(proof *f, const proof *from, const size_t *column, size_t n) {
     *f = *from;
-    f->n = n, f->n_blocks = 0, f->solver = NULL, f->rows = 0;
+    f->n = n, f->n_blocks = 0, f->solver = NULL, f->rows = f->out = 0;
     for (int k = 0; k < INPUTS; k++) {
         const proof_input *old = &from->in[k];
         if (!old->count) continue;
@@ -210,9 +210,9 @@ static inline void proof_create(proof *f) {
 static inline nde_status proof_run(proof *f) {
     f->solution = NDE_INIT(nde_solution, .n = 0);
     const nde_status status = nde_solver_run(f->solver, &f->solution);
-    if (f->solution.n && f->rows != f->solution.n_save) {
-        f->rows = f->solution.n_save;
-        f->seed_y = proof_seed(f, f->rows*f->dim*f->n, 200), f->out_y = proof_seed(f, f->rows*f->dim*f->n, 0);
+    if (f->solution.n && (f->rows != f->solution.n_save || f->out != f->solution.out)) {
+        f->rows = f->solution.n_save, f->out = f->solution.out;
+        f->seed_y = proof_seed(f, f->rows*f->out*f->n, 200), f->out_y = proof_seed(f, f->rows*f->out*f->n, 0);
         f->seed_end = proof_seed(f, f->dim*f->n, 201), f->out_end = proof_seed(f, f->dim*f->n, 0);
         f->seed_z = proof_seed(f, f->nz*f->n, 202), f->out_z = proof_seed(f, f->nz*f->n, 0);
     }
@@ -277,7 +277,7 @@ static inline double proof_dot(const nde_real *a, const nde_real *b, size_t coun
 static inline double proof_identity(proof *f) {
     double ww = 0, uu = 0, right = 0;
     proof_forward(f);
-    const double left = proof_dot(f->seed_y, f->out_y, f->rows*f->dim*f->n, &ww, &uu) +
+    const double left = proof_dot(f->seed_y, f->out_y, f->rows*f->out*f->n, &ww, &uu) +
                         proof_dot(f->seed_end, f->out_end, f->dim*f->n, &ww, &uu) +
                         proof_dot(f->seed_z, f->out_z, f->nz*f->n, &ww, &uu);
     for (int k = 0; k < INPUTS; k++)

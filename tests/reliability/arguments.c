@@ -148,6 +148,7 @@ static void problem_members(void **state) {
         M(nde_problem, jump_inputs, SIZE, "r.rrrr"),
         M(nde_problem, jump_u, POINTER, "r"),
         M(nde_problem, n_events, SIZE, ".rrrrr"),
+        M(nde_problem, observe, POINTER, "."), M(nde_problem, stream, POINTER, "."), M(nde_problem, reduction, POINTER, "."),
     };
     member fixed[LENGTH(all)];
     memcpy(fixed, all, sizeof all);
@@ -187,6 +188,7 @@ static void options_members(void **state) {
         M(nde_options, save_t, POINTER, "r"),
         M(nde_options, n_save, SIZE, "...rrr"),
         M(nde_options, save_every, INT64, ".rrrrr"), /* beside save_t */
+        M(nde_options, save_t_each, POINTER, "."), M(nde_options, discard, INT32, ".r.rrr"),
         M(nde_options, save_rows, SIZE, "......"),  /* without save_every it means nothing */
         M(nde_options, budget, SIZE, "...nnn"),
         M(nde_options, record, INT32, ".r.rrr"),

@@ -61,7 +61,7 @@ static inline void allocator_make(allocator *a, long at, bool for_ever, int fill
 
 /* ---- callbacks that misbehave ------------------------------------------------------------------------------------- */
 
-enum { DRIFT, TERM, QUADRATURE, JUMP, ROLES };
+enum { DRIFT, TERM, QUADRATURE, JUMP, OBSERVE, ROLES };
 enum { EVAL, VJP, JVP, CALLS };
 
 typedef struct saboteur {
@@ -304,11 +304,42 @@ static inline int jump_jvp(const nde_field *f, const nde_site *at, const nde_rea
     return 0;
 }
 
+/* w = (y0 y1, p0 y2 + t) */
+static inline int observe_eval(const nde_field *f, const nde_site *at, const nde_real *y, nde_real *w) {
+    (void)f;
+    for (size_t b = 0, ld = at->ld; b < at->n; b++) {
+        w[b] = y[b]*y[ld + b];
+        w[ld + b] = at->p[0]*y[2*ld + b] + (nde_real)at->t[b];
+    }
+    return 0;
+}
+static inline int observe_vjp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    (void)f;
+    for (size_t b = 0, ld = at->ld; b < at->n; b++) {
+        if (to->y) {
+            to->y[b] += y[ld + b]*a[b], to->y[ld + b] += y[b]*a[b];
+            to->y[2*ld + b] += at->p[0]*a[ld + b];
+        }
+        if (to->p) to->p[0] += (double)(y[2*ld + b]*a[ld + b]);
+        if (to->t) to->t[b] += (double)a[ld + b];
+    }
+    return 0;
+}
+static inline int observe_jvp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dw) {
+    (void)f;
+    for (size_t b = 0, ld = at->ld; b < at->n; b++) {
+        const nde_real v0 = v->y ? v->y[b] : 0, v1 = v->y ? v->y[ld + b] : 0, v2 = v->y ? v->y[2*ld + b] : 0;
+        dw[b] = v0*y[ld + b] + y[b]*v1;
+        dw[ld + b] = at->p[0]*v2 + (v->p ? v->p[0] : 0)*y[2*ld + b] + (v->t ? (nde_real)v->t[b] : 0);
+    }
+    return 0;
+}
+
 /* ---- problems of every kind --------------------------------------------------------------------------------------- */
 
-enum { PLAIN, QUADRATURES, JUMPS, INPUT, PATH, NOISE, SCALAR_NOISE, SPLIT, NETWORK, EVERYTHING, KINDS };
+enum { PLAIN, QUADRATURES, JUMPS, INPUT, PATH, NOISE, SCALAR_NOISE, SPLIT, NETWORK, OBSERVED, EVERYTHING, KINDS };
 static const char *const kind_names[KINDS] = { "plain", "quadrature", "jumps", "input", "path", "noise", "scalar noise", "split",
-                                               "network", "everything" };
+                                               "network", "observed", "everything" };
 
 enum { MOST = 24, KNOTS = 4, N_JUMPS = 2, N_SAVE = 4, MOST_P = 256 };
 
@@ -451,6 +482,11 @@ static inline void rig_make(rig *r, int kind, size_t n) {
         q->jump = &r->field[JUMP], q->jump_t = r->jump_t, q->n_jumps = N_JUMPS, q->jump_inputs = 1, q->jump_u = r->jump_u;
     }
 
+    if (kind == OBSERVED) {
+        rig_admit(r, OBSERVE, simple_field("observation", 3, 2, 0, 1, 0, observe_eval, observe_vjp, observe_jvp));
+        q->observe = &r->field[OBSERVE];
+    }
+
     for (size_t i = 0; i < N_SAVE; i++) r->save_t[i] = 0.1 + 0.3*(double)i;
     r->save_t[N_SAVE - 1] = 1;
     r->options = NDE_INIT(nde_options, .save_t = r->save_t, .n_save = N_SAVE, .budget = (size_t)1 << 20);
@@ -516,7 +552,7 @@ static inline uint64_t hash_more(uint64_t h, const void *data, size_t bytes) {
 
 static inline uint64_t hash_solution(const nde_solution *s) {
     uint64_t h = 1469598103934665603u;
-    h = hash_more(h, s->y, s->n_save*s->dim*s->n*sizeof *s->y);
+    h = hash_more(h, s->y, s->n_save*s->out*s->n*sizeof *s->y);
     h = hash_more(h, s->y_end, s->dim*s->n*sizeof *s->y);
     if (s->nz) h = hash_more(h, s->quadrature, s->nz*s->n*sizeof *s->y);
     h = hash_more(h, s->t_end, s->n*sizeof *s->t_end);
@@ -554,8 +590,8 @@ static inline bool states_are_finite(const nde_solution *s) {
     if (!all_finite(s->y_end, s->dim*s->n) || !all_finite(s->quadrature, s->nz*s->n)) return false;
     for (size_t row = 0; row < s->n_save; row++)
         for (size_t b = 0; b < s->n; b++)
-            for (size_t i = 0; i < s->dim; i++)
-                if ((row < s->saved[b]) != !!isfinite(s->y[(row*s->dim + i)*s->n + b])) return false;
+            for (size_t i = 0; i < s->out; i++)
+                if ((row < s->saved[b]) != !!isfinite(s->y[(row*s->out + i)*s->n + b])) return false;
     return true;
 }
 

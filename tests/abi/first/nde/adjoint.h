@@ -19,7 +19,7 @@ extern "C" {
 /* Cotangents of the outputs; NULL: zero. */
 typedef struct nde_seed {
     size_t size;
-    const nde_real *y;          /* [n_save][dim][n] */
+    const nde_real *y;          /* [n_save][out][n], as solution.y */
     const nde_real *y_end;      /* [dim][n] */
     const nde_real *quadrature; /* [nz][n] */
 } nde_seed;
@@ -31,7 +31,7 @@ typedef struct nde_gradient {
     nde_real *p;          /* [np] */
     nde_real *q;          /* [nq][n] */
     double *t0, *t1;      /* [n] */
-    double *save_t;       /* [n_save] */
+    double *save_t;       /* [n_save]; [n_save][n] with options.save_t_each, 0 where it is NaN */
     double *jump_t;       /* [n_jumps] */
     nde_real *jump_u;     /* [n_jumps][jump_inputs][n] */
     nde_real *input_x;    /* [knots][channels][n] of problem.input */

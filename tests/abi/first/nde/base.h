@@ -451,6 +451,10 @@ typedef struct nde_options {
                                     * Hermite's cubic. Undoing a step multiplies what is wrong in y - x by 1/l; l = 1 knows the
                                     * bit-reversible mode, but is hardly stable. 0: off; 0.999 is the paper's choice.
                                     * Source: S. McCallum, J. Foster (2024), arXiv 2410.11648 */
+    const double *save_t_each;     /* [n_save][n] instead of save_t: own save times of each trajectory, monotone from its t0 towards its
+                                    * t1. NaN: it has no more. solution.t and the gradient of save_t are [n_save][n] then. Copied */
+    int32_t discard;               /* 1: rows are not kept, solution.y is NULL: they only go to problem.stream and problem.reduction. With
+                                    * save_every, save_rows 0 is no limit then (with adjoint, it is what it is otherwise) */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

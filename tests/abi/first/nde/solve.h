@@ -43,10 +43,11 @@ typedef struct nde_term {
     int32_t kind; /* NDE_NOISE_*; needed with noise */
 } nde_term;
 
-/* A loss on the states at the save times, summed over them: it is called once for each save time after a run, in order.
- *   y       [dim][n]; NaN in trajectories that did not get there
+/* A loss on the rows at the save times (states, or what problem.observe makes of them), summed over them: it is called once for each save time after a run, in order.
+ *   t       of the row; NaN with options.save_t_each: the callback knows them
+ *   y       [out][n]; NaN in trajectories that did not get there
  *   value   the callback adds to it
- *   a_y     out [dim][n]: its derivative by y; NULL when the solver has no adjoint. Zeroed before the call
+ *   a_y     out [out][n]: its derivative by y; NULL when the solver has no adjoint. Zeroed before the call
  * Returns 0; nonzero: the run fails with NDE_E_FIELD. */
 typedef struct nde_loss {
     size_t size;
@@ -128,6 +129,44 @@ typedef struct nde_splitting {
     int32_t drift_by, second_by;
 } nde_splitting;
 
+/* Rows as they come, instead of (options.discard) or beside solution.y: a solve of any length in little memory.
+ *   at   m rows at once: row[j] of trajectory[j], at t[j]; y [out][ld], component i of row j at y[i*ld + j]. The rows of one
+ *        trajectory come in their order, each once, those of different trajectories in any. From several threads when
+ *        options.threads > 1, never for one trajectory at one time. Returns 0; nonzero: the run stops with NDE_STOPPED, the value
+ *        stands in stats.callback of these trajectories; a call of another thread may still be on its way */
+typedef struct nde_stream {
+    size_t size;
+    int (*at)(void *ctx, size_t m, size_t ld, const size_t *trajectory, const size_t *row, const double *t, const nde_real *y);
+    void *ctx;
+} nde_stream;
+
+/* What all trajectories do together, row by row and component by component, without keeping them: mean, variance, least, greatest,
+ * quantiles, and what the caller makes of them. Not with save_every, whose rows have no times in common. A trajectory counts at
+ * the rows that it reached; where it failed, only up to there. Bits depend on options.group, never on threads.
+ *   levels     [n_levels] in [0, 1]: quantiles that are wanted, the values of rank ceil(level count); copied
+ *   error      of a quantile x: at most error |x|, or 2^(1 - octaves) of the largest magnitude in the row's component if that is
+ *              more. Within [2^-13, 1/2]; 0: 1/64. That takes 4 to 8 octaves/error bytes for each row, component and thread
+ *   octaves    within [1, 2046]; 0: 32
+ *   bytes      > 0: of the caller's own state for one row, plain bytes at a multiple of 16, which are part of a saved state
+ *   init       makes an empty one
+ *   add        adds row `row` of a trajectory: component i at y[i*ld]. From several threads when options.threads > 1, for different
+ *              states. Nonzero: as in nde_stream
+ *   merge      adds the other to `state`, always in one order
+ * Sources: B. Welford, Technometrics 4 (1962) 419-420; T. Chan, G. Golub, R. LeVeque, Amer. Statist. 37 (1983) 242-247; C. Masson,
+ * J. Rim, H. Lee, Proc. VLDB Endow. 12 (2019) 2195-2205. */
+typedef struct nde_reduction {
+    size_t size;
+    const double *levels;
+    size_t n_levels;
+    double error;
+    int32_t octaves;
+    size_t bytes;
+    void (*init)(void *ctx, size_t row, void *state);
+    int (*add)(void *ctx, void *state, size_t row, size_t trajectory, double t, const nde_real *y, size_t ld);
+    void (*merge)(void *ctx, size_t row, void *state, const void *other);
+    void *ctx;
+} nde_reduction;
+
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
  * loop updates p in place. Structs (fields, terms, paths) must outlive the solver. */
 typedef struct nde_problem {
@@ -160,6 +199,11 @@ typedef struct nde_problem {
     const nde_domain *domain;   /* NULL: everywhere */
     const nde_spectrum *spectrum; /* of rkc2; NULL: see options.spectral_radius */
     const nde_splitting *splitting; /* a second part of the drift; NULL: none */
+    const nde_field *observe;   /* rows are what it makes of the states, at their times: out as it likes; nu = 0 or input.channels. An
+                                 * observation that is not finite ends the trajectory with NDE_E_NONFINITE, RETRY with NDE_E_FIELD, at
+                                 * the end of the step that has the row. With options.adjoint the states are kept too. NULL: states */
+    const nde_stream *stream;   /* NULL: none */
+    const nde_reduction *reduction; /* NULL: none */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;
@@ -169,9 +213,9 @@ typedef struct nde_solver nde_solver;
 typedef struct nde_solution {
     size_t size;
     size_t n, dim, nz;
-    size_t n_save;              /* rows of y */
-    const double *t;            /* [n_save] save times; [n_save][n] with save_every */
-    const nde_real *y;          /* [n_save][dim][n]; rows a trajectory did not reach are NaN */
+    size_t n_save;              /* rows of y, or that there would be; 0: without a limit */
+    const double *t;            /* [n_save] save times; [n_save][n] with save_every and save_t_each */
+    const nde_real *y;          /* [n_save][out][n]; rows a trajectory did not reach are NaN; NULL with options.discard */
     const size_t *saved;        /* [n] rows that each trajectory reached */
     const nde_real *y_end;      /* [dim][n] state where each trajectory stopped, always an accepted one */
     const nde_real *quadrature; /* [nz][n] where each stopped; NULL without */
@@ -193,6 +237,14 @@ typedef struct nde_solution {
     const double *event_t;      /* [event_rows][n]; NaN in rows not filled */
     const nde_real *event_y;    /* [event_rows][dim][n] states there, before a reset; NaN in rows not filled */
     const int32_t *event_end;   /* [n] the event that ended the trajectory, or whose g or reset failed; -1: none */
+    size_t out;                 /* components of a row: dim, or out of problem.observe */
+    /* of problem.reduction, so far; all NULL without */
+    size_t n_levels;
+    const size_t *row_count;    /* [n_save] trajectories that reached the row: n - row_count were left out */
+    const double *mean, *least, *greatest; /* [n_save][out]; NaN where there are none */
+    const double *variance;     /* [n_save][out] unbiased: sum of squares/(row_count - 1); NaN with less than two */
+    const double *quantile;     /* [n_save][n_levels][out]; NaN where there are none */
+    const void *reduced;        /* [n_save] the caller's states, nde_reduction.bytes, rounded up to a multiple of 16, apart */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */

@@ -128,11 +128,11 @@ NDE_API NDE_CHECK nde_status nde_batch(const nde_series *series, const nde_windo
 
 /* 1/2 of the weighted mean of (y - data)^2 over the entries of data that are not NaN and have weight > 0. A y that is NaN
  * there makes the loss NaN.
- *   solution  y [n_save][dim][n]
- *   data      [n_save][dim][n]; NaN: missing
- *   weight    [n_save][dim][n] >= 0, or NULL: 1; the mean is over the sum of weights
+ *   solution  y [n_save][out][n]
+ *   data      [n_save][out][n]; NaN: missing
+ *   weight    [n_save][out][n] >= 0, or NULL: 1; the mean is over the sum of weights
  *   loss      out
- *   seed_y    out [n_save][dim][n]: dloss/dy, 0 where data is missing; may be NULL
+ *   seed_y    out [n_save][out][n]: dloss/dy, 0 where data is missing; may be NULL
  * Errors: NDE_E_ARG (NULL, a negative weight, no data at all). */
 NDE_API NDE_CHECK nde_status nde_loss_mse(const nde_solution *solution, const nde_real *data, const nde_real *weight,
                                           double *loss, nde_real *seed_y);
@@ -201,10 +201,10 @@ NDE_API NDE_CHECK nde_status nde_least_squares_fit(const nde_least_squares *prob
                                                    nde_fit *fit);
 /* Residuals and their Jacobian by forward sensitivities of a solver's last run (options.adjoint set), over the entries of data
  * that are not NaN and have weight > 0, in the order of data: r = sqrt(weight)(y - data).
- *   data, weight   [n_save][dim][n], as in nde_loss_mse
+ *   data, weight   [n_save][out][n], as in nde_loss_mse
  *   m              out: how many; r and jacobian NULL: only this
  *   r              [m]; jacobian [m][np], np the solver's; NULL: not wanted
- *   work           [n_save*dim*n + np] scratch
+ *   work           [n_save*out*n + np] scratch
  * Errors: NDE_E_ARG, those of nde_forward. */
 NDE_API NDE_CHECK nde_status nde_residuals(nde_solver *solver, const nde_solution *solution, const nde_real *data,
                                            const nde_real *weight, size_t np, size_t *m, double *r, double *jacobian,

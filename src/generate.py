@@ -127,7 +127,7 @@ def inline(headers, path, seen):
             return ""
         seen.add(name)
         text = inline(headers, other, seen).replace("/* SPDX-License-Identifier: MIT\n * ", "/* ")
-        return table(text, other.stem) if name.startswith("method/") else text
+        return table(text, other.stem) if other.suffix == ".c" else text
 
     return INCLUDE.sub(put, path.read_text())
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Work-precision pictures: builds the programs whose libraries are installed, runs them in turns, writes FOLDER/PROBLEM.svg and
-FOLDER/README.md: libnde's time over each peer's on each decade of the error, interpolated on each program's lower envelope.
+FOLDER/README.md: libnde's time over each peer's on each decade of the error, interpolated on each program's lower envelope; and that
+of libnde with the field compiled in by nde/inline.h over Boost's, whose templates do the same.
 work_precision.py BUILD FOLDER [ROUNDS] [PROBLEM ...]      BUILD: Meson's folder, a release build; ROUNDS: 7 or more"""
 import csv
 import math
@@ -15,11 +16,12 @@ FLAGS = ["-O3", "-march=native", "-w"]
 PROBLEMS = ["lorenz", "pleiades", "arenstorf", "lotka_volterra", "three_body"]
 PEERS = { # source, compiler, libraries
     "libnde": ("nde.c", "gcc", ["-lnde", "-lm"]),
+    "libnde inline": ("nde_inline.c", "gcc", ["-fno-math-errno", "-lnde", "-lm"]),
     "Boost": ("boost.cpp", "g++", ["-std=c++17"]),
     "GSL": ("gsl.c", "gcc", ["-lgsl", "-lgslcblas", "-lm"]),
     "SUNDIALS": ("sundials.c", "gcc", ["-lsundials_arkode", "-lsundials_cvode", "-lsundials_nvecserial", "-lm"]),
 }
-COLOURS = {"libnde": "#c0392b", "Boost": "#2471a3", "GSL": "#1e8449", "SUNDIALS": "#7d3c98", "SciPy": "#b9770e"}
+COLOURS = {"libnde": "#c0392b", "libnde inline": "#e59866", "Boost": "#2471a3", "GSL": "#1e8449", "SUNDIALS": "#7d3c98", "SciPy": "#b9770e"}
 
 
 def build(build_folder, scratch):
@@ -27,7 +29,7 @@ def build(build_folder, scratch):
     for name, (source, compiler, libraries) in PEERS.items():
         program = Path(scratch, name)
         where = [f"-I{HERE.parents[1]}/include", f"-I{build_folder}/include", f"-L{build_folder}/src",
-                 f"-Wl,-rpath,{Path(build_folder, 'src').resolve()}"] if name == "libnde" else []
+                 f"-Wl,-rpath,{Path(build_folder, 'src').resolve()}"] if "-lnde" in libraries else []
         done = subprocess.run([compiler, *FLAGS, *where, HERE / source, "-o", program, *libraries], capture_output=True, text=True)
         if done.returncode == 0:
             commands[name] = [str(program)]
@@ -108,15 +110,18 @@ def main():
                 results.setdefault(program, {}).setdefault(method, []).append((facts[key][0], statistics.median(times)))
         draw(folder / f"{problem}.svg", problem, results)
         lower = {program: envelope([p for points in methods.values() for p in points]) for program, methods in results.items()}
-        peers = [program for program in lower if program != "libnde"]
+        peers = [program for program in lower if not program.startswith("libnde")]
+        pairs = [("libnde", p) for p in peers] + [("libnde inline", p) for p in peers if p == "Boost"] # who to whom
         lines += [f"\n## {problem}\n", f"![{problem}]({problem}.svg)\n",
-                  "| error | libnde [us] | " + " | ".join(f"{p}: ratio" for p in peers) + " |", "|---"*(2 + len(peers)) + "|"]
+                  "| error | libnde [us] | inline [us] | " + " | ".join(a + "/" + p for a, p in pairs) + " |",
+                  "|---"*(3 + len(pairs)) + "|"]
         for digits in range(3, 13):
-            mine = time_at(lower["libnde"], 10.0**-digits)
-            if mine is None:
+            at = {program: time_at(points, 10.0**-digits) for program, points in lower.items()}
+            if at["libnde"] is None:
                 continue
-            theirs = [time_at(lower[p], 10.0**-digits) for p in peers]
-            lines.append(f"| 1e-{digits} | {1e6*mine:.1f} | " + " | ".join("" if t is None else f"{mine/t:.2f}" for t in theirs) + " |")
+            cells = ["" if at[a] is None or at[p] is None else f"{at[a]/at[p]:.2f}" for a, p in pairs]
+            mine = ["" if at[a] is None else f"{1e6*at[a]:.1f}" for a in ("libnde", "libnde inline")]
+            lines.append(f"| 1e-{digits} | " + " | ".join(mine + cells) + " |")
     print("\n".join(lines))
     head = folder / "README.md"
     text = head.read_text().split("\n## ")[0] if head.exists() else "# Work and precision\n"

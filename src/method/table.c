@@ -3,11 +3,10 @@
  * extension. */
 #include "method/body.h"
 #include "core/isa.h"
+#include "method/extension.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { MOST_DEGREE = 16 }; /* tables with more are refused by the tests */
 
 static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int count) {
     int *index = nde_arena_take(arena, (size_t)count, sizeof *index);
@@ -170,19 +169,6 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     return NDE_OK;
 }
 
-/* The Bernstein polynomials of a degree and their derivatives at theta, from those of lower degrees. Source: G. Farin, Curves
- * and Surfaces for Computer-Aided Geometric Design (2002), 5.1, 5.3. */
-static void weigh_bernstein(int degree, double theta, double *value, double *slope) {
-    value[0] = 1;
-    for (int n = 1; n <= degree; n++) {
-        if (n == degree)
-            for (int j = 0; j <= n; j++) slope[j] = n*((j ? value[j - 1] : 0) - (j < n ? value[j] : 0));
-        value[n] = theta*value[n - 1];
-        for (int j = n - 1; j > 0; j--) value[j] = theta*value[j - 1] + (1 - theta)*value[j];
-        value[0] *= 1 - theta;
-    }
-}
-
 /* Cubic Hermite interpolation: the new state by the weights of its slopes, and the slopes of both ends. */
 static void weigh_hermite(const nde_table *table, int set, double theta, double *w, double *dw) {
     const nde_method *m = table->method;
@@ -227,16 +213,10 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
     const nde_method *m = table->method;
     const double *d = set ? m->dense2 : m->dense, *b = set ? m->b2 : m->b;
     const int terms = m->dense_terms;
-    double basis[MOST_DEGREE + 1], rise[MOST_DEGREE + 1];
-    if (m->bernstein) weigh_bernstein(terms, theta, basis, rise);
+    double basis[NDE_MOST_DEGREE + 1], rise[NDE_MOST_DEGREE + 1], slope;
+    if (m->bernstein) nde_bernstein(terms, theta, basis, rise);
     for (int i = 0; i < table->slopes; i++, d += terms) {
-        double value = 0, slope = 0;
-        if (m->bernstein) {
-            for (int j = 0; j < terms; j++) value += d[j]*basis[j + 1], slope += d[j]*rise[j + 1];
-        } else {
-            for (int j = terms - 1; j >= 0; j--) slope = slope*theta + (j + 1)*d[j], value = value*theta + d[j];
-            value *= theta;
-        }
+        const double value = nde_extension_weight(terms, d, theta, m->bernstein, basis, rise, &slope);
         if (w) w[i] = theta != 1 ? value : i < m->stages ? b[i] : 0;
         if (dw) dw[i] = slope;
     }

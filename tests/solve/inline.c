@@ -60,7 +60,9 @@ static inline int brittle(double t, const nde_real *y, const nde_real *p, nde_re
 
 typedef nde_status solve(double t0, double t1, nde_real *y, const nde_real *p, void *ctx, const nde_options *options,
                          nde_real *saved, nde_stats *stats);
-#define EACH_METHOD(X, field, dim) X(field, dim, bosh3) X(field, dim, dopri5) X(field, dim, tsit5)
+#define EACH_METHOD(X, field, dim) \
+    X(field, dim, bosh3) X(field, dim, dopri5) X(field, dim, tsit5) X(field, dim, vern6) X(field, dim, vern7) X(field, dim, vern8) \
+    X(field, dim, vern9)
 #define DEFINE(field, dim, method) NDE_INLINE_SOLVER(field##_##method, field, dim, method)
 #define EACH_FIELD(X) \
     EACH_METHOD(X, lorenz, 3) EACH_METHOD(X, van_der_pol, 2) EACH_METHOD(X, forced, 1) EACH_METHOD(X, chain, 12) \

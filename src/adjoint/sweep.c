@@ -133,13 +133,14 @@ static void scatter(sweep *v, const size_t *lane, size_t m) {
         for (size_t j = 0; j < m; j++) w->a_q[i*v->ld + lane[j]] += g->a_q[i*ld + j];
 }
 
-/* Partners began as the state or as slope 0: their cotangents go there. */
+/* Partners began as the state or as slope 0: their cotangents go there; or as nothing. */
 static void undo_partners(sweep *v, const size_t *lane, size_t m) {
     const nde_solver *s = v->s;
-    nde_real *a = v->w->a_y, *to = s->table.method->partner == NDE_PARTNER_STATE ? a : v->w->a_carry;
+    const int kind = s->table.method->partner;
+    nde_real *a = v->w->a_y, *to = kind == NDE_PARTNER_STATE ? a : v->w->a_carry;
     for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
         for (size_t j = 0; j < m; j++) {
-            to[i%s->rhs.rows*v->ld + lane[j]] += a[i*v->ld + lane[j]];
+            if (kind != NDE_PARTNER_ZERO) to[i%s->rhs.rows*v->ld + lane[j]] += a[i*v->ld + lane[j]];
             a[i*v->ld + lane[j]] = 0;
         }
 }

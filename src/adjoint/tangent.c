@@ -111,9 +111,10 @@ static int fresh(course *c, const nde_entry *e) {
     for (size_t i = 0; i < s->rhs.rows; i++)
         for (size_t j = 0; j < e->n; j++)
             v_carry(c)[i*c->ld + e->lane[j]] = g->a_k[i*g->lanes.site.ld + j];
-    const nde_real *from = s->table.method->partner == NDE_PARTNER_STATE ? v_y(c) : v_carry(c);
+    const int kind = s->table.method->partner;
+    const nde_real *from = kind == NDE_PARTNER_STATE ? v_y(c) : kind == NDE_PARTNER_SLOPE ? v_carry(c) : NULL;
     for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
-        for (size_t j = 0; j < e->n; j++) v_y(c)[i*c->ld + e->lane[j]] = from[i%s->rhs.rows*c->ld + e->lane[j]];
+        for (size_t j = 0; j < e->n; j++) v_y(c)[i*c->ld + e->lane[j]] = from ? from[i%s->rhs.rows*c->ld + e->lane[j]] : 0;
     return rc;
 }
 

@@ -30,6 +30,13 @@ static inline int nde_chebyshev_count(const nde_chebyshev *c, double h, double r
 }
 static inline double nde_chebyshev_longest(int s, double radius) { return (s*(double)s - 1)/(1.5401*radius); }
 
+/* Of a multistep method. */
+typedef struct nde_multistep {
+    int order;                     /* 0: another method */
+    nde_real *weight[2];           /* [order] of the predictor, of the corrector */
+    struct nde_table *start;       /* takes the steps of lanes that have too few behind them */
+} nde_multistep;
+
 /* A method's table in this precision, by its non-zero weights. Partitioned: the second set is for rows >= split. */
 typedef struct nde_table {
     const nde_method *method;
@@ -46,6 +53,7 @@ typedef struct nde_table {
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: states and increments are multiples of it */
     nde_chebyshev chebyshev;
+    nde_multistep multistep;
     nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
     nde_row error, error2;  /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
@@ -147,6 +155,9 @@ extern const nde_body nde_body_chebyshev_baseline, nde_body_chebyshev_v3, nde_bo
 void nde_chebyshev_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_chebyshev *c, size_t ld,
                                bool sweeps);
 void nde_chebyshev_lay(nde_chebyshev *c, nde_arena *arena);
+extern const nde_body nde_body_multistep_baseline, nde_body_multistep_v3, nde_body_multistep_v4;
+void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_multistep *m, size_t ld,
+                               bool sweeps);
 
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;

@@ -81,19 +81,12 @@ static void recur(const nde_attempt *s, int j, const nde_real *before, const nde
         }
 }
 
-/* x = y + h d. */
-static void place(const nde_attempt *s, size_t rows, const nde_real *y, const nde_real *d, nde_real *x) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    for (size_t r = 0; r < rows; r++, y += ld, d += ld, x += ld) NDE_IVDEP
-        for (size_t b = 0; b < n; b++) x[b] = y[b] + s->h[b]*d[b];
-}
-
 static void zero(const nde_attempt *s, nde_real *x) { memset(x, 0, s->slab*sizeof *x); }
 
 /* F at the end of stage j, whose mean slope is d. */
 static int evaluate(const nde_attempt *s, int j, const nde_real *d, nde_real *f) {
     nde_real *Y = s->lanes->scratch->Y;
-    place(s, s->rhs->dim, s->y, d, Y);
+    nde_place(s, s->rhs->dim, s->y, d, Y);
     return nde_rhs_eval(s->rhs, s->lanes, times(s, j), Y, f, NULL, s->lanes->site.ld);
 }
 
@@ -110,7 +103,7 @@ static int attempt(const nde_attempt *s) {
         weigh(s, j);
         recur(s, j, before, to, j > 1 ? f : s->k, s->k, to);
     }
-    place(s, s->rhs->rows, s->y, s->k + MEAN*s->slab, s->z);
+    nde_place(s, s->rhs->rows, s->y, s->k + MEAN*s->slab, s->z);
     rc = nde_rhs_eval(s->rhs, s->lanes, s->t_new, s->z, f, nde_stage_tape(s, NEW), s->lanes->site.ld);
     return rc ? s->lanes->scratch->stage = m, rc : 0;
 }
@@ -135,15 +128,6 @@ static void begin_transpose(const nde_attempt *s, const nde_real *a, nde_real *a
     const nde_real *w = s->lanes->scratch->weight + SLOPE*ld;
     for (size_t r = 0; r < s->rhs->rows; r++)
         for (size_t b = 0; b < n; b++) a_f0[r*ld + b] += w[b]*a[r*ld + b];
-}
-
-/* x = y + h d: from a of x to those of d and, where wanted, of h. */
-static void place_transpose(const nde_attempt *s, const nde_step_cotangent *c, size_t rows, const nde_real *d,
-                            const nde_real *a, nde_real *a_d) {
-    const nde_step_kernels *use = s->rhs->kernels->step;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    use->accumulate(rows, n, ld, s->h, 1, a, a_d);
-    if (c->h) use->dot(rows, n, ld, 1, a, d, c->h);
 }
 
 /* Of F(t, Y) at the end of stage j, from a of it: adds to c->y, and leaves the cotangent of Y in scratch->a_Y. */
@@ -181,19 +165,19 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     int rc = repeat(s, m, f);
     if (rc) return rc;
     if (!nde_is_idle(s, c, NEW)) {
-        place(s, s->rhs->dim, s->y, part(s, m), Y);
+        nde_place(s, s->rhs->dim, s->y, part(s, m), Y);
         if ((rc = evaluate_transpose(s, c, m, Y, c->k + NEW*s->slab, nde_stage_tape(s, NEW)))) return rc;
     }
     nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
     memcpy(a, c->k + MEAN*s->slab, s->slab*sizeof *a), zero(s, a_before);
-    place_transpose(s, c, s->rhs->rows, part(s, m), c->y, a);
+    nde_place_transpose(s, c, s->rhs->rows, part(s, m), c->y, a);
     for (int j = m; j > 1; j--) {
         weigh(s, j);
         recur_transpose(s, a, a_before, f, c->k);
-        place(s, s->rhs->dim, s->y, part(s, j - 1), Y);
+        nde_place(s, s->rhs->dim, s->y, part(s, j - 1), Y);
         if (again && (rc = nde_rhs_eval(s->rhs, s->lanes, times(s, j - 1), Y, part(s, j), again, s->lanes->site.ld))) return rc;
         if ((rc = evaluate_transpose(s, c, j - 1, Y, f, again))) return rc;
-        place_transpose(s, c, s->rhs->dim, part(s, j - 1), s->lanes->scratch->a_Y, a);
+        nde_place_transpose(s, c, s->rhs->dim, part(s, j - 1), s->lanes->scratch->a_Y, a);
     }
     weigh(s, 1);
     begin_transpose(s, a, c->k);
@@ -201,17 +185,6 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 }
 
 /* ---- tangent --------------------------------------------------------------------------------- */
-
-/* v_x = v_y + h v_d + v_h d. */
-static void place_tangent(const nde_attempt *s, const nde_step_tangent *v, size_t rows, const nde_real *d, const nde_real *v_d,
-                          nde_real *v_x) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t b = 0; b < n; b++) {
-            const size_t i = r*ld + b;
-            v_x[i] = v->y[i] + s->h[b]*v_d[i] + (nde_real)v->h[b]*d[i];
-        }
-}
 
 static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int j, const nde_real *Y, const nde_real *v_Y,
                             nde_real *v_f) {
@@ -231,16 +204,16 @@ static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     for (int j = 1; !rc && j <= m; j++) {
         nde_real *to = v_d[(m - j) % 2], *before = v_d[(m - j + 1) % 2];
         if (j > 1) {
-            place(s, s->rhs->dim, s->y, part(s, j - 1), Y);
-            place_tangent(s, v, s->rhs->dim, part(s, j - 1), before, v_Y);
+            nde_place(s, s->rhs->dim, s->y, part(s, j - 1), Y);
+            nde_place_tangent(s, v, s->rhs->dim, part(s, j - 1), before, v_Y);
             rc = evaluate_tangent(s, v, j - 1, Y, v_Y, v_f);
         }
         weigh(s, j);
         recur(s, j, before, to, j > 1 ? v_f : v->k, v->k, to);
     }
     if (rc) return rc;
-    place(s, s->rhs->dim, s->y, part(s, m), Y);
-    place_tangent(s, v, s->rhs->rows, part(s, m), v_d[0], v->z);
+    nde_place(s, s->rhs->dim, s->y, part(s, m), Y);
+    nde_place_tangent(s, v, s->rhs->rows, part(s, m), v_d[0], v->z);
     return evaluate_tangent(s, v, m, Y, v->z, v_f);
 }
 

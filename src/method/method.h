@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_SPLITTING + 1 };
+enum { NDE_KINDS = NDE_KIND_MULTISTEP + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -21,7 +21,8 @@ typedef double nde_coefficient;
 
 enum {
     NDE_PARTNER_STATE = 1, /* the state; slope 0 is F(t, partner) */
-    NDE_PARTNER_SLOPE = 2  /* slope 0, of which a step makes the next one: it is a function of no state */
+    NDE_PARTNER_SLOPE = 2, /* slope 0, of which a step makes the next one: it is a function of no state */
+    NDE_PARTNER_ZERO = 3   /* 0: nothing is there yet */
 };
 
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
@@ -50,6 +51,8 @@ enum {
  *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean slope
  *                        takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
+ *   KIND_MULTISTEP       `stages` slopes: F(t, y), the mean slope of the step, where there is a corrector F(t + h, predicted),
+ *                        F(t + h, y+); partners: the slopes of the steps before, and two of which multistep.c has one row
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -61,7 +64,16 @@ struct nde_method {
     int partners, partner; /* NDE_PARTNER_* */
     const nde_coefficient *a, *b, *c, *e, *e2, *dense;
     const nde_coefficient *a2, *b2, *dense2, *e_velocity, *part, *share;
+    const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
+
+enum { NDE_MOST_ADAMS = 8, NDE_ADAMS_WEIGHTS = NDE_MOST_ADAMS*(NDE_MOST_ADAMS + 1)/2 };
+extern const nde_coefficient nde_adams_explicit[], nde_adams_implicit[];
+
+/* The weights [order] of an order among those. */
+static inline const nde_coefficient *nde_adams_weights(const nde_coefficient *all, int order) {
+    return all + order*(order - 1)/2;
+}
 
 /* Does it want problem.split? */
 static inline bool nde_method_is_split(const nde_method *m) {
@@ -100,6 +112,10 @@ void nde_splitting_write(const nde_method *method, const nde_method *const by[2]
 size_t nde_doubling_space(const nde_method *method);
 void nde_doubling_claim(const nde_method *method, nde_method *doubled);
 void nde_doubling_write(const nde_method *method, nde_method *doubled, nde_coefficient *space);
+
+/* An Adams method in another order; and that which takes the steps of lanes that have too few behind them. */
+void nde_multistep_claim(const nde_method *method, int order, nde_method *claimed);
+const nde_method *nde_multistep_start(int order);
 
 /* The reversible coupling of an explicit method, likewise. */
 size_t nde_coupling_space(const nde_method *method);

@@ -36,6 +36,14 @@ int nde_method_id(const nde_method *m) {
     return m ? NDE_METHOD_TABLEAU : NDE_METHOD_AUTO;
 }
 
+void nde_multistep_claim(const nde_method *m, int order, nde_method *claimed) {
+    *claimed = *m;
+    claimed->order = order, claimed->dense_order = order < 3 ? order : 3, claimed->partners = order + 1;
+}
+
+/* Its error is in few steps: one order less is enough. */
+const nde_method *nde_multistep_start(int order) { return order <= 4 ? &nde_method_rk4 : &nde_method_vern7; }
+
 const char *nde_method_name(const nde_method *m) { return m ? m->name : NULL; }
 const char *nde_method_source(const nde_method *m) { return m ? m->source : NULL; }
 int nde_method_kind(const nde_method *m) { return m ? m->kind : 0; }
@@ -44,6 +52,6 @@ int nde_method_error_order(const nde_method *m) { return m ? m->error_order : 0;
 int nde_method_dense_order(const nde_method *m) { return m ? m->dense_order : 0; }
 size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
 size_t nde_method_evaluations(const nde_method *m) {
-    const size_t beside = m && m->kind == NDE_KIND_COUPLED; /* its last slope is none of the field */
+    const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP); /* a slope that is none of the field */
     return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - m->first_same_as_last - beside : 0;
 }

@@ -55,6 +55,9 @@ typedef struct nde_scratch {
     int64_t *cell_first;              /* [ld] */
     nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
     int *count;                       /* its stages [ld] */
+    nde_real *start_h, *start_tape;   /* of a multistep method's starting one: its steps [ld], [s][tape][ld]; slopes are
+                                       * in part, its evaluations in count */
+    double *start_dt, *start_end;     /* [ld] */
     int worker;
     int stage;                        /* at which the last attempt failed */
 } nde_scratch;

@@ -7,6 +7,33 @@
 
 #include "method/body.h"
 
+/* x = y + h d. */
+static inline void nde_place(const nde_attempt *s, size_t rows, const nde_real *y, const nde_real *d, nde_real *x) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    for (size_t r = 0; r < rows; r++, y += ld, d += ld, x += ld) NDE_IVDEP
+        for (size_t b = 0; b < n; b++) x[b] = y[b] + s->h[b]*d[b];
+}
+
+/* x = y + h d: from a of x to those of d and, where wanted, of h. */
+static inline void nde_place_transpose(const nde_attempt *s, const nde_step_cotangent *c, size_t rows, const nde_real *d,
+                                       const nde_real *a, nde_real *a_d) {
+    const nde_step_kernels *use = s->rhs->kernels->step;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    use->accumulate(rows, n, ld, s->h, 1, a, a_d);
+    if (c->h) use->dot(rows, n, ld, 1, a, d, c->h);
+}
+
+/* v_x = v_y + h v_d + v_h d. */
+static inline void nde_place_tangent(const nde_attempt *s, const nde_step_tangent *v, size_t rows, const nde_real *d,
+                                     const nde_real *v_d, nde_real *v_x) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t b = 0; b < n; b++) {
+            const size_t i = r*ld + b;
+            v_x[i] = v->y[i] + s->h[b]*v_d[i] + (nde_real)v->h[b]*d[i];
+        }
+}
+
 /* z = y + h sum_j w_j k_j on rows from `from` on: adds to the cotangents of the slopes and, where wanted, of h. */
 static inline void nde_combine_transpose(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *row, size_t from,
                                          size_t rows, const nde_real *a_z) {

@@ -134,12 +134,49 @@ static void lay_nystrom(nde_table *table, nde_arena *arena, const nde_method *m,
     for (int i = 0; i < 2; i++) lay_row(&table->unseen[i], arena, weight, s + 1);
 }
 
+static void lay_weights(nde_real **weight, nde_arena *arena, const nde_coefficient *all, int order) {
+    *weight = all ? nde_arena_take(arena, (size_t)order, sizeof **weight) : NULL;
+    for (int j = 0; *weight && j < order; j++) (*weight)[j] = (nde_real)nde_adams_weights(all, order)[j];
+}
+
+static nde_status lay_multistep(nde_multistep *to, nde_arena *arena, const nde_method *m, size_t dim) {
+    const nde_method *start = nde_multistep_start(m->order);
+    nde_table *table = nde_arena_take(arena, 1, sizeof *table), counted = { 0 };
+    to->order = m->order, to->start = table;
+    lay_weights(&to->weight[0], arena, m->predictor, m->order);
+    lay_weights(&to->weight[1], arena, m->corrector, m->order);
+    if (!table) table = &counted;
+    const nde_status bad = nde_table_lay(table, arena, start, dim, dim);
+    table->fsal = true, table->last_is_new = false; /* slope 0 is there */
+    while (start->b[table->stages - 1] == 0) table->stages--; /* what only an error estimate needs */
+    return bad;
+}
+
+void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_multistep *m, size_t ld,
+                               bool sweeps) {
+    const size_t stages = (size_t)nde_multistep_start(m->order)->stages;
+    size_t reals = 0;
+    if (!nde_size_multiply(rhs->rows, ld, &reals) || !nde_size_multiply(reals, sweeps ? 2*stages + 3 : stages + 1, &reals))
+        arena->overflow = true;
+    scratch->part = nde_arena_take(arena, reals, sizeof *scratch->part);
+    scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
+    scratch->start_h = nde_arena_take(arena, (ld + 15)/16*16, sizeof *scratch->start_h);
+    scratch->start_dt = nde_arena_take(arena, ld, sizeof *scratch->start_dt);
+    scratch->start_end = nde_arena_take(arena, ld, sizeof *scratch->start_end);
+    if (!nde_size_multiply(rhs->tape*stages, ld, &reals)) arena->overflow = true;
+    scratch->start_tape = sweeps ? nde_arena_take(arena, reals, sizeof *scratch->start_tape) : NULL;
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
     if (m->kind == NDE_KIND_COMPOSITION) return lay_composition(table, arena, m, split), NDE_OK;
     if (m->kind == NDE_KIND_CHEBYSHEV) nde_chebyshev_lay(&table->chebyshev, arena);
     if (m->kind == NDE_KIND_NYSTROM) return lay_nystrom(table, arena, m, split), NDE_OK;
+    if (m->kind == NDE_KIND_MULTISTEP) {
+        const nde_status bad = lay_multistep(&table->multistep, arena, m, dim);
+        if (bad) return bad;
+    }
     table->method = m;
     table->stages = m->stages, table->slopes = m->stages + m->dense_stages;
     table->fsal = m->first_same_as_last;
@@ -151,7 +188,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
         table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
-        for (int i = 0; i < table->slopes && !table->chebyshev.most; i++) {
+        for (int i = 0; i < table->slopes && !table->chebyshev.most && !table->multistep.order; i++) {
             nde_row row;
             lay_row(&row, arena, a ? a + i*(i - 1)/2 : NULL, i);
             if (table->row[set]) table->row[set][i] = row;
@@ -226,7 +263,8 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
 #define BODIES(isa)                                                                                                      \
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
       [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
-      [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa }
+      [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa,                 \
+      [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
     static const nde_body *const baseline[NDE_KINDS] = BODIES(baseline);

@@ -368,7 +368,6 @@ static void attempt(nde_solver *s, nde_panel *p) {
     p->live->lane_room += (int64_t)(p->ld == 1 ? 1 : (n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
     p->error_scale = s->joint ? 1 : s->per_dim;
     p->rc = nde_panel_attempt(s, p, tape);
-    for (size_t b = 0; s->table.chebyshev.most && b < n; b++) p->evals[b] += p->lanes.scratch->count[b];
     inspect(s, p);
 }
 

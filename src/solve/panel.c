@@ -172,12 +172,13 @@ static void quantise(const nde_solver *s, const nde_panel *p, const size_t *lane
         for (size_t j = 0; j < m; j++) x[i*p->ld + lane[j]] = nde_quantised(x[i*p->ld + lane[j]], (nde_real)s->table.quantum);
 }
 
-/* What the method carries beside slope 0 begins as the state, or as that slope. */
+/* What the method carries beside slope 0 begins as the state, as that slope, or as nothing. */
 static void begin_partners(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
     const size_t rows = s->rhs.rows;
-    const nde_real *from = s->table.method->partner == NDE_PARTNER_STATE ? p->y : p->carry;
+    const int kind = s->table.method->partner;
+    const nde_real *from = kind == NDE_PARTNER_STATE ? p->y : kind == NDE_PARTNER_SLOPE ? p->carry : NULL;
     for (size_t i = rows; i < s->tangent_rows; i++)
-        for (size_t j = 0; j < m; j++) p->y[i*p->ld + lane[j]] = from[i%rows*p->ld + lane[j]];
+        for (size_t j = 0; j < m; j++) p->y[i*p->ld + lane[j]] = from ? from[i%rows*p->ld + lane[j]] : 0;
 }
 
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
@@ -257,7 +258,9 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &p->lanes, p->t, p->dt, p->node);
     if (p->k != p->carry && s->table.fsal) memcpy(p->k, p->carry, p->slab*sizeof *p->k);
     const nde_attempt step = nde_panel_step(s, p, tape);
-    return s->body->attempt(&step);
+    const int rc = s->body->attempt(&step), *beside = p->lanes.scratch->count;
+    for (size_t b = 0; beside && b < n; b++) p->evals[b] += beside[b];
+    return rc;
 }
 
 void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all) {

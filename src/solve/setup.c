@@ -295,8 +295,21 @@ static const nde_method *plain_of(const nde_solver *s) {
     return s->base == &nde_method_velocity_verlet && s->options.quantum > 0 ? &nde_method_velocity_verlet_kicks : s->base;
 }
 
+static nde_status choose_order(nde_solver *s) {
+    const int order = s->options.order;
+    const nde_method *m = s->table.method;
+    if (m->kind != NDE_KIND_MULTISTEP)
+        return !order ? NDE_OK : nde_fail(NDE_E_ARG, "options.order is %d: method %s has no choice of orders", order,
+                                          m->name ? m->name : "(tableau)");
+    if (order < 0 || order > NDE_MOST_ADAMS) return wrong("order", order);
+    nde_multistep_claim(m, order ? order : m->order, &s->multistep);
+    s->table.method = &s->multistep;
+    return NDE_OK;
+}
+
 /* The table that is run: that, or what has been made of it. */
 static const nde_method *table_of(const nde_solver *s) {
+    if (s->base->kind == NDE_KIND_MULTISTEP) return &s->multistep;
     return s->options.coupling > 0                  ? &s->coupled
            : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
            : s->rhs.problem.splitting               ? &s->composed
@@ -473,8 +486,8 @@ static nde_status choose_method(nde_solver *s) {
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
     s->table.method = m;
-    if ((bad = read_damping(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) || (bad = choose_coupling(s)) ||
-        (bad = read_quantum(s)) || (bad = choose_stages(s)))
+    if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
+        (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)))
         return bad;
     if (s->adaptive && !s->table.method->error_order)
         return nde_fail(NDE_E_ARG,
@@ -699,6 +712,8 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
+    if (s->table.multistep.order)
+        nde_multistep_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.multistep, ld, s->options.adjoint);
     lay_group(&w->group, arena, s, capacity, ld);
     TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity),
         TAKE(w->attend, 1, capacity);

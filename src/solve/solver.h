@@ -156,6 +156,7 @@ struct nde_solver {
     nde_method coupled;    /* with options.coupling: of `base` or `doubled` */
     nde_method composed;   /* with problem.splitting: `base` along the drift and along second */
     const nde_method *by[2]; /* the methods for these */
+    nde_method multistep;  /* of options.order: `base` is a multistep method */
     const nde_method *base; /* the method that was asked for */
     nde_table table;
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */
@@ -248,7 +249,8 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 static inline int64_t nde_most_evaluations(const nde_solver *s) {
     const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0; /* rows.c */
     const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals;
-    return stages + own + again + (s->table.fresh && s->forced.count);
+    const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1 : 0;
+    return stages + starting + own + again + (s->table.fresh && s->forced.count);
 }
 
 /* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */

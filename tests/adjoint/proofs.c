@@ -208,6 +208,22 @@ static void methods_with_partners(void **state) {
     assert_true(methods >= 8);
 }
 
+/* Every order, among jumps and knots between nodes and at them. */
+static void multistep(void **state) {
+    static const struct { int which, steps; } some[] = { { CASE_DOSES, 37 }, { CASE_DOSES, 48 }, { CASE_CONTROLLED, 60 } };
+    (void)state;
+    for (int order = 1; order <= 8; order++)
+        for (size_t k = 0; k < LENGTH(some); k++) {
+            proof f;
+            case_make(some[k].which, &f, some[k].steps, (size_t)order % 2 == k % 2);
+            f.options.method = order % 3 ? NDE_ADAMS_BASHFORTH_MOULTON : NDE_ADAMS_BASHFORTH, f.options.order = order;
+            proof_solve(&f);
+            proof_check_identity(&f);
+            if (order % 3 != 1 || k == 1) proof_check_differences(&f);
+            proof_end(&f);
+        }
+}
+
 /* With and without a tape, with stages by the length of each step, and with as many in all: that is an explicit table. */
 static void chebyshev(void **state) {
     (void)state;
@@ -275,6 +291,7 @@ int main(void) {
         cmocka_unit_test(methods_with_partners),
         cmocka_unit_test(chebyshev),
         cmocka_unit_test(nystrom_pairs),
+        cmocka_unit_test(multistep),
         cmocka_unit_test(quadrature_with_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

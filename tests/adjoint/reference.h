@@ -24,7 +24,7 @@ typedef struct frozen {
     proof *f;
     const nde_method *method;
     expanded expanded;   /* what method is then */
-    nde_method written;  /* or this, with options.coupling or problem.splitting */
+    nde_method written;  /* or this, with options.coupling, options.order or problem.splitting */
     nde_coefficient space[EXPANDED_STAGES*(EXPANDED_STAGES + 9)/2];
     frozen_step **step;        /* [n] */
     size_t *steps, *first_save;
@@ -224,12 +224,64 @@ static inline void reference_coupled(const reference *r, double t, const double 
         for (int j = turn; j < last; j++) x[c] += r->dt*m->b2[j]*k[j][c];
 }
 
+/* The slopes of the steps before, how many are there, and the length of those steps. */
+typedef struct reference_past {
+    double k[NDE_MOST_ADAMS][MOST_ROWS], length;
+    int count;
+} reference_past;
+
+/* The step of an explicit Runge-Kutta method from slope k0: its mean slope. */
+static inline void reference_start(const reference *r, const nde_method *m, double t, const double *y, const double *k0,
+                                   double *mean) {
+    const size_t dim = r->z->f->dim, rows = dim + r->z->f->nz;
+    double k[MOST_REFERENCE_STAGES][MOST_ROWS], Y[MOST_ROWS];
+    memcpy(k[0], k0, sizeof k[0]);
+    for (int i = 1; i < m->stages; i++) {
+        for (size_t c = 0; c < dim; c++) {
+            Y[c] = y[c];
+            for (int j = 0; j < i; j++) Y[c] += r->dt*m->a[i*(i - 1)/2 + j]*k[j][c];
+        }
+        reference_rhs(r, t + m->c[i]*r->dt, Y, k[i]);
+    }
+    for (size_t c = 0; c < rows; c++) {
+        mean[c] = 0;
+        for (int j = 0; j < m->stages; j++) mean[c] += m->b[j]*k[j][c];
+    }
+}
+
+/* Slopes of a step of an Adams method: k[0] comes from the step before. */
+static inline void reference_adams(const reference *r, double t, const double *y, reference_past *past,
+                                   double (*k)[MOST_ROWS]) {
+    const proof *f = r->z->f;
+    const nde_method *m = r->z->method;
+    const int q = m->order, last = m->stages - 1;
+    double Y[MOST_ROWS];
+    if (r->step.from == 0) reference_rhs(r, t, y, k[0]), past->length = 0;
+    if (fabs(past->length - r->step.length) > 1e-9*fabs(r->step.length)) past->count = 0;
+    const bool starts = past->count < q - 1;
+    if (starts) reference_start(r, nde_multistep_start(q), t, y, k[0], k[1]);
+    for (int stage = 2; stage <= last; stage++) { /* predicted, corrected; or at once */
+        const nde_coefficient *w = nde_adams_weights(stage == 2 ? m->predictor : m->corrector, q) + (stage > 2);
+        for (size_t c = 0; c < f->dim + f->nz && !starts; c++) {
+            k[1][c] = w[0]*k[0][c] + (stage > 2 ? w[-1]*k[2][c] : 0);
+            for (int j = 1; j < q - (stage > 2); j++) k[1][c] += w[j]*past->k[j - 1][c];
+            if (stage > 2 && q == 1) k[1][c] = k[2][c];
+        }
+        for (size_t c = 0; c < f->dim; c++) Y[c] = y[c] + r->dt*k[1][c];
+        reference_rhs(r, t + r->dt, Y, k[stage]);
+    }
+    memmove(past->k[1], past->k[0], (NDE_MOST_ADAMS - 1)*sizeof past->k[0]);
+    memcpy(past->k[0], k[0], sizeof past->k[0]);
+    past->count += past->count < q - 1, past->length = r->step.length;
+}
+
 static inline double reference_trajectory(frozen *z, size_t b) {
     const proof *f = z->f;
     const nde_method *m = z->method;
     const size_t rows = f->dim + f->nz;
     reference r = { .z = z, .b = b };
     double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED], x[MOST_ROWS] = { 0 };
+    reference_past past = { .count = 0 };
     size_t jump[MOST_FORCED], saved = z->first_save[b];
     forced_times(f, b, forced, jump);
     for (size_t i = 0; i < f->dim; i++) y[i] = f->problem.y0[i*f->n + b];
@@ -242,6 +294,7 @@ static inline double reference_trajectory(frozen *z, size_t b) {
         reference_noise(&r);
         if (m->kind == NDE_KIND_REVERSIBLE) reference_reversible(&r, t, y, x, k);
         if (m->kind == NDE_KIND_COUPLED) reference_coupled(&r, t, y, x, k);
+        if (m->kind == NDE_KIND_MULTISTEP) reference_adams(&r, t, y, &past, k);
         for (int i = 0; i < m->stages && !m->partners; i++) {
             const size_t row = (size_t)(i*(i - 1)/2);
             for (size_t c = 0; c < f->dim; c++) {
@@ -258,7 +311,7 @@ static inline double reference_trajectory(frozen *z, size_t b) {
             const double *w = m->b2 && !m->partners && c >= f->problem.split && c < f->dim ? m->b2 : m->b;
             for (int j = 0; j < m->stages; j++) y[c] += r.dt*w[j]*k[j][c];
         }
-        if (m->first_same_as_last && m->partners) memcpy(k[0], k[1], sizeof k[0]);
+        if (m->first_same_as_last && m->partners) memcpy(k[0], k[m->stages - 1], sizeof k[0]);
         if (s->to == 1 && jump[s->segment + 1] != SIZE_MAX) {
             const size_t number = jump[s->segment + 1], inputs = f->problem.jump_inputs;
             double u[MODEL_INPUTS];
@@ -364,7 +417,10 @@ static inline void proof_check_differences(proof *f) {
         nde_coupling_write(z.method, f->options.coupling, &z.written, proof_take(f, nde_coupling_space(z.method), sizeof(double)));
         z.method = &z.written;
     }
-    if (f->problem.splitting) {
+    if (z.method->kind == NDE_KIND_MULTISTEP) {
+        nde_multistep_claim(z.method, f->options.order ? f->options.order : z.method->order, &z.written);
+        z.method = &z.written;
+    } else if (f->problem.splitting) {
         z.method = reference_splitting(&z);
     } else if (z.method->kind == NDE_KIND_CHEBYSHEV) {
         nde_chebyshev_stage stage[EXPANDED_STAGES];

@@ -273,7 +273,7 @@ static const char *fault_of_orders(const nde_method *m, int X) {
 }
 
 /* Arrays of a method and their lengths. */
-enum { ARRAYS = 10 };
+enum { ARRAYS = 12 };
 typedef struct array {
     const nde_coefficient **values;
     int count;
@@ -287,6 +287,7 @@ static void list_arrays(nde_method *m, array *list) {
         { &m->e, m->e ? s : 0 }, { &m->e2, m->e2 ? s : 0 },
         { &m->dense, m->dense ? rows : 0 }, { &m->a2, m->a2 ? triangle : 0 }, { &m->b2, m->b2 ? s : 0 },
         { &m->dense2, m->dense2 ? rows : 0 }, { &m->e_velocity, m->e_velocity ? s : 0 },
+        { &m->predictor, m->predictor ? NDE_ADAMS_WEIGHTS : 0 }, { &m->corrector, m->corrector ? NDE_ADAMS_WEIGHTS : 0 },
     };
     memcpy(list, all, sizeof all);
 }
@@ -462,9 +463,49 @@ static const char *fault_of_splitting(const nde_method *m) {
     return order != m->order ? "order" : NULL;
 }
 
+/* ---- multistep methods ----------------------------------------------------------------------- */
+
+/* Weights of an order integrate every polynomial of lower degree over [0, 1] exactly, from its values at the nodes first,
+ * first - 1, ...: that is what the integral of the polynomial through them does, and nothing else does. */
+static const char *fault_of_weights(const nde_coefficient *w, int order, int first) {
+    for (int degree = 0; degree < order; degree++) {
+        extended sum = -1/(extended)(degree + 1), size = -sum;
+        for (int j = 0; j < order; j++) {
+            extended power = (extended)w[j];
+            for (int i = 0; i < degree; i++) power *= first - j;
+            sum += power, size += size_of(power);
+        }
+        if (size_of(sum) > allowed(size)) return first ? "corrector" : "predictor";
+    }
+    return NULL;
+}
+
+static const char *fault_of_adams(const nde_method *m) {
+    const int corrects = m->corrector != NULL;
+    if (!m->name || !m->source || m->a || !m->b || !m->c || !m->dense || !m->predictor || m->e) return "arrays";
+    if (m->stages != 3 + corrects || m->dense_stages || m->dense_terms != 3 || !m->first_same_as_last) return "stages";
+    if (m->dense_order != 3 || m->error_order || m->e2_order) return "orders";
+    if (m->partner != NDE_PARTNER_ZERO || m->partners != m->order + 1) return "partners";
+    for (int i = 0; i < m->stages; i++) {
+        const int first = i == 0, mean = i == 1, last = i == m->stages - 1;
+        if (m->c[i] != (i > 1)) return "nodes";
+        if (m->b[i] != mean) return "weights";
+        const int slopes[3] = { first, 3*mean - 2*first - last, first - 2*mean + last };
+        for (int j = 0; j < 3; j++) /* Hermite's cubic */
+            if (m->dense[3*i + j] != slopes[j]) return "dense";
+    }
+    for (int order = 1; order <= NDE_MOST_ADAMS; order++) {
+        const char *fault = fault_of_weights(nde_adams_weights(m->predictor, order), order, 0);
+        if (!fault && corrects) fault = fault_of_weights(nde_adams_weights(m->corrector, order), order, 1);
+        if (fault) return fault;
+    }
+    return NULL;
+}
+
 /* The first fault of a table; NULL: it has none. */
 static const char *fault_of(const nde_method *m) {
     if (m->kind == NDE_KIND_REVERSIBLE) return fault_of_reversible(m);
+    if (m->kind == NDE_KIND_MULTISTEP) return fault_of_adams(m);
     if (m->kind == NDE_KIND_CHEBYSHEV) return fault_of_chebyshev(m);
     if (m->kind == NDE_KIND_SPLITTING) return fault_of_splitting(m);
     return m->kind == NDE_KIND_COMPOSITION ? fault_of_composition(m)

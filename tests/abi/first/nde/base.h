@@ -134,7 +134,8 @@ enum {
     NDE_KIND_COUPLED = 7, /* of no method of the registry: see nde_options.coupling */
     NDE_KIND_NYSTROM = 8, /* for q' = v, v' = F2(t, q): dim = 2 problem.split. At starts and jumps q' is asked for too,
                            * and where it is not v the trajectory ends with NDE_E_ARG */
-    NDE_KIND_SPLITTING = 9 /* for problem.splitting; fixed steps */
+    NDE_KIND_SPLITTING = 9, /* for problem.splitting; fixed steps */
+    NDE_KIND_MULTISTEP = 10 /* fixed steps, of options.order */
 };
 
 NDE_API size_t nde_method_count(void);
@@ -455,6 +456,9 @@ typedef struct nde_options {
                                     * t1. NaN: it has no more. solution.t and the gradient of save_t are [n_save][n] then. Copied */
     int32_t discard;               /* 1: rows are not kept, solution.y is NULL: they only go to problem.stream and problem.reduction. With
                                     * save_every, save_rows 0 is no limit then (with adjoint, it is what it is otherwise) */
+    int32_t order;                 /* of adams_bashforth and adams_bashforth_moulton, 1 to 8; 0: 4. Fixed steps; those for which
+                                    * too few of the same length lie behind, after starts, jumps, knots, clips and resets, are
+                                    * taken by rk4 (order 4 and below) or vern7 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

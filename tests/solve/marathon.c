@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * marathon.c - very many adaptive steps of tsit5: Lorenz, whose averages obey identities that hold on any attractor, and Kepler's
- * orbit. A thousand million steps and 10^5 orbits with NDE_TEST_LONG, a thousandth and a hundredth of that without. */
+ * marathon.c - very many steps: adaptive ones of tsit5, on Lorenz, whose averages obey identities that hold on any attractor, and on
+ * Kepler's orbit; fixed ones of leapfrog, whose energy and time must not drift. A thousand million steps and 10^5 orbits with
+ * NDE_TEST_LONG, a thousandth and a hundredth of that without. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,84 @@ static void kepler_goes_on(void **state) {
     nde_solution_free(&s);
 }
 
+/* ---- leapfrog ------------------------------------------------------------------------------------------------------ */
+
+/* Kepler's field, of which mostly half is asked for. */
+static int kepler_halves(const nde_field *self, const nde_site *at, const double *y, double *dy) {
+    const size_t ld = at->ld;
+    (void)self;
+    if (!(at->flags & NDE_VELOCITIES)) dy[0] = y[2*ld], dy[ld] = y[3*ld];
+    if (at->flags & NDE_POSITIONS) return 0;
+    const double r2 = y[0]*y[0] + y[ld]*y[ld], pull = -1/(r2*sqrt(r2));
+    dy[2*ld] = pull*y[0], dy[3*ld] = pull*y[ld];
+    return 0;
+}
+
+/* Mean energies of the tenths of a run, and how far times are from those of equal steps. */
+enum { TENTHS = 10, STEPS_A_ROW = 10 };
+typedef struct watch {
+    long double span;
+    int64_t rows;
+    double mean[TENTHS], late; /* in ulps */
+} watch;
+
+static int look(void *ctx, size_t m, size_t ld, const size_t *trajectory, const size_t *row, const double *t, const double *y) {
+    watch *w = ctx;
+    (void)trajectory;
+    for (size_t j = 0; j < m; j++) {
+        if (row[j] == 0) continue;
+        const double *q = y + j, r = sqrt(q[0]*q[0] + q[ld]*q[ld]), v2 = q[2*ld]*q[2*ld] + q[3*ld]*q[3*ld];
+        const long double time = w->span*(long double)row[j]/(long double)w->rows;
+        w->mean[((int64_t)row[j] - 1)*TENTHS/w->rows] += (v2/2 - 1/r)*TENTHS/(double)w->rows;
+        w->late = fmax(w->late, (double)fabsl(t[j] - time)/(nextafter(t[j], HUGE_VAL) - t[j]));
+    }
+    return 0;
+}
+
+/* A thousand steps an orbit of eccentricity 0.5: the mean energy of orbits stays where it is. */
+static void leapfrog_keeps_energy_and_time(void **state) {
+    (void)state;
+    const int64_t steps = is_long() ? 1000000000 : 1000000;
+    const double span = (double)steps/1000*2*acos(-1), y0[4] = { 0.5, 0, 0, sqrt(3) };
+    watch w = { .span = span, .rows = steps/STEPS_A_ROW };
+    const nde_stream stream = NDE_INIT(nde_stream, .at = look, .ctx = &w);
+    const nde_field field = NDE_INIT(nde_field, .dim = 4, .out = 4, .traits = NDE_AUTONOMOUS, .eval = kepler_halves);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = span, .split = 2, .stream = &stream);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_LEAPFROG, .steps = steps, .max_steps = NDE_ZERO,
+                                         .save_every = STEPS_A_ROW, .discard = 1);
+    nde_solution s = { 0 };
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
+    double least = w.mean[0], most = least;
+    for (int i = 1; i < TENTHS; i++) least = fmin(least, w.mean[i]), most = fmax(most, w.mean[i]);
+    print_message("  %lld steps: mean energies of tenths within %.3g of each other; times within %.3g ulp\n",
+                  (long long)s.stats[0].accepted, (most - least)/fabs(least), w.late);
+    assert_int_equal(s.stats[0].accepted, steps);
+    assert_true(most - least <= 1e-9*fabs(least));
+    assert_true(w.late <= 1);
+    nde_solution_free(&s);
+}
+
+/* Forth and back: roundings alone are left, and they grow with the square of the steps at most. */
+static void leapfrog_comes_back(void **state) {
+    (void)state;
+    const int64_t steps = is_long() ? 10000000 : 100000;
+    const double span = (double)steps/1000*2*acos(-1), y0[4] = { 0.5, 0, 0, sqrt(3) };
+    const nde_field field = NDE_INIT(nde_field, .dim = 4, .out = 4, .traits = NDE_AUTONOMOUS, .eval = kepler_halves);
+    nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = span, .split = 2);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_LEAPFROG, .steps = steps, .max_steps = NDE_ZERO);
+    nde_solution s = { 0 }, back = { 0 };
+    assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
+    problem.t0 = span, problem.t1 = 0, problem.y0 = s.y_end;
+    assert_int_equal(nde_solve(&problem, &options, &back), NDE_OK);
+    double off = 0;
+    for (int i = 0; i < 4; i++) off = fmax(off, fabs(back.y_end[i] - y0[i]));
+    print_message("  %lld steps and back: %.3g off\n", (long long)steps, off);
+    assert_true(off <= 1e-6);
+    nde_solution_free(&s), nde_solution_free(&back);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(kepler_goes_on), cmocka_unit_test(lorenz_goes_on) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(kepler_goes_on), cmocka_unit_test(leapfrog_keeps_energy_and_time),
+                                        cmocka_unit_test(leapfrog_comes_back), cmocka_unit_test(lorenz_goes_on) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,7 +153,7 @@ static int look(void *ctx, size_t m, size_t ld, const size_t *trajectory, const 
         const double *q = y + j, r = sqrt(q[0]*q[0] + q[ld]*q[ld]), v2 = q[2*ld]*q[2*ld] + q[3*ld]*q[3*ld];
         const long double time = w->span*(long double)row[j]/(long double)w->rows;
         w->mean[((int64_t)row[j] - 1)*TENTHS/w->rows] += (v2/2 - 1/r)*TENTHS/(double)w->rows;
-        w->late = fmax(w->late, (double)fabsl(t[j] - time)/(nextafter(t[j], HUGE_VAL) - t[j]));
+        w->late = fmax(w->late, (double)fabsl((long double)t[j] - time)/(nextafter(t[j], HUGE_VAL) - t[j]));
     }
     return 0;
 }
@@ -163,7 +163,7 @@ static void leapfrog_keeps_energy_and_time(void **state) {
     (void)state;
     const int64_t steps = is_long() ? 1000000000 : 1000000;
     const double span = (double)steps/1000*2*acos(-1), y0[4] = { 0.5, 0, 0, sqrt(3) };
-    watch w = { .span = span, .rows = steps/STEPS_A_ROW };
+    watch w = { .span = (long double)span, .rows = steps/STEPS_A_ROW };
     const nde_stream stream = NDE_INIT(nde_stream, .at = look, .ctx = &w);
     const nde_field field = NDE_INIT(nde_field, .dim = 4, .out = 4, .traits = NDE_AUTONOMOUS, .eval = kepler_halves);
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = span, .split = 2, .stream = &stream);

@@ -499,14 +499,13 @@ static int vjp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, co
     at.t = t, at.u = f->nu ? s->u : NULL;
     want_u = want_u && f->nu;
     if (want_u) zero(s->a_u, f->nu, n, ld);
-    const bool deferred = cotape && f->vjp_window;
     nde_cotangent to = {
         .t = sink->t,
         .y = a_y,
         .u = want_u ? s->a_u : NULL,
         .q = sink->q && f->nq ? sink->q + f->q_first*ld : NULL,
         .p = sink->p && f->np ? sink->p + f->p_first : NULL,
-        .cotape = deferred ? cotape + part->cotape*tape_ld : NULL,
+        .cotape = cotape && f->vjp_window ? cotape + part->cotape*tape_ld : NULL,
     };
     const int rc = f->vjp(f, &at, y, a, &to);
     if (!rc && want_u && r->channels)

@@ -63,7 +63,7 @@ static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
         if (done && !s->rhs.autonomous) aim(s, p, done);
         p->rc = nde_panel_attempt(s, p, NULL);
         *waits = p->rc || !in_order(s, p, p->z, slopes, unseen->count);
-        for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++) *waits = !in_order(s, p, p->z + (j + 1)*p->slab, NULL, 0);
+        for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++) *waits = !in_order(s, p, p->z + (j + 1)*p->slab, slopes, 0);
         if (*waits) break;
         nde_panel_advance(s, p, true);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * solver.h - what a solver is made of. Its life: setup.c lays it out, solver.c runs it, loop.c steps, panel.c carries out what the
- * loop decides (and what the sweep replays), record.c logs it, adjoint/ walks the log back.
+ * solver.h - what a solver is made of. Its life: options.c reads what is wanted, choose.c picks method, kernels and controller,
+ * setup.c lays it out, solver.c runs it, loop.c steps, panel.c carries out what the loop decides (and what the sweep replays),
+ * record.c logs it, adjoint/ walks the log back.
  *
  * A panel is a block of lanes with everything it needs; a shard is what one task works on: with independent steps one panel
  * with a queue of trajectories, with joint steps a run of panels that hold all of theirs. Shards depend on n and dim only. */
@@ -232,6 +233,25 @@ struct nde_solver {
     bool own_block;
     char error[512];
 };
+
+/* ---- options.c ---- */
+
+/* Reads and checks what the caller wants into an empty solver; nothing is allocated. */
+nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_options *options);
+nde_status nde_wrong_option(const char *what, double value);
+static inline bool nde_is_size(double x) { return x >= 0 && isfinite(x); }
+
+/* ---- choose.c ---- */
+
+/* The method of the options, and what they make of it: its claims. */
+nde_status nde_choose_method(nde_solver *s);
+/* Its coefficients, where they are written when a solver is made; counted with base NULL. */
+nde_status nde_write_method(nde_solver *s, nde_arena *arena);
+/* The table that is run: that of the method, or what has been made of it. */
+const nde_method *nde_chosen_method(const nde_solver *s);
+nde_status nde_choose_kernels(nde_solver *s);
+nde_status nde_choose_controller(nde_solver *s);
+void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p);
 
 /* ---- setup.c ---- */
 /* Reads the problem and the options into a solver without memory, and counts its bytes and those of each panel's record. */

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ * choose.c - which method is run, and what is made of it (doubled, coupled, split, of an order); which kernels, which
+ * controller. */
+#include "solve/solver.h"
+
+#include <math.h>
+
+#include "core/isa.h"
+#include "solve/sprint.h"
+
+/* ---- the method ------------------------------------------------------------------------------ */
+
+static nde_status choose_doubling(nde_solver *s) {
+    const nde_method *m = s->base;
+    const char *name = m->name ? m->name : "(tableau)";
+    if (m->kind != NDE_KIND_RUNGE_KUTTA)
+        return nde_fail(NDE_E_ARG, "options.error: method %s is not an explicit Runge-Kutta method, its steps cannot be doubled", name);
+    if (m->order < 1 || m->order > m->stages)
+        return nde_fail(NDE_E_ARG, "options.tableau.order is %d, with %d stages", m->order, m->stages);
+    nde_doubling_claim(m, &s->doubled);
+    if (s->doubled.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "options.error: method %s has %d stages, too many to double its steps", name, m->stages);
+    s->table.method = &s->doubled;
+    return NDE_OK;
+}
+
+static nde_status choose_coupling(nde_solver *s) {
+    const double coupling = s->options.coupling;
+    const nde_method *m = s->table.method;
+    const char *name = m->name ? m->name : "(tableau)";
+    if (coupling == 0) return NDE_OK;
+    if (!(coupling > 0 && coupling <= 1)) return nde_wrong_option("coupling", coupling);
+    if (m->kind != NDE_KIND_RUNGE_KUTTA)
+        return nde_fail(NDE_E_ARG, "options.coupling is %g: method %s is not an explicit Runge-Kutta method", coupling, name);
+    if (s->options.compensated)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1, options.coupling %g: two states that are not summed", coupling);
+    nde_coupling_claim(m, &s->coupled);
+    if (s->coupled.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "options.coupling: method %s has %d stages, too many to be coupled", name, m->stages);
+    s->table.method = &s->coupled;
+    return NDE_OK;
+}
+
+/* Velocity Verlet moves in turns in the bit-reversible mode. */
+static const nde_method *plain_of(const nde_solver *s) {
+    return s->base == &nde_method_velocity_verlet && s->options.quantum > 0 ? &nde_method_velocity_verlet_kicks : s->base;
+}
+
+static nde_status choose_order(nde_solver *s) {
+    const int order = s->options.order;
+    const nde_method *m = s->table.method;
+    if (m->kind != NDE_KIND_MULTISTEP)
+        return !order ? NDE_OK : nde_fail(NDE_E_ARG, "options.order is %d: method %s has no choice of orders", order,
+                                          m->name ? m->name : "(tableau)");
+    if (order < 0 || order > NDE_MOST_ADAMS) return nde_wrong_option("order", order);
+    nde_multistep_claim(m, order ? order : m->order, &s->multistep);
+    s->table.method = &s->multistep;
+    return NDE_OK;
+}
+
+/* The table that is run: that, or what has been made of it. */
+const nde_method *nde_chosen_method(const nde_solver *s) {
+    if (s->base->kind == NDE_KIND_MULTISTEP) return &s->multistep;
+    return s->options.coupling > 0                  ? &s->coupled
+           : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
+           : s->rhs.problem.splitting               ? &s->composed
+                                                    : plain_of(s);
+}
+
+static nde_status read_quantum(nde_solver *s) {
+    const double quantum = s->options.quantum;
+    const nde_method *m = s->table.method;
+    int exponent;
+    if (quantum == 0) return NDE_OK;
+    if (!(quantum > 0) || !isfinite(quantum) || frexp(quantum, &exponent) != 0.5 || exponent < -100 || exponent > 100)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: not a power of two between 2^-100 and 2^100", quantum);
+    if (s->options.coupling != 1 && m->kind == NDE_KIND_COUPLED)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g, options.coupling %g: only 1 is reversible in every bit", quantum,
+                        s->options.coupling);
+    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE && m->kind != NDE_KIND_COUPLED)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is neither a symmetric composition nor reversible", quantum,
+                        m->name ? m->name : "(tableau)");
+    if (s->table.damping != 1)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g, options.damping %g: damped steps are not reversible in every bit", quantum,
+                        s->options.damping);
+    s->table.quantum = quantum;
+    return NDE_OK;
+}
+
+static nde_status read_damping(nde_solver *s) {
+    const double damping = s->options.damping;
+    const nde_method *m = s->table.method;
+    s->table.damping = damping == 0 ? 1 : damping;
+    if (!(s->table.damping > 0.5 && s->table.damping <= 1)) return nde_wrong_option("damping", damping);
+    if (damping != 0 && !(m->kind == NDE_KIND_REVERSIBLE && m->partner == NDE_PARTNER_SLOPE))
+        return nde_fail(NDE_E_ARG, "options.damping is %g: method %s has no slope of its own to damp", damping,
+                        m->name ? m->name : "(tableau)");
+    return NDE_OK;
+}
+
+enum { MOST_CHEBYSHEV = 500, USUAL_MOST = 200, USUAL = 10 };
+
+/* How many stages the steps may have: see options.stages. */
+static nde_status choose_stages(nde_solver *s) {
+    nde_options *o = &s->options;
+    const nde_problem *q = &s->rhs.problem;
+    nde_chebyshev *c = &s->table.chebyshev;
+    if (o->stages != 0 && (o->stages < 2 || o->stages > MOST_CHEBYSHEV)) return nde_wrong_option("stages", o->stages);
+    if (!nde_is_size(o->spectral_radius)) return nde_wrong_option("spectral_radius", o->spectral_radius);
+    if (s->table.method->kind != NDE_KIND_CHEBYSHEV) {
+        const char *given = o->stages ? "options.stages" : o->spectral_radius > 0 ? "options.spectral_radius"
+                                                         : q->spectrum ? "problem.spectrum" : NULL;
+        return given ? nde_fail(NDE_E_ARG, "%s is given: method %s has no use for it", given,
+                                s->table.method->name ? s->table.method->name : "(tableau)") : NDE_OK;
+    }
+    if (q->spectrum && !nde_read_sized(&c->spectrum, sizeof c->spectrum, q->spectrum, sizeof c->spectrum))
+        return nde_fail(NDE_E_ARG, "problem.spectrum.size is %zu", q->spectrum->size);
+    if (q->spectrum && !c->spectrum.radius) return nde_fail(NDE_E_ARG, "problem.spectrum.radius is NULL");
+    if (q->spectrum && o->spectral_radius > 0)
+        return nde_fail(NDE_E_ARG, "options.spectral_radius is %g beside problem.spectrum", o->spectral_radius);
+    const bool known = q->spectrum || o->spectral_radius > 0;
+    c->radius = o->spectral_radius;
+    c->most = o->stages ? o->stages : known ? USUAL_MOST : USUAL;
+    c->least = known ? 2 : c->most;
+    if (!(c->radius > 0)) return NDE_OK;
+    const double longest = nde_chebyshev_longest(c->most, c->radius), whole = fabs(q->t1 - q->t0)/(double)o->steps;
+    if (!s->adaptive && !q->t0_each && !q->t1_each && whole > longest)
+        return nde_fail(NDE_E_ARG, "options.steps is %lld: with spectral_radius %g and %d stages, no step may be longer than %g",
+                        (long long)o->steps, c->radius, c->most, longest);
+    if (!(o->h_max > 0 && o->h_max < longest)) o->h_max = longest;
+    if (s->adaptive && o->h_min > o->h_max)
+        return nde_fail(NDE_E_ARG, "options.h_min is %g: with spectral_radius %g and %d stages, no step may be longer than %g",
+                        o->h_min, c->radius, c->most, longest);
+    return NDE_OK;
+}
+
+/* The method along the drift (0) or along second (1). */
+static nde_status choose_follower(nde_solver *s, int which) {
+    const nde_rhs *r = &s->rhs;
+    const bool flow = (which ? r->second : r->drift).field->nu == r->channels + 1;
+    const int id = which ? r->splitting.second_by : r->splitting.drift_by;
+    const char *name = which ? "second_by" : "drift_by";
+    if (flow && id) return nde_fail(NDE_E_ARG, "problem.splitting.%s is %d: its field stands for its own flow", name, id);
+    s->by[which] = nde_method_get(flow ? NDE_EULER : id ? id : NDE_RK4);
+    return s->by[which] && s->by[which]->kind == NDE_KIND_RUNGE_KUTTA
+               ? NDE_OK
+               : nde_fail(NDE_E_ARG, "problem.splitting.%s is %d: no explicit Runge-Kutta method", name, id);
+}
+
+static nde_status choose_splitting(nde_solver *s) {
+    const nde_method *m = s->base;
+    nde_status bad = choose_follower(s, 0);
+    if (bad || (bad = choose_follower(s, 1))) return bad;
+    if (s->options.quantum != 0) return nde_fail(NDE_E_ARG, "options.quantum is %g: not with problem.splitting", s->options.quantum);
+    nde_splitting_claim(m, s->by, &s->composed);
+    if (s->composed.stages > NDE_MOST_STAGES)
+        return nde_fail(NDE_E_ARG, "problem.splitting: %d evaluations of method %s with %s and %s are too many, %d are possible",
+                        s->composed.stages, m->name, s->by[0]->name, s->by[1]->name, NDE_MOST_STAGES);
+    s->table.method = &s->composed;
+    return NDE_OK;
+}
+
+/* Is the method for a drift of two parts, or of one, as the problem has it? */
+static nde_status check_parts(const nde_problem *q, const nde_method *m) {
+    const bool splits = m->kind == NDE_KIND_SPLITTING || (q->splitting && m->kind == NDE_KIND_COMPOSITION);
+    const char *name = m->name ? m->name : "(tableau)";
+    if (splits != (q->splitting != NULL))
+        return nde_fail(NDE_E_ARG, "problem.splitting is %s: method %s is %sa splitting", q->splitting ? "given" : "NULL", name,
+                        q->splitting ? "not " : "");
+    if (!splits && (q->split > 0) != nde_method_is_split(m))
+        return nde_fail(NDE_E_ARG, "problem.split is %zu: method %s is %sfor partitioned problems", q->split, name,
+                        q->split ? "not " : "");
+    return NDE_OK;
+}
+
+nde_status nde_choose_method(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_problem *q = &s->rhs.problem;
+    const nde_method *m = NULL;
+    if (o->tableau) {
+        if (o->method)
+            return nde_fail(NDE_E_ARG,
+                            "options: method is %d and tableau is given: one of them must be 0",
+                            (int)o->method);
+        nde_tableau table;
+        if (!nde_read_sized(&table, sizeof table, o->tableau, sizeof table))
+            return nde_fail(NDE_E_ARG, "options.tableau.size is %zu", o->tableau->size);
+        if (table.stages < 1 || table.stages > NDE_MOST_STAGES || (!table.a && table.stages > 1) ||
+            !table.b)
+            return nde_fail(NDE_E_ARG, "options.tableau: %zu stages, a or b is NULL", table.stages);
+        if (table.e && table.error_order < 1)
+            return nde_fail(NDE_E_ARG, "options.tableau: error_order is %d, e is given", table.error_order);
+        s->own_method = (nde_method){ .kind = NDE_KIND_RUNGE_KUTTA,
+                                      .stages = (int)table.stages,
+                                      .a = table.a,
+                                      .b = table.b,
+                                      .e = table.e,
+                                      .order = table.order,
+                                      .error_order = table.e ? table.error_order : 0,
+                                      .first_same_as_last = table.first_same_as_last != 0 };
+        m = &s->own_method;
+    } else {
+        const int id = o->method      ? o->method
+                       : s->rhs.noisy ? NDE_EULER_MARUYAMA
+                       : q->split     ? NDE_VELOCITY_VERLET
+                       : q->splitting ? NDE_STRANG
+                                      : NDE_TSIT5;
+        m = nde_method_get(id);
+        if (!m) return nde_fail(NDE_E_ARG, "options.method %d is unknown", (int)o->method);
+    }
+    s->base = m;
+    m = plain_of(s);
+    if (s->rhs.noisy != (m->kind == NDE_KIND_EULER_MARUYAMA))
+        return nde_fail(NDE_E_CALCULUS, "method %s %s noise", m->name ? m->name : "(tableau)",
+                        s->rhs.noisy ? "cannot integrate" : "needs a term with");
+    if (s->rhs.noisy && q->calculus != NDE_ITO)
+        return nde_fail(NDE_E_CALCULUS,
+                        "method %s converges to the Ito solution, problem.calculus is Stratonovich",
+                        m->name);
+    nde_status bad = check_parts(q, m);
+    if (bad) return bad;
+    if (m->kind == NDE_KIND_NYSTROM && (2*q->split != s->rhs.dim || q->n_terms))
+        return nde_fail(NDE_E_ARG, q->n_terms ? "problem.n_terms is %zu: method %s is for q' = v, v' = F2(t, q) alone"
+                                              : "problem.split is %zu: method %s is for as many positions as velocities",
+                        q->n_terms ? q->n_terms : q->split, m->name);
+    s->measured = s->measured || m->e_velocity;
+    if (q->quadrature && m->kind == NDE_KIND_NYSTROM)
+        return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has velocities at the ends of a step only", m->name);
+    if (q->quadrature && m->kind == NDE_KIND_COMPOSITION)
+        return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
+    if (o->compensated && !q->splitting && (m->kind == NDE_KIND_COMPOSITION || m->kind == NDE_KIND_NYSTROM))
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state otherwise than once in a step", m->name);
+    if (o->compensated && m->partners)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s carries a partner, which is not summed", m->name);
+    if (o->compensated && m->kind == NDE_KIND_CHEBYSHEV)
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", m->name);
+    s->adaptive = o->steps == 0;
+    s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
+    s->table.method = m;
+    if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
+        (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)))
+        return bad;
+    if (s->adaptive && !s->table.method->error_order)
+        return nde_fail(NDE_E_ARG,
+                        "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
+                        m->name ? m->name : "(tableau)");
+    return q->splitting ? choose_splitting(s) : NDE_OK;
+}
+
+nde_status nde_write_method(nde_solver *s, nde_arena *arena) {
+    double *space = NULL;
+    if (s->options.tableau) {
+        space = nde_arena_take(arena, nde_tableau_space(s->options.tableau->stages), sizeof *space);
+        if (space) {
+            const nde_status bad = nde_tableau_read(s->options.tableau, &s->own_method, space);
+            if (bad) return bad;
+        }
+    }
+    if (s->options.error == NDE_ERROR_DOUBLING) {
+        space = nde_arena_take(arena, nde_doubling_space(s->base), sizeof *space);
+        if (space) nde_doubling_write(s->base, &s->doubled, space);
+    }
+    if (s->rhs.problem.splitting) {
+        space = nde_arena_take(arena, nde_splitting_space(s->base, s->by), sizeof *space);
+        if (space) nde_splitting_write(s->base, s->by, &s->composed, space);
+    }
+    if (s->options.coupling > 0) {
+        const nde_method *m = s->options.error == NDE_ERROR_DOUBLING ? &s->doubled : s->base;
+        space = nde_arena_take(arena, nde_coupling_space(m), sizeof *space);
+        if (space) nde_coupling_write(m, s->options.coupling, &s->coupled, space);
+    }
+    return NDE_OK;
+}
+
+/* ---- kernels and controller ------------------------------------------------------------------ */
+
+void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
+    switch (isa) {
+#ifdef NDE_HAVE_V4
+    case NDE_ISA_V4: return nde_sprint_v4;
+#endif
+#ifdef NDE_HAVE_V3
+    case NDE_ISA_V3: return nde_sprint_v3;
+#endif
+    default: return nde_sprint_baseline;
+    }
+}
+
+/* The product of a BLAS's own table in this precision. */
+#ifdef nde_real
+#define GEMM sgemm
+#else
+#define GEMM dgemm
+#endif
+
+nde_status nde_choose_kernels(nde_solver *s) {
+    const nde_options *o = &s->options;
+    nde_blas blas = { 0 };
+    const nde_kernels *kernels = nde_kernels_get(o->isa, !o->reproducible && !o->blas);
+    if (!kernels) return nde_fail(NDE_E_ARG, "options.isa %d: not in this library, or not on this machine", (int)o->isa);
+    if (o->blas && !nde_read_sized(&blas, sizeof blas, o->blas, sizeof blas))
+        return nde_fail(NDE_E_ARG, "options.blas: its size, %zu bytes, is not a layout that this library knows", o->blas->size);
+    s->kernels = *kernels;
+    if (!o->reproducible && blas.GEMM) s->kernels.gemm = blas.GEMM;
+    s->rhs.kernels = &s->kernels;
+    return NDE_OK;
+}
+
+nde_status nde_choose_controller(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const int order = nde_method_estimate_order(s->table.method);
+    const nde_status bad = nde_control_make(o->controller, order, o, &s->control);
+    if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
+        return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
+    if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
+    if (s->decide.decide || o->n_clip || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT || o->compensated)
+        s->sprint = NULL;
+    return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
+}

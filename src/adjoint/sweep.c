@@ -295,6 +295,7 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     if ((rc = load_inside(v))) return rc;
     each_save(v, NULL);
     if (v->inside && (rc = nde_inside_transpose(s, w, w->list, v->inside, v->times, &v->sink))) return rc;
+    if (v->seed->error_estimate || v->seed->stiffness_estimate) nde_estimate_transpose(s, w, v->seed, v->times);
     const nde_attempt step = nde_panel_step(s, r, tape);
     const nde_step_cotangent c = {
         .y = w->a_y,
@@ -558,7 +559,7 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     nde_gradient to;
     if (!s) return nde_fail(NDE_E_ARG, "nde_backward: solver is NULL");
     if (!gradient) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient is NULL"));
-    const nde_seed own = { .size = sizeof own, .y = s->a_out };
+    const nde_seed own = nde_seed_of_loss(s);
     if (!seed && !s->a_out)
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed is NULL, and there is no problem.loss"));
     if (!seed) seed = &own;
@@ -577,10 +578,15 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
+    const nde_status absent = nde_estimate_check(s, "nde_backward: seed", from.error_estimate, from.stiffness_estimate);
+    if (absent) return nde_solver_refuse(s, absent);
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp",
                                              without->name ? without->name : "field"));
+    if (s->back && (from.error_estimate || from.stiffness_estimate))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
+                                             from.error_estimate ? "error" : "stiffness"));
     if (s->back) return nde_back_run(s, &from, &to);
     if (to.reconstruction || to.back)
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.%s without a continuous adjoint",

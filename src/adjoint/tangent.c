@@ -184,6 +184,7 @@ static int step(course *c, const nde_entry *e) {
         .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = w->a_t, .h = w->a_h, .source = &source
     };
     if ((rc = s->body->tangent(&at, &v))) return rc;
+    if (c->out->error_estimate || c->out->stiffness_estimate) nde_estimate_tangent(s, w, r, v_k(c), c->out);
     const nde_real *last = v_k(c) + (size_t)(s->table.stages - 1)*slab;
     if ((rc = save_inside(c, &source))) return rc;
     for (size_t b = 0; b < n; b++) {
@@ -266,6 +267,8 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction,
                                    "run to its end, are needed"));
     if (nde_events_have_cut(s))
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_forward: an event has cut a step: no derivative goes through it yet"));
+    const nde_status absent = nde_estimate_check(s, "nde_forward: tangent", out.error_estimate, out.stiffness_estimate);
+    if (absent) return nde_solver_refuse(s, absent);
     const nde_field *without = nde_rhs_without_jvp(&s->rhs);
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "nde_forward: field '%s' has no jvp",
@@ -274,6 +277,8 @@ nde_status nde_forward(nde_solver *s, const nde_direction *direction,
     if (out.y) memset(out.y, 0, s->rows_saved*s->out*N*sizeof *out.y);
     if (out.y_end) memset(out.y_end, 0, dim*N*sizeof *out.y_end);
     if (out.quadrature) memset(out.quadrature, 0, s->rhs.nz*N*sizeof *out.quadrature);
+    if (out.error_estimate) memset(out.error_estimate, 0, N*sizeof *out.error_estimate);
+    if (out.stiffness_estimate) memset(out.stiffness_estimate, 0, N*sizeof *out.stiffness_estimate);
     order o = { .s = s, .along = &along, .out = &out };
     const int rc = nde_solver_tasks(s, s->n_shards, forward_shard, &o);
     if (rc || atomic_load(&o.failed))

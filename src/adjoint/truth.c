@@ -52,6 +52,7 @@ static int step(nde_solver *s, nde_worker *w, const nde_entry *e) {
     int rc = nde_panel_attempt(s, r, NULL);
     if (!rc) rc = save_inside(s, w);
     if (rc) return rc;
+    if (s->error_estimate) nde_estimate_step(s, w, r, true);
     for (size_t b = 0; b < e->n; b++)
         if (r->accept[b] && nde_save_due(s, r, b)) nde_save_step(s, r, b);
     nde_replay_accept(s, r, e);
@@ -63,6 +64,7 @@ static int repeat(nde_solver *s) {
     nde_worker *w = &s->worker[0];
     nde_panel *r = &w->replica;
     int rc = nde_rhs_prepare(&s->rhs);
+    nde_estimates_clear(s);
     for (size_t k = 0; k < s->n_panels && !rc; k++) {
         const nde_record *record = &s->panel[k].record;
         nde_entry e;
@@ -81,11 +83,14 @@ static int repeat(nde_solver *s) {
 /* ---- products -------------------------------------------------------------------------------- */
 
 /* <seed, outputs>, of trajectories that did not fail and rows that they reached. */
-static double loss_of(const nde_solver *s, const nde_seed *seed, const nde_real *y, const nde_real *end, const nde_real *z) {
+static double loss_of(const nde_solver *s, const nde_seed *seed, const nde_real *y, const nde_real *end, const nde_real *z,
+                      const double *error, const double *stiffness) {
     const size_t N = s->N, dim = s->rhs.dim;
     double sum = 0;
     for (size_t who = 0; who < N; who++) {
         if (s->status[who] < 0) continue;
+        if (seed->error_estimate) sum += seed->error_estimate[who]*error[who];
+        if (seed->stiffness_estimate) sum += seed->stiffness_estimate[who]*stiffness[who];
         for (size_t i = 0; seed->y && i < s->saved[who]*dim; i++) sum += (double)seed->y[i*N + who]*(double)y[i*N + who];
         for (size_t i = 0; seed->y_end && i < dim; i++) sum += (double)seed->y_end[i*N + who]*(double)end[i*N + who];
         for (size_t i = 0; seed->quadrature && i < s->rhs.nz; i++) sum += (double)seed->quadrature[i*N + who]*(double)z[i*N + who];
@@ -113,7 +118,7 @@ static void draw(const inputs *in, uint64_t seed, uint64_t direction) {
 static int loss_at(nde_solver *s, const nde_seed *seed, const inputs *in, double h, double *loss) {
     for (size_t i = 0; i < in->end[INPUTS - 1]; i++) in->moved[i] = (nde_real)((double)in->base[i] + h*(double)in->along[i]);
     const int rc = repeat(s);
-    *loss = rc ? (double)NAN : loss_of(s, seed, s->y_out, s->y_end, s->z_end);
+    *loss = rc ? (double)NAN : loss_of(s, seed, s->y_out, s->y_end, s->z_end, s->error_estimate, s->stiffness_estimate);
     return rc;
 }
 
@@ -141,6 +146,7 @@ typedef struct check {
     nde_seed seed;
     inputs in;
     nde_real *tangent;         /* [rows_saved*row + row + nz] */
+    double *estimate;          /* [2][N] tangents of estimates */
     nde_gradient_report out;
 } check;
 
@@ -162,9 +168,11 @@ static nde_status forward(check *c, double *slope) {
     nde_real *y = c->tangent, *end = y + s->rows_saved*row, *z = end + row;
     const nde_direction d = NDE_INIT(nde_direction, .y0 = in->along, .p = in->end[1] > in->end[0] ? in->along + in->end[0] : NULL,
                                      .q = in->end[2] > in->end[1] ? in->along + in->end[1] : NULL);
-    const nde_output_tangent t = NDE_INIT(nde_output_tangent, .y = y, .y_end = end, .quadrature = s->rhs.nz ? z : NULL);
+    const nde_output_tangent t = NDE_INIT(nde_output_tangent, .y = y, .y_end = end, .quadrature = s->rhs.nz ? z : NULL,
+                                          .error_estimate = c->seed.error_estimate ? c->estimate : NULL,
+                                          .stiffness_estimate = c->seed.stiffness_estimate ? c->estimate + s->N : NULL);
     const nde_status bad = nde_forward(s, &d, &t);
-    *slope = bad ? (double)NAN : loss_of(s, &c->seed, y, end, z);
+    *slope = bad ? (double)NAN : loss_of(s, &c->seed, y, end, z, t.error_estimate, t.stiffness_estimate);
     return bad && bad != NDE_E_NO_JVP ? nde_fail(bad, "nde_gradient_check: %s", nde_solver_error(s)) : NDE_OK;
 }
 
@@ -211,7 +219,7 @@ static nde_status make(check *c, const nde_options *options, const nde_problem *
     return bad ? bad : run(c->tried);
 }
 
-static nde_status shape(check *c, const nde_problem *problem, const nde_options *options, nde_real **block, size_t *bytes,
+static nde_status shape(check *c, const nde_problem *problem, const nde_options *options, void **block, size_t *bytes,
                         nde_allocator *allocator) {
     nde_solver plan;
     size_t total, slice, outputs;
@@ -219,16 +227,19 @@ static nde_status shape(check *c, const nde_problem *problem, const nde_options 
     discrete.adjoint = NDE_ADJOINT_DISCRETE;
     const nde_status bad = nde_solver_measure(&plan, problem, &discrete, &total, &slice);
     if (bad) return bad;
-    const size_t row = plan.rhs.dim*plan.N;
+    const size_t row = plan.rhs.dim*plan.N, estimates = 2*plan.N*sizeof *c->estimate;
     if (!problem->y0 || (plan.rhs.np && !problem->p) || (plan.rhs.nq && !problem->q))
         return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.%s is NULL", !problem->y0 ? "y0" : plan.rhs.np && !problem->p ? "p" : "q");
     c->in.end[0] = row, c->in.end[1] = row + plan.rhs.np, c->in.end[2] = row + plan.rhs.np + plan.rhs.nq*plan.N;
     *allocator = plan.allocator;
     if (!nde_size_multiply(plan.rows_saved + 1, row, &outputs) || !nde_size_add(outputs, plan.rhs.nz*plan.N, &outputs) ||
-        !nde_size_add(outputs, 4*c->in.end[2], &outputs) || !nde_size_multiply(outputs, sizeof **block, bytes))
+        !nde_size_add(outputs, 4*c->in.end[2], &outputs) || !nde_size_multiply(outputs, sizeof(nde_real), bytes) ||
+        !nde_size_add(*bytes, estimates, bytes))
         return nde_fail(NDE_E_SIZE, "nde_gradient_check: the sizes of problem and options are too large together");
-    nde_real *to = *block = allocator->take(allocator->ctx, *bytes, 64);
-    if (!to) return nde_fail(NDE_E_NOMEM, "out of memory: %zu bytes", *bytes);
+    *block = allocator->take(allocator->ctx, *bytes, 64);
+    if (!*block) return nde_fail(NDE_E_NOMEM, "out of memory: %zu bytes", *bytes);
+    c->estimate = *block;
+    nde_real *to = (nde_real *)(void *)(c->estimate + 2*plan.N);
     const size_t count = c->in.end[2];
     c->in.base = to, c->in.moved = to + count, c->in.along = to + 2*count, c->in.gradient = to + 3*count, c->tangent = to + 4*count;
     return NDE_OK;
@@ -240,7 +251,7 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
     nde_problem asked;
     nde_options chosen;
     nde_allocator allocator;
-    nde_real *block = NULL;
+    void *block = NULL;
     size_t bytes = 0;
     if (!problem || !report) return nde_fail(NDE_E_ARG, "nde_gradient_check: %s is NULL", problem ? "report" : "problem");
     if (report->size && report->size != sizeof *report)
@@ -257,7 +268,7 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
     c.out = (nde_gradient_report){ .size = report->size, .h = pow(sizeof(nde_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON, 0.25) };
     nde_status bad = shape(&c, &asked, &chosen, &block, &bytes, &allocator);
     if (!bad) bad = make(&c, &chosen, &asked);
-    if (!bad && !seed) c.seed.y = c.tried->a_out;
+    if (!bad && !seed) c.seed = nde_seed_of_loss(c.tried);
     if (!bad) {
         c.out.inputs = c.in.end[INPUTS - 1];
         for (size_t i = 0; i < c.truth->N; i++) c.out.steps += c.truth->stats[i].accepted, c.out.evals += c.truth->stats[i].evals;

@@ -614,6 +614,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     size_t attending =
         clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
     if (taken && s->recorded) keep(s, p, all);
+    if (taken && s->error_estimate) nde_estimate_step(s, w, p, false);
     const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
     if (cut) attending = join(w, n, attending);
     if (s->emits) {

@@ -250,6 +250,22 @@ static nde_status read_reduction(nde_solver *s) {
     return NDE_OK;
 }
 
+static nde_status read_estimates(const nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_method *m = s->table.method;
+    const char *name = s->base->name ? s->base->name : "(tableau)";
+    if (o->estimates < NDE_ESTIMATES_NONE || o->estimates > NDE_ESTIMATES_STEP) return nde_wrong_option("estimates", o->estimates);
+    if (o->estimates && !m->error_order)
+        return nde_fail(NDE_E_ARG, "options.estimates is %d: method %s has no error estimate", (int)o->estimates, name);
+    const double error = s->loss.error_estimate, stiffness = s->loss.stiffness_estimate;
+    if (!isfinite(error) || (error != 0 && !o->estimates))
+        return nde_fail(NDE_E_ARG, "problem.loss.error_estimate is %g, options.estimates %d", error, (int)o->estimates);
+    if (!isfinite(stiffness) || (stiffness != 0 && !(o->estimates && m->kind == NDE_KIND_RUNGE_KUTTA)))
+        return nde_fail(NDE_E_ARG, "problem.loss.stiffness_estimate is %g, options.estimates %d, method %s", stiffness,
+                        (int)o->estimates, name);
+    return NDE_OK;
+}
+
 static nde_status check_noise(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     for (size_t k = 0; k < q->n_terms; k++) {
@@ -270,7 +286,7 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
                         options->size);
     if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) ||
         (bad = read_limits(s)) || (bad = read_clips(s)) || (bad = read_saves(s)) || (bad = read_loss(s)) || (bad = read_rows(s)) ||
-        (bad = read_reduction(s)) || (bad = nde_choose_method(s)) || (bad = check_noise(s)))
+        (bad = read_reduction(s)) || (bad = nde_choose_method(s)) || (bad = read_estimates(s)) || (bad = check_noise(s)))
         return bad;
     s->N = s->rhs.N;
     s->per_dim = 1/s->counted;
@@ -282,10 +298,10 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     if ((bad = read_events(s))) return bad;
-    if (s->N == 1 && s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events &&
+    if (s->N == 1 && s->adaptive && !s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
         s->sprint = nde_choose_sprint(s->kernels.isa);
-    s->marches = !s->adaptive && !s->options.adjoint && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
+    s->marches = !s->adaptive && !s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
                  !s->guarded && s->saving != NDE_SAVE_EVERY && !s->table.chebyshev.most;
     s->runs = s->marches && s->table.method->kind == NDE_KIND_RUNGE_KUTTA;
     s->executor = s->options.executor;

@@ -130,6 +130,13 @@ static void lay_rows(nde_worker *w, nde_arena *arena, const nde_solver *s, size_
     r->lanes.site = (nde_site){ .ld = ld, .index = r->trajectory, .interval = r->interval, .q = r->q, .lane = r->mark };
 }
 
+static void lay_estimates(nde_estimates *e, nde_arena *arena, const nde_solver *s, size_t ld) {
+    const bool back = s->options.adjoint;
+    if (!s->options.estimates) return;
+    for (int i = 0; i < NDE_ESTIMATE_SUMS; i++) TAKE(e->square[i], 1, ld), TAKE(e->product[i], back, ld);
+    TAKE(e->size, 1, ld), TAKE(e->x, 1, ld), TAKE(e->v_x, back, ld);
+}
+
 static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t capacity, size_t ld) {
     TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity), TAKE(w->g_new, count, ld);
     TAKE(w->root, 1, count), TAKE(w->order, 1, count);
@@ -149,6 +156,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
     TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
     lay_events(w, arena, s->rhs.problem.n_events, capacity, ld);
     lay_rows(w, arena, s, capacity, ld);
+    lay_estimates(&w->estimates, arena, s, ld);
     if (!s->options.adjoint) return;
     lay_state(&w->replica, arena, s, capacity);
     lay_attempt(&w->replica, arena, s);
@@ -206,6 +214,8 @@ static void lay_outputs(nde_solver *s, nde_arena *arena) {
     TAKE(s->y_out, s->options.discard ? 0 : s->rows_saved, wide), TAKE(s->y_end, 1, row), TAKE(s->z_end, s->rhs.nz, N);
     if (s->saving == NDE_SAVE_EVERY && (!s->options.discard || s->options.adjoint)) TAKE(s->save_t_out, s->rows_saved, N);
     TAKE(s->t_end, 1, N), TAKE(s->saved, 1, N), TAKE(s->status, 1, N), TAKE(s->stats, 1, N);
+    TAKE(s->error_estimate, s->options.estimates != 0, N), TAKE(s->estimate_step, s->options.estimates > NDE_ESTIMATES_ALL, N),
+        TAKE(s->stiffness_estimate, s->options.estimates && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, N);
     lay_hits(s, arena, row);
     lay_sums(s, arena);
 }
@@ -324,6 +334,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         size_t row;
         if (!nde_size_multiply(s->out, s->N, &row)) arena->overflow = true;
         TAKE(s->a_out, s->rows_saved, row);
+        TAKE(s->a_estimate, s->loss.error_estimate != 0 || s->loss.stiffness_estimate != 0 ? 2 : 0, s->N);
     }
     if (s->adjoint > NDE_ADJOINT_DISCRETE) {
         const nde_status refused = nde_back_lay(s, arena);

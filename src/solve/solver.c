@@ -168,6 +168,7 @@ static nde_status begin(nde_solver *s) {
     memcpy(s->y_end, s->rhs.problem.y0, s->rhs.dim*s->N*sizeof *s->y_end);
     if (s->rhs.nz) memset(s->z_end, 0, s->rhs.nz*s->N*sizeof *s->z_end);
     if (s->saving == NDE_SAVE_END) s->save_t[0] = s->rhs.problem.t1;
+    nde_estimates_begin(s);
     if (s->rhs.problem.n_events) nde_events_begin(s);
     if (s->reduces) nde_reduce_begin(s);
     for (size_t k = 0; k < s->n_workers; k++) s->worker[k].loaded = false, s->worker[k].rows.lanes.site.n = 0;
@@ -253,6 +254,9 @@ static void present(nde_solver *s, nde_solution *solution) {
         .greatest = s->sums.all_greatest,
         .quantile = s->sums.quantile,
         .reduced = s->sums.all_own,
+        .error_estimate = s->error_estimate,
+        .stiffness_estimate = s->stiffness_estimate,
+        .estimate_step = s->estimate_step,
     };
     double lanes = 0, room = 0;
     for (size_t k = 0; k < s->n_panels; k++) {
@@ -298,7 +302,7 @@ static nde_status add_losses(nde_solver *s) {
         s->recorded = false;
         return NDE_E_FIELD;
     }
-    s->loss_value = value;
+    s->loss_value = value + nde_estimate_loss(s);
     return NDE_OK;
 }
 

@@ -99,6 +99,12 @@ typedef struct nde_group {
     double *a_t, *a_h;
 } nde_group;
 
+/* Of the lanes of a step, [ld]: sums over components of the squares of four sums of slopes, and of their products with tangents. */
+enum { NDE_ESTIMATE_SUMS = 4 };
+typedef struct nde_estimates {
+    double *square[NDE_ESTIMATE_SUMS], *product[NDE_ESTIMATE_SUMS], *size, *x, *v_x;
+} nde_estimates;
+
 /* What a worker owns. */
 typedef struct nde_worker {
     nde_scratch scratch;
@@ -126,6 +132,7 @@ typedef struct nde_worker {
     nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [tangent_rows][ld], [rows][ld], [s][rows][ld], [nq][ld], [state_rows][ld],
                                                        * [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
+    nde_estimates estimates;       /* with options.estimates */
 } nde_worker;
 
 /* Sums of one shard. */
@@ -221,6 +228,9 @@ struct nde_solver {
     nde_status *status;
     nde_stats *stats;
     nde_hits hits;
+    double *error_estimate, *stiffness_estimate; /* NULL without, as in the solution */
+    int64_t *estimate_step;
+    double *a_estimate;    /* [2][N] cotangents of them by problem.loss; NULL: it has none */
     /* gradients until they are complete */
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
     double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum;
@@ -484,6 +494,28 @@ double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b);
 void nde_stiff_look(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m);
 /* Into stats, where the lane has looked stiff for long enough. */
 void nde_stiff_report(const nde_panel *p, size_t b, nde_stats *stats);
+
+/* ---- estimate.c: options.estimates ---- */
+
+/* Before a run: nothing yet; before its record is repeated: the same, of the steps that were drawn. */
+void nde_estimates_begin(nde_solver *s);
+void nde_estimates_clear(nde_solver *s);
+/* Their part of problem.loss, and its cotangents into s->a_estimate. */
+double nde_estimate_loss(nde_solver *s);
+/* The cotangents of problem.loss. */
+static inline nde_seed nde_seed_of_loss(const nde_solver *s) {
+    const double *e = s->a_estimate;
+    return (nde_seed){ .size = sizeof(nde_seed), .y = s->a_out, .error_estimate = e && s->loss.error_estimate != 0 ? e : NULL,
+                       .stiffness_estimate = e && s->loss.stiffness_estimate != 0 ? e + s->N : NULL };
+}
+/* Of the accepted lanes of an attempt; again: a recorded step, of those that count now. */
+void nde_estimate_step(nde_solver *s, nde_worker *w, const nde_panel *p, bool again);
+/* From the seeds to the slopes (w->a_k) and, where wanted, the length (w->a_h) of the step in w->replica, of lanes w->who. */
+void nde_estimate_transpose(const nde_solver *s, nde_worker *w, const nde_seed *seed, bool times);
+/* Adds the tangents of a step of panel p: v_k of its slopes, w->a_h of its length. */
+void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, const nde_output_tangent *out);
+/* Are these outputs there? Errors: NDE_E_ARG naming the call and the member. */
+nde_status nde_estimate_check(const nde_solver *s, const char *call, const double *error, const double *stiffness);
 
 /* ---- march.c ---- */
 

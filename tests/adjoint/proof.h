@@ -49,6 +49,7 @@ typedef struct proof {
     double loss_error;
     nde_real *seed_y, *seed_end, *seed_z;
     nde_real *out_y, *out_end, *out_z;   /* tangents */
+    double *seed_estimate[2], *out_estimate[2]; /* of errors and stiffness; the latter NULL where there is none */
     nde_solver *solver;
     nde_solution solution;
     void *blocks[PROOF_BLOCKS];
@@ -215,6 +216,12 @@ static inline nde_status proof_run(proof *f) {
         f->seed_y = proof_seed(f, f->rows*f->out*f->n, 200), f->out_y = proof_seed(f, f->rows*f->out*f->n, 0);
         f->seed_end = proof_seed(f, f->dim*f->n, 201), f->out_end = proof_seed(f, f->dim*f->n, 0);
         f->seed_z = proof_seed(f, f->nz*f->n, 202), f->out_z = proof_seed(f, f->nz*f->n, 0);
+        for (int k = 0; k < 2; k++) {
+            const bool there = k ? f->solution.stiffness_estimate != NULL : f->solution.error_estimate != NULL;
+            f->seed_estimate[k] = there ? proof_take(f, f->n, sizeof(double)) : NULL;
+            f->out_estimate[k] = there ? proof_take(f, f->n, sizeof(double)) : NULL;
+            for (size_t b = 0; there && b < f->n; b++) f->seed_estimate[k][b] = proof_number(203 + (uint64_t)k, b);
+        }
     }
     return status;
 }
@@ -228,7 +235,8 @@ static inline nde_gradient proof_gradient(proof *f) {
 }
 
 static inline nde_seed proof_seeds(const proof *f) {
-    return NDE_INIT(nde_seed, .y = f->seed_y, .y_end = f->seed_end, .quadrature = f->nz ? f->seed_z : NULL);
+    return NDE_INIT(nde_seed, .y = f->seed_y, .y_end = f->seed_end, .quadrature = f->nz ? f->seed_z : NULL,
+                    .error_estimate = f->seed_estimate[0], .stiffness_estimate = f->seed_estimate[1]);
 }
 
 static inline void proof_backward(proof *f) {
@@ -245,7 +253,8 @@ static inline void proof_forward(proof *f) {
                  .t1 = f->in[IN_T1].v, .save_t = f->in[IN_SAVE_T].v, .jump_t = f->in[IN_JUMP_T].v, .jump_u = f->in[IN_JUMP_U].v,
                  .input_x = f->in[IN_INPUT_X].v, .term_x = f->problem.n_terms ? f->v_term : NULL);
     const nde_output_tangent out =
-        NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end, .quadrature = f->nz ? f->out_z : NULL);
+        NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end, .quadrature = f->nz ? f->out_z : NULL,
+                 .error_estimate = f->out_estimate[0], .stiffness_estimate = f->out_estimate[1]);
     const nde_status status = nde_forward(f->solver, &along, &out);
     if (status != NDE_OK) fail_msg("forward: %s: %s", nde_status_name(status), nde_solver_error(f->solver));
 }
@@ -275,9 +284,14 @@ static inline double proof_dot(const nde_real *a, const nde_real *b, size_t coun
 
 /* Relative to |w| |J v|. */
 static inline double proof_identity(proof *f) {
-    double ww = 0, uu = 0, right = 0;
+    double ww = 0, uu = 0, right = 0, estimates = 0;
     proof_forward(f);
-    const double left = proof_dot(f->seed_y, f->out_y, f->rows*f->out*f->n, &ww, &uu) +
+    for (int k = 0; k < 2; k++)
+        for (size_t b = 0; f->seed_estimate[k] && b < f->n; b++) {
+            const double w = f->seed_estimate[k][b], u = f->out_estimate[k][b];
+            estimates += w*u, ww += w*w, uu += u*u;
+        }
+    const double left = estimates + proof_dot(f->seed_y, f->out_y, f->rows*f->out*f->n, &ww, &uu) +
                         proof_dot(f->seed_end, f->out_end, f->dim*f->n, &ww, &uu) +
                         proof_dot(f->seed_z, f->out_z, f->nz*f->n, &ww, &uu);
     for (int k = 0; k < INPUTS; k++)

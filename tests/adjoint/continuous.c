@@ -527,7 +527,7 @@ static int loss_at(void *ctx, size_t save, double t, size_t n, const nde_real *y
 }
 static void losses_have_gradients(void **state) {
     (void)state;
-    const nde_loss loss = { sizeof loss, loss_at, NULL };
+    const nde_loss loss = NDE_INIT(nde_loss, .at = loss_at);
     for (size_t m = 0; m < MODES; m++) {
         proof f;
         make(LOTKA, &f, 4, false);

@@ -4,7 +4,12 @@
  * What is differentiated: the map in which each step is a fixed fraction of its segment between forced times (t0, jumps,
  * knots of a linear path, clips, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
  * trace. A save time moves alone; a jump time moves the ends of its two segments; the increments of grid noise scale with
- * the square root of the step. With the continuous adjoints (options.adjoint) it is the exact solution instead. */
+ * the square root of the step. With the continuous adjoints (options.adjoint) it is the exact solution instead.
+ *
+ * Estimates of steps (options.estimates) belong to the discrete solution. To regularise with another adjoint, take the estimate of a
+ * step of its own: save the states at one drawn time (nde_uniform), make a second solver of one step from there (t0 that time, y0
+ * these rows, options.steps 1, estimates ALL, adjoint DISCRETE), add its gradient by y0 to the seed of that row, and that by p to
+ * the gradient. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -22,6 +27,7 @@ typedef struct nde_seed {
     const nde_real *y;          /* [n_save][out][n], as solution.y */
     const nde_real *y_end;      /* [dim][n] */
     const nde_real *quadrature; /* [nz][n] */
+    const double *error_estimate, *stiffness_estimate; /* [n] of the solution's members; not with continuous adjoints */
 } nde_seed;
 
 /* Gradients; NULL: not wanted. Overwritten; untouched on error. */
@@ -56,6 +62,7 @@ typedef struct nde_direction {
 typedef struct nde_output_tangent {
     size_t size;
     nde_real *y, *y_end, *quadrature;
+    double *error_estimate, *stiffness_estimate; /* where the solution has them */
 } nde_output_tangent;
 
 /* Gradients of the last run, any number of times.

@@ -249,6 +249,21 @@ enum {
     NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1, NDE_ADJOINT_BACKSOLVE = 2, NDE_ADJOINT_INTERPOLATED = 3,
     NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5
 };
+/* options.estimates: of which accepted steps solution.error_estimate and stiffness_estimate tell. A term is |h| E of a step, E the root
+ * mean square over components of its embedded error (of both estimates of dop853, as its controller takes them), in units of the
+ * state: no tolerance, weight or norm of the options enters. And S = |k_j - k_i|/|Y_j - Y_i|, slopes of two stages at one time by the
+ * states where they were taken (as in nde_stats.stiff), an estimate of the norm of the Jacobian; 0 where one of these
+ * differences is lost in rounding.
+ *   NONE  of none
+ *   ALL   sums over all steps
+ *   TIME  the terms of one step, in which a time lies that is uniform over the span of the trajectory. Unbiased for the sums when
+ *         multiplied by span/|h|
+ *   STEP  the terms of one step, each as likely as any other, of more where the solution is hard. Unbiased when multiplied by
+ *         stats.accepted
+ * Draws are functions of options.estimate_seed and the trajectory. A step that an event cuts counts as it was attempted.
+ * Sources: A. Pal, Y. Ma, V. Shah, C. Rackauckas, Opening the blackbox, ICML (2021), 3; A. Pal, A. Edelman, C. Rackauckas, Locally
+ * regularized neural differential equations, ICML (2023), 3; L. Shampine, ACM TOMS 3 (1977) 44-53. */
+enum { NDE_ESTIMATES_NONE = 0, NDE_ESTIMATES_ALL = 1, NDE_ESTIMATES_TIME = 2, NDE_ESTIMATES_STEP = 3 };
 /* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. */
 enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
 /* nde_term.kind: what g(t, y) dW is, which decides how a term is called and which methods converge. DIAGONAL: component i sees
@@ -282,7 +297,8 @@ typedef struct nde_noise {
 /* Purposes of random numbers under one seed, numbered for ever; 128 to 255 are the user's. */
 enum {
     NDE_PURPOSE_W = 0, NDE_PURPOSE_H = 1, NDE_PURPOSE_K = 2, NDE_PURPOSE_AREA = 3, NDE_PURPOSE_TREE = 4,
-    NDE_PURPOSE_INITIALISATION = 5, NDE_PURPOSE_SHUFFLE = 6, NDE_PURPOSE_PROBE = 7, NDE_PURPOSE_DROPOUT = 8
+    NDE_PURPOSE_INITIALISATION = 5, NDE_PURPOSE_SHUFFLE = 6, NDE_PURPOSE_PROBE = 7, NDE_PURPOSE_DROPOUT = 8,
+    NDE_PURPOSE_STEP = 9, NDE_PURPOSE_END = 10
 };
 /* One standard normal: a pure function of its arguments, same bits on every IEEE-754 machine and compiler.
  * component < 2^25, position and trajectory < 2^48 (higher bits are ignored), purpose < 256. */
@@ -459,6 +475,9 @@ typedef struct nde_options {
     int32_t order;                 /* of adams_bashforth and adams_bashforth_moulton, 1 to 8; 0: 4. Fixed steps; those for which
                                     * too few of the same length lie behind, after starts, jumps, knots, clips and resets, are
                                     * taken by rk4 (order 4 and below) or vern7 */
+    int32_t estimates;             /* NDE_ESTIMATES_*, for a method with an error estimate; 0: none. With adjoint DISCRETE they have
+                                    * derivatives as the states have */
+    uint64_t estimate_seed;        /* of the draws of TIME and STEP: another one for each iteration of a training */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -48,11 +48,14 @@ typedef struct nde_term {
  *   y       [out][n]; NaN in trajectories that did not get there
  *   value   the callback adds to it
  *   a_y     out [out][n]: its derivative by y; NULL when the solver has no adjoint. Zeroed before the call
- * Returns 0; nonzero: the run fails with NDE_E_FIELD. */
+ * Returns 0; nonzero: the run fails with NDE_E_FIELD.
+ *   error_estimate, stiffness_estimate   what the sums over trajectories of the solution's members of these names count in the loss,
+ *           trajectories that failed left out; finite, and 0 without options.estimates */
 typedef struct nde_loss {
     size_t size;
     int (*at)(void *ctx, size_t save, double t, size_t n, const nde_real *y, double *value, nde_real *a_y);
     void *ctx;
+    double error_estimate, stiffness_estimate;
 } nde_loss;
 
 /* An event: a zero that g(t, y; p, q) passes. Signs are compared between accepted steps, the zero is then that of the method's
@@ -245,6 +248,10 @@ typedef struct nde_solution {
     const double *variance;     /* [n_save][out] unbiased: sum of squares/(row_count - 1); NaN with less than two */
     const double *quantile;     /* [n_save][n_levels][out]; NaN where there are none */
     const void *reduced;        /* [n_save] the caller's states, nde_reduction.bytes, rounded up to a multiple of 16, apart */
+    /* with options.estimates, else NULL */
+    const double *error_estimate;     /* [n] |h| E, summed or of one step: see NDE_ESTIMATES_ALL */
+    const double *stiffness_estimate; /* [n] S likewise; NULL too when the method is no explicit Runge-Kutta method */
+    const int64_t *estimate_step;     /* [n] with TIME and STEP: the number of that step, from 1; 0: none; NULL with ALL */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */

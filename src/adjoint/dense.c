@@ -5,6 +5,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Where lane b of a recorded step ends: at an event that cuts it. */
+static double end_of(const nde_entry *e, size_t b) {
+    for (size_t k = 0; k < e->cuts.n; k++)
+        if (e->cuts.lane[k] == b) return e->cuts.t[k];
+    return e->t_new[b*e->stride];
+}
+
 /* The recorded step of a trajectory that holds time t (the last one for t at its end), its lane,
  * and the map before it. onward: it is not before the one found last. */
 static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *record, size_t who,
@@ -27,7 +34,7 @@ static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *reco
             if (s->direction*t < s->direction*e.t[b*e.stride]) break;
             *found = e, *lane = b, any = true;
             memcpy(w->who, r->trajectory, n*sizeof *w->who);
-            if (s->direction*t <= s->direction*e.t_new[b*e.stride]) break;
+            if (s->direction*t <= s->direction*end_of(&e, b)) break;
         }
     }
     return any;
@@ -38,6 +45,7 @@ typedef struct place {
     nde_entry step;
     size_t lane, of;        /* in the replica; in `from` */
     const nde_panel *from;  /* NULL: none yet */
+    bool cut;               /* the step ends inside what was attempted */
 } place;
 
 /* Brings the step of the trajectory that holds t there; false: a span of no length. */
@@ -50,9 +58,13 @@ static bool seek(nde_solver *s, const nde_panel *p, size_t who, double t, place 
     if (!find_step(s, w, &p->record, who, t, onward, &at->step, &at->lane)) return false;
     if ((*rc = nde_replay_step(s, w, &p->record, &at->step))) return true;
     at->from = r, at->of = at->lane;
-    if (s->table.slopes == s->table.stages) return true;
-    *rc = nde_inside_load(s, r, w, &at->lane, 1);
-    at->from = &w->inside, at->of = 0;
+    if (s->table.slopes > s->table.stages) {
+        *rc = nde_inside_load(s, r, w, &at->lane, 1);
+        at->from = &w->inside, at->of = 0;
+    }
+    const double end = end_of(&at->step, at->lane);
+    at->cut = end != r->t_new[at->lane];
+    r->t_new[at->lane] = end;
     return true;
 }
 
@@ -69,8 +81,9 @@ static nde_status dense_at(nde_solver *s, const nde_panel *p, size_t who, double
     }
     if (rc) return nde_solver_refuse_code(s, "nde_solver_dense", rc);
     const size_t b = at->lane;
-    nde_save_dense(s, at->from, at->of, t == r->t_new[b] ? 1 : (t - r->t[b])/r->dt[b], y, dy, 1);
-    for (size_t i = 0; y && t == r->t_new[b] && i < s->rhs.dim; i++) y[i] = r->z[i*r->ld + b];
+    const bool at_end = t == r->t_new[b] && !at->cut;
+    nde_save_dense(s, at->from, at->of, at_end ? 1 : (t - r->t[b])/r->dt[b], y, dy, 1);
+    for (size_t i = 0; y && at_end && i < s->rhs.dim; i++) y[i] = r->z[i*r->ld + b];
     return NDE_OK;
 }
 
@@ -83,9 +96,6 @@ nde_status nde_solver_dense_many(nde_solver *s, size_t trajectory, size_t count,
     if (!s->recorded || !s->finished)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_solver_dense: there is no record: options.adjoint is needed"));
-    if (nde_events_have_reset(s))
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_solver_dense: an event has reset a state: the record does not know what it became"));
     const nde_panel *p = s->panel;
     while (trajectory >= p->first + p->count) p++;
     place at = { .from = NULL };

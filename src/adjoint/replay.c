@@ -21,6 +21,21 @@ nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f) {
     return g;
 }
 
+size_t nde_step_shares(const nde_solver *s, size_t who, size_t f, double since, double t, double dt, nde_share share[3]) {
+    nde_segment g = nde_segment_of(s, who, f);
+    const bool cut = s->direction*since > s->direction*g.from;
+    if (cut && s->options.steps > 0 && t == since) {
+        const double end = (t + dt - g.from)/(g.to - g.from);
+        share[0] = (nde_share){ NDE_BOUNDARY_EVENT, 1, -1 };
+        share[1] = (nde_share){ g.lower, 0, 1 - end }, share[2] = (nde_share){ g.upper, 0, end };
+        return 3;
+    }
+    if (cut && s->options.steps <= 0) g.from = since, g.lower = NDE_BOUNDARY_EVENT;
+    const double length = g.to - g.from, sigma = (t - g.from)/length, delta = dt/length;
+    share[0] = (nde_share){ g.lower, 1 - sigma, -delta }, share[1] = (nde_share){ g.upper, sigma, delta };
+    return 2;
+}
+
 void nde_boundary_add(nde_solver *s, nde_shard *shard, size_t who, ptrdiff_t boundary, double a) {
     if (boundary == NDE_BOUNDARY_START)
         s->g_t0[who] += a;
@@ -124,7 +139,8 @@ static int replay_step(const nde_solver *s, nde_worker *w, const nde_entry *e) {
     nde_panel *r = &w->replica;
     nde_replay_times(s, r, e);
     memset(r->mark, NDE_LANE_OK, e->n);
-    const int rc = nde_panel_attempt(s, r, NULL);
+    int rc = nde_panel_attempt(s, r, NULL);
+    for (size_t k = 0; !rc && k < e->cuts.n; k++) rc = nde_events_cut(s, r, w, e->cuts.lane[k], e->cuts.t[k]);
     if (!rc) nde_replay_accept(s, r, e);
     return rc;
 }
@@ -137,6 +153,8 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
         for (size_t k = 0; k < e->n; k++) nde_panel_leave(s, r, e->lane[k]);
         return 0;
     case NDE_ENTRY_FRESH: return nde_panel_fresh(s, r, w, e->lane, e->n);
+    case NDE_ENTRY_CUT: return 0;
+    case NDE_ENTRY_RESET: return nde_events_reset_again(s, r, w, e);
     case NDE_ENTRY_JUMP: {
         const int rc = nde_panel_jump(s, r, w, e->lane, e->n);
         nde_panel_land(s, r, w, e->lane, e->n);

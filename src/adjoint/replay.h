@@ -23,8 +23,8 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *entry)
 int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step);
 
 /* Ends of the segment in which the lane's step from t lies: f the next forced time. Boundary numbers: NDE_BOUNDARY_START,
- * NDE_BOUNDARY_END, or the forced time. */
-enum { NDE_BOUNDARY_START = -1, NDE_BOUNDARY_END = -2 };
+ * NDE_BOUNDARY_END, or the forced time; NDE_BOUNDARY_EVENT: when an event last cut a step of the lane. */
+enum { NDE_BOUNDARY_START = -1, NDE_BOUNDARY_END = -2, NDE_BOUNDARY_EVENT = -3 };
 typedef struct nde_segment {
     double from, to;
     ptrdiff_t lower, upper;
@@ -33,6 +33,13 @@ nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f);
 /* Adds to the cotangent of a boundary: of the trajectory's t0 or t1, or the shard's part of that of a jump. And the tangent of one. */
 void nde_boundary_add(nde_solver *s, nde_shard *shard, size_t who, ptrdiff_t boundary, double a);
 double nde_boundary_tangent(const nde_solver *s, const nde_direction *along, size_t who, ptrdiff_t boundary);
+/* How t and dt of a step follow the ends of its segment, which begins where an event has cut the one before (since; NaN: none has). With
+ * fixed steps only the first step after it does: it leads to the node that comes next anyway. Returns how many. */
+typedef struct nde_share {
+    ptrdiff_t boundary;
+    double t, h; /* of what the boundary moves by */
+} nde_share;
+size_t nde_step_shares(const nde_solver *s, size_t who, size_t f, double since, double t, double dt, nde_share share[3]);
 /* Number of jumps before forced time f. */
 size_t nde_jumps_before(const nde_solver *s, size_t f);
 

@@ -6,6 +6,7 @@
 #include "adjoint/back.h"
 #include "adjoint/checkpoint.h"
 #include "adjoint/replay.h"
+#include "adjoint/saltation.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,14 +26,19 @@ typedef struct sweep {
 
 /* ---- boundaries ------------------------------------------------------------------------------ */
 
-static void add_boundary(const sweep *v, size_t who, ptrdiff_t boundary, double a) {
-    nde_boundary_add(v->s, v->shard, who, boundary, a);
+static void add_boundary(const sweep *v, size_t b, ptrdiff_t boundary, double a) {
+    if (boundary == NDE_BOUNDARY_EVENT) v->w->a_since[b] += a;
+    else nde_boundary_add(v->s, v->shard, v->w->who[b], boundary, a);
 }
+
+/* When an event last cut a step of the lane. */
+static double since(const sweep *v, size_t b) { return v->w->since ? v->w->since[b] : (double)NAN; }
 
 /* The boundary at which a lane stands. */
 static ptrdiff_t boundary_at(const sweep *v, size_t b) {
     const size_t f = v->w->forced[b];
     const double now = v->w->now[b];
+    if (now == since(v, b)) return NDE_BOUNDARY_EVENT;
     if (now == nde_start_of(v->s, v->w->who[b])) return NDE_BOUNDARY_START; /* a knot there is nothing */
     return f < v->s->forced.count && now == v->s->forced.t[f] ? (ptrdiff_t)f : NDE_BOUNDARY_START;
 }
@@ -40,11 +46,9 @@ static ptrdiff_t boundary_at(const sweep *v, size_t b) {
 /* Each step is a fixed fraction of its segment: its start and length move with the segment's
  * ends. */
 static void add_step_times(const sweep *v, size_t b, double t, double dt, double a_t, double a_h) {
-    const size_t who = v->w->who[b];
-    const nde_segment g = nde_segment_of(v->s, who, v->w->forced[b]);
-    const double length = g.to - g.from, sigma = (t - g.from)/length, delta = dt/length;
-    add_boundary(v, who, g.lower, a_t*(1 - sigma) - a_h*delta);
-    add_boundary(v, who, g.upper, a_t*sigma + a_h*delta);
+    nde_share share[3];
+    const size_t count = nde_step_shares(v->s, v->w->who[b], v->w->forced[b], since(v, b), t, dt, share);
+    for (size_t k = 0; k < count; k++) add_boundary(v, b, share[k].boundary, a_t*share[k].t + a_h*share[k].h);
 }
 
 /* ---- lanes ----------------------------------------------------------------------------------- */
@@ -55,6 +59,14 @@ static void move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t
 
 static void zero_column(nde_real *x, size_t rows, size_t ld, size_t b) {
     for (size_t i = 0; i < rows; i++) x[i*ld + b] = 0;
+}
+
+/* Where a trajectory ended: at an event, at t1, or, stopped, at a step's end. */
+static void end_time(const sweep *v, size_t b, double a) {
+    const double now = v->w->now[b], t0 = nde_start_of(v->s, v->w->who[b]);
+    if (now == since(v, b)) add_boundary(v, b, NDE_BOUNDARY_EVENT, a);
+    else if (now == t0) add_boundary(v, b, NDE_BOUNDARY_START, a);
+    else add_step_times(v, b, now, 0, a, 0);
 }
 
 static void undo_leave(sweep *v, size_t b, size_t who) {
@@ -68,6 +80,7 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
             move_column(r->y, s->state_rows, ld, b, last);
         w->who[last] = w->who[b], w->saved[last] = w->saved[b], w->forced[last] = w->forced[b];
         w->accepted[last] = w->accepted[b], w->now[last] = w->now[b];
+        if (w->since) w->since[last] = w->since[b], w->a_since[last] = w->a_since[b], w->hit[last] = w->hit[b];
     }
     zero_column(w->a_y, s->tangent_rows, ld, b), zero_column(w->a_carry, rows, ld, b),
         zero_column(w->a_q, nq, ld, b);
@@ -82,6 +95,8 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     size_t f = nde_forced_after(s, w->now[b]);
     if (f > 0 && s->forced.t[f - 1] == w->now[b]) f--;
     w->forced[b] = f;
+    if (w->since) w->since[b] = s->since[who], w->a_since[b] = 0, w->hit[b] = s->hits.kept[who];
+    if (v->seed->t_end && s->status[who] >= 0) end_time(v, b, v->seed->t_end[who]);
 }
 
 static void undo_enter(sweep *v, const nde_entry *e) {
@@ -91,6 +106,7 @@ static void undo_enter(sweep *v, const nde_entry *e) {
     for (size_t k = 0; k < e->n; k++) {
         const size_t b = v->n - e->n + k, who = w->who[b];
         nde_save_start_transpose(s, who, &w->saved[b], v->seed, w->a_y + b, v->ld);
+        if (w->hit) nde_saltation_start_transpose(s, w, b, v->seed);
         for (size_t i = 0; i < s->rhs.dim; i++) s->g_y0[i*N + who] = w->a_y[i*v->ld + b];
         for (size_t i = 0; i < s->rhs.nq; i++) s->g_q[i*N + who] = w->a_q[i*v->ld + b];
     }
@@ -170,7 +186,7 @@ static int undo_fresh(sweep *v, const nde_entry *e) {
     scatter(v, w->list, m);
     for (size_t j = 0; j < m; j++) {
         zero_column(w->a_carry, s->rhs.rows, v->ld, w->list[j]);
-        if (v->times) add_boundary(v, w->who[w->list[j]], boundary_at(v, w->list[j]), g->a_t[j]);
+        if (v->times) add_boundary(v, w->list[j], boundary_at(v, w->list[j]), g->a_t[j]);
     }
     return 0;
 }
@@ -202,6 +218,28 @@ static int undo_jump(sweep *v, const nde_entry *e) {
             s->g_jump_u[(e->who[j]*inputs + i)*s->N + g->trajectory[j]] += g->a_u[i*ld + j];
         if (v->times) v->shard->jump_t[e->who[j]] += g->a_t[j];
     }
+    return 0;
+}
+
+/* y+ = reset(t, y-) where an event has cut a step. */
+static int undo_reset(sweep *v, const nde_entry *e) {
+    nde_solver *s = v->s;
+    nde_worker *w = v->w;
+    nde_group *g = &w->group;
+    const size_t m = e->n;
+    gather(v, e->lane, m, w->a_y);
+    const size_t ld = g->lanes.site.ld;
+    for (size_t j = 0; j < m; j++)
+        for (size_t i = 0; i < s->rhs.dim; i++) {
+            g->y[i*ld + j] = e->y[i*m + j];
+            w->a_y[i*v->ld + e->lane[j]] = 0;
+        }
+    nde_sink sink = v->sink;
+    sink.q = sink.q ? g->a_q : NULL, sink.t = g->a_t, sink.window = NULL;
+    const int rc = nde_part_vjp(&s->rhs, &g->lanes, &s->rhs.event[e->who[0]].reset, g->t, g->y, g->a_k, g->a_y, &sink);
+    if (rc) return rc;
+    scatter(v, e->lane, m);
+    for (size_t j = 0; j < m; j++) w->a_since[e->lane[j]] += g->a_t[j];
     return 0;
 }
 
@@ -292,8 +330,12 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
         for (size_t b = 0; mixed && b < n; b++)
             if (!r->accept[b]) zero_column(last, s->rhs.rows, ld, b);
     }
+    const bool every = s->saving == NDE_SAVE_EVERY; /* rows at the end of a step that is cut are the event's */
+    size_t hits = 0;
+    if (every) each_save(v, NULL);
+    if (w->hit && (rc = nde_saltation_transpose(v->s, w, e, v->seed, &v->sink, &hits))) return rc;
     if ((rc = load_inside(v))) return rc;
-    each_save(v, NULL);
+    if (!every) each_save(v, NULL);
     if (v->inside && (rc = nde_inside_transpose(s, w, w->list, v->inside, v->times, &v->sink))) return rc;
     if (v->seed->error_estimate || v->seed->stiffness_estimate) nde_estimate_transpose(s, w, v->seed, v->times);
     const nde_attempt step = nde_panel_step(s, r, tape);
@@ -312,6 +354,7 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
         for (size_t b = 0; b < n; b++)
             if (!r->accept[b]) w->a_y[i*ld + b] = w->a_z[i*ld + b];
     if (v->inside) nde_inside_state_transpose(s, w, w->list, v->inside);
+    if (hits) nde_saltation_state_transpose(s, w, hits);
     each_save(v, nde_save_after);
     for (size_t b = 0; b < n; b++) {
         if (!r->accept[b]) continue;
@@ -334,6 +377,8 @@ static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
         for (size_t k = e->n; k-- > 0;) undo_leave(v, e->lane[k], e->who[k]);
         return 0;
     case NDE_ENTRY_FRESH: return undo_fresh(v, e);
+    case NDE_ENTRY_CUT: return 0; /* the step knows */
+    case NDE_ENTRY_RESET: return undo_reset(v, e);
     default: return undo_jump(v, e);
     }
 }
@@ -456,6 +501,7 @@ typedef struct order {
     nde_solver *s;
     const nde_seed *seed;
     const nde_gradient *gradient;
+    bool cut; /* events have cut steps, whose times move */
     atomic_int failed;
 } order;
 
@@ -484,7 +530,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
         sweep v = {
             .s = s, .record = &p->record, .w = w, .shard = shard, .seed = &seed, .ld = w->replica.ld
         };
-        v.times = g->t0 || g->t1 || g->save_t || g->jump_t;
+        v.times = g->t0 || g->t1 || g->save_t || g->jump_t || o->cut;
         v.loss = g->loss_error != NULL;
         v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
@@ -573,14 +619,19 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a "
                                    "run to its end, are needed"));
-    if (nde_events_have_cut(s))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: an event has cut a step: no derivative goes through it yet"));
+    const bool cut = nde_events_have_cut(s);
+    nde_status bad = nde_saltation_check(s, "nde_backward", from.event_t || from.event_y);
+    if (bad) return bad;
+    if (s->back && (cut || from.event_t || from.event_y || from.t_end))
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: a continuous adjoint does not know %s",
+                                             cut ? "what an event does to a trajectory" : "times and states of events, and t_end"));
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
     const nde_status absent = nde_estimate_check(s, "nde_backward: seed", from.error_estimate, from.stiffness_estimate);
     if (absent) return nde_solver_refuse(s, absent);
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
+    if (!without && (cut || from.event_t || from.event_y)) without = nde_events_without(s, false);
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp",
                                              without->name ? without->name : "field"));
@@ -591,11 +642,12 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (to.reconstruction || to.back)
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.%s without a continuous adjoint",
                                              to.back ? "back" : "reconstruction"));
-    order o = { .s = s, .seed = &from, .gradient = &to };
+    order o = { .s = s, .seed = &from, .gradient = &to, .cut = cut };
     nde_gradient_clear(s);
+    nde_saltation_begin(s);
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
     if (rc || atomic_load(&o.failed))
-        return nde_solver_refuse_code(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
+        return nde_saltation_refuse(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
     nde_gradient_deliver(s, &to);
     return NDE_OK;
 }
@@ -610,7 +662,7 @@ nde_status nde_value_and_gradient(nde_solver *s, double *value, const nde_gradie
             s, nde_fail(NDE_E_ARG, "nde_value_and_gradient: problem.loss and options.adjoint are needed"));
     const nde_status status = nde_solver_run(s, NULL);
     *value = s->loss_value;
-    if (status != NDE_OK && status != NDE_E_LANES) return status;
+    if (status != NDE_OK && status != NDE_EVENT && status != NDE_E_LANES) return status;
     const nde_status bad = nde_backward(s, NULL, gradient);
     return bad ? bad : status;
 }

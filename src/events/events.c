@@ -220,26 +220,50 @@ static size_t find(view *v) {
 }
 
 /* The state at t, [rows], into a column. */
-static void state_at(const view *v, double t, size_t rows, nde_real *to, size_t stride) {
-    const nde_panel *p = v->p;
-    if (t == p->t_new[v->b])
-        for (size_t i = 0; i < rows; i++) to[i*stride] = p->z[i*p->ld + v->b];
-    else if (rows > v->s->rhs.dim)
-        nde_save_state_inside(v->s, v->from, v->lane, place(v, t), to, stride);
+static void state_at(const nde_solver *s, const nde_panel *p, size_t b, const nde_panel *from, size_t lane, double t, size_t rows,
+                     nde_real *to, size_t stride) {
+    const double theta = (t - p->t[b])/p->dt[b];
+    if (t == p->t_new[b])
+        for (size_t i = 0; i < rows; i++) to[i*stride] = p->z[i*p->ld + b];
+    else if (rows > s->rhs.dim)
+        nde_save_state_inside(s, from, lane, theta, to, NULL, stride);
     else
-        nde_save_dense(v->s, v->from, v->lane, place(v, t), to, NULL, stride);
+        nde_save_dense(s, from, lane, theta, to, NULL, stride);
 }
 
 static bool close(double a, double b) { return fabs(a - b) <= 16*DBL_EPSILON*fmax(fabs(a), fabs(b)); }
 
+static void end_at(const nde_solver *s, nde_panel *p, size_t b, const nde_panel *from, size_t lane, double t) {
+    state_at(s, p, b, from, lane, t, s->rhs.rows, p->z + b, p->ld);
+    p->t_new[b] = t;
+}
 
 /* Ends the step at t. */
 static void cut_step(const view *v, double t, bool end) {
-    nde_panel *p = v->p;
-    state_at(v, t, v->s->rhs.rows, p->z + v->b, p->ld);
-    p->t_new[v->b] = t;
-    v->w->length[v->b] = t - p->t[v->b];
-    if (end) p->t1[v->b] = t;
+    end_at(v->s, v->p, v->b, v->from, v->lane, t);
+    v->w->length[v->b] = t - v->p->t[v->b];
+    if (end) v->p->t1[v->b] = t;
+}
+
+int nde_events_cut(const nde_solver *s, nde_panel *p, nde_worker *w, size_t b, double t) {
+    const bool extended = s->table.slopes > s->table.stages;
+    const int rc = extended ? nde_inside_load(s, p, w, &b, 1) : 0;
+    if (!rc) end_at(s, p, b, extended ? &w->inside : p, extended ? 0 : b, t);
+    return rc;
+}
+
+void nde_events_log(const nde_solver *s, nde_panel *p, nde_worker *w) {
+    nde_entry entry;
+    size_t m = 0, *lane = w->list;
+    for (size_t b = 0; b < p->live->n; b++)
+        if (p->accept[b] && w->cut_by[b] != SIZE_MAX) lane[m++] = b;
+    if (!m || !nde_log_list(s, p, NDE_ENTRY_CUT, m, &entry)) return;
+    for (size_t j = 0; j < m; j++) {
+        const size_t b = entry.cuts.lane[j] = lane[j];
+        entry.cuts.event[j] = w->cut_by[b];
+        entry.cuts.since[j] = p->since[b];
+        entry.cuts.t[j] = p->since[b] = p->t_new[b];
+    }
 }
 
 /* Takes the hits in order, as far as the first that cuts the step, with those that happen together with it. */
@@ -247,15 +271,17 @@ static nde_status take(view *v, size_t hits) {
     const nde_panel *p = v->p;
     nde_status verdict = NDE_OK;
     double before = (double)NAN, cut = 0;
+    size_t by = SIZE_MAX;
     for (size_t k = 0; k < hits; k++) {
         const size_t e = v->w->order[k];
         const nde_watched *event = &v->s->rhs.event[e];
         const double t = v->w->root[e];
         if (verdict != NDE_OK && !close(t, cut)) break;
         nde_real *y = note(v->s, v->who, e, t, close(t, before));
-        if (y) state_at(v, t, v->s->rhs.dim, y, v->s->N);
-        const bool ends = is_last(v->s, v->who, e);
+        if (y) state_at(v->s, p, v->b, v->from, v->lane, t, v->s->rhs.dim, y, v->s->N);
+        const bool ends = is_last(v->s, v->who, e), acts = ends || event->reset.field;
         before = t;
+        if (acts) by = verdict == NDE_OK ? e + (t == p->stop[v->b] ? NDE_CUT_TIED : 0) : by | NDE_CUT_TIED;
         if (verdict == NDE_OK) cut = t;
         if (ends && verdict != NDE_EVENT) verdict = NDE_EVENT, v->s->hits.end[v->who] = (int32_t)e;
         else if (event->reset.field && verdict == NDE_OK) verdict = NDE_UNFINISHED;
@@ -264,6 +290,7 @@ static nde_status take(view *v, size_t hits) {
     for (size_t k = 0; k < hits; k++)
         v->w->passed[v->w->order[k]*p->capacity + v->b] = close(v->w->root[v->w->order[k]], cut);
     cut_step(v, cut, verdict == NDE_EVENT);
+    v->w->cut_by[v->b] = by;
     const double least = stuck*fabs(cut);
     const bool forward = p->accepted[v->b] == 0 || fmax(fabs(p->h_last[v->b]), fabs(v->w->length[v->b])) >= least;
     return verdict == NDE_UNFINISHED && !forward ? NDE_E_STEPSIZE : verdict;
@@ -285,6 +312,7 @@ bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w) {
     for (size_t b = 0; b < n; b++) {
         w->verdict[b] = NDE_OK;
         w->length[b] = p->dt[b];
+        w->cut_by[b] = SIZE_MAX;
         if (p->accept[b]) lane[m++] = b;
     }
     watch_all(s, p, w, lane, m, NDE_OK, p->z, p->t_new, w->g_new);
@@ -314,13 +342,29 @@ static void reset(nde_solver *s, nde_panel *p, nde_worker *w, size_t e, const si
         return;
     }
     const size_t ld = g->lanes.site.ld;
+    size_t good = 0;
     for (size_t j = 0; j < m; j++) {
-        const size_t b = lane[j];
-        if (rc || g->mark[j] != NDE_LANE_OK || !is_finite(g->z + j, s->rhs.dim, ld))
-            w->verdict[b] = fail(s, p->trajectory[b], e, rc, g->mark[j]);
-        else
-            nde_panel_put(s, p, b, g->z + j, ld);
+        const bool fails = rc || g->mark[j] != NDE_LANE_OK || !is_finite(g->z + j, s->rhs.dim, ld);
+        if (fails) w->verdict[lane[j]] = fail(s, p->trajectory[lane[j]], e, rc, g->mark[j]);
+        good += !fails;
     }
+    nde_entry entry;
+    const bool logged = good && nde_log_list(s, p, NDE_ENTRY_RESET, good, &entry);
+    for (size_t j = 0, k = 0; j < m; j++) {
+        if (w->verdict[lane[j]] != NDE_UNFINISHED) continue;
+        nde_panel_put(s, p, lane[j], g->z + j, ld);
+        if (!logged) continue;
+        for (size_t i = 0; i < s->rhs.dim; i++) entry.y[i*good + k] = g->y[i*ld + j];
+        entry.lane[k] = lane[j], entry.who[k++] = e;
+    }
+}
+
+int nde_events_reset_again(const nde_solver *s, nde_panel *p, nde_worker *w, const nde_entry *e) {
+    nde_group *g = &w->group;
+    nde_group_gather(s, p, w, e->lane, e->n);
+    const int rc = nde_part_eval(&s->rhs, &g->lanes, &s->rhs.event[e->who[0]].reset, g->t, g->y, g->z);
+    for (size_t j = 0; j < e->n; j++) nde_panel_put(s, p, e->lane[j], g->z + j, g->lanes.site.ld);
+    return rc;
 }
 
 void nde_events_reset(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
@@ -338,15 +382,11 @@ void nde_events_reset(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *
 
 /* ---- what has happened ------------------------------------------------------------------------ */
 
-bool nde_events_have_reset(const nde_solver *s) {
+bool nde_events_have_cut(const nde_solver *s) {
+    for (size_t i = 0; s->rhs.problem.n_events && i < s->N; i++)
+        if (s->status[i] == NDE_EVENT) return true;
     for (size_t e = 0; e < s->rhs.problem.n_events; e++)
         for (size_t i = 0; s->rhs.event[e].reset.field && i < s->N; i++)
             if (s->hits.count[e*s->N + i]) return true;
     return false;
-}
-
-bool nde_events_have_cut(const nde_solver *s) {
-    for (size_t i = 0; s->rhs.problem.n_events && i < s->N; i++)
-        if (s->status[i] == NDE_EVENT) return true;
-    return nde_events_have_reset(s);
 }

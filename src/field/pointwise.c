@@ -44,7 +44,7 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
     for (size_t b = 0; b < at->n; b++) {
         if (idle(at, b)) continue;
         gather(dim, at, y, b, x);
-        gather(dim, at, a, b, ax);
+        gather(self->out, at, a, b, ax);
         /* The callback adds to the value that is there: the same bits as without the copy. */
         if (to->y) gather(dim, at, to->y, b, ay);
         else memset(ay, 0, dim*sizeof *ay);
@@ -63,14 +63,14 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
     nde_real *x = at->work, *vx = x + dim, *f = vx + dim;
     for (size_t b = 0; b < at->n; b++) {
         const bool skip = idle(at, b);
-        for (size_t i = 0; i < dim; i++) f[i] = skip ? 0 : (nde_real)NAN;
+        for (size_t i = 0; i < self->out; i++) f[i] = skip ? 0 : (nde_real)NAN;
         if (!skip) {
             gather(dim, at, y, b, x);
             if (v->y) gather(dim, at, v->y, b, vx);
             const int code = one->jvp(at->t[b], x, at->p, v->t ? v->t[b] : 0, v->y ? vx : NULL, v->p, f, one->ctx);
             if (code) return code;
         }
-        scatter(dim, at, f, dv, b);
+        scatter(self->out, at, f, dv, b);
     }
     return NDE_FIELD_OK;
 }

@@ -26,7 +26,7 @@ typedef struct nde_watched {
     bool at_start;
     int64_t terminal;
 } nde_watched;
-enum { NDE_MOST_EVENTS = 64 };
+enum { NDE_MOST_EVENTS = 64, NDE_CUT_TIED = NDE_MOST_EVENTS };
 
 typedef struct nde_rhs {
     nde_problem problem; /* resolved: sizes filled in */

@@ -57,8 +57,26 @@ void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double th
     dense(s, p, b, theta, s->rhs.dim, value, slope, stride);
 }
 
-void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, size_t stride) {
-    dense(s, p, b, theta, s->rhs.rows, value, NULL, stride);
+void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
+                           size_t stride) {
+    dense(s, p, b, theta, s->rhs.rows, value, slope, stride);
+}
+
+void nde_save_inside_transpose(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_real *a,
+                               size_t stride, nde_real *a_k, double *along, double *stretch) {
+    weights of;
+    weigh(s, theta, &of);
+    for (size_t i = 0; i < rows; i++) {
+        const int set = set_of(s, i);
+        for (int j = 0; j < s->table.slopes; j++) {
+            const size_t at = (size_t)j*p->slab + i*p->ld;
+            if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
+            const double ak = (double)a[i*stride]*(double)p->k[at + b];
+            if (a_k) a_k[at] += (nde_real)(p->dt[b]*of.w[set][j])*a[i*stride];
+            *stretch += of.w[set][j]*ak;
+            *along += of.dw[set][j]*ak;
+        }
+    }
 }
 
 /* ---- which row belongs to which step --------------------------------------------------------- */
@@ -209,25 +227,16 @@ static bool row_is_behind(const nde_solver *s, const nde_panel *p, size_t b, siz
     return cursor > 0 && s->direction*nde_save_time(s, cursor - 1, p->trajectory[b]) > s->direction*p->t[b];
 }
 
-/* One value inside a step, or at its end (theta = 1), whose own state is added elsewhere. */
+/* One value inside a step, or at its end, whose own state is added elsewhere. */
 static void value_transpose(const nde_solver *s, const nde_panel *p, size_t b, size_t row,
                             const nde_real *a, const nde_save_sink *sink) {
-    weights of;
     const size_t index = nde_save_index(s, row, p->trajectory[b]);
-    const double ts = s->save_t[index], theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/p->dt[b];
+    const double ts = s->save_t[index];
+    const bool at_end = ts == p->t_new[b];
+    const double theta = at_end ? 1 : (ts - p->t[b])/p->dt[b];
     double along = 0, stretch = 0;
-    weigh(s, theta, &of);
-    for (size_t i = 0; i < s->rhs.dim; i++) {
-        const int set = set_of(s, i);
-        for (int j = 0; j < s->table.slopes; j++) {
-            const size_t at = (size_t)j*p->slab + i*p->ld;
-            if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
-            const double ak = (double)a[i*s->N]*(double)p->k[at + b];
-            if (theta != 1) sink->k[at] += (nde_real)(p->dt[b]*of.w[set][j])*a[i*s->N];
-            if (theta != 1) stretch += of.w[set][j]*ak;
-            along += of.dw[set][j]*ak;
-        }
-    }
+    nde_save_inside_transpose(s, p, b, theta, s->rhs.dim, a, s->N, at_end ? NULL : sink->k, &along, &stretch);
+    if (at_end) stretch = 0;
     if (!sink->h) return;
     *sink->t -= along;
     *sink->h += stretch - theta*along;
@@ -240,7 +249,7 @@ void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t c
     if (!seed->y) return;
     if (s->saving == NDE_SAVE_EVERY) {
         const size_t row =
-            nde_save_row_of_step(s, step, step == s->stats[who].accepted && s->status[who] == NDE_OK);
+            nde_save_row_of_step(s, step, step == s->stats[who].accepted && (s->status[who] == NDE_OK || s->status[who] == NDE_EVENT));
         if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, sink->ld);
     } else if (s->saving == NDE_SAVE_TIMES) {
         for (; row_is_behind(s, p, b, cursor); cursor--) {
@@ -280,6 +289,23 @@ void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, c
 
 /* ---- tangents -------------------------------------------------------------------------------- */
 
+void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_save_tangent *v,
+                             double along, nde_real *to, size_t stride) {
+    weights of;
+    weigh(s, theta, &of);
+    for (size_t i = 0; i < rows; i++) {
+        const int set = set_of(s, i);
+        double sum = (double)(v->at_end ? v->z : v->y)[i*p->ld];
+        for (int j = 0; j < s->table.slopes; j++) {
+            const size_t at = (size_t)j*p->slab + i*p->ld;
+            if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
+            sum += of.dw[set][j]*along*(double)p->k[at + b];
+            if (!v->at_end) sum += p->dt[b]*of.w[set][j]*(double)v->k[at] + v->h*of.w[set][j]*(double)p->k[at + b];
+        }
+        to[i*stride] = (nde_real)sum;
+    }
+}
+
 void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v,
                            nde_real *out) {
     const size_t who = p->trajectory[b];
@@ -290,24 +316,12 @@ void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nd
     }
     if (s->saving != NDE_SAVE_TIMES) return;
     for (; nde_save_row_is_due(s, p->saved[b], who, p->t_new[b]); p->saved[b]++) {
-        weights of;
         const size_t row = p->saved[b], index = nde_save_index(s, row, who);
-        const double ts = s->save_t[index], dt = p->dt[b],
-                     theta = ts == p->t_new[b] ? 1 : (ts - p->t[b])/dt;
-        const double v_theta = (v->save_t ? v->save_t[index] : 0) - v->t - theta*v->h; /* times h */
-        weigh(s, theta, &of);
-        nde_real *to = row_of(s, out, row, who);
-        for (size_t i = 0; i < s->rhs.dim; i++) {
-            const int set = set_of(s, i);
-            double sum = (double)(theta == 1 ? v->z : v->y)[i*p->ld];
-            for (int j = 0; j < s->table.slopes; j++) {
-                const size_t at = (size_t)j*p->slab + i*p->ld;
-                if (of.w[set][j] == 0 && of.dw[set][j] == 0) continue;
-                sum += of.dw[set][j]*v_theta*(double)p->k[at + b];
-                if (theta != 1)
-                    sum += dt*of.w[set][j]*(double)v->k[at] + v->h*of.w[set][j]*(double)p->k[at + b];
-            }
-            to[i*s->N] = (nde_real)sum;
-        }
+        const double ts = s->save_t[index];
+        nde_save_tangent at = *v;
+        at.at_end = ts == p->t_new[b] && !v->cut;
+        const double theta = at.at_end ? 1 : (ts - p->t[b])/p->dt[b];
+        const double along = (v->save_t ? v->save_t[index] : 0) - v->t - theta*v->h;
+        nde_save_inside_tangent(s, p, b, theta, s->rhs.dim, &at, along, row_of(s, out, row, who), s->N);
     }
 }

@@ -51,6 +51,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
     if (p->stiff) nde_stiff_report(p, b, stats);
+    if (p->since) s->since[who] = p->since[b];
     if (status < 0) {
         stats->t_fail = p->t[b];
         stats->h_fail = p->dt_done[b];
@@ -82,9 +83,7 @@ static size_t worst_component(const nde_solver *s, const nde_panel *p, size_t b)
     return worst;
 }
 
-/* Appends a list to the record. Without room the record is lost, and with it nothing but the way
- * back. */
-static bool log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry) {
+bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry) {
     if (!s->recorded || p->over_budget) return false;
     p->over_budget = nde_record_list(&p->record, kind, m, entry) != NDE_OK;
     return !p->over_budget;
@@ -94,7 +93,7 @@ static bool log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_
 static void leave(nde_solver *s, nde_panel *p, const size_t *lane, const nde_status *status, size_t m) {
     if (!m) return;
     nde_entry entry;
-    const bool logged = log_list(s, p, NDE_ENTRY_LEAVE, m, &entry);
+    const bool logged = nde_log_list(s, p, NDE_ENTRY_LEAVE, m, &entry);
     /* from behind, so that lanes still to go keep their place */
     for (size_t j = m, k = 0; j-- > 0; k++) {
         const size_t b = lane[j];
@@ -237,7 +236,7 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
     }
     nde_entry entry;
     const size_t kept = healthy(w, lane, m, status);
-    if (kept && s->table.fresh && log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
+    if (kept && s->table.fresh && nde_log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
         memcpy(entry.lane, w->list2, kept*sizeof *entry.lane);
 }
 
@@ -258,7 +257,7 @@ static void start(nde_solver *s, nde_panel *p, nde_worker *w, size_t first, size
     for (size_t j = 0; j < m; j++) who[j] = first + j, lane[j] = n + j, status[j] = NDE_OK;
     nde_panel_enter(s, p, who, m);
     nde_entry entry;
-    if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
+    if (nde_log_list(s, p, NDE_ENTRY_ENTER, m, &entry)) memcpy(entry.who, who, m*sizeof *who);
     if (s->table.fresh || s->adaptive) fresh(s, p, w, lane, m, status, true);
     if (s->rhs.problem.n_events) look(s, p, w, lane, m, status, true);
     for (size_t j = 0; j < m; j++) {
@@ -440,7 +439,7 @@ static void jump(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane,
         k++;
     }
     nde_entry entry;
-    if (good && log_list(s, p, NDE_ENTRY_JUMP, good, &entry))
+    if (good && nde_log_list(s, p, NDE_ENTRY_JUMP, good, &entry))
         for (size_t k = 0, j = 0; k < jumping; k++) {
             const size_t b = jumper[k];
             if (g->mark[k] != NDE_LANE_OK) continue;
@@ -632,6 +631,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         nde_panel_advance(s, p, all);
         p->live->accepted++;
     }
+    if (cut && s->recorded) nde_events_log(s, p, w);
     move_clocks(s, p);
     if (cut) restart(s, p, w);
     settle_lanes(s, p, w, attend, attending);
@@ -677,7 +677,7 @@ static void stop_panel(nde_solver *s, nde_panel *p, nde_worker *w) {
         nde_panel_enter(s, p, w->list2, m);
         p->live->next += m;
         nde_entry entry;
-        if (log_list(s, p, NDE_ENTRY_ENTER, m, &entry))
+        if (nde_log_list(s, p, NDE_ENTRY_ENTER, m, &entry))
             memcpy(entry.who, w->list2, m*sizeof *w->list2);
         leave_all(s, p, w, why);
     }

@@ -79,6 +79,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->refused[b] = 0;
         p->dt_done[b] = p->error[b] = 0;
         p->mark[b] = NDE_LANE_OK;
+        if (p->since) p->since[b] = (double)NAN;
         nde_panel_watch(s, p, b);
     }
     nde_panel_resize(p, n + m);
@@ -105,6 +106,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
         if (p->stiff) p->stiff[b] = p->stiff[last];
+        if (p->since) p->since[b] = p->since[last];
         if (p->rtol) p->rtol[b] = p->rtol[last];
         if (p->atol) p->atol[b] = p->atol[last];
     }

@@ -27,6 +27,8 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     l.second = end;
     switch (kind & KIND) {
     case NDE_ENTRY_LEAVE: end += n*sizeof(size_t); break;
+    case NDE_ENTRY_CUT: end += n*(sizeof(size_t) + 2*sizeof(double)); break;
+    case NDE_ENTRY_RESET:
     case NDE_ENTRY_JUMP: l.y = end += n*sizeof(size_t), end += n*r->dim*sizeof(nde_real); break;
     case NDE_ENTRY_STEP: l.mask = end += times*sizeof(double), end += times > 1 ? n : 0; break;
     default: break;
@@ -44,6 +46,12 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
 
 static void *at(const nde_record *r, size_t offset) { return (void *)(r->base + offset); }
 
+static nde_cuts cuts_at(const nde_record *r, size_t offset, size_t n) {
+    const layout l = lay(r, offset, NDE_ENTRY_CUT, n);
+    const size_t t = l.second + n*sizeof(size_t);
+    return (nde_cuts){ .n = n, .lane = at(r, l.first), .event = at(r, l.second), .t = at(r, t), .since = at(r, t + n*sizeof(double)) };
+}
+
 static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t n, nde_entry *e) {
     const layout l = lay(r, offset, kind, n);
     const int what = (int)(kind & KIND);
@@ -53,13 +61,16 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
         e->t_new = at(r, l.second);
         e->stride = kind & NDE_ENTRY_UNIFORM ? 0 : 1;
         e->mask = n > 1 && e->stride ? at(r, l.mask) : NULL;
+        if (kind & NDE_ENTRY_CUTS) e->cuts = cuts_at(r, l.end, ((const header *)at(r, l.end))->n);
+    } else if (what == NDE_ENTRY_CUT) {
+        e->cuts = cuts_at(r, offset, n), e->lane = e->cuts.lane;
     } else {
         if (what != NDE_ENTRY_ENTER) e->lane = at(r, l.first);
         e->who = what == NDE_ENTRY_ENTER   ? at(r, l.first)
                  : what == NDE_ENTRY_FRESH ? NULL
                                            : at(r, l.second);
     }
-    e->y = kind & NDE_KEEPS_Y || what == NDE_ENTRY_JUMP ? at(r, l.y) : NULL;
+    e->y = kind & NDE_KEEPS_Y || what == NDE_ENTRY_JUMP || what == NDE_ENTRY_RESET ? at(r, l.y) : NULL;
     e->k = kind & NDE_KEEPS_STAGES ? at(r, l.k) : NULL;
     e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
 }
@@ -174,14 +185,17 @@ static uint32_t enter_kind(const nde_record *r) { return (void)r, NDE_ENTRY_ENTE
 static uint32_t leave_kind(const nde_record *r) { return (void)r, NDE_ENTRY_LEAVE; }
 static uint32_t fresh_kind(const nde_record *r) { return (void)r, NDE_ENTRY_FRESH; }
 static uint32_t jump_kind(const nde_record *r) { return (void)r, NDE_ENTRY_JUMP; }
+static uint32_t cut_kind(const nde_record *r) { return (void)r, NDE_ENTRY_CUT; }
+static uint32_t reset_kind(const nde_record *r) { return (void)r, NDE_ENTRY_RESET; }
 
 nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) {
     uint32_t (*const kinds[])(const nde_record *) = { NULL, enter_kind, leave_kind, fresh_kind,
-                                                      jump_kind };
+                                                      jump_kind, NULL, cut_kind, reset_kind };
     layout l;
     uint32_t full;
     const nde_status bad = make_room(r, kinds[kind], m, &l, &full);
     if (bad) return bad;
+    if (kind == NDE_ENTRY_CUT) ((header *)at(r, r->last))->kind |= NDE_ENTRY_CUTS;
     take_apart(r, r->used, full, m, entry);
     close_entry(r, full, m, l.end);
     return NDE_OK;

@@ -17,10 +17,13 @@ enum {
     NDE_ENTRY_FRESH = 3, /* lanes[m]: slope 0 was evaluated anew */
     NDE_ENTRY_JUMP = 4,  /* lanes[m], jumps[m], y- [dim][m] in every form: y+ = jump(y-) */
     NDE_ENTRY_STEP = 5,  /* t[n], t_new[n], mask[n]; UNIFORM: t[1], t_new[1] */
+    NDE_ENTRY_CUT = 6,   /* lanes[m], events[m], t[m], since[m]: events have cut the step before this entry */
+    NDE_ENTRY_RESET = 7, /* lanes[m], the event [m], y- [dim][m] in every form: y+ = reset(y-) */
     /* what a step keeps */
     NDE_KEEPS_Y = 16, NDE_KEEPS_STAGES = 32, NDE_KEEPS_TAPE = 64,
     NDE_ENTRY_MIXED = 128,  /* some lanes of the step were rejected */
-    NDE_ENTRY_UNIFORM = 256 /* all lanes step from the same time to the same time */
+    NDE_ENTRY_UNIFORM = 256, /* all lanes step from the same time to the same time */
+    NDE_ENTRY_CUTS = 512     /* a CUT follows the step */
 };
 
 typedef struct nde_record {
@@ -31,16 +34,24 @@ typedef struct nde_record {
     size_t spacing, steps;   /* checkpoints: every spacing-th step keeps y */
 } nde_record;
 
+/* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when they were
+ * cut before (NaN: never). */
+typedef struct nde_cuts {
+    size_t n, *lane, *event;
+    double *t, *since;
+} nde_cuts;
+
 /* An entry, taken apart: pointers into the record; NULL where it keeps none. */
 typedef struct nde_entry {
     size_t at;          /* its offset */
     int kind, flags;
     size_t n;
-    size_t *lane, *who; /* [n] of ENTER (who), LEAVE (both), FRESH (lane), JUMP (lane; who: the jump) */
+    size_t *lane, *who; /* [n] of ENTER (who), LEAVE (both), FRESH (lane), JUMP and RESET (lane; who: the jump, the event) */
     double *t, *t_new;  /* of STEP: lane b at t[b*stride], t_new[b*stride] */
     size_t stride;      /* 1; 0 when UNIFORM */
     unsigned char *mask; /* [n] of STEP, when MIXED */
     nde_real *y, *k, *tape;
+    nde_cuts cuts;      /* of CUT, and of the STEP before it */
 } nde_entry;
 
 /* size bytes at base (multiple of 64); richest: NDE_RECORD_* to begin with; reals of one step by lanes. */

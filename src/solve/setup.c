@@ -75,6 +75,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
     TAKE(p->g, s->rhs.problem.n_events, ld);
+    TAKE(p->since, s->rhs.problem.n_events && s->options.adjoint, capacity);
 }
 
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
@@ -139,7 +140,14 @@ static void lay_estimates(nde_estimates *e, nde_arena *arena, const nde_solver *
 
 static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t capacity, size_t ld) {
     TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity), TAKE(w->g_new, count, ld);
-    TAKE(w->root, 1, count), TAKE(w->order, 1, count);
+    TAKE(w->root, 1, count), TAKE(w->order, 1, count), TAKE(w->cut_by, count > 0, capacity);
+}
+
+/* Derivatives through events. */
+static void lay_saltation(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
+    const size_t any = s->rhs.problem.n_events > 0, rows = s->rhs.rows;
+    TAKE(w->hit, any, capacity), TAKE(w->since, any, capacity), TAKE(w->a_since, any, capacity);
+    TAKE(w->a_start, any*rows, ld), TAKE(w->at_hit, 4*any, rows);
 }
 
 static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
@@ -167,6 +175,7 @@ static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, siz
         TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld);
     TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld),
         TAKE(w->loss, 1, ld);
+    lay_saltation(w, arena, s, capacity, ld);
 }
 
 static void lay_hits(nde_solver *s, nde_arena *arena, size_t row) {
@@ -232,6 +241,7 @@ static void lay_gradients(nde_solver *s, nde_arena *arena) {
     const nde_problem *q = &s->rhs.problem;
     const size_t N = s->N;
     TAKE(s->g_save_t, s->save_lane ? s->rows_saved : 0, N);
+    TAKE(s->since, q->n_events > 0, N);
     TAKE(s->g_y0, s->rhs.dim, N), TAKE(s->g_q, s->rhs.nq, N), TAKE(s->g_t0, 1, N), TAKE(s->g_t1, 1, N);
     size_t inputs;
     if (!nde_size_multiply(q->n_jumps, q->jump_inputs, &inputs)) arena->overflow = true;

@@ -81,6 +81,7 @@ typedef struct nde_panel {
     bool over_budget;                               /* the record had no room: it is lost */
     int rc;                                         /* what the attempt returned */
     nde_real *g;                                    /* [n_events][ld] values of the events at the state; 0: not left zero yet */
+    double *since;                                  /* when an event last cut a step; NaN: never. NULL: without events or record */
     int64_t step_goal;                              /* pause when live->accepted gets there */
     nde_record record;
     nde_entry slot;                                 /* of the attempt */
@@ -104,6 +105,12 @@ enum { NDE_ESTIMATE_SUMS = 4 };
 typedef struct nde_estimates {
     double *square[NDE_ESTIMATE_SUMS], *product[NDE_ESTIMATE_SUMS], *size, *x, *v_x;
 } nde_estimates;
+/* Where no derivative goes through an event. */
+typedef struct nde_obstacle {
+    bool any, tied; /* tied: something else happens at the same time; else it is touched, not crossed */
+    size_t who, event;
+    double t;
+} nde_obstacle;
 
 /* What a worker owns. */
 typedef struct nde_worker {
@@ -115,6 +122,7 @@ typedef struct nde_worker {
      * [n_events][capacity] which passed where the step is cut; [n_events][ld] their values after the step */
     nde_status *verdict;
     unsigned char *passed;
+    size_t *cut_by;        /* [capacity] which cuts it, as in nde_cuts; SIZE_MAX: none */
     nde_real *g_new;
     double *length;        /* [capacity] of the step, from where it began to its cut */
     double *root;          /* [n_events] of one lane, and their order */
@@ -133,6 +141,13 @@ typedef struct nde_worker {
                                                        * [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
     nde_estimates estimates;       /* with options.estimates */
+    /* and events (adjoint/saltation.c): rows of hits to come, when the lane was last cut, cotangent or tangent of that time, cotangents
+     * [rows][ld] of states inside a step that go to its start, and of one lane: a state, its slope, the normal of an event, a cotangent
+     * or tangent [4][rows] */
+    size_t *hit;
+    double *since, *a_since;
+    nde_real *a_start, *at_hit;
+    nde_obstacle obstacle;
 } nde_worker;
 
 /* Sums of one shard. */
@@ -223,6 +238,7 @@ struct nde_solver {
     atomic_int closed;     /* the caller's stream or reduction takes no more rows */
     bool reduces, emits;   /* emits: rows are observed, streamed, reduced or not kept */
     double *save_t, *save_t_out, *t_end;
+    double *since;         /* [N] as in nde_panel, at the end */
     size_t save_row, save_lane; /* steps through save_t from row to row and from trajectory to trajectory: 1, 0, or with own times N, 1 */
     size_t *saved;
     nde_status *status;
@@ -396,15 +412,23 @@ typedef struct nde_save_tangent {
     const nde_real *y, *z, *k;
     double t, h;
     const double *save_t;
+    bool cut;              /* the step ends at an event: rows there are inside it too */
+    bool at_end;           /* of the one value: it is that of the new state */
 } nde_save_tangent;
 void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v, nde_real *out);
+/* Of the extension at theta, [rows]; along: what moves theta, times dt. */
+void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_save_tangent *v,
+                             double along, nde_real *to, size_t stride);
 
 /* Value and slope of lane b at theta of the step of panel p: columns with the given stride; either may be NULL. */
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
 
-/* The same value for all rows of a state, quadrature included. */
-void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, size_t stride);
+/* The same for all rows of a state, quadrature included; and the transpose of the value: adds to columns of slopes (laid out as those of
+ * p; NULL: not wanted), and what <a, value> grows by with theta, and with dt at the same theta, each by dt. */
+void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope, size_t stride);
+void nde_save_inside_transpose(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_real *a,
+                               size_t stride, nde_real *a_k, double *along, double *stretch);
 
 /* Does the row of lane b lie inside its step? */
 static inline bool nde_save_inside(const nde_solver *s, const nde_panel *p, size_t b, size_t row) {
@@ -440,10 +464,14 @@ void nde_events_start(nde_solver *s, const nde_panel *p, nde_worker *w, const si
 /* After the decision on a step, before anything else is done with it: finds the hits in it, and cuts it at the first that
  * matters: t_new and z are then those of the event, and t1 too where that is terminal. False: no lane has a verdict. */
 bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w);
-/* Resets the states of lanes that have reached their cut. */
+/* Cuts the attempted step of lane b at t once more. Returns what a field returned. */
+int nde_events_cut(const nde_solver *s, nde_panel *p, nde_worker *w, size_t b, double t);
+/* Logs the cuts of a step that has been taken. */
+void nde_events_log(const nde_solver *s, nde_panel *p, nde_worker *w);
+/* Resets the states of lanes that have reached their cut; and as a record says. */
 void nde_events_reset(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
-/* Has a reset changed a state? Has any event cut a step? */
-bool nde_events_have_reset(const nde_solver *s);
+int nde_events_reset_again(const nde_solver *s, nde_panel *p, nde_worker *w, const nde_entry *reset);
+/* Has any event cut a step? */
 bool nde_events_have_cut(const nde_solver *s);
 
 /* Moves the text to the solver: the thread's is what it was. */
@@ -528,6 +556,8 @@ nde_marched nde_march(nde_solver *s, nde_panel *p);
 
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);
+/* Appends a list to the record; false without room: the record is lost, and with it nothing but the way back. */
+bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry);
 /* Runs count tasks on the executor, or here. */
 int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg);
 

@@ -33,7 +33,7 @@ typedef struct proof_input {
     void *x, *g, *v; /* value, gradient, direction */
 } proof_input;
 
-enum { PROOF_BLOCKS = 96, PROOF_KNOTS = 5 };
+enum { PROOF_BLOCKS = 96, PROOF_KNOTS = 5, PROOF_EVENTS = 3 };
 
 typedef struct proof {
     nde_problem problem;
@@ -43,6 +43,8 @@ typedef struct proof {
     nde_term term[2];
     nde_path path, input;
     nde_noise noise;
+    nde_field g[PROOF_EVENTS], reset[PROOF_EVENTS];
+    nde_event event[PROOF_EVENTS];
     proof_input in[INPUTS];
     nde_real *g_term[2];
     const nde_real *v_term[2];
@@ -50,6 +52,8 @@ typedef struct proof {
     nde_real *seed_y, *seed_end, *seed_z;
     nde_real *out_y, *out_end, *out_z;   /* tangents */
     double *seed_estimate[2], *out_estimate[2]; /* of errors and stiffness; the latter NULL where there is none */
+    nde_real *seed_hit, *out_hit;        /* of event_y; event_t and t_end */
+    double *seed_when, *out_when, *seed_t, *out_t;
     nde_solver *solver;
     nde_solution solution;
     void *blocks[PROOF_BLOCKS];
@@ -124,6 +128,17 @@ static inline void proof_quadrature(proof *f, const model *l, bool tape) {
     f->quadrature = model_field("quadrature", l, tape);
     f->problem.quadrature = &f->quadrature;
     f->nz = l->out;
+}
+
+/* One more event; map NULL: no reset. */
+static inline nde_event *proof_event(proof *f, const model *g, const model *map) {
+    const size_t k = f->problem.n_events++;
+    assert_true(k < PROOF_EVENTS);
+    f->g[k] = model_field("g", g, false);
+    if (map) f->reset[k] = model_field("reset", map, false);
+    f->event[k] = NDE_INIT(nde_event, .g = &f->g[k], .reset = map ? &f->reset[k] : NULL);
+    f->problem.events = f->event;
+    return &f->event[k];
 }
 
 /* A path with knots in [from, to] and beyond. */
@@ -208,6 +223,12 @@ static inline void proof_create(proof *f) {
     if (nde_solver_create(&f->problem, &f->options, &f->solver) != NDE_OK) fail_msg("create: %s", nde_error());
 }
 
+static inline double *proof_times(proof *f, size_t count, uint64_t array) {
+    double *a = proof_take(f, count, sizeof *a);
+    for (size_t i = 0; i < count; i++) a[i] = proof_number(array, i);
+    return a;
+}
+
 static inline nde_status proof_run(proof *f) {
     f->solution = NDE_INIT(nde_solution, .n = 0);
     const nde_status status = nde_solver_run(f->solver, &f->solution);
@@ -222,6 +243,10 @@ static inline nde_status proof_run(proof *f) {
             f->out_estimate[k] = there ? proof_take(f, f->n, sizeof(double)) : NULL;
             for (size_t b = 0; there && b < f->n; b++) f->seed_estimate[k][b] = proof_number(203 + (uint64_t)k, b);
         }
+        const size_t hits = f->solution.event_rows*f->n;
+        if (hits) f->seed_hit = proof_seed(f, hits*f->dim, 206), f->out_hit = proof_seed(f, hits*f->dim, 0);
+        if (hits) f->seed_when = proof_times(f, hits, 207), f->out_when = proof_times(f, hits, 0);
+        f->seed_t = proof_times(f, f->n, 205), f->out_t = proof_times(f, f->n, 0);
     }
     return status;
 }
@@ -236,7 +261,8 @@ static inline nde_gradient proof_gradient(proof *f) {
 
 static inline nde_seed proof_seeds(const proof *f) {
     return NDE_INIT(nde_seed, .y = f->seed_y, .y_end = f->seed_end, .quadrature = f->nz ? f->seed_z : NULL,
-                    .error_estimate = f->seed_estimate[0], .stiffness_estimate = f->seed_estimate[1]);
+                    .error_estimate = f->seed_estimate[0], .stiffness_estimate = f->seed_estimate[1],
+                    .event_t = f->seed_when, .event_y = f->seed_hit, .t_end = f->problem.n_events ? f->seed_t : NULL);
 }
 
 static inline void proof_backward(proof *f) {
@@ -254,7 +280,8 @@ static inline void proof_forward(proof *f) {
                  .input_x = f->in[IN_INPUT_X].v, .term_x = f->problem.n_terms ? f->v_term : NULL);
     const nde_output_tangent out =
         NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end, .quadrature = f->nz ? f->out_z : NULL,
-                 .error_estimate = f->out_estimate[0], .stiffness_estimate = f->out_estimate[1]);
+                 .error_estimate = f->out_estimate[0], .stiffness_estimate = f->out_estimate[1],
+                 .event_t = f->out_when, .event_y = f->out_hit, .t_end = f->problem.n_events ? f->out_t : NULL);
     const nde_status status = nde_forward(f->solver, &along, &out);
     if (status != NDE_OK) fail_msg("forward: %s: %s", nde_status_name(status), nde_solver_error(f->solver));
 }
@@ -262,7 +289,7 @@ static inline void proof_forward(proof *f) {
 static inline void proof_solve(proof *f) {
     proof_create(f);
     const nde_status status = proof_run(f);
-    if (status != NDE_OK) fail_msg("run: %s: %s", nde_status_name(status), nde_solver_error(f->solver));
+    if (status != NDE_OK && status != NDE_EVENT) fail_msg("run: %s: %s", nde_status_name(status), nde_solver_error(f->solver));
     proof_backward(f);
 }
 
@@ -291,9 +318,13 @@ static inline double proof_identity(proof *f) {
             const double w = f->seed_estimate[k][b], u = f->out_estimate[k][b];
             estimates += w*u, ww += w*w, uu += u*u;
         }
-    const double left = estimates + proof_dot(f->seed_y, f->out_y, f->rows*f->out*f->n, &ww, &uu) +
+    double left = estimates + proof_dot(f->seed_y, f->out_y, f->rows*f->out*f->n, &ww, &uu) +
                         proof_dot(f->seed_end, f->out_end, f->dim*f->n, &ww, &uu) +
                         proof_dot(f->seed_z, f->out_z, f->nz*f->n, &ww, &uu);
+    const size_t hits = f->problem.n_events ? f->solution.event_rows*f->n : 0;
+    left += proof_dot(f->seed_hit, f->out_hit, hits*f->dim, &ww, &uu);
+    for (size_t i = 0; i < hits; i++) left += f->seed_when[i]*f->out_when[i], ww += f->seed_when[i]*f->seed_when[i], uu += f->out_when[i]*f->out_when[i];
+    for (size_t i = 0; i < f->n && f->problem.n_events; i++) left += f->seed_t[i]*f->out_t[i], ww += f->seed_t[i]*f->seed_t[i], uu += f->out_t[i]*f->out_t[i];
     for (int k = 0; k < INPUTS; k++)
         for (size_t i = 0; i < f->in[k].count; i++)
             right += input_get(&f->in[k], f->in[k].g, i)*input_get(&f->in[k], f->in[k].v, i);

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ * saltation.c - an event is where g(t, Y(t), p, q) = 0 along the extension Y of a step: its time moves by
+ *   dt = -(g_y dY + g_p dp + g_q dq)/(g_t + g_y Y')     dY: at fixed t
+ * and the state there by dY + Y' dt. Where a step is cut, that is the state that it ends with, and t a boundary that the steps after it
+ * begin at. Sources: M. Aizerman, F. Gantmakher, Quart. J. Mech. Appl. Math. 11 (1958) 382-391; R. T. Q. Chen, B. Amos, M. Nickel, Learning
+ * Neural Event Functions for Ordinary Differential Equations, ICLR (2021). */
+#include "adjoint/saltation.h"
+
+#include <float.h>
+#include <string.h>
+
+/* ---- what is in the way ---------------------------------------------------------------------- */
+
+void nde_saltation_begin(nde_solver *s) {
+    for (size_t i = 0; i < s->n_workers; i++) s->worker[i].obstacle.any = false;
+}
+
+nde_status nde_saltation_refuse(nde_solver *s, const char *who, int code) {
+    const nde_obstacle *first = NULL;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const nde_obstacle *o = &s->worker[i].obstacle;
+        if (o->any && (!first || o->who < first->who)) first = o;
+    }
+    if (code != NDE_OBSTACLE || !first) return nde_solver_refuse_code(s, who, code);
+    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, first->tied ? "%s: event %zu of trajectory %zu at t = %.17g happens together with "
+                                                                  "another one, a jump or the end: which comes first decides, and there is no derivative"
+                                                                : "%s: event %zu of trajectory %zu at t = %.17g is touched, not crossed: "
+                                                                  "its time has no derivative",
+                                         who, first->event, first->who, first->t));
+}
+
+static int meet(nde_worker *w, size_t who, size_t event, double t, bool tied) {
+    w->obstacle = (nde_obstacle){ .any = true, .tied = tied, .who = who, .event = event, .t = t };
+    return NDE_OBSTACLE;
+}
+
+nde_status nde_saltation_check(nde_solver *s, const char *who, bool asked) {
+    if (!asked || s->rhs.problem.n_events) return NDE_OK;
+    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "%s: event_t or event_y without problem.events", who));
+}
+
+const nde_field *nde_events_without(const nde_solver *s, bool jvp) {
+    for (size_t e = 0; e < s->rhs.problem.n_events; e++) {
+        const nde_field *f[] = { s->rhs.event[e].g.field, s->rhs.event[e].reset.field };
+        for (int k = 0; k < 2; k++)
+            if (f[k] && (jvp ? !f[k]->jvp : !f[k]->vjp)) return f[k];
+    }
+    return NULL;
+}
+
+/* ---- one hit --------------------------------------------------------------------------------- */
+
+/* Event e at t in the attempted step of lane b, which stands alone in the worker's group. */
+typedef struct hit {
+    nde_solver *s;
+    nde_worker *w;
+    size_t b, e;
+    double t, theta;
+    const nde_panel *from;  /* where its slopes are */
+    size_t lane;
+    nde_real *y, *rate, *normal, *a; /* [rows] Y(t), Y'(t), g_y or a state, a cotangent or tangent of Y(t) */
+} hit;
+
+static bool is_extended(const nde_solver *s) { return s->table.slopes > s->table.stages; }
+
+static hit look_at(nde_solver *s, nde_worker *w, size_t b, size_t e, double t) {
+    const nde_panel *r = &w->replica;
+    const size_t rows = s->rhs.rows;
+    nde_real *to = w->at_hit;
+    const hit h = { s, w, b, e, t, (t - r->t[b])/r->dt[b], is_extended(s) ? &w->inside : r, is_extended(s) ? 0 : b,
+                    to, to + rows, to + 2*rows, to + 3*rows };
+    nde_save_state_inside(s, h.from, h.lane, h.theta, h.y, h.rate, 1);
+    return h;
+}
+
+/* Is g, with its slope dg/dt there, crossed? Where it is flat against its way from the start of the step, less than half of the digits
+ * of its zero are known, and no more of what divides by the slope. */
+static int check_crossing(const hit *h, double slope) {
+    const nde_panel *r = &h->w->replica;
+    const double t = r->t[h->b], eps = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
+    nde_real start = 0;
+    for (size_t i = 0; i < h->s->rhs.dim; i++) h->normal[i] = r->y[i*r->ld + h->b];
+    const int rc = nde_part_eval(&h->s->rhs, &h->w->group.lanes, &h->s->rhs.event[h->e].g, &t, h->normal, &start);
+    if (rc) return rc;
+    const bool crossed = isfinite(slope) && slope != 0 && fabs(slope*(h->t - t)) > sqrt(eps)*fabs((double)start);
+    return crossed ? 0 : meet(h->w, r->trajectory[h->b], h->e, h->t, false);
+}
+
+/* ---- transpose ------------------------------------------------------------------------------- */
+
+/* Cotangents a of the state at the hit and a_t of its time become one of the state alone, at fixed t. */
+static int through_zero(const hit *h, double a_t, const nde_sink *sink) {
+    const nde_rhs *rhs = &h->s->rhs;
+    nde_lanes *lanes = &h->w->group.lanes;
+    const nde_part *g = &rhs->event[h->e].g;
+    const nde_real one = 1;
+    double slope = 0;
+    memset(h->normal, 0, rhs->dim*sizeof *h->normal);
+    int rc = nde_part_vjp(rhs, lanes, g, &h->t, h->y, &one, h->normal, &(nde_sink){ .t = &slope });
+    if (rc) return rc;
+    for (size_t i = 0; i < rhs->dim; i++) slope += (double)h->normal[i]*(double)h->rate[i];
+    if ((rc = check_crossing(h, slope))) return rc;
+    for (size_t i = 0; i < rhs->rows; i++) a_t += (double)h->a[i]*(double)h->rate[i];
+    const nde_real pull = (nde_real)(-a_t/slope);
+    return nde_part_vjp(rhs, lanes, g, &h->t, h->y, &pull, h->a, sink);
+}
+
+/* The transpose of the extension at the hit. */
+static int into_step(const hit *h, const nde_sink *sink) {
+    nde_solver *s = h->s;
+    nde_worker *w = h->w;
+    nde_group *g = &w->group;
+    const size_t b = h->b, ld = w->replica.ld, rows = s->rhs.rows;
+    double along = 0, stretch = 0;
+    nde_save_inside_transpose(s, h->from, h->lane, h->theta, rows, h->a, 1, is_extended(s) ? g->a_k : w->a_k + b, &along, &stretch);
+    w->a_t[b] -= along, w->a_h[b] += stretch - h->theta*along;
+    for (size_t i = 0; i < rows; i++) w->a_start[i*ld + b] += h->a[i];
+    if (!is_extended(s)) {
+        for (size_t i = 0; sink->q && i < s->rhs.nq; i++) w->a_q[i*ld + b] += g->a_q[i];
+        return 0;
+    }
+    const int rc = nde_inside_transpose(s, w, &b, 1, true, sink);
+    for (size_t i = 0; i < s->rhs.dim; i++) w->a_start[i*ld + b] += g->a_y[i];
+    return rc;
+}
+
+/* Takes lane b out, with zero cotangents of its own. */
+static int load(nde_solver *s, nde_worker *w, size_t b) {
+    nde_group *g = &w->group;
+    if (is_extended(s)) return nde_inside_load_transpose(s, &w->replica, w, &b, 1);
+    nde_group_gather(s, &w->replica, w, &b, 1);
+    if (s->rhs.nq) memset(g->a_q, 0, s->rhs.nq*sizeof *g->a_q);
+    return 0;
+}
+
+/* With row: the hit stands there. cut: a and a_t have cotangents of the new state and its time. */
+static int undo_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, size_t row, const nde_seed *seed, bool cut,
+                    const nde_sink *sink) {
+    const size_t who = w->replica.trajectory[b], N = s->N, ld = w->replica.ld;
+    const int failed = load(s, w, b);
+    if (failed) return failed;
+    const hit h = look_at(s, w, b, e, t);
+    double a_t = cut ? w->a_since[b] : 0;
+    for (size_t i = 0; i < s->rhs.rows; i++) {
+        h.a[i] = cut ? w->a_y[i*ld + b] : 0;
+        if (cut) w->a_y[i*ld + b] = 0;
+        if (row != SIZE_MAX && i < s->rhs.dim && seed->event_y) h.a[i] += seed->event_y[(row*s->rhs.dim + i)*N + who];
+    }
+    if (row != SIZE_MAX && seed->event_t) a_t += seed->event_t[row*N + who];
+    nde_sink to = *sink;
+    to.q = sink->q ? w->group.a_q : NULL, to.window = NULL, to.t = to.noise = NULL;
+    const int rc = through_zero(&h, a_t, &to);
+    return rc ? rc : into_step(&h, sink);
+}
+
+/* All hits of lane b in the step; k: which of its cuts is the lane's. */
+static int undo_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const nde_seed *seed, const nde_sink *sink) {
+    const nde_hits *hits = &s->hits;
+    const nde_panel *r = &w->replica;
+    const size_t who = r->trajectory[b], N = s->N;
+    const bool cut = k < e->cuts.n, asked = seed->event_t || seed->event_y;
+    const size_t by = cut ? e->cuts.event[k]%NDE_CUT_TIED : SIZE_MAX;
+    bool open = cut;
+    int rc = 0;
+    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return meet(w, who, by, e->cuts.t[k], true);
+    for (; !rc && w->hit[b] > 0 && s->direction*hits->t[(w->hit[b] - 1)*N + who] > s->direction*r->t[b]; w->hit[b]--) {
+        const size_t row = w->hit[b] - 1, which = (size_t)hits->which[row*N + who];
+        const bool same = open && which == by && hits->t[row*N + who] == e->cuts.t[k];
+        if (same || asked) rc = undo_hit(s, w, b, which, hits->t[row*N + who], row, seed, same, sink);
+        open = open && !same;
+    }
+    if (!rc && open) rc = undo_hit(s, w, b, by, e->cuts.t[k], SIZE_MAX, seed, true, sink);
+    if (cut) w->since[b] = e->cuts.since[k], w->a_since[b] = 0;
+    return rc;
+}
+
+int nde_saltation_transpose(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_seed *seed, const nde_sink *sink, size_t *lanes) {
+    const nde_panel *r = &w->replica;
+    *lanes = 0;
+    for (size_t b = 0, k; b < e->n; b++) {
+        const size_t who = r->trajectory[b];
+        if (!r->accept[b]) continue;
+        for (k = 0; k < e->cuts.n && e->cuts.lane[k] != b;) k++;
+        const bool any = w->hit[b] > 0 && s->direction*s->hits.t[(w->hit[b] - 1)*s->N + who] > s->direction*r->t[b];
+        if (k == e->cuts.n && !any) continue;
+        if (s->status[who] < 0) { /* a constant */
+            if (k < e->cuts.n) w->since[b] = e->cuts.since[k];
+            continue;
+        }
+        for (size_t i = 0; i < s->rhs.rows; i++) w->a_start[i*r->ld + b] = 0;
+        const int rc = undo_lane(s, w, e, b, k, seed, sink);
+        if (rc) return rc;
+        w->attend[(*lanes)++] = b;
+    }
+    return 0;
+}
+
+void nde_saltation_state_transpose(const nde_solver *s, nde_worker *w, size_t lanes) {
+    const size_t ld = w->replica.ld;
+    for (size_t i = 0; i < s->rhs.rows; i++)
+        for (size_t j = 0; j < lanes; j++) w->a_y[i*ld + w->attend[j]] += w->a_start[i*ld + w->attend[j]];
+}
+
+void nde_saltation_start_transpose(nde_solver *s, nde_worker *w, size_t b, const nde_seed *seed) {
+    const size_t who = w->who[b], N = s->N;
+    if (s->status[who] < 0) return;
+    for (; w->hit[b] > 0; w->hit[b]--) {
+        const size_t row = w->hit[b] - 1;
+        if (seed->event_t) s->g_t0[who] += seed->event_t[row*N + who];
+        for (size_t i = 0; seed->event_y && i < s->rhs.dim; i++)
+            w->a_y[i*w->replica.ld + b] += seed->event_y[(row*s->rhs.dim + i)*N + who];
+    }
+}
+
+/* ---- tangent --------------------------------------------------------------------------------- */
+
+/* Takes lane b out, with the tangents of its step. */
+static int load_tangent(nde_solver *s, nde_worker *w, size_t b, const nde_source *source) {
+    nde_group *g = &w->group;
+    if (is_extended(s)) return nde_inside_tangent(s, &w->replica, w, &b, 1, source);
+    nde_group_gather(s, &w->replica, w, &b, 1);
+    for (size_t i = 0; i < s->rhs.nq; i++) g->a_q[i] = w->a_q[i*w->replica.ld + b];
+    return 0;
+}
+
+/* The tangent of Y(t) at fixed t. */
+static void out_of_step(const hit *h) {
+    const nde_worker *w = h->w;
+    const nde_group *g = &w->group;
+    const size_t b = h->b;
+    const bool own = is_extended(h->s);
+    const nde_save_tangent v = { .y = own ? g->a_y : w->a_y + b, .k = own ? g->a_k : w->a_k + b, .t = w->a_t[b], .h = w->a_h[b] };
+    nde_save_inside_tangent(h->s, h->from, h->lane, h->theta, h->s->rhs.rows, &v, -v.t - h->theta*v.h, h->a, 1);
+}
+
+/* The tangent of the time where g is zero, and with it that of the state there. */
+static int along_zero(const hit *h, const nde_source *source, double *v_t) {
+    const nde_rhs *rhs = &h->s->rhs;
+    nde_lanes *lanes = &h->w->group.lanes;
+    const nde_part *g = &rhs->event[h->e].g;
+    const double one = 1;
+    nde_real change = 0, slope = 0;
+    int rc = nde_part_jvp(rhs, lanes, g, &h->t, h->y, h->a, source, &change);
+    if (!rc) rc = nde_part_jvp(rhs, lanes, g, &h->t, h->y, h->rate, &(nde_source){ .t = &one }, &slope);
+    if (!rc) rc = check_crossing(h, (double)slope);
+    if (rc) return rc;
+    *v_t = -(double)change/(double)slope;
+    for (size_t i = 0; i < rhs->rows; i++) h->a[i] += (nde_real)*v_t*h->rate[i];
+    return 0;
+}
+
+static int move_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, size_t row, const nde_output_tangent *out, bool cut,
+                    const nde_source *source) {
+    const size_t who = w->replica.trajectory[b], N = s->N, ld = w->replica.ld;
+    const int failed = load_tangent(s, w, b, source);
+    if (failed) return failed;
+    const hit h = look_at(s, w, b, e, t);
+    nde_source from = *source;
+    double v_t;
+    from.q = source->q ? w->group.a_q : NULL, from.t = from.h = from.v_h = NULL;
+    out_of_step(&h);
+    const int rc = along_zero(&h, &from, &v_t);
+    if (rc) return rc;
+    if (row != SIZE_MAX && out->event_t) out->event_t[row*N + who] = v_t;
+    for (size_t i = 0; row != SIZE_MAX && out->event_y && i < s->rhs.dim; i++) out->event_y[(row*s->rhs.dim + i)*N + who] = h.a[i];
+    for (size_t i = 0; cut && i < s->rhs.rows; i++) w->a_z[i*ld + b] = h.a[i];
+    if (cut) w->a_since[b] = v_t;
+    return 0;
+}
+
+static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const nde_output_tangent *out,
+                     const nde_source *source) {
+    const nde_hits *hits = &s->hits;
+    const nde_panel *r = &w->replica;
+    const size_t who = r->trajectory[b], N = s->N;
+    const bool cut = k < e->cuts.n, asked = out->event_t || out->event_y;
+    const size_t by = cut ? e->cuts.event[k]%NDE_CUT_TIED : SIZE_MAX;
+    const double end = s->direction*(cut ? e->cuts.t[k] : r->t_new[b]);
+    bool open = cut;
+    int rc = 0;
+    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return meet(w, who, by, e->cuts.t[k], true);
+    for (; !rc && w->hit[b] < hits->kept[who] && s->direction*hits->t[w->hit[b]*N + who] <= end; w->hit[b]++) {
+        const size_t row = w->hit[b], which = (size_t)hits->which[row*N + who];
+        const bool same = open && which == by && hits->t[row*N + who] == e->cuts.t[k];
+        if (same || asked) rc = move_hit(s, w, b, which, hits->t[row*N + who], row, out, same, source);
+        open = open && !same;
+    }
+    if (!rc && open) rc = move_hit(s, w, b, by, e->cuts.t[k], SIZE_MAX, out, true, source);
+    return rc;
+}
+
+int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_output_tangent *out, const nde_source *source) {
+    const nde_panel *r = &w->replica;
+    for (size_t b = 0, k; b < e->n; b++) {
+        if (!r->accept[b]) continue;
+        for (k = 0; k < e->cuts.n && e->cuts.lane[k] != b;) k++;
+        const int rc = s->status[r->trajectory[b]] < 0 ? 0 : move_lane(s, w, e, b, k, out, source);
+        if (rc) return rc;
+        if (k < e->cuts.n) w->since[b] = e->cuts.t[k];
+    }
+    return 0;
+}
+
+void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, size_t b, const nde_direction *along, const nde_output_tangent *out) {
+    const size_t who = w->replica.trajectory[b], N = s->N;
+    w->hit[b] = 0, w->since[b] = (double)NAN, w->a_since[b] = 0;
+    if (s->status[who] < 0) return;
+    for (; w->hit[b] < s->hits.kept[who] && s->hits.t[w->hit[b]*N + who] == nde_start_of(s, who); w->hit[b]++) {
+        const size_t row = w->hit[b];
+        if (out->event_t) out->event_t[row*N + who] = along->t0 ? along->t0[who] : 0;
+        for (size_t i = 0; out->event_y && i < s->rhs.dim; i++)
+            out->event_y[(row*s->rhs.dim + i)*N + who] = w->a_y[i*w->replica.ld + b];
+    }
+}

@@ -9,7 +9,14 @@
  * Estimates of steps (options.estimates) belong to the discrete solution. To regularise with another adjoint, take the estimate of a
  * step of its own: save the states at one drawn time (nde_uniform), make a second solver of one step from there (t0 that time, y0
  * these rows, options.steps 1, estimates ALL, adjoint DISCRETE), add its gradient by y0 to the seed of that row, and that by p to
- * the gradient. */
+ * the gradient.
+ *
+ * Events: an event is where its g is zero along the extension of a step, and moves as that zero does, with y, p, q and times: so do the
+ * state there, what a reset makes of it, and the steps after the reset, which are fixed fractions of the segment from the event to the
+ * next forced time (fixed steps: the first of them leads to the next node). There is no derivative, and it is refused with the place,
+ * where a g that ends or resets a trajectory, or whose time is asked for, is touched and not crossed; and where a trajectory is ended
+ * or reset at the same time as by another event, at a jump, knot or clip, or at t1: which comes first decides what happens. A save time
+ * that is that of a reset belongs to the time before it. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -28,6 +35,9 @@ typedef struct nde_seed {
     const nde_real *y_end;      /* [dim][n] */
     const nde_real *quadrature; /* [nz][n] */
     const double *error_estimate, *stiffness_estimate; /* [n] of the solution's members; not with continuous adjoints */
+    const double *event_t;      /* [event_rows][n], as solution.event_t; rows not filled and trajectories that failed are ignored */
+    const nde_real *event_y;    /* [event_rows][dim][n], as solution.event_y: states before a reset */
+    const double *t_end;        /* [n], as solution.t_end: where a terminal event ended a trajectory, its time; else t1 */
 } nde_seed;
 
 /* Gradients; NULL: not wanted. Overwritten; untouched on error. */
@@ -63,13 +73,17 @@ typedef struct nde_output_tangent {
     size_t size;
     nde_real *y, *y_end, *quadrature;
     double *error_estimate, *stiffness_estimate; /* where the solution has them */
+    double *event_t;
+    nde_real *event_y;
+    double *t_end;
 } nde_output_tangent;
 
 /* Gradients of the last run, any number of times.
- *   solver     ran to NDE_OK, or to NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
+ *   solver     ran to NDE_OK, NDE_EVENT, or NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
- * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory; gradients that a continuous adjoint does not give),
+ * Errors: NDE_E_ARG (no record; an event without a derivative, see above; gradients, and events that ended or reset a trajectory, with a
+ * continuous adjoint),
  * NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute); with continuous adjoints also what ends a solve.
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
@@ -83,7 +97,7 @@ NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *
 /* Forward mode of the same map: the tangent of the outputs along one direction of the inputs.
  *   direction   of the inputs
  *   tangent     out
- * Errors: NDE_E_ARG (no record, or an event has ended or reset a trajectory), NDE_E_NO_JVP, NDE_E_FIELD. */
+ * Errors: NDE_E_ARG (no record; an event without a derivative), NDE_E_NO_JVP, NDE_E_FIELD. */
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
                                          const nde_output_tangent *tangent);
 

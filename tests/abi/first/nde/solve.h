@@ -304,9 +304,10 @@ NDE_API NDE_CHECK nde_status nde_solver_state(const nde_solver *solver, void *bl
 /* Brings a saved state back, into a solver made with the same problem sizes and options; goes on with the same bits.
  * Until the next run there is no record: nde_backward refuses. Errors: NDE_E_ARG. */
 NDE_API NDE_CHECK nde_status nde_solver_restore(nde_solver *solver, const void *block, size_t bytes);
-/* The solution of one trajectory at time t by the method's continuous extension; needs options.adjoint.
+/* The solution of one trajectory at time t by the method's continuous extension, before jumps and resets at t; needs
+ * options.adjoint.
  *   y, dy   out [dim]: value and time derivative; either may be NULL
- * Errors: NDE_E_ARG (no record; t outside what was solved; an event has reset a trajectory). */
+ * Errors: NDE_E_ARG (no record; t outside what was solved). */
 NDE_API NDE_CHECK nde_status nde_solver_dense(nde_solver *solver, size_t trajectory, double t, nde_real *y, nde_real *dy);
 /* The same at many times, in any order, in that of the solve at the cost of one walk through the record.
  *   t       [count]

@@ -52,6 +52,21 @@ double nde_boundary_tangent(const nde_solver *s, const nde_direction *along, siz
     return jump != SIZE_MAX && along->jump_t ? along->jump_t[jump] : 0;
 }
 
+nde_direction nde_direction_at(const nde_solver *s, const nde_direction *all, size_t d) {
+    const nde_problem *q = &s->rhs.problem;
+    nde_direction v = *all;
+    if (v.y0) v.y0 += d*s->rhs.dim*s->N;
+    if (v.p) v.p += d*s->rhs.np;
+    if (v.q) v.q += d*s->rhs.nq*s->N;
+    if (v.t0) v.t0 += d*s->N;
+    if (v.t1) v.t1 += d*s->N;
+    if (v.save_t) v.save_t += d*(s->save_lane ? s->rows_saved*s->N : s->options.n_save);
+    if (v.jump_t) v.jump_t += d*q->n_jumps;
+    if (v.jump_u) v.jump_u += d*q->n_jumps*q->jump_inputs*s->N;
+    if (v.input_x && q->input) v.input_x += d*q->input->knots*q->input->channels*s->N;
+    return v;
+}
+
 void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n) {
     nde_panel *r = &w->replica;
     nde_panel_bind(s, r, w);

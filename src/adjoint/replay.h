@@ -40,6 +40,8 @@ typedef struct nde_share {
     double t, h; /* of what the boundary moves by */
 } nde_share;
 size_t nde_step_shares(const nde_solver *s, size_t who, size_t f, double since, double t, double dt, nde_share share[3]);
+/* Direction d of several, one after the other in each array; term_x, whose arrays are not moved, stays as it is. */
+nde_direction nde_direction_at(const nde_solver *s, const nde_direction *all, size_t d);
 /* Number of jumps before forced time f. */
 size_t nde_jumps_before(const nde_solver *s, size_t f);
 

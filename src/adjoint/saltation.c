@@ -217,7 +217,7 @@ void nde_saltation_start_transpose(nde_solver *s, nde_worker *w, size_t b, const
 /* Takes lane b out, with the tangents of its step. */
 static int load_tangent(nde_solver *s, nde_worker *w, size_t b, const nde_source *source) {
     nde_group *g = &w->group;
-    if (is_extended(s)) return nde_inside_tangent(s, &w->replica, w, &b, 1, source);
+    if (is_extended(s)) return nde_inside_tangent(s, &w->replica, w, w, 1, &b, 1, source);
     nde_group_gather(s, &w->replica, w, &b, 1);
     for (size_t i = 0; i < s->rhs.nq; i++) g->a_q[i] = w->a_q[i*w->replica.ld + b];
     return 0;

@@ -628,7 +628,7 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
-    const nde_status absent = nde_estimate_check(s, "nde_backward: seed", from.error_estimate, from.stiffness_estimate);
+    const nde_status absent = nde_estimate_check(s, "nde_backward", "seed", from.error_estimate, from.stiffness_estimate);
     if (absent) return nde_solver_refuse(s, absent);
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
     if (!without && (cut || from.event_t || from.event_y)) without = nde_events_without(s, false);

@@ -248,7 +248,7 @@ static bool gather(const nde_parts *parts, const char *who, nde_field *all) {
     if (!p.part || p.n == 0) return nde_fail(NDE_E_ARG, "%s: %s", who, p.part ? "n is 0" : "part is NULL"), false;
     if (p.n > PTRDIFF_MAX/sizeof *p.part) return nde_fail(NDE_E_SIZE, "%s: n is %zu", who, p.n), false;
     bool windows = true, has_np = false;
-    all->traits = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE;
+    all->traits = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE | NDE_DIRECTIONS;
     for (size_t i = 0; i < parts->n; i++) {
         const nde_field *part = parts->part[i];
         if (nde_field_validate(part, who) != NDE_OK) return false;
@@ -384,7 +384,7 @@ static int cube_jacobian(const nde_field *self, const nde_site *at, const nde_re
 
 nde_field nde_field_cube(size_t dim) {
     const nde_field f = {
-        .size = sizeof f, .name = "cube", .dim = dim, .out = dim, .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
+        .size = sizeof f, .name = "cube", .dim = dim, .out = dim, .traits = NDE_AUTONOMOUS | NDE_LANEWISE | NDE_DIRECTIONS,
         .eval = cube_eval, .vjp = cube_vjp, .jvp = cube_jvp, .vjp_jvp = cube_vjp_jvp, .jacobian = cube_jacobian,
     };
     return checked(&f, "nde_field_cube");

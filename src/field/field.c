@@ -12,7 +12,7 @@ nde_status nde_field_validate(const nde_field *field, const char *who) {
     if (f.dim == 0) return nde_fail(NDE_E_ARG, "%s (%s): dim is 0", who, name);
     if (f.out == 0) return nde_fail(NDE_E_ARG, "%s (%s): out is 0", who, name);
 
-    static const unsigned known = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE;
+    static const unsigned known = NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE | NDE_DIRECTIONS;
     if (f.traits & ~known) return nde_fail(NDE_E_ARG, "%s (%s): traits has unknown bits: 0x%x", who, name, f.traits);
     if (f.vjp_window && !f.vjp) return nde_fail(NDE_E_ARG, "%s (%s): vjp_window without vjp", who, name);
     if (f.vjp_jvp && !f.jvp) return nde_fail(NDE_E_ARG, "%s (%s): vjp_jvp without jvp", who, name);

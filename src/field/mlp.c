@@ -248,19 +248,26 @@ static int vjp_window(const nde_field *self, const nde_site *window, const nde_r
 
 /* ---- forward mode ---- */
 
+/* x_l of a layer for the lanes of one direction: those of the tape where there is one, else a tape of their own. */
+typedef struct primal {
+    const nde_real *x;
+    size_t lanes, ld;
+} primal;
+
 /* dz = W dx + V x + c, (V, c) the direction of the layer's parameters: NULL is zero. sum: scratch. */
 static void tangent_product(const nde_kernels *kernels, size_t n, size_t ld, const nde_layer *k, const nde_real *weights,
-                            const nde_real *dx, const nde_real *v_p, const nde_real *x, nde_real *sum, nde_real *dz) {
+                            const nde_real *dx, const nde_real *v_p, size_t stride, primal of, nde_real *sum, nde_real *dz) {
     nde_dense_product(kernels, k->out, n, k->in, weights, 1, k->out, dx, ld, NULL, dz, ld);
-    if (!v_p) return;
-    nde_dense_product(kernels, k->out, n, k->in, v_p, k->in, 1, x, ld, v_p + k->in*k->out, sum, ld);
-    kernels->norm->add(k->out, n, dz, ld, sum, ld, dz, ld);
+    for (size_t b = 0; b < n && v_p; b += of.lanes, v_p += stride) {
+        nde_dense_product(kernels, k->out, of.lanes, k->in, v_p, k->in, 1, of.x, of.ld, v_p + k->in*k->out, sum, of.ld);
+        kernels->norm->add(k->out, of.lanes, dz + b, ld, sum, of.ld, dz + b, ld);
+    }
 }
 
 /* Along v, on the tape in work that `forward` left there.
  * dx  keep: [tangents], all of them but dx_L; else two buffers
  * sum two buffers; dv [out][ld], not with keep */
-static void push(const nde_field *self, const nde_site *at, const nde_tangent *v, nde_real *dx, bool keep, nde_real *sum,
+static void push(const nde_field *self, const nde_site *at, const nde_tangent *v, primal of, nde_real *dx, bool keep, nde_real *sum,
                  nde_real *dv) {
     const nde_mlp *mlp = self->ctx;
     const nde_kernels *kernels = kernels_of(at);
@@ -274,25 +281,46 @@ static void push(const nde_field *self, const nde_site *at, const nde_tangent *v
         const part on = read_part(kernels, &k, n, x, ld, p, sum + size, ld);
         nde_real *dz = keep ? dx + k.in*ld : last ? dv : other_than(buffer, size, dx, NULL);
         nde_real *dz_norm = keep && k.norm ? dz + 2*k.out*ld : dz, *next = keep ? dz_norm + k.out*ld : dz;
-        tangent_product(kernels, n, ld, &k, weights, dx, v_p, x, sum, dz);
-        if (k.norm)
-            kernels->norm->tangent(k.out, n, on.gain, v_p ? v_p + (k.in + 1)*k.out : NULL, v_p ? v_p + (k.in + 2)*k.out : NULL,
-                                   on.normal, ld, on.r, dz, keep ? dz + k.out*ld : dz, dz_norm, ld);
+        tangent_product(kernels, n, ld, &k, weights, dx, v_p, v->p_stride, of, sum, dz);
+        for (size_t b = 0, d = 0; k.norm && b < n; b += of.lanes, d += v->p_stride) {
+            const nde_real *gain = v_p ? v_p + d + (k.in + 1)*k.out : NULL;
+            kernels->norm->tangent(k.out, of.lanes, on.gain, gain, gain ? gain + k.out : NULL, on.normal + b, ld, on.r + b, dz + b,
+                                   (keep ? dz + k.out*ld : dz) + b, dz_norm + b, ld);
+        }
         if (keep && last) return;
         kernels->activation->slope(k.id, k.out, n, on.kept, on.ld_kept, dz_norm, ld, next, ld);
         if (k.residual) kernels->norm->add(k.out, n, dx, ld, next, ld, next, ld);
         dx = next;
-        x += k.tape*ld;
+        x += k.tape*ld, of.x += k.tape*of.ld;
         p += k.np;
         weights += k.in*k.out;
         if (v_p) v_p += k.np;
     }
 }
 
-static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
-    nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*at->ld;
+static primal forward_all(const nde_field *self, const nde_site *at, const nde_real *y) {
     forward(self, at, y, at->work, at->ld, true, NULL);
-    push(self, at, v, buffer, false, buffer + 2*widest(self->ctx)*at->ld, dv);
+    return (primal){ at->work, at->n, at->ld };
+}
+
+/* Lanes that repeat are evaluated once, onto a tape in `own`, and copied. */
+static primal forward_once(const nde_field *self, const nde_site *at, const nde_real *y, size_t lanes, nde_real *own) {
+    const size_t ld = nde_leading_dimension(lanes, sizeof *own);
+    nde_site one = *at;
+    one.n = lanes;
+    forward(self, &one, y, own, ld, true, NULL);
+    for (size_t i = 0; i < self->tape; i++)
+        for (size_t b = 0; b < at->n; b += lanes) copy_rows(1, lanes, own + i*ld, ld, at->work + i*at->ld + b, at->ld);
+    return (primal){ own, lanes, ld };
+}
+
+/* The tape of one direction has less than half of the lanes: it fits where vjp_jvp has tangents. */
+static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    const size_t size = widest(self->ctx)*at->ld;
+    nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*at->ld;
+    const bool once = v->lanes && nde_leading_dimension(v->lanes, sizeof *y) <= at->ld/2;
+    const primal of = once ? forward_once(self, at, y, v->lanes, buffer + 4*size) : forward_all(self, at, y);
+    push(self, at, v, v->lanes && !once ? (primal){ of.x, v->lanes, of.ld } : of, buffer, false, buffer + 2*size, dv);
     return NDE_FIELD_OK;
 }
 
@@ -303,14 +331,14 @@ static int jacobian(const nde_field *self, const nde_site *at, const nde_real *y
     nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*ld, *unit = buffer + 4*size, *column = buffer + 5*size;
     nde_site taped = *at;
     taped.tape = at->work, taped.tape_ld = ld;
-    forward(self, at, y, at->work, ld, true, NULL);
+    const primal of = forward_all(self, at, y);
     copy_rows(by_columns ? dim : out, at->n, NULL, ld, unit, ld);
     if (!by_columns) copy_rows(out*dim, at->n, NULL, ld, j, ld);
     for (size_t i = 0; i < (by_columns ? dim : out); i++) {
         for (size_t b = 0; b < at->n; b++) unit[i*ld + b] = 1;
         if (by_columns) {
             const nde_tangent v = { .y = unit };
-            push(self, at, &v, buffer, false, buffer + 2*size, column);
+            push(self, at, &v, of, buffer, false, buffer + 2*size, column);
             for (size_t o = 0; o < out; o++) copy_rows(1, at->n, column + o*ld, ld, j + (o*dim + i)*ld, ld);
         } else {
             nde_cotangent row = { .y = j + i*dim*ld };
@@ -337,8 +365,7 @@ static int vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y,
     nde_real *dx = at->work + nde_aligned_rows(self->tape)*ld;
     nde_real *alpha = dx + nde_aligned_rows(tangents)*ld, *beta = alpha + size, *alpha_next = alpha + 2*size;
     nde_real *beta_next = alpha + 3*size, *sum = alpha + 4*size, *held = alpha + 6*size;
-    forward(self, at, y, at->work, ld, true, NULL);
-    push(self, at, v, dx, true, sum, NULL);
+    push(self, at, v, forward_all(self, at, y), dx, true, sum, NULL);
 
     const nde_real *x = at->work + self->tape*ld, *p = at->p + self->np, *v_p = v->p ? v->p + self->np : NULL;
     double *p_y = to_y->p ? to_y->p + self->np : NULL, *p_v = to_v->p ? to_v->p + self->np : NULL;
@@ -456,7 +483,7 @@ nde_field nde_field_mlp(const nde_mlp *mlp) {
         .dim = dim, .nu = mlp->inputs_u, .nq = mlp->inputs_q, .np = s.np, .out = mlp->width[mlp->layers],
         .tape = s.tape, .cotape = s.cotape, .prepared = s.weights,
         .work = nde_aligned_rows(s.tape) + nde_aligned_rows(s.tangents) + 8*widest(mlp),
-        .traits = NDE_LANEWISE | (mlp->time_input ? 0u : NDE_AUTONOMOUS),
+        .traits = NDE_LANEWISE | NDE_DIRECTIONS | (mlp->time_input ? 0u : NDE_AUTONOMOUS),
         .gemm_eval = 2*(double)s.weights,
         .gemm_vjp = 4*(double)s.weights - 2*((double)in - (double)dim)*(double)mlp->width[1],
         .eval = eval, .vjp = vjp, .vjp_window = vjp_window, .jvp = jvp, .vjp_jvp = vjp_jvp, .jacobian = jacobian,

@@ -67,7 +67,8 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
         if (!skip) {
             gather(dim, at, y, b, x);
             if (v->y) gather(dim, at, v->y, b, vx);
-            const int code = one->jvp(at->t[b], x, at->p, v->t ? v->t[b] : 0, v->y ? vx : NULL, v->p, f, one->ctx);
+            const nde_real *vp = v->p && v->lanes ? v->p + b/v->lanes*v->p_stride : v->p;
+            const int code = one->jvp(at->t[b], x, at->p, v->t ? v->t[b] : 0, v->y ? vx : NULL, vp, f, one->ctx);
             if (code) return code;
         }
         scatter(self->out, at, f, dv, b);
@@ -86,7 +87,7 @@ nde_field nde_field_pointwise(const nde_pointwise *one, size_t dim, size_t np) {
     if (dim > SIZE_MAX/3) return (void)nde_fail(NDE_E_SIZE, "%s: dim is %zu", who, dim), none;
     const nde_field field = {
         .size = sizeof field, .name = "pointwise", .ctx = one, .dim = dim, .np = np, .out = dim, .work = 3*dim,
-        .traits = NDE_LANEWISE, .eval = eval, .vjp = p.vjp ? vjp : NULL, .jvp = p.jvp ? jvp : NULL,
+        .traits = NDE_LANEWISE | NDE_DIRECTIONS, .eval = eval, .vjp = p.vjp ? vjp : NULL, .jvp = p.jvp ? jvp : NULL,
     };
     return nde_field_validate(&field, who) == NDE_OK ? field : none;
 }

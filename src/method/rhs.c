@@ -618,20 +618,34 @@ int nde_part_vjp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
+/* A field that knows several directions gets them all. */
+static void put_directions(const nde_rhs *r, const nde_field *f, const nde_source *from, nde_tangent *v) {
+    if (!(f->traits & NDE_DIRECTIONS) || from->directions <= 1) return;
+    v->lanes = from->lanes, v->p_stride = r->np;
+}
+
 static int jvp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t,
                     const nde_real *y, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
                     nde_real *v) {
     const nde_field *f = part->field;
     nde_site at = site_of(r, lanes, part, NULL, 0);
     at.t = t, at.u = f->nu ? lanes->scratch->u : NULL;
-    const nde_tangent tangent = {
+    nde_tangent tangent = {
         .t = from->t,
         .y = v_y,
         .u = f->nu ? v_u : NULL,
         .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
         .p = from->p && f->np ? from->p + f->p_first : NULL,
     };
+    put_directions(r, f, from, &tangent);
     return f->jvp(f, &at, y, &tangent, v);
+}
+
+static size_t path_reals(const nde_rhs *r, const nde_path *path) { return path ? path->knots*path->channels*r->N : 0; }
+
+static const nde_real *term_direction(const nde_rhs *r, size_t k, const nde_source *from) {
+    const nde_real *x = from->x_term ? from->x_term[k] : NULL;
+    return x ? x + from->first*path_reals(r, term_at(r, k)->path) : NULL;
 }
 
 static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t, const nde_real *y,
@@ -645,8 +659,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     drive(r, lanes, k);
     if (term->path)
         nde_path_slope_tangent(term->path, r->N, n, ld, lanes->site.index,
-                               lanes->piece + part->piece*ld, from->x_term ? from->x_term[k] : NULL,
-                               v_drive);
+                               lanes->piece + part->piece*ld, term_direction(r, k, from), v_drive);
     else if (!is_diagonal(term))
         for (size_t i = 0; i < part->rates; i++)
             for (size_t b = 0; b < n; b++)
@@ -683,8 +696,38 @@ int nde_part_jvp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const
     return jvp_part(r, lanes, part, t, y, v_y, lanes->scratch->a_u, from, v);
 }
 
-int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
-                const nde_real *v_y, const nde_source *from, nde_real *v_k) {
+/* Lanes and source of direction d alone. */
+static void narrow(const nde_rhs *r, size_t d, nde_lanes *lanes, nde_scratch *s, nde_source *from) {
+    const size_t b = d*from->lanes;
+    nde_site *at = &lanes->site;
+    *s = *lanes->scratch, lanes->scratch = s;
+    at->n = from->lanes, at->index += b, at->interval += b, at->lane += b;
+    if (at->q) at->q += b;
+    if (lanes->piece) lanes->piece += b;
+    if (lanes->rate) lanes->rate += b;
+    if (s->u) s->u += b, s->a_u += b;
+    if (s->value) s->value += b;
+    if (from->p) from->p += d*r->np;
+    if (from->q) from->q += b;
+    if (from->x_input) from->x_input += d*path_reals(r, r->problem.input);
+    if (from->t) from->t += b;
+    if (from->v_h) from->h += b, from->v_h += b;
+    from->first += d, from->directions = 1;
+}
+
+/* Can the fields of the right-hand side, or one beside it, see the lanes of all directions at once? */
+static bool knows_directions(const nde_field *f) { return !f || !f->np || f->traits & NDE_DIRECTIONS; }
+static bool are_together(const nde_source *from, bool known) {
+    return from->directions <= 1 || !(from->x_input || from->x_term || (from->p && !known));
+}
+static bool all_together(const nde_rhs *r, const nde_source *from) {
+    bool known = knows_directions(r->drift.field) && knows_directions(r->second.field) && knows_directions(r->quadrature.field);
+    for (size_t k = 0; k < r->problem.n_terms; k++) known = known && knows_directions(r->term[k].field);
+    return are_together(from, known);
+}
+
+static int jvp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                   const nde_source *from, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_scratch *s = lanes->scratch;
     input_tangents(r, lanes, t, from);
@@ -700,6 +743,20 @@ int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
         rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
     if (rc || !r->nz) return rc;
     return jvp_part(r, lanes, &r->quadrature, t, y, v_y, s->a_u, from, v_k + r->dim*ld);
+}
+
+int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                const nde_source *from, nde_real *v_k) {
+    int rc = 0;
+    if (all_together(r, from)) return jvp_all(r, lanes, t, y, v_y, from, v_k);
+    for (size_t d = 0, b = 0; d < from->directions && !rc; d++, b += from->lanes) {
+        nde_lanes part = *lanes;
+        nde_scratch scratch;
+        nde_source along = *from;
+        narrow(r, d, &part, &scratch, &along);
+        rc = jvp_all(r, &part, t + b, y + b, v_y + b, &along, v_k + b);
+    }
+    return rc;
 }
 
 /* ---- jumps ----------------------------------------------------------------------------------- */
@@ -732,19 +789,34 @@ int nde_jump_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
     return f->vjp(f, &at, y, a, &to);
 }
 
-int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
-                 const nde_real *u, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
-                 nde_real *v_z) {
+static int jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                    const nde_real *u, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
+                    nde_real *v_z) {
     const nde_field *f = r->jump.field;
     const nde_site at = jump_site(r, lanes, t, u);
-    const nde_tangent tangent = {
+    nde_tangent tangent = {
         .t = from->t,
         .y = v_y,
         .u = f->nu ? v_u : NULL,
         .q = from->q && f->nq ? from->q + f->q_first*at.ld : NULL,
         .p = from->p && f->np ? from->p + f->p_first : NULL,
     };
+    put_directions(r, f, from, &tangent);
     return f->jvp(f, &at, y, &tangent, v_z);
+}
+
+int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, const nde_real *v_y,
+                 const nde_real *v_u, const nde_source *from, nde_real *v_z) {
+    int rc = 0;
+    if (are_together(from, knows_directions(r->jump.field))) return jump_jvp(r, lanes, t, y, u, v_y, v_u, from, v_z);
+    for (size_t d = 0, b = 0; d < from->directions && !rc; d++, b += from->lanes) {
+        nde_lanes part = *lanes;
+        nde_scratch scratch;
+        nde_source along = *from;
+        narrow(r, d, &part, &scratch, &along);
+        rc = jump_jvp(r, &part, t + b, y + b, u ? u + b : NULL, v_y + b, v_u ? v_u + b : NULL, &along, v_z + b);
+    }
+    return rc;
 }
 
 /* ---- what is missing ------------------------------------------------------------------------- */

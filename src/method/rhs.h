@@ -125,10 +125,13 @@ int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde
 int nde_part_vjp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
                  nde_real *a_y, const nde_sink *sink);
 
-/* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. */
+/* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. Many directions: one after the other in p, x_input
+ * and each of x_term, and in the lanes. */
 typedef struct nde_source {
     const nde_real *p, *q, *x_input, *const *x_term; /* q [nq][ld] */
     const double *t, *h, *v_h;
+    size_t directions, lanes; /* > 1: so many, each of so many lanes */
+    size_t first;             /* the first one's number in x_term */
 } nde_source;
 /* v_k [rows][ld] along v_y and the source. */
 int nde_rhs_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,

@@ -20,6 +20,12 @@ static void give(size_t slabs, size_t rows, const nde_real *from, size_t ld, con
         for (size_t j = 0; j < m; j++) to[i*to_ld + lane[j]] += from[i*ld + j];
 }
 
+nde_panel nde_inside_panel(const nde_solver *s, const nde_group *g) {
+    const size_t ld = g->lanes.site.ld;
+    return (nde_panel){ .lanes = g->lanes, .ld = ld, .slab = s->rhs.rows*ld, .trajectory = g->trajectory, .t = g->t, .t_new = g->t_new,
+                        .dt = g->dt, .h_real = g->h, .y = g->y, .z = g->z, .k = g->k, .node = g->node };
+}
+
 int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
     nde_group *g = &w->group;
     nde_panel *in = &w->inside;
@@ -30,8 +36,7 @@ int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, cons
         g->dt[j] = p->dt[lane[j]], g->t_new[j] = p->t_new[lane[j]];
         g->h[j] = (nde_real)g->dt[j];
     }
-    *in = (nde_panel){ .lanes = g->lanes, .ld = ld, .slab = s->rhs.rows*ld, .trajectory = g->trajectory, .t = g->t,
-                       .t_new = g->t_new, .dt = g->dt, .h_real = g->h, .y = g->y, .z = g->z, .k = g->k, .node = g->node };
+    *in = nde_inside_panel(s, g);
     if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &in->lanes, in->t, in->dt, in->node);
     /* behind those of the stages, which stand further apart */
     in->tape = w->tape && s->rhs.tape ? w->tape + stages*s->rhs.tape*(w->replica.ld - ld) : NULL;
@@ -113,20 +118,23 @@ void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
-int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane, size_t m,
                        const nde_source *source) {
-    nde_group *g = &w->group;
-    nde_panel *in = &w->inside;
+    nde_group *g = &x->group;
     const int failed = nde_inside_load(s, p, w, lane, m);
     if (failed) return failed;
-    const size_t ld = p->ld, rows = s->rhs.rows;
-    take(1, rows, w->a_y, ld, lane, m, g->a_y, in->ld), take(1, rows, w->a_z, ld, lane, m, g->z, in->ld);
-    take((size_t)s->table.stages, rows, w->a_k, ld, lane, m, g->a_k, in->ld);
-    take(1, s->rhs.nq, w->a_q, ld, lane, m, g->a_q, in->ld);
-    for (size_t j = 0; j < m; j++) g->a_t[j] = w->a_t[lane[j]], g->a_h[j] = w->a_h[lane[j]];
-    nde_source from = *source;
-    from.q = source->q ? g->a_q : NULL;
+    nde_panel *in = x == w ? &w->inside : nde_wide_inside(s, w, k);
+    const size_t ld = x->replica.ld, rows = s->rhs.rows, n = p->live->n;
+    for (size_t d = 0; d < k; d++) {
+        const size_t from = d*n, to = d*m;
+        take(1, rows, x->a_y + from, ld, lane, m, g->a_y + to, in->ld), take(1, rows, x->a_z + from, ld, lane, m, g->z + to, in->ld);
+        take((size_t)s->table.stages, rows, x->a_k + from, ld, lane, m, g->a_k + to, in->ld);
+        if (source->q) take(1, s->rhs.nq, x->a_q + from, ld, lane, m, g->a_q + to, in->ld);
+        for (size_t j = 0; j < m; j++) g->a_t[to + j] = x->a_t[from + lane[j]], g->a_h[to + j] = x->a_h[from + lane[j]];
+    }
+    nde_source along = *source;
+    along.q = source->q ? g->a_q : NULL, along.lanes = m;
     const nde_attempt step = nde_panel_step(s, in, NULL);
-    const nde_step_tangent v = { .y = g->a_y, .z = g->z, .k = g->a_k, .t = g->a_t, .h = g->a_h, .source = &from };
+    const nde_step_tangent v = { .y = g->a_y, .z = g->z, .k = g->a_k, .t = g->a_t, .h = g->a_h, .source = &along };
     return s->body->extend_tangent(&step, &v);
 }

@@ -131,12 +131,12 @@ static double time_tangent(const nde_solver *s, const nde_direction *along, size
     return nde_boundary_tangent(s, along, who, g.lower)*(1 - sigma) + nde_boundary_tangent(s, along, who, g.upper)*sigma;
 }
 
-static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_direction *along, nde_real *out) {
+static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_direction *along, const nde_real *states, nde_real *out) {
     nde_rows *r = &w->rows;
     const size_t m = r->lanes.site.n, ld = r->lanes.site.ld, N = s->N;
     for (size_t j = 0; j < m; j++) {
         const size_t who = r->trajectory[j];
-        copy(s->rhs.dim, s->a_rows + row*s->rhs.dim*N + who, N, r->a_y + j, ld);
+        copy(s->rhs.dim, states + row*s->rhs.dim*N + who, N, r->a_y + j, ld);
         for (size_t i = 0; i < s->rhs.nq; i++) r->a_q[i*ld + j] = along->q ? along->q[i*N + who] : 0;
         r->a_t[j] = time_tangent(s, along, row, who, r->t[j]);
     }
@@ -146,12 +146,13 @@ static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_dir
     return rc;
 }
 
-int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, nde_real *out) {
+int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, const nde_real *states,
+                        nde_real *out) {
     const size_t end = end_of(s, shard);
     int rc = 0;
     for (size_t row = 0; row < s->rows_saved; row++)
         for (size_t who = first_of(s, shard); !rc && who < end;)
-            if (gather(s, w, row, &who, end)) rc = tangent(s, w, row, along, out);
+            if (gather(s, w, row, &who, end)) rc = tangent(s, w, row, along, states, out);
     w->rows.lanes.site.n = 0;
     return rc;
 }

@@ -21,10 +21,10 @@ void nde_estimates_begin(nde_solver *s) {
     if (s->estimate_step) memset(s->estimate_step, 0, s->N*sizeof *s->estimate_step);
 }
 
-nde_status nde_estimate_check(const nde_solver *s, const char *call, const double *error, const double *stiffness) {
-    if (error && !s->error_estimate) return nde_fail(NDE_E_ARG, "%s.error_estimate without options.estimates", call);
+nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness) {
+    if (error && !s->error_estimate) return nde_fail(NDE_E_ARG, "%s: %s.error_estimate without options.estimates", call, what);
     if (stiffness && !s->stiffness_estimate)
-        return nde_fail(NDE_E_ARG, "%s.stiffness_estimate without options.estimates, or of method %s", call,
+        return nde_fail(NDE_E_ARG, "%s: %s.stiffness_estimate without options.estimates, or of method %s", call, what,
                         s->base->name ? s->base->name : "(tableau)");
     return NDE_OK;
 }
@@ -175,14 +175,15 @@ static double tangent_of(const term *x, const nde_estimates *e, int sum, size_t 
     return 2*(x->by[0]*e->product[sum][b] + x->by[1]*e->product[sum + 1][b]) + x->by_h*v_h;
 }
 
-void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, const nde_output_tangent *out) {
+void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, size_t lanes,
+                          const nde_output_tangent *out) {
     nde_estimates *e = &w->estimates;
     measure(s, p, v_k, e);
     for (size_t b = 0; b < p->live->n; b++) {
-        const size_t who = p->trajectory[b];
+        const size_t who = p->trajectory[b], to = b/lanes*s->N + who;
         if (!p->accept[b] || s->status[who] < 0 || !counts(s, who, p->accepted[b] + 1)) continue;
         const term error = error_of(s, e, b, p->dt[b]), stiffness = stiffness_of(e, b, p->dt[b]);
-        if (out->error_estimate) out->error_estimate[who] += tangent_of(&error, e, ERROR, b, w->a_h[b]);
-        if (out->stiffness_estimate) out->stiffness_estimate[who] += tangent_of(&stiffness, e, SLOPES, b, w->a_h[b]);
+        if (out->error_estimate) out->error_estimate[to] += tangent_of(&error, e, ERROR, b, w->a_h[b]);
+        if (out->stiffness_estimate) out->stiffness_estimate[to] += tangent_of(&stiffness, e, SLOPES, b, w->a_h[b]);
     }
 }

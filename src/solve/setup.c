@@ -150,31 +150,54 @@ static void lay_saltation(nde_worker *w, nde_arena *arena, const nde_solver *s, 
     TAKE(w->a_start, any*rows, ld), TAKE(w->at_hit, 4*any, rows);
 }
 
-static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
-    const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real)), rows = s->rhs.rows,
-                 stages = (size_t)s->table.stages;
+/* What evaluates: scratch, and lanes taken out of a panel. */
+static void lay_evaluation(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
     nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     if (s->table.multistep.order)
         nde_multistep_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.multistep, ld, s->options.adjoint);
     lay_group(&w->group, arena, s, capacity, ld);
-    TAKE(w->list, 1, capacity), TAKE(w->list2, 1, capacity), TAKE(w->list3, 1, capacity),
-        TAKE(w->attend, 1, capacity);
+    TAKE(w->list2, 1, capacity);
+}
+
+/* A panel to repeat steps in, and its cotangents or tangents. */
+static void lay_replica(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
+    const size_t rows = s->rhs.rows;
+    lay_state(&w->replica, arena, s, capacity);
+    lay_attempt(&w->replica, arena, s);
+    TAKE(w->a_y, s->tangent_rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, (size_t)s->table.stages*rows, ld),
+        TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld);
+}
+
+/* For lanes x directions. */
+static void lay_wide(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
+    nde_worker counted = { 0 }, *x;
+    TAKE(w->wide, s->directions > 1, 1);
+    if (s->directions == 1) return;
+    const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real));
+    x = w->wide ? w->wide : &counted;
+    lay_evaluation(x, arena, s, capacity, ld);
+    lay_replica(x, arena, s, capacity, ld);
+    lay_estimates(&x->estimates, arena, s, ld);
+    x->scratch.worker = w->scratch.worker;
+}
+
+static void lay_worker(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity) {
+    const size_t ld = nde_leading_dimension(capacity, sizeof(nde_real));
+    lay_evaluation(w, arena, s, capacity, ld);
+    TAKE(w->list, 1, capacity), TAKE(w->list3, 1, capacity), TAKE(w->attend, 1, capacity);
     TAKE(w->status, 1, capacity), TAKE(w->crossed, 1, capacity);
     lay_events(w, arena, s->rhs.problem.n_events, capacity, ld);
     lay_rows(w, arena, s, capacity, ld);
     lay_estimates(&w->estimates, arena, s, ld);
     if (!s->options.adjoint) return;
-    lay_state(&w->replica, arena, s, capacity);
-    lay_attempt(&w->replica, arena, s);
+    lay_replica(w, arena, s, capacity, ld);
     nde_window_lay(&w->window, arena, &s->rhs, ld);
     TAKE(w->who, 1, capacity), TAKE(w->saved, 1, capacity), TAKE(w->forced, 1, capacity),
         TAKE(w->accepted, 1, capacity), TAKE(w->now, 1, capacity);
-    TAKE(w->a_y, s->tangent_rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, stages*rows, ld),
-        TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld);
-    TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld),
-        TAKE(w->loss, 1, ld);
+    TAKE(w->tape, (size_t)s->table.slopes*s->rhs.tape, ld), TAKE(w->loss, 1, ld);
+    lay_wide(w, arena, s, capacity*s->directions);
     lay_saltation(w, arena, s, capacity, ld);
 }
 
@@ -274,12 +297,22 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
     for (size_t j = 0; s->atol_n && j < s->N; j++) s->atol_n[j] = fmax(o->atol_n[j], DBL_MIN);
 }
 
+/* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. Hits of events are looked at
+ * lane by lane. */
+static size_t directions_at_once(const nde_solver *s, size_t capacity) {
+    enum { MOST_LANES = 512 };
+    const bool possible = s->options.adjoint && !s->rhs.problem.n_events;
+    const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
+    const size_t some = wanted < most ? wanted : most;
+    return some > 1 ? some : 1;
+}
+
 /* Everything, in one order: counted with base NULL, handed out with a block. */
 static nde_status lay(nde_solver *s, nde_arena *arena) {
     const nde_division d = nde_solver_divide(s);
     const nde_problem *q = &s->rhs.problem;
     (void)array(arena, 1, 1, sizeof *s); /* the solver itself comes first */
-    s->n_panels = d.panels, s->n_shards = d.shards;
+    s->n_panels = d.panels, s->n_shards = d.shards, s->directions = directions_at_once(s, d.capacity);
     TAKE(s->panel, 1, d.panels), TAKE(s->shard, 1, d.shards), TAKE(s->worker, 1, s->n_workers);
     nde_status bad = nde_write_method(s, arena);
     if (bad || (bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split))) return bad;
@@ -323,8 +356,8 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     from = arena->used;
     for (size_t k = 0; k < (s->worker ? s->n_workers : 1); k++) {
         nde_worker counted, *w = s->worker ? &s->worker[k] : &counted;
-        lay_worker(w, arena, s, d.capacity);
         w->scratch.worker = (int)k;
+        lay_worker(w, arena, s, d.capacity);
     }
     count_again(arena, from, s->n_workers);
     from = arena->used;
@@ -352,7 +385,9 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     }
     if (s->rhs.observe.field && s->options.adjoint) {
         TAKE(s->y_rows, s->rows_saved, s->rhs.dim*s->N); /* no larger than y_end */
-        TAKE(s->a_rows, s->rows_saved, s->rhs.dim*s->N);
+        size_t rows;
+        if (!nde_size_multiply(s->rows_saved, s->directions, &rows)) arena->overflow = true;
+        TAKE(s->a_rows, rows, s->rhs.dim*s->N);
     }
     return arena->overflow
                ? nde_fail(NDE_E_SIZE, "the sizes of problem and options are too large together")

@@ -148,6 +148,7 @@ typedef struct nde_worker {
     double *since, *a_since;
     nde_real *a_start, *at_hit;
     nde_obstacle obstacle;
+    struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions; NULL: one direction at a time */
 } nde_worker;
 
 /* Sums of one shard. */
@@ -204,6 +205,7 @@ struct nde_solver {
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
     bool started, finished, recorded;
     double direction, per_dim; /* 1/counted */
+    size_t directions;     /* that forward mode follows at once */
     size_t N, rows_saved;  /* rows of the output; NDE_ROWS_UNLIMITED */
     size_t tangent_rows;   /* of a state that have derivatives: rhs.rows, and as many behind them for each partner of the method */
     size_t state_rows;     /* of all of it: with compensated sums rhs.rows more for what rounding took */
@@ -228,7 +230,8 @@ struct nde_solver {
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;
     size_t out;            /* rows of y_out */
-    nde_real *y_rows, *a_rows; /* [rows][dim][N] states at the rows, and cotangents or tangents of them: with an observation and adjoint */
+    nde_real *y_rows, *a_rows; /* [rows][dim][N] states at the rows, and cotangents of them or [directions] tangents: with an observation
+                                * and adjoint */
     nde_real *a_out;       /* cotangent of y_out by problem.loss */
     nde_loss loss;         /* at: NULL without */
     double loss_value;
@@ -375,9 +378,10 @@ void nde_rows_end(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
 int nde_observe(const nde_solver *s, nde_rows *r, nde_scratch *scratch);
 int nde_observe_one(const nde_solver *s, nde_rows *r, size_t j, nde_scratch *scratch);
 /* For the trajectories of a shard: fills a_rows from the seeds of observations, and adds to everything else; and the tangents of
- * observations from a_rows. */
+ * observations from those of the states [rows][dim][N]. */
 int nde_observe_transpose(nde_solver *s, nde_worker *w, nde_shard *shard, const nde_seed *seed, const nde_sink *wanted);
-int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, nde_real *out);
+int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, const nde_real *states,
+                        nde_real *out);
 
 /* ---- reduce.c ---- */
 void nde_reduce_begin(nde_solver *s);
@@ -449,9 +453,16 @@ int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, cons
 int nde_inside_load_transpose(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 int nde_inside_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m, bool times, const nde_sink *sink);
 void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m);
-/* Loads the lanes with the tangents of their step (w->a_*) into w->inside and w->group. */
-int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m,
+/* Loads the lanes with the tangents of their step along k directions (x->a_*) into x->inside and x->group; x: w, or w->wide. */
+int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane, size_t m,
                        const nde_source *source);
+/* A group as a panel, with what a step needs. */
+nde_panel nde_inside_panel(const nde_solver *s, const nde_group *g);
+
+/* ---- wide.c: the lanes of w->replica, w->group or w->inside, once for each of k directions, in w->wide ---- */
+nde_panel *nde_wide_panel(const nde_solver *s, nde_worker *w, size_t k);
+nde_group *nde_wide_group(const nde_solver *s, nde_worker *w, size_t k);
+nde_panel *nde_wide_inside(const nde_solver *s, nde_worker *w, size_t k);
 
 /* ---- events.c: what happens to lanes stands in w->verdict ---- */
 
@@ -540,10 +551,11 @@ static inline nde_seed nde_seed_of_loss(const nde_solver *s) {
 void nde_estimate_step(nde_solver *s, nde_worker *w, const nde_panel *p, bool again);
 /* From the seeds to the slopes (w->a_k) and, where wanted, the length (w->a_h) of the step in w->replica, of lanes w->who. */
 void nde_estimate_transpose(const nde_solver *s, nde_worker *w, const nde_seed *seed, bool times);
-/* Adds the tangents of a step of panel p: v_k of its slopes, w->a_h of its length. */
-void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, const nde_output_tangent *out);
-/* Are these outputs there? Errors: NDE_E_ARG naming the call and the member. */
-nde_status nde_estimate_check(const nde_solver *s, const char *call, const double *error, const double *stiffness);
+/* Adds the tangents of a step of panel p, with so many lanes for each direction: v_k of its slopes, w->a_h of its length. */
+void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, size_t lanes,
+                          const nde_output_tangent *out);
+/* Are these outputs there? Errors: NDE_E_ARG naming the call, the struct and the member. */
+nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness);
 
 /* ---- march.c ---- */
 

@@ -220,6 +220,7 @@ static void options_members(void **state) {
         M(nde_options, atol_n, POINTER, "."),
         M(nde_options, back, POINTER, "."),
         M(nde_options, parameters_in_norm, INT32, ".r.rrr"),
+        M(nde_options, directions, SIZE, "......"), /* as many as there is room for */
     };
     sweep("options", PLAIN, offsetof(rig, options), all, LENGTH(all), NULL);
     static const member every[] = { M(nde_options, save_every, INT64, ".r...r") };

@@ -100,6 +100,14 @@ NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *
  * Errors: NDE_E_ARG (no record; an event without a derivative), NDE_E_NO_JVP, NDE_E_FIELD. */
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
                                          const nde_output_tangent *tangent);
+/* The same along `count` directions: in every array of both structs, each of term_x too, they follow each other: y0 [count][dim][n],
+ * p [count][np], t0 [count][n], ..., tangents y [count][n_save][out][n], ... NULL: zero, or not wanted, in all of them. As many as
+ * options.directions are followed at once, beside each other in the lanes, on one repetition of the steps: a small problem takes
+ * little longer for many than for one. Fields see lanes of all directions in one call; where input_x or term_x moves, or p and a field
+ * lacks the trait NDE_DIRECTIONS, those of one after the other. The same bits as `count` calls of nde_forward, where fields are NDE_LANEWISE.
+ * Errors: those of nde_forward; NDE_E_ARG for count 0. */
+NDE_API NDE_CHECK nde_status nde_forward_many(nde_solver *solver, size_t count, const nde_direction *directions,
+                                              const nde_output_tangent *tangents);
 
 /* How right a gradient is, along three random directions v of y0, p and q together, each of the size of what it moves. */
 typedef struct nde_gradient_report {

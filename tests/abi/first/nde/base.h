@@ -326,6 +326,7 @@ enum { NDE_LANE_OK = 0, NDE_LANE_IDLE = 1, NDE_LANE_RETRY = 2, NDE_LANE_STOP = 3
 #define NDE_AUTONOMOUS 1u  /* does not depend on t */
 #define NDE_LINEAR_IN_U 2u /* linear in u */
 #define NDE_LANEWISE 4u    /* a lane's bits do not depend on its neighbours */
+#define NDE_DIRECTIONS 8u  /* jvp knows nde_tangent.lanes */
 
 /* Activations s(z). A = 1 in elu; lipswish is silu/1.1, whose slope is at most 1. gelu is the exact one, by erf.
  * Source of lipswish: P. Kidger et al., Efficient and accurate gradients for neural SDEs (2021). */
@@ -478,6 +479,8 @@ typedef struct nde_options {
     int32_t estimates;             /* NDE_ESTIMATES_*, for a method with an error estimate; 0: none. With adjoint DISCRETE they have
                                     * derivatives as the states have */
     uint64_t estimate_seed;        /* of the draws of TIME and STEP: another one for each iteration of a training */
+    size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer where they would
+                                    * be more than 512 lanes. 0: 1 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

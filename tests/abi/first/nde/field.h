@@ -40,6 +40,9 @@ typedef struct nde_tangent {
     const double *t;           /* [n] */
     const nde_real *y, *u, *q; /* [dim][ld], [nu][ld], [nq][ld] */
     const nde_real *p;         /* [np] */
+    size_t lanes, p_stride;    /* lanes > 0, only with the trait NDE_DIRECTIONS: several directions beside each other, so many lanes
+                                * each; that of lane b has its p at p + b/lanes*p_stride, and all else repeats: lane b is as lane
+                                * b%lanes. 0: one direction */
 } nde_tangent;
 
 /* Cotangents; added to, never overwritten; NULL members are not wanted and cost nothing. */
@@ -66,7 +69,7 @@ struct nde_field {
     size_t p_first, q_first;   /* it sees p + p_first and the rows of q from q_first on */
     size_t tape, cotape, work; /* reals a lane; work is for each call, vjp's included */
     size_t prepared;           /* reals that prepare makes of p, once a run */
-    unsigned traits;           /* NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE */
+    unsigned traits;           /* NDE_AUTONOMOUS | NDE_LINEAR_IN_U | NDE_LANEWISE | NDE_DIRECTIONS */
     /* dy [out][ld] = F; every lane b < n is written. */
     int (*eval)(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy);
     /* Adds the product of a [out][ld] with the derivatives of F to `to`. */

@@ -480,7 +480,7 @@ typedef struct nde_options {
                                     * derivatives as the states have */
     uint64_t estimate_seed;        /* of the draws of TIME and STEP: another one for each iteration of a training */
     size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer where they would
-                                    * be more than 512 lanes. 0: 1 */
+                                    * be more than 512 lanes, or one with problem.events. 0: 1 */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -281,7 +281,7 @@ static nde_status take(view *v, size_t hits) {
         if (y) state_at(v->s, p, v->b, v->from, v->lane, t, v->s->rhs.dim, y, v->s->N);
         const bool ends = is_last(v->s, v->who, e), acts = ends || event->reset.field;
         before = t;
-        if (acts) by = verdict == NDE_OK ? e + (t == p->stop[v->b] ? NDE_CUT_TIED : 0) : by | NDE_CUT_TIED;
+        if (acts) by = verdict == NDE_OK ? e + (close(t, p->stop[v->b]) ? NDE_CUT_TIED : 0) : by | NDE_CUT_TIED;
         if (verdict == NDE_OK) cut = t;
         if (ends && verdict != NDE_EVENT) verdict = NDE_EVENT, v->s->hits.end[v->who] = (int32_t)e;
         else if (event->reset.field && verdict == NDE_OK) verdict = NDE_UNFINISHED;

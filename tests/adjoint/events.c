@@ -83,6 +83,186 @@ static int64_t count_hits(const proof *f, size_t event) {
     return hits;
 }
 
+/* ---- closed forms -------------------------------------------------------------------------------------------------- */
+
+/* A solve and its seeds, one number of one output at a time. */
+typedef struct lone {
+    nde_field f, g, map;
+    nde_event event[2];
+    nde_problem problem;
+    nde_options options;
+    nde_solver *solver;
+    nde_solution s;
+    nde_real y0[2], p[4], q[2], g_y0[2], g_p[4], g_q[2];
+    double g_t0, g_t1, g_jump[2];
+} lone;
+
+static void lone_solve(lone *a, nde_status expected) {
+    a->options.adjoint = NDE_ADJOINT_DISCRETE, a->options.budget = 1 << 22;
+    if (nde_solver_create(&a->problem, &a->options, &a->solver)) fail_msg("%s", nde_error());
+    a->s = NDE_INIT(nde_solution, .n = 0);
+    assert_int_equal(nde_solver_run(a->solver, &a->s), expected);
+}
+
+/* Of seeds that are all zero but for one. */
+static void lone_gradient(lone *a, const nde_seed *seed) {
+    const nde_gradient g = NDE_INIT(nde_gradient, .y0 = a->g_y0, .p = a->g_p, .q = a->g_q, .t0 = &a->g_t0, .t1 = &a->g_t1,
+                                    .jump_t = a->problem.n_jumps ? a->g_jump : NULL);
+    const nde_status status = nde_backward(a->solver, seed, &g);
+    if (status) fail_msg("%s", nde_solver_error(a->solver));
+}
+
+static void is_near(const char *what, double x, double exact, double most) {
+    if (!(fabs(x - exact) <= most*(1 + fabs(exact)))) fail_msg("%s is %.16g, exactly %.16g", what, x, exact);
+}
+
+/* p = (gravity, restitution). */
+static void fall_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = x->y[1], f[1] = -x->p[0], j[0][1] = 1, j[1][2] = -1;
+}
+static void floor_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) { f[0] = x->y[0], j[0][0] = 1; }
+static void rebound_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = 0, f[1] = -x->p[1]*x->y[1], j[1][1] = -x->p[1], j[1][3] = -x->y[1];
+}
+static const model fall_model = { 2, 2, 0, 2, 0, fall_formula }, floor_model = { 2, 1, 0, 2, 0, floor_formula },
+                   rebound_model = { 2, 2, 0, 2, 0, rebound_formula };
+
+/* Of the k-th impact, its time and speed by the height h, gravity and restitution: t_k = t_1 (1 + 2 (e + ... + e^(k-1))). */
+typedef struct impact {
+    double t, by_h, by_g, by_e, v, v_h, v_g, v_e;
+} impact;
+static impact impact_of(int k, double h, double g, double e) {
+    const double t1 = sqrt(2*h/g), v1 = sqrt(2*h*g), power = pow(e, k - 1);
+    double sum = 1, slope = 0;
+    for (int i = 1; i < k; i++) sum += 2*pow(e, i), slope += 2*i*pow(e, i - 1);
+    return (impact){ t1*sum, t1*sum/(2*h), -t1*sum/(2*g), t1*slope,
+                     -v1*power, -v1*power/(2*h), -v1*power/(2*g), k > 1 ? -v1*(k - 1)*pow(e, k - 2) : 0 };
+}
+
+static void ball_bounces(void **state) {
+    (void)state;
+    enum { LAST = 5 };
+    const double h = 1.25, g = 8, e = 0.75, near = 32768*NDE_TEST_EPS; /* the last impact itself is 122 eps off */
+    for (int d = -1; d <= 1; d += 2)
+        for (int steps = 0; steps <= 12; steps += 12) {
+            lone a = { .f = model_field("f", &fall_model, false), .g = model_field("g", &floor_model, false),
+                       .map = model_field("map", &rebound_model, false), .y0 = { (nde_real)h }, .p = { (nde_real)g, (nde_real)e } };
+            const impact last = impact_of(LAST, h, g, e);
+            const double end = last.t + 0.125, since = end - last.t, w = -e*last.v;
+            a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map, .direction = -1);
+            a.problem = NDE_INIT(nde_problem, .dim = 2, .t1 = d*end, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1);
+            a.options = NDE_INIT(nde_options, .method = NDE_TSIT5, .steps = steps);
+            lone_solve(&a, NDE_OK);
+            assert_int_equal(a.s.event_count[0], LAST);
+            for (int k = 1; k <= LAST; k++) {
+                const impact at = impact_of(k, h, g, e);
+                double when[16] = { 0 };
+                nde_real where[32] = { 0 };
+                when[k - 1] = 1, where[2*(k - 1) + 1] = 1;
+                lone_gradient(&a, &NDE_INIT(nde_seed, .event_t = when));
+                is_near("t", a.s.event_t[k - 1], d*at.t, near);
+                is_near("t by h", (double)a.g_y0[0], d*at.by_h, near), is_near("t by g", (double)a.g_p[0], d*at.by_g, near);
+                is_near("t by e", (double)a.g_p[1], d*at.by_e, near), is_near("t by t0", a.g_t0, 1, near), is_near("t by t1", a.g_t1, 0, near);
+                lone_gradient(&a, &NDE_INIT(nde_seed, .event_y = where));
+                is_near("v by h", (double)a.g_y0[0], d*at.v_h, near), is_near("v by g", (double)a.g_p[0], d*at.v_g, near);
+                is_near("v by e", (double)a.g_p[1], d*at.v_e, near), is_near("v by t0", a.g_t0, 0, near);
+            }
+            /* y = w s - g s^2/2, s = t1 - t_k, w = -e v_k */
+            const nde_real up[] = { 1, 0 };
+            const double by_t = -(w - g*since);
+            lone_gradient(&a, &NDE_INIT(nde_seed, .y_end = up));
+            is_near("y", (double)a.s.y_end[0], w*since - g*since*since/2, near);
+            is_near("y by h", (double)a.g_y0[0], by_t*last.by_h - e*last.v_h*since, near);
+            is_near("y by g", (double)a.g_p[0], by_t*last.by_g - e*last.v_g*since - since*since/2, near);
+            is_near("y by e", (double)a.g_p[1], by_t*last.by_e - (last.v + e*last.v_e)*since, near);
+            is_near("y by t1", a.g_t1, -d*by_t, near), is_near("y by t0", a.g_t0, d*by_t, near);
+            nde_solver_destroy(a.solver);
+        }
+}
+
+/* Leaky integrate-and-fire: tau V' = I - V, back to V_r at the threshold; p = (tau, threshold, V_r), q = I. */
+static void leak_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = (x->q[0] - x->y[0])/x->p[0], j[0][0] = -1/x->p[0], j[0][1] = -f[0]/x->p[0], j[0][4] = 1/x->p[0];
+}
+static void threshold_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = x->y[0] - x->p[1], j[0][0] = 1, j[0][2] = -1;
+}
+static void fire_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) { f[0] = x->p[2], j[0][3] = 1; }
+static const model leak_model = { 1, 1, 0, 3, 1, leak_formula }, threshold_model = { 1, 1, 0, 3, 1, threshold_formula },
+                   fire_model = { 1, 1, 0, 3, 1, fire_formula };
+
+/* The seventh spike of each neuron ends it, at tau (log((I - V_0)/(I - h)) + 6 log((I - V_r)/(I - h))). */
+static void neurons_spike(void **state) {
+    (void)state;
+    enum { N = 200, SPIKES = 7 };
+    const double tau = 0.75, h = 1, r = 0.25, most = sizeof(nde_real) == 8 ? 1e-9 : 2e-3;
+    nde_real y0[N], q[N], p[] = { (nde_real)tau, (nde_real)h, (nde_real)r }, g_y0[N], g_q[N], g_p[3];
+    double seed_t[N], by_p[3] = { 0 };
+    for (size_t i = 0; i < N; i++)
+        y0[i] = (nde_real)(0.5*proof_number(1, i)), q[i] = (nde_real)(1.75 + 0.5*proof_number(2, i)), seed_t[i] = proof_number(3, i);
+    const nde_field f = model_field("f", &leak_model, false), g = model_field("g", &threshold_model, false),
+                    map = model_field("map", &fire_model, false);
+    const nde_event spike = NDE_INIT(nde_event, .g = &g, .reset = &map, .direction = 1, .terminal = SPIKES);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .t1 = 50, .y0 = y0, .p = p, .q = q, .drift = &f, .events = &spike, .n_events = 1);
+    const nde_options o = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = sizeof(nde_real) == 8 ? 1e-12 : 1e-5,
+                                   .atol = sizeof(nde_real) == 8 ? 1e-12 : 1e-5, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 25, .group = 100,
+                                   .event_rows = 3); /* the end is known all the same */
+    nde_solver *s;
+    nde_solution out = NDE_INIT(nde_solution, .n = 0);
+    assert_int_equal(nde_solver_create(&problem, &o, &s), NDE_OK);
+    assert_int_equal(nde_solver_run(s, &out), NDE_EVENT);
+    const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = g_y0, .q = g_q, .p = g_p);
+    assert_int_equal(nde_backward(s, &NDE_INIT(nde_seed, .t_end = seed_t), &gradient), NDE_OK);
+    for (size_t i = 0; i < N; i++) {
+        const double I = (double)q[i], v = (double)y0[i], to = 1/(I - h), w = seed_t[i];
+        const double time = tau*(log((I - v)*to) + (SPIKES - 1)*log((I - r)*to));
+        is_near("t", out.t_end[i], time, most);
+        is_near("t by V_0", (double)g_y0[i], w*-tau/(I - v), most);
+        is_near("t by I", (double)g_q[i], w*tau*(1/(I - v) + (SPIKES - 1)/(I - r) - SPIKES*to), most);
+        by_p[0] += w*time/tau, by_p[1] += w*tau*SPIKES*to, by_p[2] -= w*tau*(SPIKES - 1)/(I - r);
+    }
+    for (int k = 0; k < 3; k++) is_near("t by p", (double)g_p[k], by_p[k], most);
+    nde_solver_destroy(s);
+}
+
+/* y' = p0, doubled at two announced times; between them it reaches p1 and begins anew at p2. All is linear in between. */
+static void climb_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) { f[0] = x->p[0], j[0][1] = 1; }
+static void top_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = x->y[0] - x->p[1], j[0][0] = 1, j[0][2] = -1;
+}
+static void again_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) { f[0] = x->p[2], j[0][3] = 1; }
+static void double_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) { f[0] = 2*x->y[0], j[0][0] = 2; }
+static const model climb_model = { 1, 1, 0, 3, 0, climb_formula }, top_model = { 1, 1, 0, 3, 0, top_formula },
+                   again_model = { 1, 1, 0, 3, 0, again_formula }, double_model = { 1, 1, 0, 3, 0, double_formula };
+
+static void announced_times_move_events(void **state) {
+    (void)state;
+    for (int d = -1; d <= 1; d += 2) {
+        lone a = { .f = model_field("f", &climb_model, false), .g = model_field("g", &top_model, false),
+                   .map = model_field("map", &again_model, false), .y0 = { (nde_real)0.5 }, .p = { (nde_real)d, 4, (nde_real)0.25 } };
+        const nde_field twice = model_field("twice", &double_model, false);
+        const double jump[] = { d*0.75, d*3.25 }, near = 100*NDE_TEST_EPS;
+        a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map);
+        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = d*4, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1,
+                             .jump = &twice, .jump_t = jump, .n_jumps = 2);
+        a.options = NDE_INIT(nde_options, .method = NDE_DOPRI5);
+        lone_solve(&a, NDE_OK);
+        /* the event: 2 (y0 + p0 (j0 - t0)) + p0 (t - j0) = p1; y = 2 (p2 + p0 (j1 - t)) + p0 (t1 - j1) */
+        const double when = 1;
+        const nde_real up = 1;
+        lone_gradient(&a, &NDE_INIT(nde_seed, .event_t = &when));
+        is_near("t", a.s.event_t[0], d*2.25, near);
+        is_near("t by y0", (double)a.g_y0[0], -2*d, near), is_near("t by p1", (double)a.g_p[1], d, near), is_near("t by j0", a.g_jump[0], -1, near);
+        is_near("t by j1", a.g_jump[1], 0, near), is_near("t by t0", a.g_t0, 2, near), is_near("t by p2", (double)a.g_p[2], 0, near);
+        is_near("t by p0", (double)a.g_p[0], -(2*0.75 + 1.5), near);
+        lone_gradient(&a, &NDE_INIT(nde_seed, .y_end = &up));
+        is_near("y by j0", a.g_jump[0], 2*d, near), is_near("y by j1", a.g_jump[1], d, near), is_near("y by t1", a.g_t1, d, near);
+        is_near("y by y0", (double)a.g_y0[0], 4, near), is_near("y by p1", (double)a.g_p[1], -2, near), is_near("y by p2", (double)a.g_p[2], 2, near);
+        is_near("y by t0", a.g_t0, -4*d, near);
+        nde_solver_destroy(a.solver);
+    }
+}
+
 /* ---- both modes --------------------------------------------------------------------------------------------------- */
 
 static void modes_agree_on_an_ensemble(void **state) {
@@ -192,6 +372,119 @@ static void every_record_has_equal_bits(void **state) {
     }
 }
 
+/* In pieces, and by several threads. */
+static void pieces_and_threads_have_equal_bits(void **state) {
+    (void)state;
+    proof f;
+    oscillators(&f, 300, 0, 5);
+    f.options.group = 60;
+    proof_solve(&f);
+    const proof_copy kept = proof_keep(&f);
+    f.options.threads = 3;
+    proof_solve(&f);
+    assert_null(proof_differs(&f, &kept));
+    f.options.threads = 1;
+    proof_create(&f);
+    nde_status status;
+    do status = nde_solver_steps(f.solver, 3, &f.solution); while (status == NDE_UNFINISHED);
+    assert_int_equal(status, NDE_EVENT);
+    proof_backward(&f);
+    assert_null(proof_differs(&f, &kept));
+    proof_end(&f);
+}
+
+/* ---- where there is none ------------------------------------------------------------------------------------------- */
+
+static void cube_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    const double from = x->y[0] - 1;
+    f[0] = from*from*from, j[0][0] = 3*from*from;
+}
+static const model cube_model = { 1, 1, 0, 3, 0, cube_formula };
+
+static void lone_is_refused(lone *a, nde_status run, const nde_seed *seed, nde_status expected, const char *what) {
+    double when[16];
+    lone_solve(a, run);
+    const nde_gradient g = NDE_INIT(nde_gradient, .y0 = a->g_y0);
+    const nde_direction v = NDE_INIT(nde_direction, .y0 = a->y0);
+    assert_int_equal(nde_backward(a->solver, seed, &g), expected);
+    if (expected && !strstr(nde_solver_error(a->solver), what)) fail_msg("%s", nde_solver_error(a->solver));
+    const nde_output_tangent out = NDE_INIT(nde_output_tangent, .event_t = a->problem.n_events ? when : NULL, .t_end = when);
+    const nde_status forward = nde_forward(a->solver, &v, &out);
+    if (expected == NDE_E_ARG && a->problem.n_events) assert_int_equal(forward, NDE_E_ARG);
+    nde_solver_destroy(a->solver);
+}
+
+static void what_has_no_derivative_is_refused(void **state) {
+    (void)state;
+    const double one = 1;
+    const nde_real up = 1;
+    const nde_seed end = NDE_INIT(nde_seed, .y_end = &up), time = NDE_INIT(nde_seed, .event_t = &one);
+    lone a = { .f = model_field("f", &climb_model, false), .g = model_field("g", &cube_model, false),
+               .map = model_field("map", &again_model, false), .y0 = { 0 }, .p = { 1, 1, (nde_real)0.25 } };
+    a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = 3, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1);
+    a.options = NDE_INIT(nde_options, .method = NDE_TSIT5, .h_max = 0.3, .event_rows = 1);
+
+    a.event[0] = NDE_INIT(nde_event, .g = &a.g, .terminal = 1); /* touched */
+    lone_is_refused(&a, NDE_EVENT, &end, NDE_E_ARG, "event 0 of trajectory 0 at t = ");
+    a.event[0].terminal = 0;
+    lone_is_refused(&a, NDE_OK, &time, NDE_E_ARG, "not crossed");
+    lone_solve(&a, NDE_OK); /* nobody asks when */
+    lone_gradient(&a, &end);
+    is_near("y by y0", (double)a.g_y0[0], 1, 100*NDE_TEST_EPS);
+    nde_solver_destroy(a.solver);
+
+    a.g = model_field("g", &top_model, false); /* two at a time */
+    a.event[1] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map);
+    a.problem.n_events = 2;
+    a.event[0].terminal = 1;
+    lone_is_refused(&a, NDE_EVENT, &end, NDE_E_ARG, "together");
+    a.event[0].terminal = 0; /* of which one does nothing */
+    lone_solve(&a, NDE_OK);
+    lone_gradient(&a, &time);
+    is_near("t by y0", (double)a.g_y0[0], -1, 100*NDE_TEST_EPS);
+    nde_solver_destroy(a.solver);
+
+    a.problem.n_events = 1, a.event[0].terminal = 1, a.problem.t1 = 1; /* at the end */
+    a.options.method = NDE_EULER, a.options.steps = 4;
+    if (sizeof(nde_real) == 8) lone_is_refused(&a, NDE_EVENT, &end, NDE_E_ARG, "together"); /* float passes it before */
+    a.options.method = NDE_TSIT5, a.options.steps = 0, a.problem.t1 = 3;
+
+    a.g.vjp = NULL; /* without derivatives */
+    lone_is_refused(&a, NDE_EVENT, &end, NDE_E_NO_VJP, "'g'");
+    a.g = model_field("g", &top_model, false), a.event[0].reset = &a.map, a.map.vjp = NULL;
+    lone_is_refused(&a, NDE_EVENT, &end, NDE_E_NO_VJP, "'map'");
+
+    a.problem.n_events = 0; /* no events */
+    lone_is_refused(&a, NDE_OK, &time, NDE_E_ARG, "without problem.events");
+    a.problem.n_events = 1, a.map = model_field("map", &again_model, false);
+    a.options.adjoint = NDE_ADJOINT_BACKSOLVE, a.options.budget = 1 << 22;
+    assert_int_equal(nde_solver_create(&a.problem, &a.options, &a.solver), NDE_OK);
+    assert_int_equal(nde_solver_run(a.solver, NULL), NDE_EVENT);
+    assert_int_equal(nde_backward(a.solver, &end, &NDE_INIT(nde_gradient, .y0 = a.g_y0)), NDE_E_ARG);
+    assert_non_null(strstr(nde_solver_error(a.solver), "event"));
+    nde_solver_destroy(a.solver);
+}
+
+/* A trajectory that fails is a constant: what its events do is nobody's affair. At the start, a hit is at t0. */
+static void small_cases(void **state) {
+    (void)state;
+    nde_field f = model_field("f", &climb_model, false), g = model_field("g", &top_model, false);
+    const nde_event at_start = NDE_INIT(nde_event, .g = &g, .direction = 1, .terminal = 1, .at_start = 1);
+    nde_real y0[] = { 2, 0 }, p[] = { 1, 1, 0 }, g_y0[2], where[] = { 3, 0 }, end[] = { 1, 0 };
+    double when[] = { 5, 7 }, t_end[] = { 11, 13 }, g_t0[2];
+    const nde_problem problem = NDE_INIT(nde_problem, .n = 2, .t1 = 3, .y0 = y0, .p = p, .drift = &f, .events = &at_start, .n_events = 1);
+    const nde_options o = NDE_INIT(nde_options, .method = NDE_TSIT5, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 22, .event_rows = 1);
+    nde_solver *s;
+    assert_int_equal(nde_solver_create(&problem, &o, &s), NDE_OK);
+    assert_int_equal(nde_solver_run(s, NULL), NDE_EVENT);
+    const nde_seed seed = NDE_INIT(nde_seed, .y_end = end, .event_t = when, .event_y = where, .t_end = t_end);
+    const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = g_y0, .t0 = g_t0);
+    assert_int_equal(nde_backward(s, &seed, &gradient), NDE_OK);
+    is_near("y0", (double)g_y0[0], 4, 10*NDE_TEST_EPS), is_near("t0", g_t0[0], 16, 10*NDE_TEST_EPS); /* at (t0, y0) */
+    is_near("y0", (double)g_y0[1], -20, 10*NDE_TEST_EPS), is_near("t0", g_t0[1], 20, 10*NDE_TEST_EPS); /* at t0 + 1 - y0 */
+    nde_solver_destroy(s);
+}
+
 /* ---- differences of the program ----------------------------------------------------------------------------------- */
 
 #ifndef NDE_TEST_SINGLE
@@ -260,10 +553,16 @@ static void fixed_steps_match_differences(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ball_bounces),
+        cmocka_unit_test(neurons_spike),
+        cmocka_unit_test(announced_times_move_events),
         cmocka_unit_test(modes_agree_on_an_ensemble),
         cmocka_unit_test(modes_agree_with_every_method),
         cmocka_unit_test(modes_agree_with_jumps_paths_and_quadrature),
         cmocka_unit_test(every_record_has_equal_bits),
+        cmocka_unit_test(pieces_and_threads_have_equal_bits),
+        cmocka_unit_test(what_has_no_derivative_is_refused),
+        cmocka_unit_test(small_cases),
 #ifndef NDE_TEST_SINGLE
         cmocka_unit_test(fixed_steps_match_differences),
 #endif

@@ -124,7 +124,7 @@ typedef struct nde_gradient_report {
 /* Compares the gradient that nde_backward gives for a problem with forward mode and with differences. Healthy in double: both errors
  * below 1e-9 for the discrete adjoint, near the tolerance for the others. A wrong gradient is not an error of the call. Allocates two
  * solvers and some arrays, through options.allocator, and frees them.
- *   seed     of the outputs; NULL: those of problem.loss
+ *   seed     of the outputs, but for times and states of events; NULL: those of problem.loss
  *   random   seed of the directions
  *   report   out; zero its size, or NDE_INIT it; untouched on error
  * Errors: those of nde_solver_create, nde_solver_run and nde_backward; NDE_E_FIELD when a field fails near the solution. */

@@ -17,7 +17,8 @@ typedef struct inputs {
 
 /* ---- the frozen map -------------------------------------------------------------------------- */
 
-static void leave(nde_solver *s, nde_panel *r, const nde_entry *e) {
+static void leave(nde_solver *s, nde_worker *w, const nde_entry *e) {
+    nde_panel *r = &w->replica;
     for (size_t k = 0; k < e->n; k++) {
         const size_t b = e->lane[k], who = e->who[k];
         for (size_t i = 0; i < s->rhs.dim; i++) {
@@ -25,8 +26,15 @@ static void leave(nde_solver *s, nde_panel *r, const nde_entry *e) {
             if (s->saving == NDE_SAVE_END) s->y_out[i*s->N + who] = r->y[i*r->ld + b];
         }
         for (size_t i = s->rhs.dim; i < s->rhs.rows; i++) s->z_end[(i - s->rhs.dim)*s->N + who] = r->y[i*r->ld + b];
+        const size_t last = r->live->n - 1;
+        if (w->since) w->since[b] = w->since[last], w->a_since[b] = w->a_since[last];
         nde_panel_leave(s, r, b);
     }
+}
+
+/* Which rows are in a step is frozen too: w->now is where it ended in the record. */
+static bool is_inside(const nde_solver *s, const nde_worker *w, size_t b, size_t row) {
+    return row < s->rows_saved && s->direction*nde_save_time(s, row, w->replica.trajectory[b]) < s->direction*w->now[b];
 }
 
 /* Rows inside the step, where the extension has stages of its own. */
@@ -35,12 +43,43 @@ static int save_inside(nde_solver *s, nde_worker *w) {
     size_t m = 0, *lane = w->list;
     if (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES) return 0;
     for (size_t b = 0; b < r->live->n; b++)
-        if (r->accept[b] && nde_save_inside(s, r, b, r->saved[b])) lane[m++] = b;
+        if (r->accept[b] && is_inside(s, w, b, r->saved[b])) lane[m++] = b;
     const int rc = m ? nde_inside_load(s, r, w, lane, m) : 0;
     for (size_t j = 0; j < m && !rc; j++) {
         const size_t b = lane[j], who = r->trajectory[b];
-        for (size_t row = r->saved[b]; nde_save_inside(s, r, b, row); row++)
+        for (size_t row = r->saved[b]; is_inside(s, w, b, row); row++)
             nde_save_dense(s, &w->inside, j, (nde_save_time(s, row, who) - r->t[b])/r->dt[b], s->y_out + row*s->rhs.dim*s->N + who, NULL, s->N);
+    }
+    return rc;
+}
+
+/* Steps after an event begin where that is now: w->a_since later than w->since. */
+static void follow(const nde_solver *s, nde_worker *w) {
+    nde_panel *r = &w->replica;
+    for (size_t b = 0; w->since && b < r->live->n; b++) {
+        nde_share share[3];
+        if (!r->accept[b] || !(w->a_since[b] != 0)) continue;
+        const size_t count = nde_step_shares(s, r->trajectory[b], nde_forced_after(s, r->t[b]), w->since[b], r->t[b], r->dt[b], share);
+        for (size_t k = 0; k < count; k++) {
+            if (share[k].boundary != NDE_BOUNDARY_EVENT) continue;
+            r->t[b] += share[k].t*w->a_since[b], r->dt[b] += share[k].h*w->a_since[b];
+            r->t_new[b] = r->t[b] + r->dt[b];
+        }
+    }
+}
+
+/* Where the events are now that cut the step. */
+static int cut(nde_solver *s, nde_worker *w, const nde_entry *e) {
+    nde_panel *r = &w->replica;
+    int rc = 0;
+    for (size_t k = 0; k < e->cuts.n && !rc; k++) {
+        const size_t b = e->cuts.lane[k];
+        double t = e->cuts.t[k] + (w->a_since[b] != 0 ? w->a_since[b] : 0);
+        if (s->status[r->trajectory[b]] < 0) t = e->cuts.t[k];
+        else if (nde_events_find(s, r, w, b, e->cuts.event[k]%NDE_CUT_TIED, &t)) return NDE_FIELD_RETRY;
+        rc = nde_events_cut(s, r, w, b, t);
+        w->since[b] = e->cuts.t[k], w->a_since[b] = t - e->cuts.t[k];
+        if (s->t_end[r->trajectory[b]] == e->cuts.t[k]) r->t1[b] = e->cuts.t[k];
     }
     return rc;
 }
@@ -48,14 +87,20 @@ static int save_inside(nde_solver *s, nde_worker *w) {
 static int step(nde_solver *s, nde_worker *w, const nde_entry *e) {
     nde_panel *r = &w->replica;
     nde_replay_times(s, r, e);
+    memcpy(w->now, r->t_new, e->n*sizeof *w->now);
+    for (size_t k = 0; k < e->cuts.n; k++) w->now[e->cuts.lane[k]] = e->cuts.t[k];
+    follow(s, w);
     memset(r->mark, NDE_LANE_OK, e->n);
     int rc = nde_panel_attempt(s, r, NULL);
     if (!rc) rc = save_inside(s, w);
     if (rc) return rc;
     if (s->error_estimate) nde_estimate_step(s, w, r, true);
+    if ((rc = cut(s, w, e))) return rc;
+    memcpy(r->t_new, w->now, e->n*sizeof *w->now);
     for (size_t b = 0; b < e->n; b++)
         if (r->accept[b] && nde_save_due(s, r, b)) nde_save_step(s, r, b);
     nde_replay_accept(s, r, e);
+    for (size_t k = 0; k < e->cuts.n; k++) r->t[e->cuts.lane[k]] += w->a_since[e->cuts.lane[k]];
     return 0;
 }
 
@@ -72,9 +117,12 @@ static int repeat(nde_solver *s) {
         for (size_t at = SIZE_MAX; !rc && nde_record_after(record, at, &e); at = e.at) {
             const size_t n = r->live->n;
             if (e.kind == NDE_ENTRY_STEP) rc = step(s, w, &e);
-            else if (e.kind == NDE_ENTRY_LEAVE) leave(s, r, &e);
+            else if (e.kind == NDE_ENTRY_LEAVE) leave(s, w, &e);
             else rc = nde_replay_entry(s, w, &e);
-            for (size_t b = n; e.kind == NDE_ENTRY_ENTER && b < n + e.n; b++) nde_save_start(s, r, b);
+            for (size_t b = n; e.kind == NDE_ENTRY_ENTER && b < n + e.n; b++) {
+                if (w->since) w->since[b] = (double)NAN, w->a_since[b] = 0;
+                nde_save_start(s, r, b);
+            }
         }
     }
     return rc;
@@ -197,7 +245,7 @@ static nde_status compare(check *c, uint64_t seed) {
 
 static nde_status run(nde_solver *s) {
     const nde_status status = nde_solver_run(s, NULL);
-    return status == NDE_OK || status == NDE_E_LANES ? NDE_OK : nde_fail(status, "nde_gradient_check: %s", nde_solver_error(s));
+    return status == NDE_OK || status == NDE_EVENT || status == NDE_E_LANES ? NDE_OK : nde_fail(status, "nde_gradient_check: %s", nde_solver_error(s));
 }
 
 /* Copies the inputs into a block of their own, from which both solvers are made. */
@@ -262,6 +310,8 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
     if (!seed && !problem->loss) return nde_fail(NDE_E_ARG, "nde_gradient_check: seed is NULL, and there is no problem.loss");
     if (asked.observe || asked.stream || asked.reduction || chosen.discard || (chosen.n_save && chosen.save_t_each))
         return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known here");
+    if (c.seed.event_t || c.seed.event_y || c.seed.t_end)
+        return nde_fail(NDE_E_ARG, "nde_gradient_check: seed.%s is not known here", c.seed.t_end ? "t_end" : c.seed.event_t ? "event_t" : "event_y");
     asked.size = sizeof asked, chosen.size = sizeof chosen;
     if (!chosen.adjoint) chosen.adjoint = NDE_ADJOINT_DISCRETE;
     /* near where the error h^4 meets rounding eps/h, on the side of the latter: the former has a factor that nobody knows */

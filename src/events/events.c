@@ -187,6 +187,20 @@ static bool passes(const nde_watched *event, double from, double to) {
     return sign(from) != sign(to) && sign(from) != 0 && event->direction*sign(from) <= 0;
 }
 
+/* By secants: g is smooth there, and close to its zero. */
+nde_status nde_events_find(nde_solver *s, nde_panel *p, nde_worker *w, size_t b, size_t e, double *t) {
+    view v = look_into(s, p, w, b);
+    double x = *t, y = value_at(&v, e, x), a = x - 1e-3*p->dt[b], ya = value_at(&v, e, a);
+    for (int k = 0; k < 30 && v.status == NDE_OK && y != 0 && y != ya; k++) {
+        const double next = x - y*(x - a)/(y - ya);
+        if (fabs(next - x) <= 2*DBL_EPSILON*fabs(x)) break;
+        a = x, ya = y;
+        x = next, y = value_at(&v, e, x);
+    }
+    *t = x;
+    return v.status;
+}
+
 /* From a zero of event e at the start of the step to where it is left, and the value there. One that has passed again by then, in
  * a flight that is as short, is left where it still has the other sign. */
 static void leave_zero(view *v, size_t e, double *a, double *ya) {

@@ -475,6 +475,8 @@ void nde_events_start(nde_solver *s, const nde_panel *p, nde_worker *w, const si
 /* After the decision on a step, before anything else is done with it: finds the hits in it, and cuts it at the first that
  * matters: t_new and z are then those of the event, and t1 too where that is terminal. False: no lane has a verdict. */
 bool nde_events_step(nde_solver *s, nde_panel *p, nde_worker *w);
+/* The zero of event e close to *t in the attempted step of lane b, which may have moved. */
+nde_status nde_events_find(nde_solver *s, nde_panel *p, nde_worker *w, size_t b, size_t e, double *t);
 /* Cuts the attempted step of lane b at t once more. Returns what a field returned. */
 int nde_events_cut(const nde_solver *s, nde_panel *p, nde_worker *w, size_t b, double t);
 /* Logs the cuts of a step that has been taken. */

@@ -30,7 +30,7 @@ static bool find_step(const nde_solver *s, nde_worker *w, const nde_record *reco
             nde_panel_resize(r, n);
         } else if (e.kind == NDE_ENTRY_STEP) {
             while (b < n && r->trajectory[b] != who) b++;
-            if (b == n || ((e.flags & NDE_ENTRY_MIXED) && !e.mask[b])) continue;
+            if (b == n || !nde_entry_took(&e, b)) continue;
             if (s->direction*t < s->direction*e.t[b*e.stride]) break;
             *found = e, *lane = b, any = true;
             memcpy(w->who, r->trajectory, n*sizeof *w->who);

@@ -38,7 +38,7 @@ static size_t walk(nde_history *h, const nde_panel *p, bool write) {
         }
         for (size_t b = 0; e.kind == NDE_ENTRY_STEP && b < n; b++) {
             const size_t who = r->trajectory[b];
-            if ((e.flags & NDE_ENTRY_MIXED) && !e.mask[b]) continue;
+            if (!nde_entry_took(&e, b)) continue;
             if (write) h->step[who][h->count[who]] = (nde_stride){ .t = e.t[b*e.stride], .at = e.at, .lane = b };
             h->count[who]++, total++;
         }

@@ -89,13 +89,12 @@ void nde_replay_unmap(const nde_record *record, nde_panel *r, size_t from, size_
 }
 
 void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
-    const bool mixed = e->flags & NDE_ENTRY_MIXED;
     for (size_t b = 0; b < e->n; b++) {
         const size_t who = r->trajectory[b];
-        r->accept[b] = !mixed || e->mask[b];
+        r->accept[b] = nde_entry_took(e, b);
         const double t = e->t[b*e->stride], t_new = e->t_new[b*e->stride];
         r->t[b] = t;
-        r->t_new[b] = r->accept[b] ? t_new : t;
+        r->t_new[b] = t_new;
         r->dt[b] = r->accept[b] ? nde_step_length(s, who, t, t_new) : 0;
         if (s->options.steps > 0) {
             const double t0 = nde_start_of(s, who),
@@ -182,7 +181,7 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
 int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step) {
     nde_panel *r = &w->replica;
     nde_entry e = *step;
-    while (!(e.kind == NDE_ENTRY_STEP && e.y)) nde_record_before(record, e.at, &e);
+    if (!e.y) nde_record_state_before(record, e.at, &e);
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_unmap(record, r, e.at, step->at);
     nde_replay_load(s, w, &e, e.y);

@@ -2,7 +2,7 @@
  * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
  * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
- * them, in the room behind the log (checkpoint.c). */
+ * them; slots that have become free take states on the way (checkpoint.c). */
 #include "adjoint/back.h"
 #include "adjoint/checkpoint.h"
 #include "adjoint/replay.h"
@@ -13,15 +13,13 @@
 
 typedef struct sweep {
     nde_solver *s;
-    const nde_record *record;
+    nde_record *record;
     nde_worker *w;
     nde_shard *shard;
     const nde_seed *seed;
     bool times, loss; /* wanted? */
     size_t n, ld, inside;  /* inside: lanes of w->list that are in w->inside */
     nde_sink sink;
-    unsigned char *tail;
-    size_t slot_bytes;
 } sweep;
 
 /* ---- boundaries ------------------------------------------------------------------------------ */
@@ -385,111 +383,47 @@ static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
 
 /* ---- recomputation --------------------------------------------------------------------------- */
 
-static size_t state_bytes(const sweep *v) { return v->s->state_rows*v->ld*sizeof(nde_real); }
-
-static nde_real *slot_of(const sweep *v, size_t slot) {
-    return (nde_real *)(void *)(v->tail + slot*v->slot_bytes);
+/* The step whose state is to be kept next on the way from one to the step that is `more` later. */
+static size_t next_kept(size_t from, size_t more, size_t slots) {
+    if (more <= slots) return from + 1;
+    return slots ? from + more + 1 - nde_checkpoint_last(more + 1, slots) : SIZE_MAX;
 }
 
-static size_t count_steps(const sweep *v, size_t from, size_t to) {
-    nde_entry e;
-    nde_record_read(v->record, from, &e);
-    size_t steps = 1;
-    while (nde_record_after(v->record, e.at, &e) && e.at < to) steps += e.kind == NDE_ENTRY_STEP;
-    return steps;
-}
-
-/* From step `from` with state y on: the state at the start of the step `count` steps later is
- * left in the replica; on the way, states of the steps between go to slots from `store` on,
- * unless that is SIZE_MAX. Returns that step's offset. */
-static int advance_to(sweep *v, size_t from, const nde_real *y, size_t to, size_t count, size_t store,
-                      size_t *reached) {
+/* The state at the start of a step that keeps none: from the last one before that does, with states of steps between on the way.
+ * Those behind the step are not needed any more. */
+static int recall(sweep *v, const nde_entry *e, const nde_real **y) {
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
-    nde_entry e;
+    nde_entry c;
+    nde_record_state_before(v->record, e->at, &c);
+    nde_record_forget(v->record, e->at);
+    size_t keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));
     nde_replay_map(v->s, w, w->who, v->n);
-    nde_replay_unmap(v->record, r, from, to);
-    nde_record_read(v->record, from, &e);
-    nde_replay_load(v->s, w, &e, y);
+    nde_replay_unmap(v->record, r, c.at, e->at);
+    nde_replay_load(v->s, w, &c, c.y);
     int rc = nde_replay_slope(v->s, w);
-    for (size_t done = 0; !rc && done < count;) {
-        rc = nde_replay_entry(v->s, w, &e);
-        if (rc || !nde_record_after(v->record, e.at, &e)) break;
-        if (e.kind == NDE_ENTRY_STEP && ++done && store != SIZE_MAX)
-            memcpy(slot_of(v, store++), r->y, state_bytes(v));
+    while (!rc && c.at != e->at) {
+        rc = nde_replay_entry(v->s, w, &c);
+        if (c.kind == NDE_ENTRY_STEP) v->shard->recomputed++;
+        nde_record_after(v->record, c.at, &c);
+        if (c.kind != NDE_ENTRY_STEP || c.step != keep) continue;
+        nde_record_keep(v->record, &c, r->y);
+        keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));
     }
-    *reached = e.at;
+    memcpy(w->a_z, r->y, v->s->state_rows*v->ld*sizeof *r->y);
+    *y = w->a_z;
     return rc;
-}
-
-/* Undoes what follows the last step of [from, to): it needs the state after that, which is still
- * in the replica. */
-static int undo_trailing(sweep *v, size_t from, size_t *to) {
-    nde_entry e;
-    int rc = 0;
-    while (!rc && nde_record_before(v->record, *to, &e) && e.at >= from && e.kind != NDE_ENTRY_STEP) {
-        rc = undo_entry(v, &e, NULL);
-        *to = e.at;
-    }
-    return rc;
-}
-
-/* Undoes the entries in [from, to): the first is a step with state y; `slots` states are free
- * from `slot` on. */
-static int undo_segment(sweep *v, size_t from, const nde_real *y, size_t to, size_t slot,
-                        size_t slots) {
-    size_t steps = count_steps(v, from, to), reached;
-    nde_entry e;
-    int rc = undo_trailing(v, from, &to);
-    if (rc) return rc;
-    if (steps - 1 <= slots) { /* all states at once */
-        rc = advance_to(v, from, y, to, steps - 1, slot, &reached);
-        for (size_t at = to; !rc && nde_record_before(v->record, at, &e) && e.at >= from; at = e.at) {
-            if (e.kind == NDE_ENTRY_STEP) steps--;
-            rc = undo_entry(v, &e, steps ? slot_of(v, slot + steps - 1) : y);
-            if (e.at == from) break;
-        }
-        return rc;
-    }
-    if (slots == 0) { /* one step at a time, from the start of the segment */
-        for (; !rc && steps > 1; steps--) {
-            rc = advance_to(v, from, y, to, steps - 1, SIZE_MAX, &reached);
-            if (!rc) memcpy(v->w->a_z, v->w->replica.y, state_bytes(v));
-            for (size_t at = to; !rc && nde_record_before(v->record, at, &e) && e.at >= reached;
-                 at = e.at)
-                rc = undo_entry(v, &e, v->w->a_z);
-            to = reached;
-            if (!rc) rc = undo_trailing(v, from, &to);
-        }
-        return rc ? rc : undo_segment(v, from, y, to, slot, slots);
-    }
-    const size_t last = nde_checkpoint_last(steps, slots);
-    rc = advance_to(v, from, y, to, steps - last, SIZE_MAX, &reached);
-    if (rc) return rc;
-    memcpy(slot_of(v, slot), v->w->replica.y, state_bytes(v));
-    rc = undo_segment(v, reached, slot_of(v, slot), to, slot + 1, slots - 1);
-    return rc ? rc : undo_segment(v, from, y, reached, slot, slots);
 }
 
 static int sweep_panel(sweep *v) {
-    nde_entry e, c;
-    size_t bytes;
+    nde_entry e;
     int rc = 0;
-    v->tail = nde_record_tail(v->record, &bytes);
-    v->slot_bytes = (state_bytes(v) + 63)/64*64;
     v->n = 0;
     nde_replay_map(v->s, v->w, NULL, 0);
     for (size_t at = SIZE_MAX; !rc && nde_record_before(v->record, at, &e); at = e.at) {
-        if (e.kind != NDE_ENTRY_STEP || e.y) {
-            rc = undo_entry(v, &e, e.y);
-            continue;
-        }
-        c = e;
-        while (!(c.kind == NDE_ENTRY_STEP && c.y)) nde_record_before(v->record, c.at, &c);
-        nde_entry next;
-        const size_t to = nde_record_after(v->record, e.at, &next) ? next.at : SIZE_MAX;
-        rc = undo_segment(v, c.at, c.y, to, 0, bytes/v->slot_bytes);
-        e = c;
+        const nde_real *y = e.y;
+        if (e.kind == NDE_ENTRY_STEP && !y) rc = recall(v, &e, &y);
+        if (!rc) rc = undo_entry(v, &e, y);
     }
     nde_panel *r = &v->w->replica;
     return rc ? rc : nde_window_flush(&v->w->window, &v->s->rhs, &r->lanes, v->sink.p);
@@ -523,7 +457,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
     if (shard->p) memset(shard->p, 0, s->rhs.np*sizeof *shard->p);
     if (shard->save_t) memset(shard->save_t, 0, s->rows_saved*sizeof *shard->save_t);
     if (shard->jump_t) memset(shard->jump_t, 0, s->rhs.problem.n_jumps*sizeof *shard->jump_t);
-    shard->loss_error = 0;
+    shard->loss_error = 0, shard->recomputed = 0;
     nde_seed seed = *o->seed;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
         nde_panel *p = &s->panel[shard->first + k];
@@ -571,6 +505,10 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
     if (g->loss_error) {
         *g->loss_error = 0;
         for (size_t k = 0; k < s->n_shards; k++) *g->loss_error += s->shard[k].loss_error;
+    }
+    if (g->recomputed) {
+        *g->recomputed = 0;
+        for (size_t k = 0; k < s->n_shards; k++) *g->recomputed += s->shard[k].recomputed;
     }
     copy_out(g->y0, s->g_y0, s->rhs.dim*s->N, sizeof *g->y0);
     copy_out(g->q, s->g_q, s->rhs.nq*s->N, sizeof *g->q);

@@ -556,11 +556,11 @@ static void keep(const nde_solver *s, nde_panel *p, bool all) {
     memcpy(entry->t_new, p->t_new, times*sizeof *p->t_new);
     if (entry->y) memcpy(entry->y, p->y, s->state_rows*ld*sizeof *p->y);
     if (!all) {
-        memcpy(entry->mask, p->accept, n);
         size_t good = 0;
         while (!p->accept[good]) good++;
         for (size_t b = 0; b < n; b++) {
             if (p->accept[b]) continue;
+            entry->t_new[b] = p->t[b];
             for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++)
                 entry->k[i*ld + b] = 0;
             for (size_t i = 0; entry->tape && i < (size_t)s->table.stages*s->rhs.tape; i++)

@@ -4,39 +4,39 @@
 
 #include <string.h>
 
-/* A record that is only measured: how far it is filled, entry after entry. */
+/* A log that is only measured: how far it is filled, entry after entry, and the most that it asked for. */
 typedef struct gauge {
     const nde_record *record;
-    size_t used, step;
+    size_t used, most;
 } gauge;
 
-static void list(gauge *g, int kind, size_t m) { g->used = nde_record_grown(g->record, g->used, kind, m, 0, false); }
+static void reach(gauge *g, size_t end) { g->most = end > g->most ? end : g->most; }
 
-static void step(gauge *g, size_t m) {
-    g->used = nde_record_grown(g->record, g->used, NDE_ENTRY_STEP, m, g->step++, false);
+static void list(gauge *g, int kind, size_t m) {
+    g->used = nde_record_grown(g->record, g->used, kind, m, false, false);
+    reach(g, g->used);
 }
 
-/* The steps of m lanes. What one adds depends on where it begins within a cache line, and on its number within a period of
- * checkpoints: after 8 of those every further 8 add the same. */
+static size_t after_step(const gauge *g, size_t m, bool first) {
+    return nde_record_grown(g->record, g->used, NDE_ENTRY_STEP, m, false, first);
+}
+
+/* The steps of m lanes. What one adds depends on where it begins within a cache line: after 8 of them every further 8 add the
+ * same. In a run all but the first do. */
 static void steps(gauge *g, size_t m, size_t count) {
-    const size_t period = 8*(g->record->form == NDE_RECORD_CHECKPOINTS ? g->record->spacing : 1);
-    for (size_t i = 0; i < period && count; i++, count--) step(g, m);
-    const size_t before = g->used, periods = count/period;
+    for (size_t i = 0; i < 8 && count; i++, count--) g->used = after_step(g, m, !i);
+    const size_t before = g->used, periods = count/8;
     if (periods) {
-        for (size_t i = 0; i < period; i++) step(g, m);
+        for (size_t i = 0; i < 8; i++) g->used = after_step(g, m, false);
         const size_t each = g->used - before;
-        if ((periods - 1) > (SIZE_MAX/2 - g->used)/each) {
-            g->used = SIZE_MAX/2; /* no arena is that large */
-            return;
-        }
-        g->used += each*(periods - 1);
-        g->step += period*(periods - 1);
+        g->used = (periods - 1) > (SIZE_MAX/2 - g->used)/each ? SIZE_MAX/2 : g->used + each*(periods - 1); /* no arena is that large */
     }
-    for (count %= period; count; count--) step(g, m);
+    for (count %= 8; count && g->used < SIZE_MAX/2; count--) g->used = after_step(g, m, false);
+    reach(g, g->used + after_step(g, m, true) - after_step(g, m, false)); /* the last one had to have room as the first of a run */
 }
 
-/* Bytes that a panel of `count` trajectories fills with fixed steps and one span, `capacity` lanes at a time. */
-static size_t filled(const nde_solver *s, const nde_record *record, size_t count, size_t capacity) {
+/* The log of a panel of `count` trajectories with fixed steps and one span, `capacity` lanes at a time. */
+static gauge filled(const nde_solver *s, const nde_record *record, size_t count, size_t capacity) {
     gauge g = { .record = record };
     while (count) {
         const size_t m = count < capacity ? count : capacity;
@@ -46,7 +46,7 @@ static size_t filled(const nde_solver *s, const nde_record *record, size_t count
         list(&g, NDE_ENTRY_LEAVE, m);
         count -= m;
     }
-    return g.used;
+    return g;
 }
 
 /* By which a step of n lanes makes a panel's record grow in a form, on average over the places within a cache line. */
@@ -55,10 +55,10 @@ static size_t step_bytes(const nde_solver *s, int form, size_t ld, size_t n) {
     nde_solver_open_record(s, &record, ld, NULL, SIZE_MAX);
     if (!record.tape_reals || form != NDE_RECORD_STAGES) record.form = form;
     else record.form = NDE_RECORD_STATES;
-    size_t used = nde_record_grown(&record, 0, NDE_ENTRY_STEP, n, 0, s->joint);
-    const size_t first = used;
-    for (size_t i = 1; i <= 8; i++) used = nde_record_grown(&record, used, NDE_ENTRY_STEP, n, i, s->joint);
-    return (used - first)/8;
+    size_t used = nde_record_grown(&record, 0, NDE_ENTRY_STEP, n, s->joint, true);
+    const size_t first = used, state = record.form == NDE_RECORD_STATES ? record.slots.bytes : 0;
+    for (size_t i = 1; i <= 8; i++) used = nde_record_grown(&record, used, NDE_ENTRY_STEP, n, s->joint, false);
+    return (used - first)/8 + state;
 }
 
 static double sum_flops(const nde_solver *s, bool vjp) {
@@ -72,18 +72,27 @@ static double sum_flops(const nde_solver *s, bool vjp) {
     return sum*(double)s->N;
 }
 
+size_t nde_record_foresee(const nde_solver *s, nde_record *record, size_t count, size_t capacity) {
+    const size_t rounds = (count + capacity - 1)/capacity;
+    size_t steps;
+    if (!nde_size_multiply((size_t)s->options.steps, rounds, &steps)) return 0;
+    for (;; record->form++) {
+        if (record->form == NDE_RECORD_STAGES && record->tape_reals) continue;
+        const gauge g = filled(s, record, count, capacity);
+        if (record->form >= NDE_RECORD_STATES)
+            return nde_record_expect(record, record->form, steps, g.most)
+                       ? g.used + nde_slots_expected(&record->slots)*record->slots.bytes : 0;
+        if (g.used <= record->size) return g.used;
+    }
+}
+
 /* The form in which the record of a panel of `count` trajectories ends, and what it then holds; 0: more than its arena. */
 static size_t fill_panel(const nde_solver *s, const nde_division *d, size_t count, size_t slice, int *form) {
     nde_record record;
     nde_solver_open_record(s, &record, nde_leading_dimension(d->capacity, sizeof(nde_real)), NULL, slice);
-    const size_t rounds = (count + d->capacity - 1)/d->capacity;
-    if (!nde_size_multiply((size_t)s->options.steps, rounds, &record.steps)) return 0;
-    do {
-        const size_t used = filled(s, &record, count, d->capacity);
-        if (record.form > *form) *form = record.form;
-        if (used <= nde_record_limit(&record)) return used;
-    } while (nde_record_fall(&record));
-    return 0;
+    const size_t used = nde_record_foresee(s, &record, count, d->capacity);
+    if (record.form > *form) *form = record.form;
+    return used;
 }
 
 /* Fixed steps between t0 and t1 alone: the record is known beforehand. */
@@ -94,10 +103,11 @@ static void fill_all(const nde_solver *s, const nde_division *d, size_t slice, n
     if (rest && (full || d->panels == 1)) out->record_used = full*(d->panels - 1) + rest;
 }
 
-static bool has_knots(const nde_problem *q) {
+bool nde_steps_are_known(const nde_solver *s) {
+    const nde_problem *q = &s->rhs.problem;
     for (size_t k = 0; k < q->n_terms; k++)
-        if (q->terms[k].path) return true;
-    return false;
+        if (q->terms[k].path) return false;
+    return !s->adaptive && !q->n_jumps && !s->options.n_clip;
 }
 
 /* Of the right-hand side in one attempt: the most, where it depends on the step. */
@@ -150,7 +160,7 @@ nde_status nde_plan(const nde_problem *problem, const nde_options *options, nde_
         out.stage_bytes = step_bytes(&s, NDE_RECORD_STAGES, ld, d.capacity);
         out.state_bytes = step_bytes(&s, NDE_RECORD_STATES, ld, d.capacity);
         out.record = s.options.record;
-        if (!s.adaptive && !s.rhs.problem.n_jumps && !s.options.n_clip && !has_knots(&s.rhs.problem)) fill_all(&s, &d, slice, &out);
+        if (nde_steps_are_known(&s)) fill_all(&s, &d, slice, &out);
     }
     memcpy(needs, &out, sizeof out);
     return NDE_OK;

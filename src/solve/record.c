@@ -10,27 +10,36 @@ typedef struct header {
     uint32_t units, back; /* size of this entry and of the one before, in units of 8 bytes */
 } header;
 
-enum { UNIT = 8, LINE = 64, KIND = 15 };
+/* An entry's place is its offset in units, and in a run the number of the step there, of at most PLACES. */
+enum { UNIT = 8, LINE = 64, KIND = 15, PLACE_BITS = sizeof(size_t) > 4 ? 24 : 4 };
+static const size_t PLACES = (size_t)1 << PLACE_BITS;
 
 static size_t round_up(size_t x, size_t to) { return (x + to - 1)/to*to; }
+static void *at(const nde_record *r, size_t offset) { return (void *)(r->base + offset); }
+static size_t place_of(size_t offset, size_t k) { return offset/UNIT << PLACE_BITS | k; }
+static size_t offset_of(size_t place) { return (place >> PLACE_BITS)*UNIT; }
+static bool in_runs(const nde_record *r) { return r->form >= NDE_RECORD_STATES; }
 
-/* Where the parts of an entry at offset `at` stand; returns its end. */
-/* scalars: where they end */
+/* ---- entries --------------------------------------------------------------------------------- */
+
+/* Where the parts of an entry at offset `at` stand; scalars: where they end. */
 typedef struct layout {
-    size_t first, second, mask, scalars, y, k, tape, end;
+    size_t first, second, scalars, y, k, tape, end;
 } layout;
 
+static size_t times_of(uint32_t kind, size_t n) { return kind & NDE_ENTRY_UNIFORM ? 1 : n; }
+
+/* Of a run: with its first step. */
 static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     layout l = { .first = at + sizeof(header) };
-    const size_t times = kind & NDE_ENTRY_UNIFORM ? 1 : n;
-    size_t end = l.first + times*sizeof(double); /* lane, who, t or t_new: 8 bytes each */
-    l.second = end;
+    if (kind & NDE_ENTRY_RUN) l.first += sizeof(size_t);
+    size_t end = l.second = l.first + times_of(kind, n)*sizeof(double); /* lane, who, t or t_new: 8 bytes each */
     switch (kind & KIND) {
     case NDE_ENTRY_LEAVE: end += n*sizeof(size_t); break;
     case NDE_ENTRY_CUT: end += n*(sizeof(size_t) + 2*sizeof(double)); break;
     case NDE_ENTRY_RESET:
     case NDE_ENTRY_JUMP: l.y = end += n*sizeof(size_t), end += n*r->dim*sizeof(nde_real); break;
-    case NDE_ENTRY_STEP: l.mask = end += times*sizeof(double), end += times > 1 ? n : 0; break;
+    case NDE_ENTRY_STEP: end += times_of(kind, n)*sizeof(double); break;
     default: break;
     }
     l.scalars = end;
@@ -44,7 +53,11 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     return l;
 }
 
-static void *at(const nde_record *r, size_t offset) { return (void *)(r->base + offset); }
+/* Steps of the run at an offset. */
+static size_t run_length(const nde_record *r, size_t offset) {
+    const header *h = at(r, offset);
+    return ((size_t)h->units*UNIT - sizeof *h - sizeof(size_t))/(times_of(h->kind, h->n)*sizeof(double)) - 1;
+}
 
 static nde_cuts cuts_at(const nde_record *r, size_t offset, size_t n) {
     const layout l = lay(r, offset, NDE_ENTRY_CUT, n);
@@ -55,13 +68,11 @@ static nde_cuts cuts_at(const nde_record *r, size_t offset, size_t n) {
 static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t n, nde_entry *e) {
     const layout l = lay(r, offset, kind, n);
     const int what = (int)(kind & KIND);
-    *e = (nde_entry){ .at = offset, .kind = what, .flags = (int)(kind & ~(uint32_t)KIND), .n = n };
+    *e = (nde_entry){ .at = place_of(offset, 0), .kind = what, .flags = (int)(kind & ~(uint32_t)KIND), .n = n };
     if (what == NDE_ENTRY_STEP) {
         e->t = at(r, l.first);
         e->t_new = at(r, l.second);
         e->stride = kind & NDE_ENTRY_UNIFORM ? 0 : 1;
-        e->mask = n > 1 && e->stride ? at(r, l.mask) : NULL;
-        if (kind & NDE_ENTRY_CUTS) e->cuts = cuts_at(r, l.end, ((const header *)at(r, l.end))->n);
     } else if (what == NDE_ENTRY_CUT) {
         e->cuts = cuts_at(r, offset, n), e->lane = e->cuts.lane;
     } else {
@@ -75,100 +86,16 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
     e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
 }
 
-void nde_record_open(nde_record *r, unsigned char *base, size_t size, int richest, size_t dim,
-                     size_t y_reals, size_t stage_reals, size_t tape_reals) {
-    *r = (nde_record){ .base = base,
-                       .size = size,
-                       .dim = dim,
-                       .y_reals = y_reals,
-                       .stage_reals = stage_reals,
-                       .tape_reals = tape_reals,
-                       .first_form = richest };
-    nde_record_clear(r);
-}
-
-void nde_record_clear(nde_record *r) {
-    r->used = r->steps = 0;
-    r->last = SIZE_MAX;
-    r->form = r->first_form;
-    r->spacing = r->form == NDE_RECORD_CHECKPOINTS ? 2 : 1;
-    /* slopes without the tape spare nothing where the field has one: its evaluation gives both */
-    if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form = NDE_RECORD_STATES;
-}
-
-/* What step number `step` keeps in the present form. */
-static uint32_t keeps(const nde_record *r, size_t step) {
-    switch (r->form) {
-    case NDE_RECORD_TAPE: return NDE_KEEPS_Y | NDE_KEEPS_STAGES | (r->tape_reals ? NDE_KEEPS_TAPE : 0);
-    case NDE_RECORD_STAGES: return NDE_KEEPS_Y | NDE_KEEPS_STAGES;
-    case NDE_RECORD_STATES: return NDE_KEEPS_Y;
-    default: return step % r->spacing ? 0 : NDE_KEEPS_Y;
-    }
-}
-
-/* Moves every entry down, without what the present form no longer keeps. */
-static void compact(nde_record *r) {
-    size_t from = 0, to = 0, step = 0, back = 0, last = SIZE_MAX;
-    while (from < r->used) {
-        const header h = *(const header *)at(r, from);
-        uint32_t kind = h.kind;
-        if ((kind & KIND) == NDE_ENTRY_STEP) {
-            const uint32_t all = NDE_KEEPS_Y | NDE_KEEPS_STAGES | NDE_KEEPS_TAPE;
-            kind = (kind & ~all) | (kind & all & keeps(r, step++));
-        }
-        const layout old = lay(r, from, h.kind, h.n), new = lay(r, to, kind, h.n);
-        const size_t scalars = (kind & KIND) == NDE_ENTRY_STEP ? old.scalars - from : old.end - from;
-        memmove(at(r, to), at(r, from), scalars);
-        if (kind & NDE_KEEPS_Y) memmove(at(r, new.y), at(r, old.y), r->y_reals*sizeof(nde_real));
-        if (kind & NDE_KEEPS_STAGES)
-            memmove(at(r, new.k), at(r, old.k), r->stage_reals*sizeof(nde_real));
-        if (kind & NDE_KEEPS_TAPE)
-            memmove(at(r, new.tape), at(r, old.tape), r->tape_reals*sizeof(nde_real));
-        *(header *)at(r, to) =
-            (header){ kind, h.n, (uint32_t)((new.end - to)/UNIT), (uint32_t)(back/UNIT) };
-        back = new.end - to;
-        last = to;
-        from += (size_t)h.units*UNIT;
-        to = new.end;
-    }
-    r->used = to;
-    r->last = last;
-}
-
-bool nde_record_fall(nde_record *r) {
-    if (r->form < NDE_RECORD_CHECKPOINTS) {
-        r->form++;
-        if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form++;
-        r->spacing = r->form == NDE_RECORD_CHECKPOINTS ? 2 : 1;
-    } else {
-        if (r->spacing > r->steps) return false; /* one state is left already */
-        r->spacing *= 2;
-    }
-    return true;
-}
-
-/* States recomputed on the way back need room behind the checkpoints: half of the arena, while
- * there is a choice. */
-size_t nde_record_limit(const nde_record *r) {
-    return r->form == NDE_RECORD_CHECKPOINTS && r->spacing <= r->steps ? r->size/2 : r->size;
-}
-
-size_t nde_record_grown(const nde_record *r, size_t used, int kind, size_t m, size_t step, bool uniform) {
-    uint32_t full = (uint32_t)kind;
-    if (kind == NDE_ENTRY_STEP) full |= keeps(r, step) | (uniform ? NDE_ENTRY_UNIFORM : 0u);
-    return lay(r, used, full, m).end;
-}
-
-static nde_status make_room(nde_record *r, uint32_t (*kind_of)(const nde_record *), size_t n, layout *l,
-                            uint32_t *kind) {
-    for (;;) {
-        *kind = kind_of(r);
-        *l = lay(r, r->used, *kind, n);
-        if (l->end <= nde_record_limit(r) && (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX)
-            return NDE_OK;
-        if (!nde_record_fall(r)) return NDE_E_BUDGET;
-        compact(r);
-    }
+/* Step k of the run that e is the first one of. */
+static void go_along(const nde_record *r, size_t k, nde_entry *e) {
+    const size_t times = e->stride ? e->n : 1;
+    e->step = *(const size_t *)at(r, offset_of(e->at) + sizeof(header)) + k;
+    e->at += k;
+    e->t += k*times, e->t_new += k*times;
+    bool mixed = false;
+    for (size_t b = 0; e->n > 1 && b < times; b++) mixed |= e->t[b] == e->t_new[b];
+    if (mixed) e->flags |= NDE_ENTRY_MIXED;
+    e->y = nde_slots_find(&r->slots, e->at);
 }
 
 static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
@@ -179,22 +106,191 @@ static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
     r->used = end;
 }
 
-static uint32_t step_kind(const nde_record *r) { return NDE_ENTRY_STEP | keeps(r, r->steps); }
-static uint32_t uniform_kind(const nde_record *r) { return NDE_ENTRY_UNIFORM | step_kind(r); }
-static uint32_t enter_kind(const nde_record *r) { return (void)r, NDE_ENTRY_ENTER; }
-static uint32_t leave_kind(const nde_record *r) { return (void)r, NDE_ENTRY_LEAVE; }
-static uint32_t fresh_kind(const nde_record *r) { return (void)r, NDE_ENTRY_FRESH; }
-static uint32_t jump_kind(const nde_record *r) { return (void)r, NDE_ENTRY_JUMP; }
-static uint32_t cut_kind(const nde_record *r) { return (void)r, NDE_ENTRY_CUT; }
-static uint32_t reset_kind(const nde_record *r) { return (void)r, NDE_ENTRY_RESET; }
+/* Can the last entry go on with a step of times t? It ends with the times that it has reached. */
+static bool goes_on(const nde_record *r, uint32_t kind, size_t n, const double *t) {
+    if (r->last == SIZE_MAX) return false;
+    const header *h = at(r, r->last);
+    const size_t times = times_of(kind, n);
+    return h->kind == kind && h->n == n && run_length(r, r->last) < PLACES && h->units + times <= UINT32_MAX &&
+           !memcmp(at(r, r->used - times*sizeof *t), t, times*sizeof *t);
+}
+
+/* Appends step number r->steps to the last run, or as a new one: t and t_new are two rows at or behind the log's end, or where
+ * the old entry stood that is moved down. Returns its place. */
+static size_t append(nde_record *r, uint32_t kind, size_t n, const double *t) {
+    const size_t times = times_of(kind, n), row = times*sizeof *t;
+    if (goes_on(r, kind, n, t)) {
+        header *h = at(r, r->last);
+        memmove(at(r, r->used), t + times, row);
+        h->units += (uint32_t)times;
+        r->used += row;
+        return place_of(r->last, run_length(r, r->last) - 1);
+    }
+    const layout l = lay(r, r->used, kind, n);
+    memmove(at(r, l.first), t, 2*row);
+    *(size_t *)at(r, l.first - sizeof(size_t)) = r->steps;
+    close_entry(r, kind, n, l.end);
+    return place_of(r->last, 0);
+}
+
+/* ---- forms ----------------------------------------------------------------------------------- */
+
+void nde_record_open(nde_record *r, unsigned char *base, size_t size, int richest, size_t dim,
+                     size_t y_reals, size_t stage_reals, size_t tape_reals) {
+    *r = (nde_record){ .base = base,
+                       .size = size,
+                       .dim = dim,
+                       .y_reals = y_reals,
+                       .stage_reals = stage_reals,
+                       .tape_reals = tape_reals,
+                       .first_form = richest };
+    nde_slots_open(&r->slots, base ? base + size : NULL, y_reals*sizeof(nde_real));
+    nde_record_clear(r);
+}
+
+void nde_record_clear(nde_record *r) {
+    r->used = r->steps = 0;
+    r->last = SIZE_MAX;
+    r->form = r->first_form;
+    nde_slots_clear(&r->slots, r->form == NDE_RECORD_CHECKPOINTS ? 2 : 1);
+    /* slopes without the tape spare nothing where the field has one: its evaluation gives both */
+    if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form = NDE_RECORD_STATES;
+}
+
+bool nde_record_expect(nde_record *r, int form, size_t steps, size_t log) {
+    r->form = form;
+    if (form < NDE_RECORD_STATES) return true;
+    size_t most = log < r->size ? (r->size - log)/r->slots.bytes : 0;
+    if (form == NDE_RECORD_CHECKPOINTS && r->first_form == form && most > steps/2 + 1) most = steps/2 + 1;
+    nde_slots_expect(&r->slots, steps, most);
+    if (most < steps) r->form = NDE_RECORD_CHECKPOINTS;
+    return most > 0;
+}
+
+/* What a step's entry keeps in the present form. */
+static uint32_t keeps(const nde_record *r) {
+    switch (r->form) {
+    case NDE_RECORD_TAPE: return NDE_KEEPS_Y | NDE_KEEPS_STAGES | (r->tape_reals ? NDE_KEEPS_TAPE : 0);
+    case NDE_RECORD_STAGES: return NDE_KEEPS_Y | NDE_KEEPS_STAGES;
+    default: return NDE_ENTRY_RUN;
+    }
+}
+
+/* Moves every entry down, without what a step's is not to hold. */
+static void compact(nde_record *r, uint32_t holds) {
+    const size_t end = r->used;
+    r->used = 0, r->last = SIZE_MAX;
+    for (size_t from = 0; from < end;) {
+        const header h = *(const header *)at(r, from);
+        const uint32_t all = NDE_KEEPS_Y | NDE_KEEPS_STAGES | NDE_KEEPS_TAPE;
+        const bool step = (h.kind & KIND) == NDE_ENTRY_STEP;
+        const uint32_t kind = step ? (h.kind & ~all) | (h.kind & holds) : h.kind;
+        const layout old = lay(r, from, h.kind, h.n), new = lay(r, r->used, kind, h.n);
+        memmove(at(r, r->used), at(r, from), step ? old.scalars - from : old.end - from);
+        if (kind & NDE_KEEPS_Y) memmove(at(r, new.y), at(r, old.y), r->y_reals*sizeof(nde_real));
+        if (kind & NDE_KEEPS_STAGES)
+            memmove(at(r, new.k), at(r, old.k), r->stage_reals*sizeof(nde_real));
+        close_entry(r, kind, h.n, new.end);
+        from += (size_t)h.units*UNIT;
+    }
+}
+
+/* States go from the entries to slots behind the log, by the number of their step: as many as there is room for. */
+static void move_states(nde_record *r) {
+    nde_slots *slots = &r->slots;
+    const size_t room = (r->size - r->used)/slots->bytes;
+    nde_slots_clear(slots, 1);
+    while ((r->steps + slots->spacing - 1)/slots->spacing > room) slots->spacing *= 2;
+    size_t step = 0;
+    for (size_t from = 0; from < r->used; from += (size_t)((const header *)at(r, from))->units*UNIT) {
+        const header h = *(const header *)at(r, from);
+        if ((h.kind & KIND) != NDE_ENTRY_STEP) continue;
+        if (step == slots->next && room) {
+            memcpy(nde_slots_place(slots), at(r, lay(r, from, h.kind, h.n).y), r->y_reals*sizeof(nde_real));
+            nde_slots_push(slots, step, step);
+        }
+        step++;
+    }
+}
+
+/* Steps become runs. */
+static void join_steps(nde_record *r) {
+    const size_t end = r->used;
+    size_t rank = 0;
+    r->used = r->steps = 0, r->last = SIZE_MAX;
+    for (size_t from = 0; from < end;) {
+        const header h = *(const header *)at(r, from);
+        const layout old = lay(r, from, h.kind, h.n);
+        if ((h.kind & KIND) == NDE_ENTRY_STEP) {
+            const uint32_t kind = NDE_ENTRY_STEP | NDE_ENTRY_RUN | (h.kind & NDE_ENTRY_UNIFORM);
+            const size_t place = append(r, kind, h.n, at(r, old.first));
+            if (rank < r->slots.count && nde_slots_key(&r->slots, rank) == r->steps) nde_slots_rename(&r->slots, rank++, place);
+            ((header *)at(r, r->last))->kind |= h.kind & NDE_ENTRY_CUTS;
+            r->steps++;
+        } else {
+            memmove(at(r, r->used), at(r, from), old.end - from);
+            close_entry(r, h.kind, h.n, r->used + old.end - from);
+        }
+        from += (size_t)h.units*UNIT;
+    }
+}
+
+bool nde_record_fall(nde_record *r) {
+    if (in_runs(r)) {
+        if (!nde_slots_thin(&r->slots)) return false;
+        nde_slots_shrink(&r->slots, r->slots.count);
+        r->form = NDE_RECORD_CHECKPOINTS;
+        return true;
+    }
+    r->form++;
+    if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form++;
+    compact(r, in_runs(r) ? NDE_KEEPS_Y : keeps(r));
+    if (in_runs(r)) {
+        move_states(r);
+        join_steps(r);
+        if (r->slots.count < r->steps) r->form = NDE_RECORD_CHECKPOINTS;
+    }
+    return true;
+}
+
+size_t nde_record_grown(const nde_record *r, size_t used, int kind, size_t m, bool uniform, bool first) {
+    uint32_t full = (uint32_t)kind;
+    if (kind == NDE_ENTRY_STEP) full |= keeps(r) | (uniform ? NDE_ENTRY_UNIFORM : 0u);
+    return full & NDE_ENTRY_RUN && !first ? used + times_of(full, m)*sizeof(double) : lay(r, used, full, m).end;
+}
+
+size_t nde_record_bytes(const nde_record *r) { return r->used + r->slots.count*r->slots.bytes; }
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Room for an entry that ends there; `slots`: for how many states there is. */
+static bool fits(nde_record *r, size_t end, size_t *slots) {
+    if (end > r->size) return false;
+    *slots = in_runs(r) ? (r->size - end)/r->slots.bytes : 0;
+    if (!in_runs(r)) return true;
+    if (r->slots.count > *slots) r->form = NDE_RECORD_CHECKPOINTS;
+    return nde_slots_fit(&r->slots, *slots);
+}
+
+static nde_status make_room(nde_record *r, int what, size_t n, bool uniform, layout *l, uint32_t *kind, size_t *slots) {
+    for (;;) {
+        *kind = (uint32_t)what | (uniform ? NDE_ENTRY_UNIFORM : 0u);
+        if (what == NDE_ENTRY_STEP) *kind |= keeps(r);
+        *l = lay(r, r->used, *kind, n);
+        const bool small = (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX;
+        if (small && fits(r, l->end, slots)) return NDE_OK;
+        if (in_runs(r)) return NDE_E_BUDGET;
+        nde_record_fall(r);
+    }
+}
 
 nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) {
-    uint32_t (*const kinds[])(const nde_record *) = { NULL, enter_kind, leave_kind, fresh_kind,
-                                                      jump_kind, NULL, cut_kind, reset_kind };
     layout l;
     uint32_t full;
-    const nde_status bad = make_room(r, kinds[kind], m, &l, &full);
+    size_t slots;
+    const nde_status bad = make_room(r, kind, m, false, &l, &full, &slots);
     if (bad) return bad;
+    if (kind == NDE_ENTRY_CUT) ((header *)at(r, r->last))->kind |= NDE_ENTRY_CUTS;
     if (kind == NDE_ENTRY_CUT) ((header *)at(r, r->last))->kind |= NDE_ENTRY_CUTS;
     take_apart(r, r->used, full, m, entry);
     close_entry(r, full, m, l.end);
@@ -204,41 +300,87 @@ nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) 
 nde_status nde_record_reserve(nde_record *r, size_t n, bool uniform, nde_entry *entry) {
     layout l;
     uint32_t kind;
-    const nde_status bad = make_room(r, uniform ? uniform_kind : step_kind, n, &l, &kind);
-    if (!bad) take_apart(r, r->used, kind, n, entry);
-    return bad;
+    size_t slots;
+    const nde_status bad = make_room(r, NDE_ENTRY_STEP, n, uniform, &l, &kind, &slots);
+    if (bad) return bad;
+    take_apart(r, r->used, kind, n, entry);
+    if (!in_runs(r)) return NDE_OK;
+    if (nde_slots_admit(&r->slots, r->steps, slots)) entry->y = nde_slots_place(&r->slots);
+    else r->form = NDE_RECORD_CHECKPOINTS;
+    return r->slots.count || entry->y ? NDE_OK : NDE_E_BUDGET;
 }
 
 void nde_record_commit(nde_record *r, nde_entry *entry, bool mixed) {
-    if (mixed) entry->flags |= NDE_ENTRY_MIXED;
-    const uint32_t kind = (uint32_t)entry->kind | (uint32_t)entry->flags;
-    close_entry(r, kind, entry->n, lay(r, r->used, kind, entry->n).end);
+    uint32_t kind = (uint32_t)entry->kind | (uint32_t)entry->flags;
+    if (kind & NDE_ENTRY_RUN) {
+        entry->at = append(r, kind, entry->n, entry->t);
+        if (entry->y) nde_slots_push(&r->slots, entry->at, r->steps);
+    } else {
+        if (mixed) kind |= NDE_ENTRY_MIXED;
+        close_entry(r, kind, entry->n, lay(r, r->used, kind, entry->n).end);
+    }
     r->steps++;
 }
 
-void nde_record_read(const nde_record *r, size_t offset, nde_entry *entry) {
-    const header *h = at(r, offset);
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void read(const nde_record *r, size_t offset, size_t k, nde_entry *entry) {
+    const header *h = at(r, offset), *next = at(r, offset + (size_t)h->units*UNIT);
     take_apart(r, offset, h->kind, h->n, entry);
+    const bool last = !(h->kind & NDE_ENTRY_RUN) || k + 1 == run_length(r, offset);
+    if (h->kind & NDE_ENTRY_RUN) go_along(r, k, entry);
+    if (h->kind & NDE_ENTRY_CUTS && last) entry->cuts = cuts_at(r, offset + (size_t)h->units*UNIT, next->n);
 }
 
-bool nde_record_before(const nde_record *r, size_t offset, nde_entry *entry) {
-    if (offset == 0 || r->last == SIZE_MAX) return false;
-    const size_t before =
-        offset == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
-    nde_record_read(r, before, entry);
+void nde_record_read(const nde_record *r, size_t place, nde_entry *entry) {
+    read(r, offset_of(place), place & (PLACES - 1), entry);
+}
+
+static size_t last_step(const nde_record *r, size_t offset) {
+    return ((const header *)at(r, offset))->kind & NDE_ENTRY_RUN ? run_length(r, offset) - 1 : 0;
+}
+
+bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
+    if (place == 0 || r->last == SIZE_MAX) return false;
+    if (place != SIZE_MAX && place & (PLACES - 1)) {
+        nde_record_read(r, place - 1, entry);
+        return true;
+    }
+    const size_t offset = offset_of(place);
+    const size_t before = place == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
+    read(r, before, last_step(r, before), entry);
     return true;
 }
 
-bool nde_record_after(const nde_record *r, size_t offset, nde_entry *entry) {
-    const size_t after =
-        offset == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
+bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
+    const size_t offset = place == SIZE_MAX ? 0 : offset_of(place);
+    if (place != SIZE_MAX && (place & (PLACES - 1)) < last_step(r, offset)) {
+        nde_record_read(r, place + 1, entry);
+        return true;
+    }
+    const size_t after = place == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
     if (after >= r->used) return false;
-    nde_record_read(r, after, entry);
+    read(r, after, 0, entry);
     return true;
+}
+
+void nde_record_state_before(const nde_record *r, size_t place, nde_entry *entry) {
+    nde_record_read(r, in_runs(r) ? nde_slots_key(&r->slots, nde_slots_rank(&r->slots, place)) : place, entry);
 }
 
 unsigned char *nde_record_tail(const nde_record *r, size_t *bytes) {
-    const size_t from = round_up(r->used, LINE);
-    *bytes = from < r->size ? r->size - from : 0;
+    const size_t from = round_up(r->used, LINE), end = r->size - r->slots.taken*r->slots.bytes;
+    *bytes = from < end ? end - from : 0;
     return r->base + from;
+}
+
+/* ---- the way back ---------------------------------------------------------------------------- */
+
+void nde_record_forget(nde_record *r, size_t place) { nde_slots_forget(&r->slots, nde_slots_rank(&r->slots, place) + 1); }
+
+size_t nde_record_room(const nde_record *r) { return (r->size - r->used)/r->slots.bytes - r->slots.count; }
+
+void nde_record_keep(nde_record *r, const nde_entry *step, const nde_real *y) {
+    memcpy(nde_slots_place(&r->slots), y, r->y_reals*sizeof *y);
+    nde_slots_push(&r->slots, step->at, step->step);
 }

@@ -2,36 +2,40 @@
  * record.h - the log of what a panel did, in the order done, in an arena of fixed size. It falls back in place when full:
  * tape, stages, states, checkpoints.
  *
- * An entry is a header, its scalars, and for a step as much of { y, slopes, tape } as the form keeps. Entries follow each
- * other; each knows the size of the one before. Offsets are in bytes from the base. Letters: n lanes, ld their distance,
- * m lanes of a list. */
+ * An entry is a header and its scalars. A step of the forms tape and stages is an entry of its own, with { y, slopes, tape } as
+ * the form says. In the other forms a run of steps is one entry: times alone, each the end of a step and the start of the next;
+ * the states stand in slots at the end of the arena (slots.h), and the log grows towards them. Letters: n lanes, ld their
+ * distance, m lanes of a list. */
 #ifndef NDE_RECORD_H
 #define NDE_RECORD_H
 
 #include "nde/real.h"
 #include "core/core.h"
+#include "solve/slots.h"
 
 enum {
     NDE_ENTRY_ENTER = 1, /* trajectories[m] came into the lanes n .. n+m-1 */
     NDE_ENTRY_LEAVE = 2, /* lanes[m], trajectories[m]: one after the other, each replaced by the last lane */
     NDE_ENTRY_FRESH = 3, /* lanes[m]: slope 0 was evaluated anew */
     NDE_ENTRY_JUMP = 4,  /* lanes[m], jumps[m], y- [dim][m] in every form: y+ = jump(y-) */
-    NDE_ENTRY_STEP = 5,  /* t[n], t_new[n], mask[n]; UNIFORM: t[1], t_new[1] */
+    NDE_ENTRY_STEP = 5,  /* t[n], t_new[n]; UNIFORM: t[1], t_new[1] */
     NDE_ENTRY_CUT = 6,   /* lanes[m], events[m], t[m], since[m]: events have cut the step before this entry */
     NDE_ENTRY_RESET = 7, /* lanes[m], the event [m], y- [dim][m] in every form: y+ = reset(y-) */
-    /* what a step keeps */
+    /* what a step keeps beside its times */
     NDE_KEEPS_Y = 16, NDE_KEEPS_STAGES = 32, NDE_KEEPS_TAPE = 64,
-    NDE_ENTRY_MIXED = 128,  /* some lanes of the step were rejected */
+    NDE_ENTRY_MIXED = 128,   /* some lanes of the step were rejected: their t_new is t */
     NDE_ENTRY_UNIFORM = 256, /* all lanes step from the same time to the same time */
-    NDE_ENTRY_CUTS = 512     /* a CUT follows the step */
+    NDE_ENTRY_CUTS = 512,    /* a CUT follows the step */
+    NDE_ENTRY_RUN = 1024     /* of the log only: steps that share a header */
 };
 
 typedef struct nde_record {
     unsigned char *base;
-    size_t size, used, last; /* last: offset of the last entry; SIZE_MAX when there is none */
+    size_t size, used, last; /* used by the log; last: offset of its last header; SIZE_MAX when there is none */
     size_t dim, y_reals, stage_reals, tape_reals; /* of one step: [rows][ld], [s][rows][ld], [s][tape][ld] */
     int form, first_form;
-    size_t spacing, steps;   /* checkpoints: every spacing-th step keeps y */
+    size_t steps;
+    nde_slots slots;
 } nde_record;
 
 /* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when they were
@@ -43,26 +47,35 @@ typedef struct nde_cuts {
 
 /* An entry, taken apart: pointers into the record; NULL where it keeps none. */
 typedef struct nde_entry {
-    size_t at;          /* its offset */
+    size_t at;          /* its place: larger for later entries */
     int kind, flags;
     size_t n;
+    size_t step;        /* number of a STEP in the forms states and checkpoints */
     size_t *lane, *who; /* [n] of ENTER (who), LEAVE (both), FRESH (lane), JUMP and RESET (lane; who: the jump, the event) */
     double *t, *t_new;  /* of STEP: lane b at t[b*stride], t_new[b*stride] */
     size_t stride;      /* 1; 0 when UNIFORM */
-    unsigned char *mask; /* [n] of STEP, when MIXED */
     nde_real *y, *k, *tape;
     nde_cuts cuts;      /* of CUT, and of the STEP before it */
 } nde_entry;
 
-/* size bytes at base (multiple of 64); richest: NDE_RECORD_* to begin with; reals of one step by lanes. */
+/* Was the step accepted in lane b? */
+static inline bool nde_entry_took(const nde_entry *e, size_t b) {
+    return !(e->flags & NDE_ENTRY_MIXED) || e->t_new[b*e->stride] != e->t[b*e->stride];
+}
+
+/* size bytes at base (both multiples of 64); richest: NDE_RECORD_* to begin with; reals of one step by lanes. */
 void nde_record_open(nde_record *record, unsigned char *base, size_t size, int richest, size_t dim, size_t y_reals,
                      size_t stage_reals, size_t tape_reals);
 void nde_record_clear(nde_record *record);
-/* Bytes used once an entry of `kind` for m lanes has been appended to `used` bytes in the present form; step: its number. */
-size_t nde_record_grown(const nde_record *record, size_t used, int kind, size_t m, size_t step, bool uniform);
-/* Bytes that may be used in the present form after `steps` steps. */
-size_t nde_record_limit(const nde_record *record);
-/* The next form down; false at the end. */
+/* Begins in this form. In states and checkpoints: so many steps are to come, and the log will need `log` bytes; false: not even
+ * one state will fit. */
+bool nde_record_expect(nde_record *record, int form, size_t steps, size_t log);
+/* Bytes used once an entry of `kind` for m lanes has been appended to `used` bytes of the log in the present form. first: of
+ * steps; room for one as the first of a run is needed in any case. */
+size_t nde_record_grown(const nde_record *record, size_t used, int kind, size_t m, bool uniform, bool first);
+/* Bytes of log and states. */
+size_t nde_record_bytes(const nde_record *record);
+/* The next form down, or fewer states; false at the end. */
 bool nde_record_fall(nde_record *record);
 
 /* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form. */
@@ -76,7 +89,14 @@ void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
 bool nde_record_before(const nde_record *record, size_t at, nde_entry *entry);
 bool nde_record_after(const nde_record *record, size_t at, nde_entry *entry);
 void nde_record_read(const nde_record *record, size_t at, nde_entry *entry);
-/* Bytes behind the log, at a multiple of 64, for states recomputed on the way back. */
+/* The last step at or before `at` whose state is kept. */
+void nde_record_state_before(const nde_record *record, size_t at, nde_entry *entry);
+/* Bytes between log and states, at a multiple of 64. */
 unsigned char *nde_record_tail(const nde_record *record, size_t *bytes);
+
+/* On the way back: forgets the states of steps behind `at`; states that can then be kept; keeps one, behind all others. */
+void nde_record_forget(nde_record *record, size_t at);
+size_t nde_record_room(const nde_record *record);
+void nde_record_keep(nde_record *record, const nde_entry *step, const nde_real *y);
 
 #endif

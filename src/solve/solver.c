@@ -158,6 +158,7 @@ static nde_status begin(nde_solver *s) {
         p->tried = p->over_budget = false;
         p->rc = 0;
         nde_record_clear(&p->record);
+        if (s->options.adjoint && nde_steps_are_known(s)) (void)nde_record_foresee(s, &p->record, p->count, p->capacity);
     }
     memset(s->stats, 0, s->N*sizeof *s->stats);
     memset(s->saved, 0, s->N*sizeof *s->saved);
@@ -263,7 +264,7 @@ static void present(nde_solver *s, nde_solution *solution) {
         const nde_panel *p = &s->panel[k];
         lanes += (double)p->live->lane_attempts, room += (double)p->live->lane_room;
         if (!s->options.adjoint) continue;
-        out.record_bytes += p->record.used;
+        out.record_bytes += nde_record_bytes(&p->record);
         if (p->record.form > out.record) out.record = p->record.form;
     }
     out.lanes_busy = room > 0 ? lanes/room : 1;

@@ -155,6 +155,7 @@ typedef struct nde_worker {
 typedef struct nde_shard {
     size_t first, count;   /* panels */
     double *p, *save_t, *jump_t, loss_error;
+    int64_t recomputed;    /* steps, on the way back */
 } nde_shard;
 
 /* Hits of events: see nde_solution. */
@@ -293,6 +294,13 @@ typedef struct nde_division {
 nde_division nde_solver_divide(const nde_solver *s);
 /* A panel's record, lanes ld apart, in size bytes at base. */
 void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size);
+
+/* ---- plan.c ---- */
+/* Are the steps of a run fixed, with nothing between them? */
+bool nde_steps_are_known(const nde_solver *s);
+/* Sets the form of an empty record to the one that such a run of a panel of `count` trajectories will need, and the steps that
+ * keep their states. Bytes that it then holds; 0: there is no room in any form. */
+size_t nde_record_foresee(const nde_solver *s, nde_record *record, size_t count, size_t capacity);
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) {

@@ -57,6 +57,8 @@ typedef struct nde_gradient {
     double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE only: the largest distance (root mean square over components) between the
                            * state solved backwards and that of the solve, at save times and at the start */
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
+    int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have their states; 0 unless the record
+                           * keeps checkpoints */
 } nde_gradient;
 
 /* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */
@@ -83,8 +85,9 @@ typedef struct nde_output_tangent {
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
  * Errors: NDE_E_ARG (no record; an event without a derivative, see above; gradients, and events that ended or reset a trajectory, with a
- * continuous adjoint),
- * NDE_E_NO_VJP, NDE_E_FIELD, NDE_E_BUDGET (no room to recompute); with continuous adjoints also what ends a solve.
+ * continuous adjoint), NDE_E_NO_VJP, NDE_E_FIELD; with continuous adjoints also what ends a solve, NDE_E_BUDGET.
+ * Where the record keeps checkpoints, those that have been passed make room for the states of others: once more gives the same
+ * bits, but may repeat more steps.
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
@@ -124,7 +127,7 @@ typedef struct nde_gradient_report {
 /* Compares the gradient that nde_backward gives for a problem with forward mode and with differences. Healthy in double: both errors
  * below 1e-9 for the discrete adjoint, near the tolerance for the others. A wrong gradient is not an error of the call. Allocates two
  * solvers and some arrays, through options.allocator, and frees them.
- *   seed     of the outputs; NULL: those of problem.loss
+ *   seed     of the outputs, but for times and states of events; NULL: those of problem.loss
  *   random   seed of the directions
  *   report   out; zero its size, or NDE_INIT it; untouched on error
  * Errors: those of nde_solver_create, nde_solver_run and nde_backward; NDE_E_FIELD when a field fails near the solution. */

@@ -59,6 +59,8 @@ typedef struct nde_gradient {
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
     int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have their states; 0 unless the record
                            * keeps checkpoints */
+    double *loss_spread;  /* [1] root of the sum of the squares of the terms of loss_error, one for each step of each trajectory: what it
+                           * would come to if their signs were random. Where it is more than |loss_error|, they cancel */
 } nde_gradient;
 
 /* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */
@@ -133,6 +135,31 @@ typedef struct nde_gradient_report {
  * Errors: those of nde_solver_create, nde_solver_run and nde_backward; NDE_E_FIELD when a field fails near the solution. */
 NDE_API NDE_CHECK nde_status nde_gradient_check(const nde_problem *problem, const nde_options *options, const nde_seed *seed,
                                                 uint64_t random, nde_gradient_report *report);
+
+/* What nde_solver_run_to_goal came to. */
+typedef struct nde_goal_report {
+    size_t size;
+    double loss_error, loss_spread; /* of the last run */
+    double factor;                  /* its tolerances are those of the options times this */
+    int64_t evals;                  /* evaluations of the right-hand side, over all runs and trajectories, without the ways back */
+    int32_t runs;
+    int32_t reached;                /* 1: |loss_error| and loss_spread are within the goal; 0: tolerances are as small as they can be */
+} nde_goal_report;
+/* Goal-oriented tolerances: runs the solver, and again with smaller tolerances, until the estimated error of the loss is at most `goal`,
+ * or tolerances are near rounding, or after 16 runs. Tolerances only shrink: begin with loose ones (options.rtol 1e-2). The estimate
+ * is that of the solution that is continued by methods whose error estimate is of the same; under local extrapolation (all
+ * embedded pairs here) it over-estimates, the more the smaller the tolerance. Then the solver's tolerances are what they were; its
+ * record, nde_backward and dense solution are of the last run.
+ *   solver     with options.adjoint DISCRETE and adaptive steps
+ *   goal       > 0, in units of the loss
+ *   seed       of the outputs, for a loss that is linear in them; NULL: those of problem.loss
+ *   gradient   out, of the last run; NULL: not wanted
+ *   solution   out, of the last run; NULL: not wanted
+ *   report     out; zero its size, or NDE_INIT it; NULL: not wanted
+ * Errors: NDE_E_ARG; those of nde_solver_run (NDE_E_LANES: the goal is for the others) and nde_backward.
+ * Source: R. Becker, R. Rannacher, Acta Numerica 10 (2001) 1-102; Y. Cao, L. Petzold, SIAM J. Sci. Comput. 26 (2004) 359-374. */
+NDE_API NDE_CHECK nde_status nde_solver_run_to_goal(nde_solver *solver, double goal, const nde_seed *seed, const nde_gradient *gradient,
+                                                    nde_solution *solution, nde_goal_report *report);
 
 #ifdef __cplusplus
 }

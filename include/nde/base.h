@@ -306,6 +306,14 @@ NDE_API double nde_normal(uint64_t seed, unsigned purpose, uint64_t trajectory, 
 /* One uniform in (0, 1), likewise. */
 NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory, uint64_t position, uint64_t component);
 
+/* STEER: a random end for each trajectory, so that a network learns no stiff short cut to one end: t1_each [n] uniform within
+ * (t1 - width, t1 + width), for problem.t1_each; with joint steps draw one (n = 1) for problem.t1. The gradient by t1 is the sum of
+ * nde_gradient.t1 over trajectories.
+ *   seed    another one for each iteration
+ *   width   > 0; less than the distance from t1 to t0 and to save times
+ * Errors: NDE_E_ARG. Source: A. Ghosh et al., STEER: simple temporal regularization for neural ODE, NeurIPS (2020). */
+NDE_API NDE_CHECK nde_status nde_steer(uint64_t seed, size_t n, double t1, double width, double *t1_each);
+
 /* ---- fields: flags ----------------------------------------------------------------------------------------------- */
 
 /* nde_site.flags */
@@ -482,7 +490,8 @@ typedef struct nde_options {
                                     * taken by rk4 (order 4 and below) or vern7 */
     int32_t estimates;             /* NDE_ESTIMATES_*, for a method with an error estimate; 0: none. With adjoint DISCRETE they have
                                     * derivatives as the states have */
-    uint64_t estimate_seed;        /* of the draws of TIME and STEP: another one for each iteration of a training */
+    const uint64_t *estimate_seed; /* of the draws of TIME and STEP, read anew by each run: another one for each iteration of a
+                                    * training. Must outlive the solver; NULL: 0 */
     size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer where they would
                                     * be more than 512 lanes, or one with problem.events. 0: 1 */
 } nde_options;

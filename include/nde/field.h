@@ -156,6 +156,27 @@ typedef struct nde_steady {
 } nde_steady;
 NDE_API nde_field nde_field_steady(const nde_steady *steady);
 
+/* How fast the state moves, |F|^2: as problem.quadrature its integral is RNODE's kinetic energy, which a loss counts so that
+ * trajectories become straight. out = 1. It has the derivatives that `field` has, which must outlive it.
+ * Source: C. Finlay et al., How to train your neural ODE, ICML (2020). */
+NDE_API nde_field nde_field_kinetic(const nde_field *field);
+/* How much the slopes of neighbours differ: the mean of |J' e|^2 over random e, J = dF/dy, of which the expectation is the square of
+ * J's Frobenius norm. As problem.quadrature it is RNODE's other part; both together: nde_field_concatenation. out = 1.
+ *   field      with vjp, and vjp_jvp for a gradient through it; must outlive what is made of it
+ *   seed       e is a function of (seed, trajectory, probe, component), the same all along a solve; read anew in each call
+ *   probes     0: 1
+ *   gaussian   0: components of e are 1 or -1; 1: normal
+ *   forward    1: it has a jvp, at the cost of 2 np more numbers of work a lane
+ * Sources: as above; M. Hutchinson, Comm. Statist. Simul. 19 (1990) 433-450. */
+typedef struct nde_frobenius {
+    size_t size;
+    const nde_field *field;
+    uint64_t seed;
+    size_t probes;
+    int32_t gaussian, forward;
+} nde_frobenius;
+NDE_API nde_field nde_field_frobenius(const nde_frobenius *frobenius);
+
 /* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
  *   z_l = W_l x_l + b_l;  hidden layers: z_l normalised when layer_norm;  x_{l+1} = s(z_l), plus x_l in hidden layers whose two
  *   widths agree when residual

@@ -281,7 +281,7 @@ static int move_times(nde_back *k, const nde_gradient *g, const nde_real *end) {
 static const char *not_given(const nde_solver *s, const nde_seed *seed, const nde_gradient *g) {
     if (seed->y && s->saving == NDE_SAVE_EVERY) return "nde_backward: seed.y with options.save_every: continuous adjoints need save times";
     if (g->reconstruction && s->adjoint != NDE_ADJOINT_BACKSOLVE) return "nde_backward: gradient.reconstruction without NDE_ADJOINT_BACKSOLVE";
-    if (g->loss_error) return "nde_backward: gradient.loss_error needs NDE_ADJOINT_DISCRETE";
+    if (g->loss_error || g->loss_spread) return "nde_backward: gradient.loss_error and loss_spread need NDE_ADJOINT_DISCRETE";
     if (g->jump_t || g->jump_u) return "nde_backward: gradients of jumps need NDE_ADJOINT_DISCRETE";
     return g->input_x || g->term_x ? "nde_backward: gradients of paths need NDE_ADJOINT_DISCRETE" : NULL;
 }

@@ -358,7 +358,7 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
         if (!r->accept[b]) continue;
         for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++)
             w->a_carry[i*ld + b] = w->a_k[i*ld + b];
-        if (v->loss) v->shard->loss_error += w->loss[b];
+        if (v->loss) v->shard->loss_error += w->loss[b], v->shard->loss_squares += w->loss[b]*w->loss[b];
         if (v->times) add_step_times(v, b, r->t[b], r->dt[b], w->a_t[b], w->a_h[b]);
         w->now[b] = r->t[b];
         w->accepted[b]--;
@@ -457,7 +457,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
     if (shard->p) memset(shard->p, 0, s->rhs.np*sizeof *shard->p);
     if (shard->save_t) memset(shard->save_t, 0, s->rows_saved*sizeof *shard->save_t);
     if (shard->jump_t) memset(shard->jump_t, 0, s->rhs.problem.n_jumps*sizeof *shard->jump_t);
-    shard->loss_error = 0, shard->recomputed = 0;
+    shard->loss_error = shard->loss_squares = 0, shard->recomputed = 0;
     nde_seed seed = *o->seed;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
         nde_panel *p = &s->panel[shard->first + k];
@@ -465,7 +465,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
             .s = s, .record = &p->record, .w = w, .shard = shard, .seed = &seed, .ld = w->replica.ld
         };
         v.times = g->t0 || g->t1 || g->save_t || g->jump_t || o->cut;
-        v.loss = g->loss_error != NULL;
+        v.loss = g->loss_error || g->loss_spread;
         v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
                              .x_input = g->input_x ? s->g_input : NULL,
@@ -509,6 +509,11 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
     if (g->recomputed) {
         *g->recomputed = 0;
         for (size_t k = 0; k < s->n_shards; k++) *g->recomputed += s->shard[k].recomputed;
+    }
+    if (g->loss_spread) {
+        *g->loss_spread = 0;
+        for (size_t k = 0; k < s->n_shards; k++) *g->loss_spread += s->shard[k].loss_squares;
+        *g->loss_spread = sqrt(*g->loss_spread);
     }
     copy_out(g->y0, s->g_y0, s->rhs.dim*s->N, sizeof *g->y0);
     copy_out(g->q, s->g_q, s->rhs.nq*s->N, sizeof *g->q);

@@ -19,6 +19,7 @@ void nde_estimates_clear(nde_solver *s) {
 void nde_estimates_begin(nde_solver *s) {
     nde_estimates_clear(s);
     if (s->estimate_step) memset(s->estimate_step, 0, s->N*sizeof *s->estimate_step);
+    s->estimate_seed = s->options.estimate_seed ? *s->options.estimate_seed : 0;
 }
 
 nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness) {
@@ -117,7 +118,7 @@ static bool counts(const nde_solver *s, size_t who, int64_t number) { return !s-
  * Source: J. Vitter, Random sampling with a reservoir, ACM TOMS 11 (1985) 37-57. */
 static bool is_drawn(const nde_solver *s, const nde_panel *p, size_t b, int64_t number) {
     const size_t who = p->trajectory[b];
-    const uint64_t seed = s->options.estimate_seed;
+    const uint64_t seed = s->estimate_seed;
     if (s->options.estimates == NDE_ESTIMATES_STEP)
         return nde_uniform(seed, NDE_PURPOSE_STEP, who, (uint64_t)number, 0)*(double)number < 1;
     const double t0 = nde_start_of(s, who), t = t0 + nde_uniform(seed, NDE_PURPOSE_STEP, who, 0, 0)*(nde_end_of(s, who) - t0);

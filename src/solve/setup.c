@@ -318,8 +318,8 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     if (bad || (bad = nde_table_lay(&s->table, arena, s->table.method, s->rhs.dim, q->split))) return bad;
     s->table.compensated = s->options.compensated;
     TAKE(s->save_t, s->saving == NDE_SAVE_TIMES ? s->rows_saved : 1, s->save_row);
-    double *each = NULL;
-    if (s->options.atol_each) TAKE(each, 1, s->rhs.dim);
+    TAKE(s->atol_each, s->options.atol_each != NULL, s->rhs.dim);
+    double *const each = s->atol_each;
     for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
     if (each) s->tolerance.atol_each = each;
     lay_measure(s, arena);

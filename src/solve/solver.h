@@ -154,7 +154,7 @@ typedef struct nde_worker {
 /* Sums of one shard. */
 typedef struct nde_shard {
     size_t first, count;   /* panels */
-    double *p, *save_t, *jump_t, loss_error;
+    double *p, *save_t, *jump_t, loss_error, loss_squares;
     int64_t recomputed;    /* steps, on the way back */
 } nde_shard;
 
@@ -195,7 +195,7 @@ struct nde_solver {
     nde_controller decide; /* the caller's; decide NULL: none */
     nde_tolerance tolerance;
     double *clip_t;        /* [n_clip] or NULL */
-    double *rtol_n, *atol_n, *weight; /* [N], [N], [dim] or NULL */
+    double *rtol_n, *atol_n, *weight, *atol_each; /* [N], [N], [dim], [dim] or NULL; the last one is that of tolerance */
     nde_error_norm norm;   /* of: NULL without */
     nde_domain domain;     /* guarded: there is one */
     bool measured;         /* errors are measured otherwise than in kernels->error */
@@ -250,6 +250,7 @@ struct nde_solver {
     nde_hits hits;
     double *error_estimate, *stiffness_estimate; /* NULL without, as in the solution */
     int64_t *estimate_step;
+    uint64_t estimate_seed; /* of this run */
     double *a_estimate;    /* [2][N] cotangents of them by problem.loss; NULL: it has none */
     /* gradients until they are complete */
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;

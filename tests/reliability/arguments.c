@@ -210,7 +210,7 @@ static void options_members(void **state) {
         M(nde_options, spectral_radius, DOUBLE, ".rrrrrrr"),
         M(nde_options, coupling, DOUBLE, ".rrrrrr."),
         M(nde_options, order, INT32, ".rrrrr"),
-        M(nde_options, estimates, INT32, ".r.rrr"), M(nde_options, estimate_seed, INT64, "......"),
+        M(nde_options, estimates, INT32, ".r.rrr"), M(nde_options, estimate_seed, POINTER, "."),
         M(nde_options, max_seconds, DOUBLE, ".rrr.r.."),
         M(nde_options, norm, INT32, ".r.rrr"),
         M(nde_options, clip_t, POINTER, "."),

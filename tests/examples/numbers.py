@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED"""
 import re
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support import check, finish, refuses, run
 
-chaos, pleiades, three_body, ensemble = (Path(program).resolve() for program in sys.argv[1:])
+chaos, pleiades, three_body, ensemble, regularised = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -69,9 +69,24 @@ def trajectories(scratch):
         refuses(run(ensemble, *wrong, cwd=scratch), "usage", f"ensemble {wrong}")
 
 
+def regularisers(scratch):
+    """At one loss, predictions take fewer evaluations with every regulariser but random ends."""
+    text = report(regularised, 1, "regularised.svg", cwd=scratch)
+    rows = {row[0].strip(): [float(x) for x in row[1:]] for row in re.findall(
+        rf"^(\w[\w ]*?) +(\d+) +{NUMBER} +{NUMBER} +{NUMBER} +{NUMBER}$", text, re.M)}
+    check(len(rows) == 7 and rows["none"][3] == 1, f"regularised: {rows}")
+    for name, (iterations, loss, evaluations, share, _) in rows.items():
+        check(loss <= 0.01 and iterations < 1500, f"regularised: {name} comes to a loss of {loss}")
+        check(abs(share - evaluations/rows["none"][2]) < 2e-3, f"regularised: {name} {evaluations} are not {share}")
+        check(share < 0.85 or name in ("none", "STEER"), f"regularised: {name} leaves {share} of the evaluations")
+    for wrong in (["0"], ["21"], ["one"], ["1", "a.svg", "b"]):
+        refuses(run(regularised, *wrong, cwd=scratch), "usage", f"regularised {wrong}")
+
+
 with tempfile.TemporaryDirectory() as folder:
     exponents(folder)
     stars(folder)
     bodies(folder)
     trajectories(folder)
+    regularisers(folder)
 finish()

@@ -253,7 +253,8 @@ int main(int argc, char **argv) {
     const long seeds = argc > 1 ? strtol(argv[1], &end, 10) : 3;
     if (argc > 3 || seeds < 1 || seeds > MOST_SEEDS || (end && (*end || end == argv[1])))
         return fprintf(stderr, "usage: regularised [SEEDS [PICTURE.svg]]\n"), EXIT_FAILURE;
-    if (!can_write(file)) return fprintf(stderr, "regularised: cannot write %s\n", file), EXIT_FAILURE;
+    if (!can_write(file))
+        return fprintf(stderr, "regularised: cannot write %s\n", file), EXIT_FAILURE;
     const points data = spirals();
     build(&net);
     if (!net.integrals.eval) return fprintf(stderr, "regularised: %s\n", nde_error()), EXIT_FAILURE;

@@ -279,6 +279,21 @@ static void modes_agree_on_an_ensemble(void **state) {
     }
 }
 
+/* What steps say of themselves, those that are cut as well: as they were attempted. */
+static void estimates_go_through_events(void **state) {
+    (void)state;
+    for (int32_t of = NDE_ESTIMATES_ALL; of <= NDE_ESTIMATES_STEP; of++) {
+        proof f;
+        oscillators(&f, 60, 0, 5);
+        f.options.estimates = of, f.options.rtol = 1e-3, f.options.atol = 1e-4;
+        proof_solve(&f);
+        const double error = proof_identity(&f);
+        assert_true(count_hits(&f, 0) > 60);
+        if (!(error <= (sizeof(nde_real) == 8 ? 1e-10 : 1e-3))) fail_msg("estimates %d: %g", (int)of, error);
+        proof_end(&f);
+    }
+}
+
 /* Every method that extends its steps, with its own steps and with fixed ones, forwards in time and backwards. */
 static void modes_agree_with_every_method(void **state) {
     (void)state;
@@ -584,6 +599,7 @@ int main(void) {
         cmocka_unit_test(announced_times_move_events),
         cmocka_unit_test(modes_agree_on_an_ensemble),
         cmocka_unit_test(modes_agree_with_every_method),
+        cmocka_unit_test(estimates_go_through_events),
         cmocka_unit_test(modes_agree_with_jumps_paths_and_quadrature),
         cmocka_unit_test(every_record_has_equal_bits),
         cmocka_unit_test(pieces_and_threads_have_equal_bits),

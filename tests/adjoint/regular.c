@@ -152,6 +152,26 @@ static void all_methods_have_the_identity(void **state) {
     }
 }
 
+/* Step doubling, the reversible coupling, compensated sums, the caller's own table. */
+static void tables_that_are_made_have_the_identity(void **state) {
+    (void)state;
+    static const double a[] = { 1 }, b[] = { 0.5, 0.5 }, e[] = { -0.5, 0.5 };
+    const nde_tableau own = NDE_INIT(nde_tableau, .stages = 2, .a = a, .b = b, .e = e, .order = 2, .error_order = 1);
+    for (int k = 0; k < 4; k++) {
+        proof f;
+        oscillator(&f, k == 0 ? NDE_RK4 : k == 3 ? 0 : NDE_BOSH3, 4);
+        if (k == 0) f.options.error = NDE_ERROR_DOUBLING;
+        if (k == 1) f.options.coupling = 0.999;
+        if (k == 2) f.options.compensated = 1;
+        if (k == 3) f.options.tableau = &own;
+        proof_solve(&f);
+        assert_true(f.solution.error_estimate[0] > 0 && (f.solution.stiffness_estimate != NULL) == (k != 1));
+        const double error = proof_identity(&f), most = is_double ? 1e-12 : 1e-4;
+        if (!(error <= most)) fail_msg("%d: %g", k, error);
+        proof_end(&f);
+    }
+}
+
 static void all_cases_have_the_identity(void **state) {
     (void)state;
     for (int which = 0; which < CASES; which++)
@@ -405,6 +425,7 @@ int main(void) {
         cmocka_unit_test(values_are_those_of_the_formula),
         cmocka_unit_test(stiffness_is_the_rate_of_decay),
         cmocka_unit_test(all_methods_have_the_identity),
+        cmocka_unit_test(tables_that_are_made_have_the_identity),
         cmocka_unit_test(all_cases_have_the_identity),
         cmocka_unit_test(the_truths_agree),
         cmocka_unit_test(bits_do_not_depend_on_the_record),

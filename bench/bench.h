@@ -19,12 +19,14 @@
 typedef struct bench_setup {
     const char *name; /* of the case: one file may hold several */
     int threads, isa; /* NDE_ISA_BASELINE, V3 or V4: of the library's kernels and of the bench's own fields */
+    bool forward;     /* of a gradient's case: the solve alone */
 } bench_setup;
 
 typedef struct bench_facts {
     long long evaluations; /* of the right-hand side: summed over independent trajectories, once for a joint batch */
     double error;          /* against what the answer says */
     double bound;          /* of the error, the reference's too; 0: none */
+    size_t bytes;          /* that the solver used, record included; 0: not of interest */
     char text[240];        /* what else is wrong; "": nothing */
 } bench_facts;
 
@@ -41,5 +43,7 @@ extern const bench_subject bench_one_double;
 extern const bench_subject bench_ensemble_double;
 extern const bench_subject bench_train_double, bench_train_single;
 extern const bench_subject bench_gbm_double, bench_gbm_single;
+extern const bench_subject bench_gradient_double;
+extern const bench_subject bench_adjoint_double, bench_adjoint_single;
 
 #endif

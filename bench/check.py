@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 KEYS = ["case", "who", "precision", "threads", "isa", "seconds_median", "seconds_min", "seconds_max", "evaluations",
-        "error", "ratio"]
+        "error", "ratio", "bytes"]
 wrong = []
 
 

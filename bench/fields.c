@@ -27,6 +27,66 @@ static int lorenz(const nde_field *self, const nde_site *at, const nde_real *res
     return 0;
 }
 
+/* Of one lane. */
+static inline void lorenz_vjp_at(const nde_site *at, size_t i, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    const size_t ld = at->ld;
+    const nde_real s = at->p[0], r = at->p[1], b = at->p[2], y0 = y[i], y1 = y[ld + i], y2 = y[2*ld + i], a0 = a[i],
+                   a1 = a[ld + i], a2 = a[2*ld + i];
+    to->y[i] += (r - y2)*a1 - s*a0 + y1*a2;
+    to->y[ld + i] += s*a0 - a1 + y0*a2;
+    to->y[2*ld + i] -= y0*a1 + b*a2;
+    if (!to->p) return;
+    to->p[0] += (double)((y1 - y0)*a0);
+    to->p[1] += (double)(y0*a1);
+    to->p[2] -= (double)(y2*a2);
+}
+
+static int lorenz_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    (void)self;
+    for (size_t i = 0; i < at->n; i++) lorenz_vjp_at(at, i, y, a, to);
+    return 0;
+}
+
+static int lorenz_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    (void)self;
+    const nde_real s = at->p[0], r = at->p[1], b = at->p[2], zero[3] = { 0 }, *v_p = v->p ? v->p : zero;
+    const size_t ld = at->ld;
+    for (size_t i = 0; i < at->n; i++) {
+        const nde_real y0 = y[i], y1 = y[ld + i], y2 = y[2*ld + i], v0 = v->y[i], v1 = v->y[ld + i], v2 = v->y[2*ld + i];
+        dv[i] = s*(v1 - v0) + v_p[0]*(y1 - y0);
+        dv[ld + i] = v0*(r - y2) + y0*(v_p[1] - v2) - v1;
+        dv[2*ld + i] = v0*y1 + y0*v1 - b*v2 - v_p[2]*y2;
+    }
+    return 0;
+}
+
+static int volterra(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+    (void)self;
+    const nde_real *p = at->p;
+    const size_t ld = at->ld;
+    for (size_t i = 0; i < at->n; i++) {
+        const nde_real y0 = y[i], y1 = y[ld + i];
+        dy[i] = y0*(p[0] - p[1]*y1);
+        dy[ld + i] = y1*(p[3]*y0 - p[2]);
+    }
+    return 0;
+}
+
+static int volterra_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    (void)self;
+    const nde_real *p = at->p;
+    const size_t ld = at->ld;
+    for (size_t i = 0; i < at->n; i++) {
+        const nde_real y0 = y[i], y1 = y[ld + i], a0 = a[i], a1 = a[ld + i], both = y0*y1;
+        to->y[i] += (p[0] - p[1]*y1)*a0 + p[3]*y1*a1;
+        to->y[ld + i] += (p[3]*y0 - p[2])*a1 - p[1]*y0*a0;
+        if (!to->p) continue;
+        to->p[0] += (double)(y0*a0), to->p[1] -= (double)(both*a0);
+        to->p[2] -= (double)(y1*a1), to->p[3] += (double)(both*a1);
+    }
+    return 0;
+}
+
 static int lorenz_rho(const nde_field *self, const nde_site *at, const nde_real *restrict y,
                       nde_real *restrict dy) {
     (void)self;
@@ -96,6 +156,7 @@ static int one(const nde_field *self, const nde_site *at, const nde_real *y, nde
 
 const bench_fields BENCH_NAME(BENCH_FIELDS) = {
     .lorenz = lorenz, .lorenz_rho = lorenz_rho, .kepler = kepler,
+    .volterra = volterra, .volterra_vjp = volterra_vjp, .lorenz_vjp = lorenz_vjp, .lorenz_jvp = lorenz_jvp,
     .growth = growth, .volatility = volatility, .one = one,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
 #ifndef BENCH_SINGLE

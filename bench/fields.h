@@ -6,6 +6,8 @@
 #include "bench.h"
 
 typedef int bench_eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy);
+typedef int bench_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to);
+typedef int bench_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv);
 typedef int bench_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx);
 
 typedef nde_status bench_solve(double t0, double t1, nde_real *y, const nde_real *p, void *ctx, const nde_options *options,
@@ -15,6 +17,9 @@ typedef struct bench_fields {
     bench_eval *lorenz;        /* p: sigma, rho, beta */
     bench_eval *lorenz_rho;    /* q: rho; sigma = 10, beta = 8/3 */
     bench_eval *kepler;
+    bench_eval *volterra;      /* p: a, b, c, d of x' = x (a - b y), y' = y (d x - c) */
+    bench_vjp *lorenz_vjp, *volterra_vjp;
+    bench_jvp *lorenz_jvp;
     bench_eval *growth;        /* p[0] y */
     bench_eval *volatility;    /* p[1] y */
     bench_eval *one;           /* 1 */

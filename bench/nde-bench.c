@@ -3,7 +3,7 @@
  *
  * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample
  * repeats the work so often that it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest
- * build. */
+ * build; of an adjoint_ case, the median with the gradient over that without. */
 #include "bench.h"
 #include "child.h"
 #include "native_files.h"
@@ -28,11 +28,15 @@ typedef struct bench_case {
     const char *program, *argument;  /* of the reference: reference/PROGRAM.c */
     const char *builds[BUILDS];      /* each begins with its instruction set */
     bool slow;                       /* runs when it is asked for */
+    bool forward;                    /* beside libnde's own solve without the gradient, not beside a reference */
 } bench_case;
 
 #define ONE .subject = { &bench_one_double }, .program = "ode_dopri5", .builds = { "v3", "v4" }
 #define TRAIN .subject = { &bench_train_double, &bench_train_single }, .program = "node_roofline", \
     .builds = { "v3", "v4" }
+
+#define GRADIENT .subject = { &bench_gradient_double }
+#define ADJOINT .subject = { &bench_adjoint_double, &bench_adjoint_single }, .forward = true
 
 static const bench_case cases[] = {
     { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes",
@@ -61,6 +65,19 @@ static const bench_case cases[] = {
     { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
       .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
       .builds = { "v3", "v4" } },
+    { "lv_gradient", "gradient of a Lotka-Volterra loss at t = 10, dopri5 at 1e-6; field and vjp by pointer",
+      GRADIENT, .program = "lv_gradient", .argument = "lv_gradient", .builds = { "v3", "v4" } },
+    { "lv_gradient_times", "the same of squares at 21 times",
+      GRADIENT, .program = "lv_gradient", .argument = "lv_gradient_times", .builds = { "v3", "v4" } },
+    { "lv_gradient_cvodes", "the first one beside CVODES: Adams, Hermite interpolation, quadratures in the error test",
+      GRADIENT, .program = "lv_gradient_cvodes", .argument = "lv_gradient_cvodes", .builds = { "v3" } },
+    { "adjoint_small", "solve and gradient of an MLP 4-32-32-4 beside the solve alone, dopri5 at 1e-6", ADJOINT },
+    { "adjoint_spiral", "the same of 2-50-2, batch 20", ADJOINT },
+    { "adjoint_mid", "the same of 64-256-256-64, batch 256", ADJOINT },
+    { "adjoint_lorenz", "the same of a Lorenz trajectory to t = 10; field by pointer", ADJOINT },
+    { "adjoint_small_sqrt", "MLP 4-32-32-4 in 256 steps from 16 states", ADJOINT },
+    { "adjoint_mid_sqrt", "64-256-256-64, batch 32, in 64 steps from 8 states", ADJOINT },
+    { "adjoint_lorenz_sqrt", "Lorenz in 1024 steps from 32 states", ADJOINT },
 };
 enum { CASES = sizeof cases/sizeof cases[0] };
 static const char *const precision_names[] = { "double", "single" };
@@ -108,19 +125,26 @@ static double now(clockid_t clock) {
     return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
 }
 
-/* Seconds of `times` runs of libnde (reference NULL) or of a reference; negative: it failed. */
-static double sample(const bench_subject *subject, void *state, child *reference, long times) {
-    if (reference) return child_run(reference, times);
+/* What takes turns: libnde, or a reference. */
+typedef struct side {
+    const bench_subject *subject;
+    void *state;
+    child *reference; /* NULL: subject and state */
+} side;
+
+/* Seconds of `times` runs; negative: it failed. */
+static double sample(const side *of, long times) {
+    if (of->reference) return child_run(of->reference, times);
     const double start = now(CLOCK_MONOTONIC);
     for (long i = 0; i < times; i++)
-        if (!subject->run(state)) return -1;
+        if (!of->subject->run(of->state)) return -1;
     return now(CLOCK_MONOTONIC) - start;
 }
 
 /* Runs of a sample; 0: it failed. */
-static long calibrate(const bench_subject *subject, void *state, child *reference) {
+static long calibrate(const side *of) {
     for (long times = 1;;) {
-        const double seconds = sample(subject, state, reference, times);
+        const double seconds = sample(of, times);
         if (seconds < 0) return 0;
         if (seconds >= SAMPLE) return times;
         times = seconds < 0.01*SAMPLE ? 100*times : (long)((double)times*1.2*SAMPLE/seconds) + 1;
@@ -137,19 +161,18 @@ static void sort(samples *s, int pairs) {
     s->median = 0.5*(s->seconds[(pairs - 1)/2] + s->seconds[pairs/2]);
 }
 
-/* s[0]: libnde, s[1 + i]: reference i. *busy: libnde's CPU time over its wall time. */
-static bool measure(const bench_subject *subject, void *state, child *reference, int references, int pairs,
-                    samples *s, double *busy) {
+/* Side 0 is libnde. *busy: its CPU time over its wall time. */
+static bool measure(const side *sides, int count, int pairs, samples *s, double *busy) {
     double cpu = 0, wall = 0;
-    for (int i = 0; i <= references; i++) {
-        s[i].times = calibrate(subject, state, i ? reference + i - 1 : NULL);
+    for (int i = 0; i < count; i++) {
+        s[i].times = calibrate(sides + i);
         if (!s[i].times) return false;
     }
     for (int k = 0; k < pairs; k++)
-        for (int j = 0; j <= references; j++) {
-            const int i = k%2 ? references - j : j;
+        for (int j = 0; j < count; j++) {
+            const int i = k%2 ? count - 1 - j : j;
             const double start = now(CLOCK_PROCESS_CPUTIME_ID);
-            const double seconds = sample(subject, state, i ? reference + i - 1 : NULL, s[i].times);
+            const double seconds = sample(sides + i, s[i].times);
             if (seconds < 0) return false;
             s[i].seconds[k] = seconds/(double)s[i].times;
             if (i == 0) {
@@ -157,7 +180,7 @@ static bool measure(const bench_subject *subject, void *state, child *reference,
                 wall += seconds;
             }
         }
-    for (int i = 0; i <= references; i++) sort(s + i, pairs);
+    for (int i = 0; i < count; i++) sort(s + i, pairs);
     *busy = cpu/wall;
     return true;
 }
@@ -203,12 +226,13 @@ static void scaling(const settings *set, const bench_case *c, void *state) {
     static samples one, all, machine;
     char text[240];
     void *single = subject->make(&setup, text, sizeof text);
+    const side here = { subject, state, NULL }, alone = { subject, single, NULL };
     if (!single) return;
-    one.times = all.times = calibrate(subject, single, NULL);
+    one.times = all.times = calibrate(&alone);
     for (int k = 0; k < set->pairs; k++) {
-        one.seconds[k] = sample(subject, single, NULL, one.times);
+        one.seconds[k] = sample(&alone, one.times);
         machine.seconds[k] = loops(set->threads);
-        all.seconds[k] = sample(subject, state, NULL, all.times);
+        all.seconds[k] = sample(&here, all.times);
     }
     sort(&one, set->pairs), sort(&all, set->pairs), sort(&machine, set->pairs);
     fprintf(set->json ? stderr : stdout, "# %s: %d threads are %.2f x one (of the least times: %.2f x); loops in registers %.2f x\n",
@@ -225,18 +249,20 @@ static void number(char *text, size_t size, const char *format, double x, const 
 
 static const char json_line[] =
     "{\"case\":\"%s\",\"who\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"isa\":\"%s\",\"seconds_median\":%.6g,"
-    "\"seconds_min\":%.6g,\"seconds_max\":%.6g,\"evaluations\":%lld,\"error\":%s,\"ratio\":%s}\n";
-static const char table_head[] = "%-17s %-10s %-9s %7s  %-8s %11s %11s %11s %12s %10s %7s\n";
-static const char table_line[] = "%-17s %-10s %-9s %7d  %-8s %11.4g %11.4g %11.4g %12lld %10s %7s\n";
+    "\"seconds_min\":%.6g,\"seconds_max\":%.6g,\"evaluations\":%lld,\"error\":%s,\"ratio\":%s,\"bytes\":%s}\n";
+static const char table_head[] = "%-22s %-10s %-9s %7s  %-8s %11s %11s %11s %12s %10s %7s %10s\n";
+static const char table_line[] = "%-22s %-10s %-9s %7d  %-8s %11.4g %11.4g %11.4g %12lld %10s %7s %10s\n";
 
-static void print(const settings *set, const bench_case *c, const char *who, int threads, int isa,
-                  const samples *s, long long evaluations, double error, double ratio) {
-    char error_text[32], ratio_text[32];
+static void print(const settings *set, const bench_case *c, const char *who, int threads, int isa, const samples *s,
+                  const bench_facts *facts, double ratio) {
+    char error_text[32], ratio_text[32], bytes_text[32];
+    const char *none = set->json ? "null" : "";
     const double *seconds = s->seconds, most = seconds[set->pairs - 1];
-    number(error_text, sizeof error_text, "%.4g", error, set->json ? "null" : "-");
-    number(ratio_text, sizeof ratio_text, "%.4g", ratio, set->json ? "null" : "");
-    printf(set->json ? json_line : table_line, c->name, who, precision_names[set->precision], threads,
-           isa_name(isa), s->median, seconds[0], most, evaluations, error_text, ratio_text);
+    number(error_text, sizeof error_text, "%.4g", facts->error, set->json ? none : "-");
+    number(ratio_text, sizeof ratio_text, "%.4g", ratio, none);
+    number(bytes_text, sizeof bytes_text, "%.0f", facts->bytes ? (double)facts->bytes : (double)NAN, none);
+    printf(set->json ? json_line : table_line, c->name, who, precision_names[set->precision], threads, isa_name(isa), s->median,
+           seconds[0], most, facts->evaluations, error_text, ratio_text, bytes_text);
     fflush(stdout);
 }
 
@@ -248,7 +274,7 @@ static void print_head(const settings *set) {
         fprintf(out, "# %s  reference/native/%s\n", native_files[i].sha256, native_files[i].file);
     if (!set->json)
         printf(table_head, "case", "who", "precision", "threads", "isa", "median [s]", "min", "max",
-               "evaluations", "error", "ratio");
+               "evaluations", "error", "ratio", "bytes");
     fflush(out);
 }
 
@@ -306,16 +332,19 @@ static void report(const settings *set, const bench_case *c, const bench_facts *
     const double none = (double)NAN;
     double fastest = (double)INFINITY;
     for (int i = 1; i <= references; i++) fastest = fmin(fastest, s[i].median);
-    print(set, c, "libnde", set->threads, set->isa, s, facts->evaluations, facts->error,
-          references ? s[0].median/fastest : none);
+    print(set, c, "libnde", set->threads, set->isa, s, facts, references ? s[0].median/fastest : none);
     for (int one = NDE_ISA_BASELINE; one <= NDE_ISA_V4; one++) {
         int best = -1;
         for (int i = 0; i < references; i++)
             if (isa[i] == one && (best < 0 || s[1 + i].median < s[1 + best].median)) best = i;
-        if (best >= 0)
-            print(set, c, "reference", 1, one, s + 1 + best, reference[best].evaluations,
-                  reference[best].error, none);
+        const bench_facts theirs = { .evaluations = best < 0 ? 0 : reference[best].evaluations, .error = best < 0 ? 0 : reference[best].error };
+        if (best >= 0) print(set, c, "reference", 1, one, s + 1 + best, &theirs, none);
     }
+}
+
+static void say_busy(const settings *set, const bench_case *c, double busy) {
+    if (busy > BUSY*set->threads)
+        fprintf(stderr, "nde-bench: %s: libnde's CPU time is %.2f of its wall time\n", c->name, busy);
 }
 
 static bool run_case(const settings *set, const bench_case *c) {
@@ -323,6 +352,7 @@ static bool run_case(const settings *set, const bench_case *c) {
     const bench_setup setup = { .name = c->name, .threads = set->threads, .isa = set->isa };
     static samples s[1 + BUILDS];
     child reference[BUILDS];
+    side sides[1 + BUILDS];
     int isa[BUILDS];
     char text[240] = "out of memory";
     double busy = 0;
@@ -332,15 +362,41 @@ static bool run_case(const settings *set, const bench_case *c) {
     void *state = subject->make(&setup, text, sizeof text);
     bool good = state ? verify(c, subject, state, reference, references, &facts) : wrong(c, text);
     if (good) {
-        good = measure(subject, state, reference, references, set->pairs, s, &busy);
+        sides[0] = (side){ subject, state, NULL };
+        for (int i = 0; i < references; i++) sides[1 + i] = (side){ .reference = reference + i };
+        good = measure(sides, 1 + references, set->pairs, s, &busy);
         if (!good) wrong(c, "a run failed while it was timed");
         else report(set, c, &facts, reference, isa, references, s);
         if (good && set->threads > 1) scaling(set, c, state);
     }
-    if (busy > BUSY*set->threads)
-        fprintf(stderr, "nde-bench: %s: libnde's CPU time is %.2f of its wall time\n", c->name, busy);
+    say_busy(set, c, busy);
     if (state) subject->free(state);
     for (int i = 0; i < references; i++) child_end(reference + i);
+    return good;
+}
+
+/* A solve with its gradient beside the solve alone. */
+static bool run_beside_forward(const settings *set, const bench_case *c) {
+    static samples s[2];
+    side sides[2];
+    bench_facts facts[2];
+    char text[240] = "out of memory";
+    double busy = 0;
+    bool good = true;
+    for (int i = 0; i < 2; i++) {
+        const bench_subject *subject = c->subject[set->precision];
+        const bench_setup setup = { .name = c->name, .threads = set->threads, .isa = set->isa, .forward = i == 1 };
+        sides[i] = (side){ subject, good ? subject->make(&setup, text, sizeof text) : NULL, NULL };
+        good = good && (sides[i].state ? verify(c, subject, sides[i].state, NULL, 0, facts + i) : wrong(c, text));
+    }
+    if (good && !(good = measure(sides, 2, set->pairs, s, &busy))) wrong(c, "a run failed while it was timed");
+    if (good) {
+        print(set, c, "libnde", set->threads, set->isa, s, facts, s[0].median/s[1].median);
+        print(set, c, "forward", set->threads, set->isa, s + 1, facts + 1, (double)NAN);
+    }
+    say_busy(set, c, busy);
+    for (int i = 0; i < 2; i++)
+        if (sides[i].state) sides[i].subject->free(sides[i].state);
     return good;
 }
 
@@ -364,7 +420,7 @@ static bool whole(const char *text, int low, int high, int *value) {
 
 static void list(void) {
     for (int i = 0; i < CASES; i++)
-        printf("%-17s double%s  %s\n", cases[i].name, cases[i].subject[1] ? ", single" : "        ",
+        printf("%-22s double%s  %s\n", cases[i].name, cases[i].subject[1] ? ", single" : "        ",
                cases[i].what);
 }
 
@@ -428,6 +484,6 @@ int main(int argc, char **argv) {
     bool good = true;
     for (int i = 0; i < CASES; i++)
         if ((set.wanted[i] || (!set.any && !cases[i].slow)) && cases[i].subject[set.precision])
-            good &= run_case(&set, cases + i);
+            good &= (cases[i].forward ? run_beside_forward : run_case)(&set, cases + i);
     return good ? 0 : 1;
 }

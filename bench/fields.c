@@ -27,23 +27,21 @@ static int lorenz(const nde_field *self, const nde_site *at, const nde_real *res
     return 0;
 }
 
-/* Of one lane. */
-static inline void lorenz_vjp_at(const nde_site *at, size_t i, const nde_real *y, const nde_real *a, nde_cotangent *to) {
-    const size_t ld = at->ld;
-    const nde_real s = at->p[0], r = at->p[1], b = at->p[2], y0 = y[i], y1 = y[ld + i], y2 = y[2*ld + i], a0 = a[i],
-                   a1 = a[ld + i], a2 = a[2*ld + i];
-    to->y[i] += (r - y2)*a1 - s*a0 + y1*a2;
-    to->y[ld + i] += s*a0 - a1 + y0*a2;
-    to->y[2*ld + i] -= y0*a1 + b*a2;
-    if (!to->p) return;
-    to->p[0] += (double)((y1 - y0)*a0);
-    to->p[1] += (double)(y0*a1);
-    to->p[2] -= (double)(y2*a2);
+/* Of one lane; a_p NULL: not wanted. */
+static inline void lorenz_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p, size_t ld) {
+    const nde_real s = p[0], r = p[1], b = p[2], y0 = y[0], y1 = y[ld], y2 = y[2*ld], a0 = a[0], a1 = a[ld], a2 = a[2*ld];
+    a_y[0] += (r - y2)*a1 - s*a0 + y1*a2;
+    a_y[ld] += s*a0 - a1 + y0*a2;
+    a_y[2*ld] -= y0*a1 + b*a2;
+    if (!a_p) return;
+    a_p[0] += (double)((y1 - y0)*a0);
+    a_p[1] += (double)(y0*a1);
+    a_p[2] -= (double)(y2*a2);
 }
 
 static int lorenz_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
     (void)self;
-    for (size_t i = 0; i < at->n; i++) lorenz_vjp_at(at, i, y, a, to);
+    for (size_t i = 0; i < at->n; i++) lorenz_vjp_at(at->p, y + i, a + i, to->y + i, to->p, at->ld);
     return 0;
 }
 
@@ -60,30 +58,39 @@ static int lorenz_jvp(const nde_field *self, const nde_site *at, const nde_real 
     return 0;
 }
 
+static inline void volterra_at(const nde_real *p, const nde_real *y, nde_real *dy, size_t ld) {
+    const nde_real y0 = y[0], y1 = y[ld];
+    dy[0] = y0*(p[0] - p[1]*y1);
+    dy[ld] = y1*(p[3]*y0 - p[2]);
+}
+
 static int volterra(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
     (void)self;
-    const nde_real *p = at->p;
-    const size_t ld = at->ld;
-    for (size_t i = 0; i < at->n; i++) {
-        const nde_real y0 = y[i], y1 = y[ld + i];
-        dy[i] = y0*(p[0] - p[1]*y1);
-        dy[ld + i] = y1*(p[3]*y0 - p[2]);
+    if (at->n == 1) {
+        volterra_at(at->p, y, dy, at->ld);
+        return 0;
     }
+    for (size_t i = 0; i < at->n; i++) volterra_at(at->p, y + i, dy + i, at->ld);
     return 0;
+}
+
+/* p NULL: not wanted. */
+static inline void volterra_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p, size_t ld) {
+    const nde_real y0 = y[0], y1 = y[ld], a0 = a[0], a1 = a[ld], both = y0*y1;
+    a_y[0] += (p[0] - p[1]*y1)*a0 + p[3]*y1*a1;
+    a_y[ld] += (p[3]*y0 - p[2])*a1 - p[1]*y0*a0;
+    if (!a_p) return;
+    a_p[0] += (double)(y0*a0), a_p[1] -= (double)(both*a0);
+    a_p[2] -= (double)(y1*a1), a_p[3] += (double)(both*a1);
 }
 
 static int volterra_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
     (void)self;
-    const nde_real *p = at->p;
-    const size_t ld = at->ld;
-    for (size_t i = 0; i < at->n; i++) {
-        const nde_real y0 = y[i], y1 = y[ld + i], a0 = a[i], a1 = a[ld + i], both = y0*y1;
-        to->y[i] += (p[0] - p[1]*y1)*a0 + p[3]*y1*a1;
-        to->y[ld + i] += (p[3]*y0 - p[2])*a1 - p[1]*y0*a0;
-        if (!to->p) continue;
-        to->p[0] += (double)(y0*a0), to->p[1] -= (double)(both*a0);
-        to->p[2] -= (double)(y1*a1), to->p[3] += (double)(both*a1);
+    if (at->n == 1) {
+        volterra_vjp_at(at->p, y, a, to->y, to->p, at->ld);
+        return 0;
     }
+    for (size_t i = 0; i < at->n; i++) volterra_vjp_at(at->p, y + i, a + i, to->y + i, to->p, at->ld);
     return 0;
 }
 

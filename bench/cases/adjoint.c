@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * adjoint_*: a solve and its gradient by y0 and parameters, beside the solve alone; dopri5. MLPs by nde_field_mlp with one step size
  * for the batch, and Lorenz as a callback written for lanes; adaptive with all that the record can hold, or (..._sqrt) in n equal steps
- * from the states at about sqrt(n) of them. */
+ * within the bytes of sqrt(n) states and of all of the sqrt(n) steps between
+ * two of them. */
 #include "fields.h"
 
 #include <math.h>
@@ -47,11 +48,12 @@ static void destroy(void *state) {
     free(me);
 }
 
-/* Room for the states and, behind them, for as many again that are computed anew between two of them; the default for all. */
+/* Half of it is the log's: room for so many states; the other one is for all of the steps between two of them. 0: the default. */
 static size_t budget_of(const adjoint *me, size_t states) {
-    nde_needs needs = NDE_INIT(nde_needs, .size = sizeof needs);
+    nde_needs needs = { .size = sizeof needs };
     if (!states || nde_plan(&me->problem, &me->options, &needs)) return 0;
-    return 2*(states*needs.state_bytes + (size_t)me->options.steps*64 + 4096);
+    const size_t log = states*needs.state_bytes + (size_t)me->options.steps*64, piece = (size_t)me->options.steps/states*needs.tape_bytes;
+    return 2*((log > piece ? log : piece) + 4096);
 }
 
 static void *make(const bench_setup *setup, char *text, size_t text_size) {
@@ -100,7 +102,7 @@ static bool run(void *state) {
 static void check(void *state, const double *answer, size_t count, bench_facts *facts) {
     (void)answer, (void)count;
     adjoint *me = state;
-    nde_gradient_report report = NDE_INIT(nde_gradient_report, .size = sizeof report);
+    nde_gradient_report report = { .size = sizeof report };
     const nde_seed seed = NDE_INIT(nde_seed, .y_end = me->seed);
     for (size_t i = 0; i < (me->options.stepping == NDE_STEP_JOINT ? 1 : me->solution.n); i++)
         facts->evaluations += me->solution.stats[i].evals;
@@ -108,7 +110,7 @@ static void check(void *state, const double *answer, size_t count, bench_facts *
     facts->error = (double)NAN;
     if (me->forward) return;
     if (!me->options.budget) {
-        nde_needs needs = NDE_INIT(nde_needs, .size = sizeof needs);
+        nde_needs needs = { .size = sizeof needs };
         if (nde_plan(&me->problem, &me->options, &needs) == NDE_OK)
             facts->bytes = needs.workspace_bytes + me->solution.record_bytes;
     } else if (me->solution.record != NDE_RECORD_CHECKPOINTS) {

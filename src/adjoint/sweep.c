@@ -18,6 +18,7 @@ typedef struct sweep {
     nde_shard *shard;
     const nde_seed *seed;
     bool times, loss; /* wanted? */
+    bool alone;       /* steps are those of retrace.c */
     size_t n, ld, inside;  /* inside: lanes of w->list that are in w->inside */
     nde_sink sink;
 } sweep;
@@ -312,6 +313,7 @@ static int load_inside(sweep *v) {
 
 static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     const nde_solver *s = v->s;
+    if (v->alone) return s->retrace(v->s, v->w, e, y, v->seed, &v->sink);
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
     const size_t n = v->n, ld = v->ld, slab = r->slab, stages = (size_t)s->table.stages;
@@ -466,6 +468,8 @@ static void sweep_shard(void *arg, size_t i, int worker) {
         };
         v.times = g->t0 || g->t1 || g->save_t || g->jump_t || o->cut;
         v.loss = g->loss_error || g->loss_spread;
+        v.alone = s->retrace && v.ld == 1 && !v.times && !v.loss &&
+            (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || !seed.y);
         v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
                              .x_input = g->input_x ? s->g_input : NULL,

@@ -50,6 +50,8 @@ typedef struct nde_table {
     bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
     size_t split;           /* rows of the first set; dim when not partitioned */
     nde_row *row[2];        /* [slopes] each; none of a composition */
+    nde_row *column;        /* [stages] of KIND_RUNGE_KUTTA, transposed: which cotangents slope j has a share of, that of the new state
+                             * at index `stages`, that of stage i at i; from the last on down */
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: states and increments are multiples of it */
     nde_chebyshev chebyshev;

@@ -235,7 +235,7 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
                         "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
                         (int)q->calculus);
     r->paced = r->paced || r->noisy;
-    r->plain = !q->n_terms && !q->quadrature && !r->channels && !q->splitting;
+    r->plain = !q->n_terms && !q->quadrature && !r->channels && !q->splitting && !(q->drift->nq && q->drift->q_first);
     r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
     r->rows = r->dim + r->nz; /* each is small enough, by nde_field_validate */
     return check_sizes(r);
@@ -594,13 +594,26 @@ static void put_columns(size_t rows, size_t n, const nde_real *from, size_t from
         for (size_t b = 0; b < n; b++) to[b] = from[b];
 }
 
+/* Of a plain problem: what lanes hold is the drift's already. */
+static int vjp_plain(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *tape,
+                     size_t tape_ld, nde_real *cotape, nde_real *a_y, const nde_sink *sink) {
+    nde_site *at = &lanes->site;
+    const nde_field *f = r->drift.field;
+    at->t = t, at->tape = f->tape ? tape : NULL, at->tape_ld = tape_ld;
+    nde_cotangent to = { .t = sink->t, .y = a_y, .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL,
+                         .cotape = f->vjp_window ? cotape : NULL };
+    return f->vjp(f, at, y, a, &to);
+}
+
 int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
                 const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *a_y,
                 const nde_sink *sink) {
     const size_t n = lanes->site.n;
     nde_ring *w = sink->window;
-    if (!w || !r->cotape || !sink->p) return vjp_all(r, lanes, t, y, a, tape, tape_ld, NULL, a_y, sink);
-    int rc = vjp_all(r, lanes, t, y, a, tape, tape_ld, w->delta, a_y, sink);
+    int (*const vjp)(const nde_rhs *, nde_lanes *, const double *, const nde_real *, const nde_real *, nde_real *, size_t,
+                     nde_real *, nde_real *, const nde_sink *) = r->plain ? vjp_plain : vjp_all;
+    if (!w || !r->cotape || !sink->p) return vjp(r, lanes, t, y, a, tape, tape_ld, NULL, a_y, sink);
+    int rc = vjp(r, lanes, t, y, a, tape, tape_ld, w->delta, a_y, sink);
     if (rc || n >= NDE_WINDOW_DIRECT)
         return rc ? rc : window_add(r, lanes, n, tape, tape_ld, w->delta, sink->p);
     if (w->used + n > NDE_WINDOW && (rc = nde_window_flush(w, r, lanes, sink->p))) return rc;

@@ -116,7 +116,8 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     sink.noise = c->h && s->rhs->paced ? scratch->cell : NULL;
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     for (int i = end - 1; i >= first; i--) {
-        const bool idle = nde_is_idle(s, c, i);
+        /* taken at the new state itself, to whose cotangent it adds */
+        const bool idle = nde_is_idle(s, c, i), newest = i == table->stages - 1 && table->last_is_new;
         take_turn(s, i);
         const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
@@ -127,9 +128,12 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
             if (rc) return rc;
             nde_add_rows(s, dim, scratch->a_Y, c->y);
         }
-        if (i == table->stages - 1 && table->last_is_new) nde_add_loss(s, c, &table->error, 0, s->rhs->dim);
+        if (newest) {
+            nde_add_loss(s, c, &table->error, 0, dim);
+            combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
+        }
         if (idle) continue;
-        if (i)
+        if (i && !newest)
             combine_transpose_sets(s, c, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,
                                    dim, scratch->a_Y);
         const double node = table->method->c[i];
@@ -147,8 +151,10 @@ static int extend_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 
 static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
     const nde_table *table = s->table;
-    combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
-    if (!table->last_is_new) nde_add_loss(s, c, &table->error, 0, s->rhs->dim);
+    if (!table->last_is_new) {
+        combine_transpose_sets(s, c, &table->out[0], &table->out[1], s->rhs->rows, c->y);
+        nde_add_loss(s, c, &table->error, 0, s->rhs->dim);
+    }
     return evaluate_transpose(s, c, table->fsal ? 1 : 0, table->stages);
 }
 

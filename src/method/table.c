@@ -18,6 +18,18 @@ static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int co
     *row = (nde_row){ used, index, value };
 }
 
+/* Who has a share of slope j: the new state, at index m->stages, and then the states of the stages from the last one down. That of
+ * a last stage taken at the new state has gone into that. */
+static void lay_column(nde_row *row, nde_arena *arena, const nde_method *m, int j, bool last_is_new) {
+    int *index = nde_arena_take(arena, (size_t)m->stages, sizeof *index), used = 0;
+    nde_real *value = nde_arena_take(arena, (size_t)m->stages, sizeof *value);
+    for (int i = m->stages; index && value && i > j; i--) {
+        const double weight = i == m->stages ? m->b[j] : i == m->stages - 1 && last_is_new ? 0 : m->a[i*(i - 1)/2 + j];
+        if (weight != 0) index[used] = i, value[used++] = (nde_real)weight;
+    }
+    *row = (nde_row){ used, index, value };
+}
+
 /* Where nothing that is judged sees what is not finite. */
 static void lay_unseen(nde_row *row, nde_arena *arena, const nde_method *m, bool with_error) {
     double unseen[NDE_MOST_STAGES];
@@ -194,6 +206,13 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
             if (table->row[set]) table->row[set][i] = row;
         }
         lay_row(&table->out[set], arena, set ? m->b2 : m->b, m->stages);
+    }
+    const bool plain = m->kind == NDE_KIND_RUNGE_KUTTA;
+    table->column = nde_arena_take(arena, plain ? (size_t)m->stages : 0, sizeof *table->column);
+    for (int j = 0; plain && j < m->stages; j++) {
+        nde_row column;
+        lay_column(&column, arena, m, j, table->last_is_new);
+        if (table->column) table->column[j] = column;
     }
     if (m->kind == NDE_KIND_COUPLED) lay_row(&table->out[1], arena, m->b2, m->stages);
     if (m->error_order) lay_row(&table->error, arena, m->e, m->stages);

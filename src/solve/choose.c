@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/isa.h"
+#include "adjoint/retrace.h"
 #include "solve/sprint.h"
 
 /* ---- the method ------------------------------------------------------------------------------ */
@@ -283,6 +284,18 @@ void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
     case NDE_ISA_V3: return nde_sprint_v3;
 #endif
     default: return nde_sprint_baseline;
+    }
+}
+
+nde_retrace nde_choose_retrace(int isa) {
+    switch (isa) {
+#ifdef NDE_HAVE_V4
+    case NDE_ISA_V4: return nde_retrace_v4;
+#endif
+#ifdef NDE_HAVE_V3
+    case NDE_ISA_V3: return nde_retrace_v3;
+#endif
+    default: return nde_retrace_baseline;
     }
 }
 

@@ -298,9 +298,12 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     if ((bad = read_events(s))) return bad;
-    if (s->N == 1 && s->adaptive && !s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
+    if (s->N == 1 && s->adaptive && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
         s->sprint = nde_choose_sprint(s->kernels.isa);
+    if (s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
+        s->table.method->kind == NDE_KIND_RUNGE_KUTTA && !s->options.compensated && !s->options.n_clip)
+        s->retrace = nde_choose_retrace(s->kernels.isa);
     s->marches = !s->adaptive && !s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events && !s->options.max_evals &&
                  !s->guarded && s->saving != NDE_SAVE_EVERY && !s->table.chebyshev.most;
     s->runs = s->marches && s->table.method->kind == NDE_KIND_RUNGE_KUTTA;

@@ -93,7 +93,6 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     p->lanes.site = (nde_site){
         .ld = ld, .index = p->trajectory, .interval = p->interval, .q = p->q, .lane = p->mark
     };
-    if (s->rhs.plain && p->q) p->lanes.site.q = p->q + s->rhs.drift.field->q_first*ld;
     if (s->joint) p->lanes.site.flags |= NDE_SAME_TIME;
 }
 

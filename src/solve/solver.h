@@ -137,8 +137,8 @@ typedef struct nde_worker {
     size_t *who, *saved, *forced;  /* the sweep's lanes: trajectory, cursor into the saves, next forced time */
     int64_t *accepted;
     double *now;                   /* their time */
-    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [tangent_rows][ld], [rows][ld], [s][rows][ld], [nq][ld], [state_rows][ld],
-                                                       * [slopes][tape][ld] */
+    nde_real *a_y, *a_carry, *a_k, *a_q, *a_z, *tape; /* [tangent_rows][ld], [rows][ld], [s + 1][rows][ld], [nq][ld],
+                                                       * [state_rows][ld], [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
     nde_estimates estimates;       /* with options.estimates */
     /* and events (adjoint/saltation.c): rows of hits to come, when the lane was last cut, cotangent or tangent of that time, cotangents
@@ -170,6 +170,10 @@ typedef struct nde_hits {
 
 #define NDE_ROWS_UNLIMITED (SIZE_MAX/2)
 
+/* See adjoint/retrace.h. */
+typedef int (*nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                           const nde_sink *sink);
+
 struct nde_solver {
     nde_options options;   /* adjoint: DISCRETE where a record is kept, whatever the adjoint */
     int adjoint;           /* NDE_ADJOINT_* that was asked for */
@@ -187,6 +191,7 @@ struct nde_solver {
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
+    nde_retrace retrace;   /* NULL where the general sweep is needed */
     bool marches;          /* fixed steps between which nothing needs to be looked at */
     bool runs;             /* and that may be looked at many at a time */
     nde_control control;
@@ -283,6 +288,7 @@ const nde_method *nde_chosen_method(const nde_solver *s);
 nde_status nde_choose_kernels(nde_solver *s);
 nde_status nde_choose_controller(nde_solver *s);
 void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p);
+nde_retrace nde_choose_retrace(int isa);
 
 /* ---- setup.c ---- */
 /* Reads the problem and the options into a solver without memory, and counts its bytes and those of each panel's record. */

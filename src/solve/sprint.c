@@ -1,11 +1,48 @@
 /* SPDX-License-Identifier: MIT
- * sprint.c - the loop for one trajectory while nothing happens but accepted steps; compiled once
+ * sprint.c - the loop for one trajectory while nothing happens but steps, accepted or not; compiled once
  * for each instruction set. It does what attempt and settle of loop.c do, bit for bit, with
- * everything at hand, and hands an attempt that needs more to them. */
+ * everything at hand, and hands an attempt that needs more to them. With a record it works in the room of the next entry. */
 #include "solve/sprint.h"
 #include "controller/weigh.h"
 #include "core/isa.h"
 #include "method/one.h"
+
+enum { FEW = 8 }; /* refusals in a row after which the loop looks whether there is progress */
+
+/* Goes back for a smaller step, as decide, move_clocks and settle_lanes of loop.c do. False: they have to, nothing has happened. */
+static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, double error, double most_h, int64_t most) {
+    double before, good, h, t_next, dt_next;
+    const double t = p->t[0];
+    if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most || p->live->attempts % 16 == 0 ||
+        s->filter.on)
+        return false;
+    nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->before[0], t, p->t_new[0], p->dt[0], p->stop[0], &before,
+              &good, &h, &t_next, &dt_next);
+    if (fabs(h) < nde_least_step(s, t) || t + h == t) return false;
+    if (p->accepted[0] == 0) p->h_first[0] = p->dt[0];
+    p->before[0] = before, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
+    p->refused[0] = 1, p->refusals[0]++, p->rejected[0]++;
+    return true;
+}
+
+/* Room for the attempt in the record: there are its slopes, or only its times. False: there is none. */
+static bool reserve(const nde_solver *s, nde_panel *p) {
+    if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, 1, false, &p->slot) != NDE_OK;
+    if (p->over_budget) return false;
+    p->k = p->own_k;
+    if (!p->slot.k) return true;
+    p->k = p->slot.k;
+    for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++) p->k[i] = p->carry[i];
+    return true;
+}
+
+/* Keeps it, as keep of loop.c does. */
+static void keep(const nde_solver *s, nde_panel *p) {
+    nde_entry *entry = &p->slot;
+    entry->t[0] = p->t[0], entry->t_new[0] = p->t_new[0];
+    for (size_t i = 0; entry->y && i < s->rhs.rows; i++) entry->y[i] = p->y[i];
+    nde_record_commit(&p->record, entry, false);
+}
 
 NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
@@ -15,15 +52,21 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
     const double direction = s->direction, most_h = s->clock.h_max > 0 ? s->clock.h_max : DBL_MAX,
                  scale = s->per_dim;
     const int64_t most = s->clock.max_steps > 0 ? s->clock.max_steps : INT64_MAX;
-    nde_real *const k = p->own_k, *const last = k + (size_t)(table->stages - 1)*slab;
+    const size_t last = (size_t)(table->stages - 1)*slab, tape_slab = rhs->tape;
+    const bool recorded = s->recorded;
+    nde_real *k = p->own_k, *tape = NULL;
     p->tried = true;
     p->error_scale = scale;
     p->mark[0] = NDE_LANE_OK;
     for (;;) {
         const double t = p->t[0], t_new = p->t_new[0], dt = p->dt[0];
+        if (recorded) {
+            if (!reserve(s, p)) return;
+            k = p->k, tape = p->slot.tape;
+        }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
-        p->rc = nde_attempt_one(rhs, table, &p->lanes, t, t_new, dt, p->y, p->z, k, slab, NULL, 0);
+        p->rc = nde_attempt_one(rhs, table, &p->lanes, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
         if (p->rc || p->mark[0] != NDE_LANE_OK) {
             p->error[0] = (double)NAN;
             return;
@@ -37,7 +80,11 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
             for (size_t i = 0; i < dim; i++) error += (double)(x[i] - x[i]);
         }
         p->error[0] = error;
-        if (!(error*scale <= 1) || direction*t_new >= direction*p->watch[0] ||
+        if (!(error*scale <= 1)) {
+            if (refuse(s, p, error*scale, most_h, most)) continue;
+            return;
+        }
+        if (direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||
             (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on ||
                 nde_clock_looks(s->clock.look, p->accepted[0] + 1))
@@ -47,11 +94,12 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
                                  p->stop[0], &before, &h, &t_next, &dt_next))
             nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt,
                       p->stop[0], &before, &good, &h, &t_next, &dt_next);
+        if (recorded) keep(s, p);
         nde_real *const y = p->y;
         p->y = p->z, p->z = y;
         live->flip = !live->flip;
         if (table->fsal)
-            for (size_t i = 0; i < dim; i++) k[i] = last[i];
+            for (size_t i = 0; i < dim; i++) p->carry[i] = k[last + i];
         if (p->accepted[0] == 0) p->h_first[0] = dt;
         p->before[0] = before, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
         p->t[0] = t_new, p->h_last[0] = dt;

@@ -5,7 +5,7 @@
 
 #include "solve/solver.h"
 
-/* Steps the one lane of an adaptive, unrecorded panel of nde_is_one as long as nothing is to be done but the next step, and
+/* Steps the one lane of an adaptive panel of nde_is_one as long as nothing is to be done but the next step, and
  * returns with the first attempt that needs to be settled, made but not judged; at the latest every 16th, so that stop requests
  * and progress are not kept waiting. */
 void nde_sprint_baseline(nde_solver *s, nde_panel *p);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ * retrace.c - the way back over a step of one trajectory, with everything at hand; compiled once for each instruction set. The
+ * cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim of a state; slab j of a [s + 1][dim]
+ * is the cotangent of slope j until then, afterwards that of the state of stage j; slab s is that of the new state. */
+#include "adjoint/retrace.h"
+#include "core/isa.h"
+#include "method/one.h"
+
+#include <string.h>
+
+static void zero(nde_real *x, size_t rows) {
+    for (size_t i = 0; i < rows; i++) x[i] = 0;
+}
+
+static void add(nde_real *x, const nde_real *from, size_t rows) {
+    for (size_t i = 0; i < rows; i++) x[i] += from[i];
+}
+
+/* Puts the step into the replica, as far as anything after it looks there, with slopes and tape: those of the record, else
+ * attempted again. */
+static int load(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, nde_real **tape) {
+    nde_panel *r = &w->replica;
+    const size_t dim = s->rhs.dim;
+    r->trajectory[0] = w->who[0];
+    nde_panel_resize(r, 1);
+    for (size_t i = 0; i < dim; i++) r->y[i] = y[i];
+    r->t[0] = e->t[0], r->t_new[0] = e->t_new[0], r->dt[0] = nde_step_length(s, w->who[0], e->t[0], e->t_new[0]);
+    r->mark[0] = NDE_LANE_OK, r->accept[0] = 1;
+    *tape = e->tape;
+    if ((r->k = e->k) && (e->tape || !s->rhs.tape)) return 0;
+    r->k = r->own_k, *tape = w->tape;
+    int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
+    if (!rc)
+        rc = nde_attempt_one(&s->rhs, &s->table, &r->lanes, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, dim, w->tape,
+                             s->rhs.tape);
+    return rc;
+}
+
+NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                                         const nde_sink *sink) {
+    const nde_table *table = &s->table;
+    const double *c = table->method->c;
+    const int last = table->stages - 1, first = table->fsal ? 1 : 0;
+    const size_t dim = s->rhs.dim;
+    nde_panel *r = &w->replica;
+    nde_real *tape, *const a = w->a_k, *const a_new = a + (size_t)(last + 1)*dim, *const a_y = w->a_y, *const Y = w->scratch.Y,
+             *const b = w->scratch.a_Y;
+    int rc = load(s, w, e, y, &tape);
+    if (rc) return rc;
+    const nde_real h = (nde_real)r->dt[0], *const k = r->k;
+    const bool saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0;
+    const nde_save_sink save = { .y = w->a_y, .k = a, .ld = 1, .t = w->a_t };
+    const nde_field *f = s->rhs.drift.field;
+    const bool windowed = s->rhs.cotape && sink->p;
+    double *const t = w->scratch.t;
+    nde_site *at = &r->lanes.site;
+    nde_cotangent to = { .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL };
+    at->t = t, at->tape_ld = 1;
+    zero(a, (size_t)(last + 1)*dim);
+    if (table->fsal)
+        for (size_t i = 0; i < dim; i++) a[(size_t)last*dim + i] = w->a_carry[i];
+    if (saved) nde_save_before(s, r, 0, w->saved[0], w->accepted[0], seed, &save);
+    for (size_t i = 0; i < dim; i++) a_new[i] = a_y[i];
+    for (int i = last; i >= first; i--) {
+        nde_real *ai = a + (size_t)i*dim;
+        nde_combine_one(dim, h, &table->column[i], a, dim, ai, b);
+        bool idle = i == last && table->fsal;
+        for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0, ai[j] = 0;
+        if (!idle) {
+            const nde_real *state = y;
+            at->tape = tape ? tape + (size_t)i*s->rhs.tape : NULL;
+            if (i) nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y), state = Y;
+            t[0] = c[i] == 0 ? r->t[0] : c[i] == 1 ? r->t_new[0] : r->t[0] + c[i]*r->dt[0];
+            to.y = ai;
+            rc = windowed ? nde_rhs_vjp(&s->rhs, &r->lanes, t, state, b, at->tape, 1, ai, sink) : f->vjp(f, at, state, b, &to);
+            if (rc) return rc;
+            add(a_y, ai, dim);
+        }
+        if (i == last && table->last_is_new)
+            for (size_t j = 0; j < dim; j++) a_new[j] = a_y[j];
+    }
+    if (table->fsal) nde_combine_one(dim, h, &table->column[0], a, dim, a, w->a_carry);
+    if (saved) nde_save_after(s, r, 0, &w->saved[0], w->accepted[0], seed, &save);
+    w->now[0] = r->t[0];
+    w->accepted[0]--;
+    if (w->forced[0] > 0 && s->forced.t[w->forced[0] - 1] == r->t[0]) w->forced[0]--;
+    return 0;
+}

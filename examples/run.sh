@@ -21,7 +21,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
-pictures="lorenz kepler three_body pleiades"
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz"
 ninja -C build examples/bouncing_ball examples/lynx_hare examples/chaos examples/ensemble examples/regularised $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball

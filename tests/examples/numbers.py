@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ"""
 import re
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support import check, finish, refuses, run
 
-chaos, pleiades, three_body, ensemble, regularised = (Path(program).resolve() for program in sys.argv[1:])
+chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -59,6 +59,27 @@ def bodies(scratch):
     check(closed < 1e-8, f"three_body: the orbit misses its start by {closed}")
 
 
+def adjoints(scratch):
+    """Every adjoint converges to the gradient; less memory is what checkpoints and the way back without a record are for."""
+    rows = re.findall(rf"^(\w[\w, ]*\w) +{NUMBER} +{NUMBER} +(\d+) +(\d+)$", report(spiral, cwd=scratch), re.M)
+    ways = {name: [row for row in rows if row[0] == name] for name in dict.fromkeys(row[0] for row in rows)}
+    check(len(ways) >= 6, f"spiral: {list(ways)}")
+    for name, these in ways.items():
+        errors = [float(row[2]) for row in these]
+        check(len(these) == 7 and errors[-1] < 1e-6 and errors[-1] < 1e-4*errors[0], f"spiral: {name}: {errors}")
+    most = {name: int(these[-1][4]) for name, these in ways.items()}
+    for name in ("backsolve", "discrete, checkpoints"):
+        check(most[name] < 0.4*most["discrete"], f"spiral: {name} takes {most[name]} bytes, all that is recorded {most['discrete']}")
+
+
+def forecasts(scratch):
+    text = report(neural_lorenz, "--quick", cwd=scratch)
+    rows = re.findall(rf"^(\w+, [\w ]*\w) +{NUMBER} +{NUMBER}$", text, re.M)
+    check(len(rows) == 4, f"neural_lorenz: {text}")
+    for name, evaluations, holds in rows:
+        check(float(evaluations) >= 4 and 0.05 < float(holds) < 10, f"neural_lorenz: {name}: {evaluations}, {holds}")
+
+
 def trajectories(scratch):
     for threads in (1, 2):
         text = report(ensemble, 20000, threads, f"{threads}.svg", cwd=scratch)
@@ -89,4 +110,6 @@ with tempfile.TemporaryDirectory() as folder:
     bodies(folder)
     trajectories(folder)
     regularisers(folder)
+    adjoints(folder)
+    forecasts(folder)
 finish()

@@ -148,7 +148,7 @@ static nde_status foretell(const struct training *how, const nde_field *drift, c
             off = 0;
             for (size_t i = 0; i < DIM; i++) {
                 const double d = solution.y[(k*DIM + i)*TRIALS + b] - truth[(k + 1)*DIM + i];
-                off += isfinite(d) ? d*d : INFINITY;
+                off += isfinite(d) ? d*d : (double)INFINITY;
             }
         }
         *valid += lyapunov*times[k - 1]/TRIALS;

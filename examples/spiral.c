@@ -101,7 +101,7 @@ static nde_status measure(const struct way *way, const nde_problem *problem, int
     if (!block) return NDE_E_NOMEM;
     memset(block, MARK, bytes);
     nde_status status = nde_solver_create_in(block, bytes, problem, &options, &solver);
-    to->seconds = INFINITY;
+    to->seconds = (double)INFINITY;
     for (int k = 0; k < REPEATS && !status; k++) {
         const double began = now();
         status = differentiate(solver, to->g);

@@ -165,7 +165,7 @@ static void lay_replica(nde_worker *w, nde_arena *arena, const nde_solver *s, si
     const size_t rows = s->rhs.rows;
     lay_state(&w->replica, arena, s, capacity);
     lay_attempt(&w->replica, arena, s);
-    TAKE(w->a_y, s->tangent_rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, (size_t)s->table.stages*rows, ld),
+    TAKE(w->a_y, s->tangent_rows, ld), TAKE(w->a_carry, rows, ld), TAKE(w->a_k, (size_t)(s->table.stages + 1)*rows, ld),
         TAKE(w->a_q, s->rhs.nq, ld), TAKE(w->a_z, s->state_rows, ld), TAKE(w->a_t, 1, ld), TAKE(w->a_h, 1, ld);
 }
 

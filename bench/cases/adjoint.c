@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * adjoint_*: a solve and its gradient by y0 and parameters, beside the solve alone; dopri5. MLPs by nde_field_mlp with one step size
  * for the batch, and Lorenz as a callback written for lanes; adaptive with all that the record can hold, or (..._sqrt) in n equal steps
- * within the bytes of sqrt(n) states and of all of the sqrt(n) steps between
- * two of them. */
+ * within the bytes of sqrt(n) states. */
 #include "fields.h"
 
 #include <math.h>
@@ -48,12 +47,11 @@ static void destroy(void *state) {
     free(me);
 }
 
-/* Half of it is the log's: room for so many states; the other one is for all of the steps between two of them. 0: the default. */
+/* Room for so many states and for the times of all steps; 0: the default. */
 static size_t budget_of(const adjoint *me, size_t states) {
     nde_needs needs = { .size = sizeof needs };
     if (!states || nde_plan(&me->problem, &me->options, &needs)) return 0;
-    const size_t log = states*needs.state_bytes + (size_t)me->options.steps*64, piece = (size_t)me->options.steps/states*needs.tape_bytes;
-    return 2*((log > piece ? log : piece) + 4096);
+    return states*needs.state_bytes + (size_t)me->options.steps*16 + 4096;
 }
 
 static void *make(const bench_setup *setup, char *text, size_t text_size) {

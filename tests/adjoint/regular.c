@@ -211,6 +211,47 @@ static void the_truths_agree(void **state) {
         }
 }
 
+/* <seed, estimates> of a run from inputs as they are now. */
+static double weighed(proof *f, const nde_seed *seed) {
+    double sum = 0;
+    assert_int_equal(proof_run(f), NDE_OK);
+    for (size_t b = 0; b < f->n; b++) {
+        if (seed->error_estimate) sum += seed->error_estimate[b]*f->solution.error_estimate[b];
+        if (seed->stiffness_estimate) sum += seed->stiffness_estimate[b]*f->solution.stiffness_estimate[b];
+    }
+    return sum;
+}
+
+/* With fixed steps the map is the program: every derivative, by times too, of either estimate alone. */
+static void differences_of_the_program_agree(void **state) {
+    (void)state;
+    static const int inputs[] = { IN_Y0, IN_P, IN_Q, IN_T0, IN_T1 };
+    for (size_t l = 0; is_double && l < 2*nde_method_count(); l++) { /* in float they are too small */
+        const nde_method *m = nde_method_at(l/2);
+        if (!nde_method_error_order(m) || m->partners || nde_method_is_split(m) || (l%2 && !is_explicit(m))) continue;
+        proof f;
+        oscillator(&f, nde_method_id(m), 2);
+        proof_point(&f, true);
+        proof_create(&f);
+        assert_int_equal(proof_run(&f), NDE_OK);
+        const nde_seed seed = NDE_INIT(nde_seed, .error_estimate = l%2 ? NULL : f.seed_estimate[0],
+                                       .stiffness_estimate = l%2 ? f.seed_estimate[1] : NULL);
+        const nde_gradient g = proof_gradient(&f);
+        assert_int_equal(nde_backward(f.solver, &seed, &g), NDE_OK);
+        for (size_t i = 0; i < LENGTH(inputs); i++) {
+            const proof_input *in = &f.in[inputs[i]];
+            const double at = input_get(in, in->x, 0), h = 1e-3, step[] = { h, -h, 2*h, -2*h };
+            double value[4];
+            for (int k = 0; k < 4; k++) input_set(in, in->x, 0, at + step[k]), value[k] = weighed(&f, &seed);
+            input_set(in, in->x, 0, at);
+            const double slope = (8*(value[0] - value[1]) - (value[2] - value[3]))/(12*h), got = input_get(in, in->g, 0);
+            if (!(fabs(got - slope) <= 1e-6*fabs(slope) + 1e-9))
+                fail_msg("%s by %s: %.10g, by differences %.10g", nde_method_name(m), input_names[inputs[i]], got, slope);
+        }
+        proof_end(&f);
+    }
+}
+
 /* In every form of the record, with any number of threads. */
 static void bits_do_not_depend_on_the_record(void **state) {
     (void)state;
@@ -428,6 +469,7 @@ int main(void) {
         cmocka_unit_test(tables_that_are_made_have_the_identity),
         cmocka_unit_test(all_cases_have_the_identity),
         cmocka_unit_test(the_truths_agree),
+        cmocka_unit_test(differences_of_the_program_agree),
         cmocka_unit_test(bits_do_not_depend_on_the_record),
         cmocka_unit_test(saved_states_hold_them),
         cmocka_unit_test(draws_have_their_distribution),

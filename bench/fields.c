@@ -110,6 +110,13 @@ static inline int lorenz_point(double t, const nde_real *y, const nde_real *p, n
 
 #ifndef BENCH_SINGLE
 NDE_INLINE_SOLVER(solve_lorenz, lorenz_point, 3, dopri5)
+
+static inline int lorenz_rho_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *q) {
+    (void)t, (void)p;
+    lorenz_at(10, *(const nde_real *)q, (nde_real)(8.0/3), y, dy, 1);
+    return 0;
+}
+NDE_INLINE_STEP(lorenz_rho_step, lorenz_rho_point, 3, 1, dopri5)
 #endif
 
 static inline void kepler_at(const nde_real *y, nde_real *dy, size_t ld) {
@@ -167,6 +174,6 @@ const bench_fields BENCH_NAME(BENCH_FIELDS) = {
     .growth = growth, .volatility = volatility, .one = one,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
 #ifndef BENCH_SINGLE
-    .solve_lorenz = solve_lorenz,
+    .solve_lorenz = solve_lorenz, .lorenz_rho_step = &lorenz_rho_step,
 #endif
 };

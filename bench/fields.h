@@ -25,6 +25,7 @@ typedef struct bench_fields {
     bench_eval *one;           /* 1 */
     bench_point *lorenz_point, *kepler_point;
     bench_solve *solve_lorenz; /* lorenz_point and dopri5 by nde/inline.h; double only */
+    const nde_step *lorenz_rho_step; /* the same */
 } bench_fields;
 
 extern const bench_fields BENCH_NAME(bench_fields_baseline);

@@ -37,6 +37,9 @@ typedef struct bench_case {
 
 #define GRADIENT .subject = { &bench_gradient_double }
 #define ADJOINT .subject = { &bench_adjoint_double, &bench_adjoint_single }, .forward = true
+#define ENSEMBLE                                                                                                             \
+    .subject = { &bench_ensemble_double }, .program = "ode_batch", .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" }
+#define FIXED .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .builds = { "v3", "v4" }
 
 static const bench_case cases[] = {
     { "lorenz", "one Lorenz trajectory to t = 20, dopri5 at 1e-9; field by pointer, written for lanes",
@@ -53,15 +56,16 @@ static const bench_case cases[] = {
       TRAIN, .argument = "mid_gemm" },
     { "mid_step", "the same, beside a training step written by hand", TRAIN, .argument = "mid" },
     { "small", "training step of 4-32-32-4, batch 1, dopri5 at 1e-5", TRAIN, .argument = "small" },
-    { "ensemble", "10,000 Lorenz trajectories to t = 10, own steps and refill, dopri5 at 1e-6",
-      .subject = { &bench_ensemble_double }, .program = "ode_batch", .argument = "ensemble",
-      .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" } },
+    { "ensemble", "10,000 Lorenz trajectories to t = 10, own steps and refill, dopri5 at 1e-6; field by pointer",
+      ENSEMBLE, .argument = "ensemble" },
+    { "ensemble_inline", "the same, field compiled into the step by nde/inline.h", ENSEMBLE, .argument = "ensemble" },
     { "ensemble_million", "a million, likewise; only when asked for",
-      .subject = { &bench_ensemble_double }, .program = "ode_batch", .argument = "ensemble_million",
-      .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" }, .slow = true },
-    { "ensemble_fixed", "10,000 Lorenz trajectories to t = 10 in 1000 equal steps of dopri5",
-      .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .argument = "ensemble_fixed",
-      .builds = { "v3", "v4" } },
+      ENSEMBLE, .argument = "ensemble_million", .slow = true },
+    { "ensemble_million_inline", "the same, field compiled into the step; only when asked for",
+      ENSEMBLE, .argument = "ensemble_million", .slow = true },
+    { "ensemble_fixed", "10,000 Lorenz trajectories to t = 10 in 1000 equal steps of dopri5; field by pointer",
+      FIXED, .argument = "ensemble_fixed" },
+    { "ensemble_fixed_inline", "the same, field compiled into the step by nde/inline.h", FIXED, .argument = "ensemble_fixed" },
     { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
       .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
       .builds = { "v3", "v4" } },

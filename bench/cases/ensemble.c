@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a million
  * (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with 1000 equal
- * steps. */
+ * steps. The field is a callback, or with _inline compiled into the step. */
 #include "fields.h"
 
 #include <math.h>
@@ -40,6 +40,7 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     me->field = NDE_INIT(nde_field, .name = "lorenz", .dim = 3, .out = 3, .nq = 1,
                          .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
                          .eval = bench_fields_get(setup->isa)->lorenz_rho);
+    if (strstr(setup->name, "inline")) me->field.step = bench_fields_get(setup->isa)->lorenz_rho_step;
     me->problem = NDE_INIT(nde_problem, .n = me->count, .t1 = 10, .drift = &me->field, .y0 = me->y0, .q = me->rho);
     nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .isa = setup->isa, .threads = setup->threads);
     if (me->fixed) options.steps = 1000;

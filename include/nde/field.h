@@ -54,6 +54,28 @@ typedef struct nde_cotangent {
                             * and does not touch p; a field without vjp_window ignores it */
 } nde_cotangent;
 
+/* A block of trajectories for nde_step.run. Component i of lane b of slope j: k[j*slab + i*ld + b]. */
+typedef struct nde_step_site {
+    size_t n, ld, slab;           /* ld: a multiple of 64 bytes; what stands between n and ld does not count */
+    int64_t steps;                /* 0: one step from y to z; else as many in z, of equal length in all lanes */
+    const double *t, *t_new, *dt; /* [ld] from where to where, and dt = t_new - t; steps > 0: of the first one, t_new is not set */
+    const double *start;          /* [ld] steps > 0: the time of node 0; the first step begins at node[b], the end of step j is at */
+    const int64_t *node;          /*      start + (node[b] + j + 1) dt */
+    const nde_real *p, *q;        /* [np], [nq][ld]; NULL when there are none */
+    const nde_real *y;            /* [dim][ld] steps 0: the state */
+    nde_real *z;                  /* [dim][ld] out: the new state; steps > 0: in, the state */
+    nde_real *k;                  /* in: slope 0; out: steps 0: all the others; steps > 0: slope 0 of the step to come */
+    unsigned char *lane;          /* [n] a lane may be marked RETRY or STOP; NULL never */
+} nde_step_site;
+
+/* A method's steps with a field compiled in: NDE_INLINE_STEP of nde/inline.h makes one, and says what it is good for. */
+typedef struct nde_step {
+    size_t size;
+    const char *method;           /* which one's */
+    size_t dim, nq;               /* of the field */
+    int (*run)(const nde_step_site *at); /* returns what eval may return */
+} nde_step;
+
 /* A field. Only dim, out and eval are required. The struct belongs to the caller and must outlive every solver made with
  * it. What is missing is refused by name when it is needed: NDE_E_NO_VJP, NDE_E_NO_JVP.
  *
@@ -91,6 +113,9 @@ struct nde_field {
     int (*prepare)(const nde_field *self, const nde_real *p, nde_real *prepared);
     /* Flops in dense products, a lane: of eval, and of vjp to y and p. For nde_plan; 0: none. */
     double gemm_eval, gemm_vjp;
+    /* The field compiled into the steps of one method. A solve of an ensemble by that method, whose right-hand side is this field
+     * alone, takes them instead of calling eval in each stage; all others do as if it were not there. NULL: none. */
+    const nde_step *step;
 };
 
 /* Compares every derivative that a field gives with central differences of its eval, at one site.

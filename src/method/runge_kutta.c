@@ -76,10 +76,19 @@ static int evaluate(const nde_attempt *s, int first, int end) {
     return 0;
 }
 
+static int attempt_compiled(const nde_attempt *s) {
+    const nde_site *at = &s->lanes->site;
+    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt, .p = at->p,
+                                 .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane };
+    s->lanes->scratch->stage = 1;
+    return s->rhs->step->run(&site);
+}
+
 static int extend(const nde_attempt *s) { return evaluate(s, s->table->stages, s->table->slopes); }
 
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
+    if (s->rhs->step && s->lanes->site.ld > 1) return attempt_compiled(s);
     if (!table->compensated && nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int rc = evaluate(s, table->fsal ? 1 : 0, table->stages);

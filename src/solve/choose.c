@@ -4,6 +4,7 @@
 #include "solve/solver.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/isa.h"
 #include "adjoint/retrace.h"
@@ -174,6 +175,16 @@ static nde_status check_parts(const nde_problem *q, const nde_method *m) {
     return NDE_OK;
 }
 
+/* Steps with the drift compiled in, where they are all that a step is. */
+static void choose_step(nde_solver *s) {
+    const nde_method *m = s->table.method;
+    nde_field f;
+    s->rhs.step = NULL;
+    if (!nde_read_sized(&f, sizeof f, s->rhs.problem.drift, sizeof f) || !f.step) return;
+    if (!s->rhs.plain || s->options.compensated || f.tape || m->kind != NDE_KIND_RUNGE_KUTTA || m != s->base || !m->name) return;
+    if (!strcmp(m->name, f.step->method)) s->rhs.step = f.step;
+}
+
 nde_status nde_choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -245,6 +256,7 @@ nde_status nde_choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG,
                         "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
                         m->name ? m->name : "(tableau)");
+    choose_step(s);
     return q->splitting ? choose_splitting(s) : NDE_OK;
 }
 

@@ -76,6 +76,19 @@ static bool stays_visible(const nde_table *table) {
     return table->last_is_new ? table->unseen[0].count == 1 : !table->fsal && !table->unseen[0].count;
 }
 
+/* Steps of one length in all lanes by the drift's own code; the count of those done. */
+static int64_t run_compiled(const nde_solver *s, nde_panel *p, int64_t most) {
+    const nde_site *at = &p->lanes.site;
+    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = p->slab, .steps = most, .t = p->t, .dt = p->dt, .node = p->node,
+                                 .start = p->lanes.scratch->t, .p = at->p, .q = at->q, .z = p->y, .k = p->carry,
+                                 .lane = at->lane };
+    for (size_t b = 0; b < p->live->n; b++) {
+        p->lanes.scratch->t[b] = nde_start_of(s, p->trajectory[b]);
+        if (p->dt[b] != p->dt[0]) return 0;
+    }
+    return s->rhs.step->run(&site) ? 0 : most;
+}
+
 /* Steps that are looked at only after the last one: what is not finite stays so, and so do marks. When something was not in order
  * the panel is where it was, and nothing is done. */
 static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
@@ -87,10 +100,12 @@ static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
     for (size_t b = 0; b < p->live->n; b++) p->h_real[b] = (nde_real)p->dt[b];
     step.t_new = p->t_new, step.z = p->y;
     step.onward = s->table.last_is_new;
-    for (; done < most && !stopped(s); done++) {
-        if (done && !s->rhs.autonomous) aim(s, p, done);
-        if (s->body->attempt(&step)) break;
-    }
+    if (s->rhs.step && p->ld > 1) done = run_compiled(s, p, most);
+    else
+        for (; done < most && !stopped(s); done++) {
+            if (done && !s->rhs.autonomous) aim(s, p, done);
+            if (s->body->attempt(&step)) break;
+        }
     if (done == most && in_order(s, p, p->y, &carry, s->table.fsal)) return done;
     memset(p->mark, NDE_LANE_OK, p->live->n);
     memcpy(p->y, p->kept, state*sizeof *p->y), memcpy(p->carry, p->kept + state, slope*sizeof *p->y);

@@ -2,6 +2,7 @@
  * events.c - derivatives of when events happen and of everything after them: closed forms, both modes against each other, differences of
  * the program itself, equal bits in every form of the record; and where there is no derivative. */
 #include "adjoint/cases.h"
+#include "adjoint/reference.h"
 
 /* ---- fields ------------------------------------------------------------------------------------------------------- */
 
@@ -411,6 +412,33 @@ static void pieces_and_threads_have_equal_bits(void **state) {
     proof_end(&f);
 }
 
+/* Directions one by one, or together. */
+static void many_directions_have_equal_bits(void **state) {
+    (void)state;
+    enum { N = 30, DIRECTIONS = 3 };
+    proof f;
+    oscillators(&f, N, 0, 3);
+    f.options.directions = 8;
+    proof_solve(&f);
+    const size_t rows = f.solution.event_rows*N;
+    nde_real *y0 = proof_take(&f, DIRECTIONS*2*N, sizeof *y0), *end = proof_take(&f, (DIRECTIONS + 1)*2*N, sizeof *end);
+    double *when = proof_take(&f, (DIRECTIONS + 1)*rows, sizeof *when), *last = proof_take(&f, (DIRECTIONS + 1)*N, sizeof *last);
+    for (size_t i = 0; i < DIRECTIONS*2*N; i++) y0[i] = (nde_real)proof_number(11, i);
+    const nde_direction along = NDE_INIT(nde_direction, .y0 = y0);
+    const nde_output_tangent all = NDE_INIT(nde_output_tangent, .y_end = end, .event_t = when, .t_end = last);
+    assert_int_equal(nde_forward_many(f.solver, DIRECTIONS, &along, &all), NDE_OK);
+    for (size_t d = 0; d < DIRECTIONS; d++) {
+        const nde_direction one = NDE_INIT(nde_direction, .y0 = y0 + d*2*N);
+        const nde_output_tangent of = NDE_INIT(nde_output_tangent, .y_end = end + DIRECTIONS*2*N, .event_t = when + DIRECTIONS*rows,
+                                               .t_end = last + DIRECTIONS*N);
+        assert_int_equal(nde_forward(f.solver, &one, &of), NDE_OK);
+        assert_memory_equal(of.y_end, end + d*2*N, 2*N*sizeof *end);
+        assert_memory_equal(of.event_t, when + d*rows, rows*sizeof *when);
+        assert_memory_equal(of.t_end, last + d*N, N*sizeof *last);
+    }
+    proof_end(&f);
+}
+
 /* ---- where there is none ------------------------------------------------------------------------------------------- */
 
 static void cube_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
@@ -481,6 +509,30 @@ static void what_has_no_derivative_is_refused(void **state) {
     assert_int_equal(nde_backward(a.solver, &end, &NDE_INIT(nde_gradient, .y0 = a.g_y0)), NDE_E_ARG);
     assert_non_null(strstr(nde_solver_error(a.solver), "event"));
     nde_solver_destroy(a.solver);
+}
+
+/* Fields that fail on the way back are named, and gradients are left as they were. */
+static int fails_from(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    return at->t[0] > 0.9 ? 7 : model_vjp(self, at, y, a, to);
+}
+
+static void failures_are_reported(void **state) {
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        lone a = { .f = model_field("f", &climb_model, false), .g = model_field("g", &top_model, false),
+                   .map = model_field("map", &again_model, false), .y0 = { 0 }, .p = { 1, 1, (nde_real)0.25 }, .g_y0 = { 3 } };
+        *(which ? &a.map : &a.g) = model_field("fails", which ? &again_model : &top_model, false);
+        (which ? &a.map : &a.g)->vjp = fails_from;
+        a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map);
+        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = 3, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1);
+        lone_solve(&a, NDE_OK);
+        const nde_real up = 1;
+        const nde_gradient g = NDE_INIT(nde_gradient, .y0 = a.g_y0);
+        assert_int_equal(nde_backward(a.solver, &NDE_INIT(nde_seed, .y_end = &up), &g), NDE_E_FIELD);
+        assert_non_null(strstr(nde_solver_error(a.solver), "returned 7"));
+        assert_true(a.g_y0[0] == 3);
+        nde_solver_destroy(a.solver);
+    }
 }
 
 /* A trajectory that fails is a constant: what its events do is nobody's affair. At the start, a hit is at t0. */
@@ -562,6 +614,32 @@ static double slope_of(proof *f, double h) {
     return (64*t[2] - 20*t[1] + t[0])/45;
 }
 
+/* Times of jumps as parameters: steps of their own, joint or equal, with what a method carries on; both ways. */
+static void announced_times_match_differences(void **state) {
+    (void)state;
+    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_BOSH3, NDE_REVERSIBLE_HEUN, NDE_ADAMS_BASHFORTH, NDE_EULER };
+    for (size_t k = 0; k < LENGTH(methods); k++)
+        for (int way = 0; way < 6; way++) {
+            const double d = way % 2 ? -1 : 1;
+            const bool adaptive = nde_method_error_order(nde_method_get(methods[k])) > 0 && way < 4;
+            proof f;
+            if (!adaptive && way < 4) continue;
+            case_doses(&f, adaptive ? 0 : 23, false);
+            for (size_t i = 0; i < f.problem.n_jumps; i++) ((double *)f.in[IN_JUMP_T].x)[i] *= d;
+            for (size_t i = 0; i < f.options.n_save; i++) ((double *)f.in[IN_SAVE_T].x)[i] *= d;
+            for (size_t i = 0; i < f.n; i++) ((double *)f.in[IN_T1].x)[i] *= d;
+            f.problem.t1 *= d;
+            if (nde_method_stages(nde_method_get(methods[k])) > 7) proof_no_saves(&f); /* the reference knows no stages inside */
+            f.options.method = methods[k], f.options.stepping = adaptive && way >= 2 ? NDE_STEP_JOINT : 0;
+            f.options.rtol = f.options.atol = 1e-5;
+            proof_solve(&f);
+            proof_check_identity(&f);
+            if (getenv("PROOF_VERBOSE")) fprintf(stderr, "%s way %d\n", nde_method_name(nde_method_get(methods[k])), way);
+            proof_check_differences(&f);
+            proof_end(&f);
+        }
+}
+
 static void fixed_steps_match_differences(void **state) {
     (void)state;
     static const int32_t methods[] = { NDE_RK4, NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_MIDPOINT, NDE_ADAMS_BASHFORTH, NDE_RKC2 };
@@ -604,10 +682,13 @@ int main(void) {
         cmocka_unit_test(every_record_has_equal_bits),
         cmocka_unit_test(pieces_and_threads_have_equal_bits),
         cmocka_unit_test(what_has_no_derivative_is_refused),
+        cmocka_unit_test(many_directions_have_equal_bits),
+        cmocka_unit_test(failures_are_reported),
         cmocka_unit_test(small_cases),
         cmocka_unit_test(the_check_finds_them_right),
 #ifndef NDE_TEST_SINGLE
         cmocka_unit_test(fixed_steps_match_differences),
+        cmocka_unit_test(announced_times_match_differences),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@
  *   at chosen times                 options.save_t, to solution.y: they never change the steps
  *   at every k-th step              options.save_every
  *   anywhere, afterwards            options.adjoint, then nde_solver_dense
- *   where something happens         problem.events, to solution.event_t and event_y
+ *   where something happens         problem.events, to solution.event_t and event_y; how that moves: seed.event_t, event_y, t_end
  * What went wrong
  *   a call returns its status; solution.error names trajectory, t, h and component, solution.status[i] tells it for each; calls
  *   without a solver leave their sentence in nde_error(). Values up to the last accepted step are there after any status. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * saltation.c - an event is where g(t, Y(t), p, q) = 0 along the extension Y of a step: its time moves by
  *   dt = -(g_y dY + g_p dp + g_q dq)/(g_t + g_y Y')     dY: at fixed t
- * and the state there by dY + Y' dt. Where a step is cut, that is the state that it ends with, and t a boundary that the steps after it
- * begin at. Sources: M. Aizerman, F. Gantmakher, Quart. J. Mech. Appl. Math. 11 (1958) 382-391; R. T. Q. Chen, B. Amos, M. Nickel, Learning
- * Neural Event Functions for Ordinary Differential Equations, ICLR (2021). */
+ * and the state there by dY + Y' dt. Where a step is cut, that is the state that it ends with, and t a boundary that the steps
+ * after it begin at. Sources: M. Aizerman, F. Gantmakher, Quart. J. Mech. Appl. Math. 11 (1958) 382-391; R. T. Q. Chen, B. Amos,
+ * M. Nickel, Learning Neural Event Functions for Ordinary Differential Equations, ICLR (2021). */
 #include "adjoint/saltation.h"
 
 #include <float.h>
@@ -22,11 +22,11 @@ nde_status nde_saltation_refuse(nde_solver *s, const char *who, int code) {
         if (o->any && (!first || o->who < first->who)) first = o;
     }
     if (code != NDE_OBSTACLE || !first) return nde_solver_refuse_code(s, who, code);
-    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, first->tied ? "%s: event %zu of trajectory %zu at t = %.17g happens together with "
-                                                                  "another one, a jump or the end: which comes first decides, and there is no derivative"
-                                                                : "%s: event %zu of trajectory %zu at t = %.17g is touched, not crossed: "
-                                                                  "its time has no derivative",
-                                         who, first->event, first->who, first->t));
+    const char *why = first->tied ? "happens together with another one, a jump or the end: which comes first decides, and there is "
+                                    "no derivative"
+                                  : "is touched, not crossed: its time has no derivative";
+    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "%s: event %zu of trajectory %zu at t = %.17g %s", who, first->event, first->who,
+                                         first->t, why));
 }
 
 static int meet(nde_worker *w, size_t who, size_t event, double t, bool tied) {
@@ -73,8 +73,8 @@ static hit look_at(nde_solver *s, nde_worker *w, size_t b, size_t e, double t) {
     return h;
 }
 
-/* Is g, with its slope dg/dt there, crossed? Where it is flat against its way from the start of the step, less than half of the digits
- * of its zero are known, and no more of what divides by the slope. */
+/* Is g, with its slope dg/dt there, crossed? Where it is flat against its way from the start of the step, less than half of the
+ * digits of its zero are known, and no more of what divides by the slope. */
 static int check_crossing(const hit *h, double slope) {
     const nde_panel *r = &h->w->replica;
     const double t = r->t[h->b], eps = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
@@ -112,7 +112,8 @@ static int into_step(const hit *h, const nde_sink *sink) {
     nde_group *g = &w->group;
     const size_t b = h->b, ld = w->replica.ld, rows = s->rhs.rows;
     double along = 0, stretch = 0;
-    nde_save_inside_transpose(s, h->from, h->lane, h->theta, rows, h->a, 1, is_extended(s) ? g->a_k : w->a_k + b, &along, &stretch);
+    nde_real *a_k = is_extended(s) ? g->a_k : w->a_k + b;
+    nde_save_inside_transpose(s, h->from, h->lane, h->theta, rows, h->a, 1, a_k, &along, &stretch);
     w->a_t[b] -= along, w->a_h[b] += stretch - h->theta*along;
     for (size_t i = 0; i < rows; i++) w->a_start[i*ld + b] += h->a[i];
     if (!is_extended(s)) {
@@ -154,7 +155,8 @@ static int undo_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, 
 }
 
 /* All hits of lane b in the step; k: which of its cuts is the lane's. */
-static int undo_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const nde_seed *seed, const nde_sink *sink) {
+static int undo_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const nde_seed *seed,
+                     const nde_sink *sink) {
     const nde_hits *hits = &s->hits;
     const nde_panel *r = &w->replica;
     const size_t who = r->trajectory[b], N = s->N;
@@ -174,7 +176,8 @@ static int undo_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b,
     return rc;
 }
 
-int nde_saltation_transpose(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_seed *seed, const nde_sink *sink, size_t *lanes) {
+int nde_saltation_transpose(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_seed *seed, const nde_sink *sink,
+                            size_t *lanes) {
     const nde_panel *r = &w->replica;
     *lanes = 0;
     for (size_t b = 0, k; b < e->n; b++) {
@@ -229,7 +232,9 @@ static void out_of_step(const hit *h) {
     const nde_group *g = &w->group;
     const size_t b = h->b;
     const bool own = is_extended(h->s);
-    const nde_save_tangent v = { .y = own ? g->a_y : w->a_y + b, .k = own ? g->a_k : w->a_k + b, .t = w->a_t[b], .h = w->a_h[b] };
+    const nde_save_tangent v = {
+        .y = own ? g->a_y : w->a_y + b, .k = own ? g->a_k : w->a_k + b, .t = w->a_t[b], .h = w->a_h[b]
+    };
     nde_save_inside_tangent(h->s, h->from, h->lane, h->theta, h->s->rhs.rows, &v, -v.t - h->theta*v.h, h->a, 1);
 }
 
@@ -249,8 +254,8 @@ static int along_zero(const hit *h, const nde_source *source, double *v_t) {
     return 0;
 }
 
-static int move_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, size_t row, const nde_output_tangent *out, bool cut,
-                    const nde_source *source) {
+static int move_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, size_t row, const nde_output_tangent *out,
+                    bool cut, const nde_source *source) {
     const size_t who = w->replica.trajectory[b], N = s->N, ld = w->replica.ld;
     const int failed = load_tangent(s, w, b, source);
     if (failed) return failed;
@@ -262,7 +267,8 @@ static int move_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, 
     const int rc = along_zero(&h, &from, &v_t);
     if (rc) return rc;
     if (row != SIZE_MAX && out->event_t) out->event_t[row*N + who] = v_t;
-    for (size_t i = 0; row != SIZE_MAX && out->event_y && i < s->rhs.dim; i++) out->event_y[(row*s->rhs.dim + i)*N + who] = h.a[i];
+    for (size_t i = 0; row != SIZE_MAX && out->event_y && i < s->rhs.dim; i++)
+        out->event_y[(row*s->rhs.dim + i)*N + who] = h.a[i];
     for (size_t i = 0; cut && i < s->rhs.rows; i++) w->a_z[i*ld + b] = h.a[i];
     if (cut) w->a_since[b] = v_t;
     return 0;
@@ -289,7 +295,8 @@ static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b,
     return rc;
 }
 
-int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_output_tangent *out, const nde_source *source) {
+int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_output_tangent *out,
+                          const nde_source *source) {
     const nde_panel *r = &w->replica;
     for (size_t b = 0, k; b < e->n; b++) {
         if (!r->accept[b]) continue;
@@ -301,7 +308,8 @@ int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, cons
     return 0;
 }
 
-void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, size_t b, const nde_direction *along, const nde_output_tangent *out) {
+void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, size_t b, const nde_direction *along,
+                                 const nde_output_tangent *out) {
     const size_t who = w->replica.trajectory[b], N = s->N;
     w->hit[b] = 0, w->since[b] = (double)NAN, w->a_since[b] = 0;
     if (s->status[who] < 0) return;

@@ -11,12 +11,12 @@
  * these rows, options.steps 1, estimates ALL, adjoint DISCRETE), add its gradient by y0 to the seed of that row, and that by p to
  * the gradient.
  *
- * Events: an event is where its g is zero along the extension of a step, and moves as that zero does, with y, p, q and times: so do the
- * state there, what a reset makes of it, and the steps after the reset, which are fixed fractions of the segment from the event to the
- * next forced time (fixed steps: the first of them leads to the next node). There is no derivative, and it is refused with the place,
- * where a g that ends or resets a trajectory, or whose time is asked for, is touched and not crossed; and where a trajectory is ended
- * or reset at the same time as by another event, at a jump, knot or clip, or at t1: which comes first decides what happens. A save time
- * that is that of a reset belongs to the time before it. */
+ * Events: an event is where its g is zero along the extension of a step, and moves as that zero does, with y, p, q and times: so
+ * do the state there, what a reset makes of it, and the steps after the reset, which are fixed fractions of the segment from the
+ * event to the next forced time (fixed steps: the first of them leads to the next node). There is no derivative, and it is refused
+ * with the place, where a g that ends or resets a trajectory, or whose time is asked for, is touched and not crossed; and where a
+ * trajectory is ended or reset at the same time as by another event, at a jump, knot or clip, or at t1: which comes first decides
+ * what happens. A save time that is that of a reset belongs to the time before it. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -35,7 +35,7 @@ typedef struct nde_seed {
     const nde_real *y_end;      /* [dim][n] */
     const nde_real *quadrature; /* [nz][n] */
     const double *error_estimate, *stiffness_estimate; /* [n] of the solution's members; not with continuous adjoints */
-    const double *event_t;      /* [event_rows][n], as solution.event_t; rows not filled and trajectories that failed are ignored */
+    const double *event_t;      /* [event_rows][n], as solution.event_t; rows not filled are ignored, and trajectories that failed */
     const nde_real *event_y;    /* [event_rows][dim][n], as solution.event_y: states before a reset */
     const double *t_end;        /* [n], as solution.t_end: where a terminal event ended a trajectory, its time; else t1 */
 } nde_seed;
@@ -53,7 +53,8 @@ typedef struct nde_gradient {
     nde_real *input_x;    /* [knots][channels][n] of problem.input */
     nde_real *const *term_x; /* [n_terms] each NULL or [knots][channels][n] of the term's path */
     double *loss_error;   /* [1] sum over steps of <cotangent of the new state, embedded error>: an estimate of the loss's
-                           * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate */
+                           * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate.
+                           * A step that an event cuts adds nothing */
     double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE only: the largest distance (root mean square over components) between the
                            * state solved backwards and that of the solve, at save times and at the start */
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
@@ -96,6 +97,7 @@ NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *se
 /* Runs the solver and takes the gradient of problem.loss: nde_solver_run, then nde_backward with the loss's cotangents.
  *   value      out: the loss; NaN when the run fails
  *   gradient   out
+ * Returns NDE_EVENT where trajectories ended at terminal events: rows that they did not reach do not count.
  * Errors: those of both; NDE_E_LANES: some trajectories failed, the gradient is of the others; NDE_E_ARG without problem.loss
  * or options.adjoint. */
 NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *value, const nde_gradient *gradient);

@@ -291,7 +291,6 @@ nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) 
     const nde_status bad = make_room(r, kind, m, false, &l, &full, &slots);
     if (bad) return bad;
     if (kind == NDE_ENTRY_CUT) ((header *)at(r, r->last))->kind |= NDE_ENTRY_CUTS;
-    if (kind == NDE_ENTRY_CUT) ((header *)at(r, r->last))->kind |= NDE_ENTRY_CUTS;
     take_apart(r, r->used, full, m, entry);
     close_entry(r, full, m, l.end);
     return NDE_OK;

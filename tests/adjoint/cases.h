@@ -13,7 +13,7 @@ static const char *const case_names[CASES] = { "joint Lorenz", "refilled ensembl
 
 /* A batch with one step size, over several column panels. */
 static inline void case_lorenz(proof *f, int64_t steps, bool tape) {
-    proof_begin(f, 600, &lorenz_model, tape, 0.25, 1, 1);
+    proof_begin(f, 520, &lorenz_model, tape, 0.25, 1, 1);
     proof_parameters(f, 3, (double[]){ 10, 28, 8.0/3 });
     proof_save(f, 3, (double[]){ 0.5, 0.625, 1 });
     f->options.method = NDE_DOPRI5, f->options.stepping = NDE_STEP_JOINT, f->options.steps = steps;
@@ -21,13 +21,13 @@ static inline void case_lorenz(proof *f, int64_t steps, bool tape) {
 
 /* Trajectories that wait for a lane, with shared p and their own q: frequencies from 1 to 12. */
 static inline void case_ensemble(proof *f, int64_t steps, bool tape) {
-    proof_begin(f, 520, &duffing_model, tape, 0, 3, 0.75);
+    proof_begin(f, 320, &duffing_model, tape, 0, 3, 0.75);
     proof_parameters(f, 2, (double[]){ 0.5, 0.125 });
     nde_real *q = proof_input_make(f, IN_Q, 2, false, false, 0.5, 0.25);
     for (size_t b = 0; b < f->n; b++) q[b] = (nde_real)(float)pow(12, 0.5 + 0.5*proof_number(7, b));
     f->problem.q = q;
     proof_save(f, 3, (double[]){ 0.1, 1.7, 2.9 });
-    f->options.method = NDE_TSIT5, f->options.steps = steps, f->options.group = 260;
+    f->options.method = NDE_TSIT5, f->options.steps = steps, f->options.group = 160;
     f->options.rtol = sizeof(nde_real) == 8 ? 1e-7 : 1e-5;
 }
 

@@ -35,7 +35,7 @@ static inline void model_value(const model *m, const nde_site *at, const nde_rea
     if (m->nu) model_fill(m->nu, u + b, at->ld, x[1]);
     if (m->np) model_fill(m->np, p, 1, x[2]);
     if (m->nq) model_fill(m->nq, q + b, at->ld, x[3]);
-    memset(j, 0, MODEL_ROWS*sizeof *j);
+    memset(j, 0, m->out*sizeof *j);
     const model_at lane = { at->t[b], (double)at->interval[b], x[0], x[1], x[2], x[3] };
     m->formula(&lane, f, j);
 }
@@ -123,11 +123,11 @@ static const model lorenz_model = { 3, 3, 0, 3, 0, lorenz_formula };
 
 /* A driven Duffing oscillator, q = (frequency, drive). */
 static inline void duffing_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
-    const double *y = x->y, *p = x->p, *q = x->q, force = y[0] + p[0]*y[0]*y[0]*y[0];
-    f[0] = q[0]*y[1], f[1] = -q[0]*force - p[1]*y[1] + q[1]*cos(x->t);
+    const double *y = x->y, *p = x->p, *q = x->q, force = y[0] + p[0]*y[0]*y[0]*y[0], drive = cos(x->t);
+    f[0] = q[0]*y[1], f[1] = -q[0]*force - p[1]*y[1] + q[1]*drive;
     j[0][1] = q[0], j[0][4] = y[1];
     j[1][0] = -q[0]*(1 + 3*p[0]*y[0]*y[0]), j[1][1] = -p[1], j[1][2] = -q[0]*y[0]*y[0]*y[0], j[1][3] = -y[1];
-    j[1][4] = -force, j[1][5] = cos(x->t), j[1][6] = -q[1]*sin(x->t);
+    j[1][4] = -force, j[1][5] = drive, j[1][6] = -q[1]*sin(x->t);
 }
 static const model duffing_model = { 2, 2, 0, 2, 2, duffing_formula };
 

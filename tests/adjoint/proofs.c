@@ -90,7 +90,7 @@ static void euler_maruyama_on_geometric_brownian_motion(void **state) {
 /* Strong convergence to y0 exp((a - b^2/2) t + b W(t)) on the same path, seen through ever finer steps. */
 static void converges_strongly(void **state) {
     (void)state;
-    enum { N = 4000, FINE = 1024, LEVELS = 5 };
+    enum { N = 1200, FINE = 1024, LEVELS = 5 };
     double error[LEVELS];
     proof f;
     case_growth(&f, 1, false);
@@ -128,7 +128,7 @@ static const model additive_model = { 2, 2, 3, 2, 0, additive_formula };
 /* With additive noise the strong order is 1. The finest solution stands for the exact one. */
 static void converges_faster_with_additive_noise(void **state) {
     (void)state;
-    enum { N = 1000, FINE = 8192, LEVELS = 5 };
+    enum { N = 300, FINE = 8192, LEVELS = 5 };
     double error[LEVELS] = { 0 };
     proof f;
     case_growth(&f, 1, false);

@@ -220,4 +220,34 @@ static inline void dose_formula(const model_at *x, double *f, double (*j)[MODEL_
 static const model reaction_model = { 2, 2, 0, 3, 0, reaction_formula }, count_model = { 2, 2, 0, 3, 0, count_formula },
                    dose_model = { 2, 2, 2, 3, 0, dose_formula };
 
+/* y' = A y, with the rows of A as parameters. */
+static inline void linear_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < 2; k++) {
+            f[i] = (k ? f[i] : 0) + x->p[2*i + k]*x->y[k];
+            j[i][k] = x->p[2*i + k], j[i][2 + 2*i + k] = x->y[k];
+        }
+}
+static const model linear_model = { 2, 2, 0, 4, 0, linear_formula };
+
+/* Hares and lynxes. Source: V. Volterra, Nature 118 (1926) 558-560. */
+static inline void lotka_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    const double *y = x->y, *p = x->p;
+    f[0] = y[0]*(p[0] - p[1]*y[1]), f[1] = y[1]*(p[2]*y[0] - p[3]);
+    j[0][0] = p[0] - p[1]*y[1], j[0][1] = -p[1]*y[0], j[0][2] = y[0], j[0][3] = -y[0]*y[1];
+    j[1][0] = p[2]*y[1], j[1][1] = p[2]*y[0] - p[3], j[1][4] = y[0]*y[1], j[1][5] = -y[1];
+}
+static const model lotka_model = { 2, 2, 0, 4, 0, lotka_formula };
+
+/* The cubic spiral. Source: R. Chen et al., NeurIPS (2018). */
+static inline void spiral_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < 2; k++) {
+            const double cube = x->y[k]*x->y[k]*x->y[k];
+            f[i] = (k ? f[i] : 0) + x->p[2*i + k]*cube;
+            j[i][k] = 3*x->p[2*i + k]*x->y[k]*x->y[k], j[i][2 + 2*i + k] = cube;
+        }
+}
+static const model spiral_model = { 2, 2, 0, 4, 0, spiral_formula };
+
 #endif

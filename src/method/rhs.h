@@ -35,12 +35,8 @@ typedef struct nde_rhs {
     nde_part drift, quadrature, jump, observe, *term;
     nde_part second;     /* of problem.splitting; else field NULL */
     nde_splitting splitting;
-<<<<<<< HEAD
     bool plain;          /* drift alone, without u, its q from the first on: the fast way */
-=======
-    bool plain;          /* drift alone, without u: the fast way */
     const nde_step *step; /* of a plain problem: the drift compiled into the steps of the method in use; NULL: it is not */
->>>>>>> 16623ef (Compile a field into the steps of an ensemble)
     bool autonomous;     /* nothing depends on t: stages need no times of their own */
     bool noisy;
     bool paced;          /* slopes depend on the length of the step: noise, flows */

@@ -12,6 +12,7 @@ struct nde_dense_kernels; /* core/dense.h: matrix products */
 struct nde_activation_kernels; /* core/activation.h: activations and their derivatives */
 struct nde_norm_kernels;  /* core/norm.h: layer normalisation and its derivatives */
 struct nde_update_kernels; /* train/update.h: the optimisers' steps */
+struct nde_program_kernels; /* program/kernel.h: instructions of programs */
 
 /* A product of a BLAS; arguments as in cblas_dgemm, cblas_sgemm. */
 typedef void nde_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
@@ -28,6 +29,7 @@ typedef struct nde_kernels {
     const struct nde_activation_kernels *activation;
     const struct nde_norm_kernels *norm;
     const struct nde_update_kernels *update;
+    const struct nde_program_kernels *program;
 } nde_kernels;
 
 /* The kernels of an instruction set (NDE_ISA_AUTO: the best that this machine has), with or without OpenBLAS; NULL when it

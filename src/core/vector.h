@@ -106,4 +106,39 @@ static inline vec larger(vec bound, vec x) {
 #define SIGN ((word)1 << (8*sizeof(word) - 1))
 static inline vec magnitude(vec x) { return (vec)((bits)x & ~((bits){0} + SIGN)); }
 
+/* ---- the first lanes of a vector ---- */
+
+/* count <= LANES; the other lanes are 0, and nothing beyond is read or written. */
+INLINE vec load_first(const nde_real *x, size_t count) {
+#if defined(__AVX512F__)
+    return BY_PRECISION(_mm512_maskz_loadu_pd, _mm512_maskz_loadu_ps)(
+        (BY_PRECISION(__mmask8, __mmask16))((1u << count) - 1), x);
+#elif defined(__AVX2__)
+    static const BY_PRECISION(int64_t, int32_t) ones[2*LANES] = { -1, -1, -1, -1, BY_PRECISION(0, -1), BY_PRECISION(0, -1),
+        BY_PRECISION(0, -1), BY_PRECISION(0, -1) };
+    const __m256i mask = _mm256_loadu_si256((const __m256i_u *)(const void *)(ones + LANES - count));
+    return BY_PRECISION(_mm256_maskload_pd, _mm256_maskload_ps)(x, mask);
+#else
+    if (count == LANES) return load(x);
+    nde_real t[LANES] = { 0 };
+    UNROLL for (size_t i = 0; i + 1 < LANES; i++)
+        if (i < count) t[i] = x[i];
+    return load(t);
+#endif
+}
+INLINE void store_first(nde_real *x, vec v, size_t count) {
+#if defined(__AVX512F__)
+    BY_PRECISION(_mm512_mask_storeu_pd, _mm512_mask_storeu_ps)(
+        x, (BY_PRECISION(__mmask8, __mmask16))((1u << count) - 1), v);
+#else
+    nde_real t[LANES];
+    store(t, v);
+    UNROLL for (size_t size = LANES; size > 0; size /= 2) {
+        if (!(count & size)) continue;
+        memcpy(x, t + (count & ~(2*size - 1)), size*sizeof *x);
+        x += size;
+    }
+#endif
+}
+
 #endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ * field.c - a finished program as a field: its code on the site of a call.
+ *
+ * work: the rows of the longest code, its uniform values, one row of zeros for directions that are NULL, and a direction for the
+ * Jacobian. Lanes go through the code in strips whose rows stay in the first-level cache. */
+#include "nde/program.h"
+#include "field/parts.h"
+#include "program/graph.h"
+#include "program/kernel.h"
+
+#include <string.h>
+
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+static void set(nde_frame *f, int space, nde_real *x, size_t ld) {
+    f->read[space] = f->write[space] = x;
+    f->ld[space] = ld;
+}
+
+/* Rows that are read, or zeros: one row for all, written when it is needed. */
+static void give(nde_frame *f, int space, const nde_real *x, size_t ld, nde_real *zeros) {
+    if (!x) memset(zeros, 0, f->n*sizeof *zeros);
+    f->read[space] = x ? x : zeros;
+    f->write[space] = NULL;
+    f->ld[space] = x ? ld : 0;
+}
+
+static nde_real *zeros_of(const nde_field *self, const nde_site *at) {
+    const nde_program *g = self->ctx;
+    return at->work + (g->rows + g->small)*at->ld;
+}
+
+/* Rows that are read. */
+static void lend(nde_frame *f, int space, const nde_real *x, size_t ld) {
+    f->read[space] = x;
+    f->write[space] = NULL;
+    f->ld[space] = ld;
+}
+
+/* Spaces that are not set have ld 0 and nothing else: to clear all would take as long as a small program. */
+static void begin(nde_frame *f, const nde_program *g, size_t n, const nde_kernels *kernels) {
+    memset(f->ld, 0, sizeof f->ld);
+    f->n = n, f->want = NDE_WANT_ALL;
+    f->kernels = kernels ? kernels : nde_kernels_get(NDE_ISA_AUTO, true);
+    f->lists = g->lists.data;
+    f->t = f->vt = NULL;
+    f->to_t = f->to_vt = f->to_p = f->to_vp = NULL;
+}
+
+static void enter(nde_frame *f, const nde_field *self, const nde_site *at, const nde_real *y) {
+    const nde_program *g = self->ctx;
+    begin(f, g, at->n, at->kernels);
+    f->t = at->t;
+    lend(f, NDE_SPACE_Y, y, at->ld);
+    lend(f, NDE_SPACE_U, at->u, at->ld);
+    lend(f, NDE_SPACE_Q, at->q, at->ld);
+    lend(f, NDE_SPACE_P, at->p, 1);
+    lend(f, NDE_SPACE_PREPARED, at->prepared, 1);
+    set(f, NDE_SPACE_WORK, at->work, at->ld);
+    set(f, NDE_SPACE_SMALL, at->work + g->rows*at->ld, 1);
+}
+
+static void move(nde_frame *f, const nde_site *at, const nde_tangent *v, nde_real *zeros) {
+    f->vt = v->t;
+    give(f, NDE_SPACE_VY, v->y, at->ld, zeros);
+    give(f, NDE_SPACE_VU, v->u, at->ld, zeros);
+    give(f, NDE_SPACE_VQ, v->q, at->ld, zeros);
+    give(f, NDE_SPACE_VP, v->p, 1, zeros);
+}
+
+/* Where cotangents of the inputs from `first` (T or VT) on go. */
+static unsigned collect(nde_frame *f, const nde_site *at, const nde_cotangent *to, int first) {
+    nde_real *const lanes[] = { to->y, to->u, to->q };
+    const int spaces[] = { NDE_SPACE_Y, NDE_SPACE_U, NDE_SPACE_Q }, base = NDE_SPACE_TO + first - NDE_SPACE_T;
+    unsigned want = (to->t ? NDE_WANT(base + NDE_SPACE_T) : 0) | (to->p ? NDE_WANT(base + NDE_SPACE_P) : 0);
+    for (size_t i = 0; i < 3; i++) {
+        set(f, base + spaces[i], lanes[i], at->ld);
+        if (lanes[i]) want |= NDE_WANT(base + spaces[i]);
+    }
+    return want;
+}
+
+static const double *later(const double *x, size_t b) { return x ? x + b : NULL; }
+
+/* The frame's lanes [b, b + n). */
+static nde_frame strip_of(const nde_frame *all, size_t b, size_t n) {
+    nde_frame f = *all;
+    f.n = n;
+    f.t = later(f.t, b), f.vt = later(f.vt, b);
+    if (f.to_t) f.to_t += b;
+    if (f.to_vt) f.to_vt += b;
+    for (int space = 0; space < NDE_SPACES; space++) {
+        const bool shared = space == NDE_SPACE_P || space == NDE_SPACE_VP || space == NDE_SPACE_PREPARED || space == NDE_SPACE_SMALL;
+        if (shared || space == NDE_SPACE_WORK || f.ld[space] == 0) continue;
+        if (f.read[space]) f.read[space] += b;
+        if (f.write[space]) f.write[space] += b;
+    }
+    return f;
+}
+
+static int run(const nde_program *g, int which, const nde_frame *f) {
+    enum { CACHE = 32768/(int)sizeof(nde_real), LEAST = 64, LEAST_OF_PRODUCTS = 128, ALIGN = 64/(int)sizeof(nde_real) };
+    const nde_code *code = &g->code[which];
+    const size_t least = code->products ? LEAST_OF_PRODUCTS : LEAST, fits = most(CACHE/(code->rows + 1), least);
+    const size_t strips = (f->n + fits - 1)/fits;
+    if (strips <= 1) return f->kernels->program->run(code, f), NDE_FIELD_OK;
+    const size_t each = ((f->n + strips - 1)/strips + ALIGN - 1)/ALIGN*ALIGN;
+    for (size_t b = 0; b < f->n; b += each) {
+        const nde_frame strip = strip_of(f, b, f->n - b < each ? f->n - b : each);
+        f->kernels->program->run(code, &strip);
+    }
+    return NDE_FIELD_OK;
+}
+
+static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    nde_frame f;
+    enter(&f, self, at, y);
+    set(&f, NDE_SPACE_OUT, dy, at->ld);
+    return run(self->ctx, NDE_CODE_EVAL, &f);
+}
+
+static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    nde_frame f;
+    enter(&f, self, at, y);
+    give(&f, NDE_SPACE_A, a, at->ld, zeros_of(self, at));
+    f.want = collect(&f, at, to, NDE_SPACE_T);
+    f.to_t = to->t, f.to_p = to->p;
+    return run(self->ctx, NDE_CODE_VJP, &f);
+}
+
+/* Is the direction one of y alone? */
+static bool of_y(const nde_tangent *v) { return !v->t && !v->u && !v->q && !v->p; }
+
+static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    nde_frame f;
+    enter(&f, self, at, y);
+    move(&f, at, v, zeros_of(self, at));
+    set(&f, NDE_SPACE_OUT, dv, at->ld);
+    return run(self->ctx, of_y(v) ? NDE_CODE_JVP_Y : NDE_CODE_JVP, &f);
+}
+
+static int vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, const nde_real *a,
+                   const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v) {
+    nde_frame f;
+    enter(&f, self, at, y);
+    move(&f, at, v, zeros_of(self, at));
+    give(&f, NDE_SPACE_A, a, at->ld, zeros_of(self, at));
+    give(&f, NDE_SPACE_B, b, at->ld, zeros_of(self, at));
+    f.want = collect(&f, at, to_y, NDE_SPACE_T);
+    f.to_t = to_y->t, f.to_p = to_y->p;
+    if (to_v) {
+        f.want |= collect(&f, at, to_v, NDE_SPACE_VT);
+        f.to_vt = to_v->t, f.to_vp = to_v->p;
+    }
+    const bool y_alone = of_y(v) && (!to_v || (!to_v->t && !to_v->u && !to_v->q && !to_v->p));
+    return run(self->ctx, y_alone ? NDE_CODE_SECOND_Y : NDE_CODE_SECOND, &f);
+}
+
+/* By columns, each in its place: the rows of a column stand dim rows apart. */
+static int jacobian(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *j) {
+    nde_frame f;
+    enter(&f, self, at, y);
+    nde_real *unit = zeros_of(self, at) + at->ld;
+    for (size_t i = 0; i < self->dim; i++) memset(unit + i*at->ld, 0, at->n*sizeof *unit);
+    lend(&f, NDE_SPACE_VY, unit, at->ld);
+    for (size_t i = 0; i < self->dim; i++) {
+        for (size_t b = 0; b < at->n; b++) unit[i*at->ld + b] = 1;
+        set(&f, NDE_SPACE_OUT, j + i*at->ld, self->dim*at->ld);
+        run(self->ctx, NDE_CODE_JVP_Y, &f);
+        memset(unit + i*at->ld, 0, at->n*sizeof *unit);
+    }
+    return NDE_FIELD_OK;
+}
+
+/* Constants, and what is made of them and p. */
+static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
+    const nde_program *g = self->ctx;
+    const nde_fixed *fixed = g->fixed.data;
+    nde_frame f;
+    begin(&f, g, 1, NULL);
+    lend(&f, NDE_SPACE_P, p, 1);
+    set(&f, NDE_SPACE_PREPARED, prepared, 1);
+    for (uint32_t i = 0; i < g->constants; i++) prepared[fixed[i].at] = (nde_real)fixed[i].value;
+    f.kernels->program->run(&g->prepare, &f);
+    return NDE_FIELD_OK;
+}
+
+/* Has t a part in the value? */
+static bool knows_time(const nde_program *g) {
+    const nde_code *code = &g->code[NDE_CODE_EVAL];
+    for (size_t i = 0; i < code->count; i++)
+        if (code->at[i].op == NDE_OP_TIME) return true;
+    return false;
+}
+
+nde_field nde_field_program(const nde_program *g) {
+    const nde_field none = { 0 };
+    if (!g) return (void)nde_fail(NDE_E_ARG, "nde_field_program: program is NULL"), none;
+    if (g->status != NDE_OK) return (void)nde_fail(g->status, "%s", g->text), none;
+    if (!g->finished) return (void)nde_fail(NDE_E_ARG, "nde_field_program: the program is not finished"), none;
+    const nde_field field = {
+        .size = sizeof field, .name = g->shape.name, .ctx = g,
+        .dim = g->shape.dim, .nu = g->shape.nu, .np = g->shape.np, .nq = g->shape.nq, .out = nde_node_at(g, g->value).rows,
+        .work = g->rows + g->small + 1 + g->shape.dim, .prepared = g->prepared, .prepare = g->prepared ? prepare : NULL,
+        .traits = NDE_LANEWISE | (knows_time(g) ? 0u : NDE_AUTONOMOUS),
+        .gemm_eval = g->gemm_eval, .gemm_vjp = g->gemm_vjp,
+        .eval = eval, .vjp = vjp, .jvp = jvp, .vjp_jvp = vjp_jvp, .jacobian = jacobian,
+    };
+    return nde_field_validate(&field, "nde_field_program") == NDE_OK ? field : none;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * graph.h - a program: nodes in the order in which they were made, which is an order in which they can be evaluated. A node is
+ * never changed, and no two are equal. No real type: a program serves both precisions. */
+#ifndef NDE_GRAPH_H
+#define NDE_GRAPH_H
+
+#include "nde/program.h"
+#include "core/core.h"
+#include "program/code.h"
+
+enum { NDE_NODE_UNIFORM = 1 /* the same in all lanes */, NDE_NODE_STATIC = 2 /* known once p is */ };
+
+typedef struct nde_node {
+    uint8_t op;       /* nde_operation */
+    uint8_t flags;
+    uint16_t detail;  /* of an INPUT its nde_space; an activation */
+    uint32_t rows;
+    uint32_t x[3];    /* operands; 0: none */
+    uint32_t first;   /* PART, INPUT: first row */
+    uint32_t list, n; /* CONCAT: parts; GATHER, SCATTER: indices; CONSTANT: values */
+} nde_node;
+
+/* An array of one kind that grows. */
+typedef struct nde_growing {
+    void *data;
+    size_t capacity; /* bytes */
+} nde_growing;
+
+/* A name in a text, for a value; kind: 'y', 'u', 'p', 'q' of what is declared, 'd' of a derivative, else 0. */
+typedef struct nde_name {
+    uint32_t at, length, id, first, rows;
+    int kind;
+} nde_name;
+
+/* A constant among what is prepared. */
+typedef struct nde_fixed {
+    uint32_t at;
+    double value;
+} nde_fixed;
+
+struct nde_program {
+    nde_program_shape shape;
+    nde_allocator allocator;
+    nde_status status;
+    bool finished;
+    char text[256];
+    nde_growing nodes, lists, values, table;
+    uint32_t count, listed, valued, slots; /* nodes, node 0 included; entries of lists and values; of the table, a power of two */
+    nde_growing names, letters;            /* of a text: nde_name, and their characters */
+    uint32_t named, lettered;
+    uint32_t most;                         /* nodes that it may have */
+    uint32_t value;                        /* the node that was finished with */
+    nde_code code[NDE_CODES], prepare;
+    size_t rows, small;                    /* most rows of any code, most uniform reals: see field.c */
+    uint32_t prepared;                     /* reals that code finds prepared: values of static nodes */
+    nde_growing places;                    /* of each static node: 0, or 1 + where it is prepared */
+    uint32_t constants;
+    nde_growing fixed;                     /* nde_fixed [constants] */
+    double gemm_eval, gemm_vjp;            /* flops in products of weights, a lane */
+};
+
+static inline nde_node *nde_nodes(const nde_program *g) { return g->nodes.data; }
+static inline nde_node nde_node_at(const nde_program *g, uint32_t id) { return nde_nodes(g)[id]; }
+static inline uint32_t *nde_list(const nde_program *g, uint32_t at) { return (uint32_t *)g->lists.data + at; }
+static inline double *nde_values(const nde_program *g, uint32_t at) { return (double *)g->values.data + at; }
+
+/* Room for `count` things of `bytes` each; false: the program has failed. */
+bool nde_grow(nde_program *g, nde_growing *array, size_t count, size_t bytes);
+void nde_growing_free(nde_program *g, nde_growing *array);
+/* A block for a while, all zero; NULL: the program has failed. */
+void *nde_scratch(nde_program *g, size_t count, size_t bytes);
+void nde_scratch_free(nde_program *g, void *block, size_t count, size_t bytes);
+
+/* Keeps the first failure. */
+nde_var nde_program_fail(nde_program *g, nde_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The node, made if there is none equal. `list` [n] for those that have one. */
+nde_var nde_make(nde_program *g, nde_node node, const uint32_t *list);
+nde_var nde_input_node(nde_program *g, int space, size_t first, size_t rows);
+/* x, repeated where it has one row and there should be more. */
+nde_var nde_widen(nde_program *g, nde_var x, uint32_t rows);
+/* *value of a constant all of whose rows are equal. */
+bool nde_is_constant(const nde_program *g, nde_var x, double *value);
+nde_var nde_slope(nde_program *g, int activation, nde_var kept, nde_var a);
+
+/* ---- derive.c ---- */
+
+/* Derivatives of all nodes up to `top` along a direction that inputs move in: direction(ctx, node) is that of an input or an
+ * INDEPENDENT node, 0: zero. dot [top + 1]: out, ids, 0: zero. */
+void nde_forward_nodes(nde_program *g, uint32_t top, nde_var (*direction)(nde_program *g, uint32_t id, const void *ctx),
+                       const void *ctx, uint32_t *dot);
+/* Cotangents of all nodes up to `top`: bar [top + 1], in: those of the seeds, out: of all that they depend on; 0: zero. */
+void nde_reverse_nodes(nde_program *g, uint32_t top, uint32_t *bar);
+
+/* ---- lower.c ---- */
+
+/* Where a node's value goes: rows from `row` of `space` are overwritten (OUT) or added to. */
+typedef struct nde_root {
+    uint32_t node, row;
+    int space;
+} nde_root;
+/* Code that sends nodes to their roots. */
+void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code);
+/* Code of all static nodes that other code needs: last. */
+void nde_lower_prepare(nde_program *g);
+void nde_code_free(nde_program *g, nde_code *code);
+
+#endif

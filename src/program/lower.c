@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT
+ * lower.c - code of a program: which nodes are needed and where their values stand. Products are fused into the sums that alone use
+ * them, a bias into its product with weights; parts of a concatenation and of the result are made in their place; rows are used
+ * again once their value is not. What depends on p and constants alone is prepared once a run. */
+#include "program/graph.h"
+
+#include <string.h>
+
+/* A value that goes where others want it: `node` at `row` of `space`. */
+typedef struct sink {
+    uint32_t node, row, next; /* next of the same node */
+    int space;
+} sink;
+
+typedef struct info {
+    uint32_t uses, last; /* by how many nodes and sinks; position of the last use */
+    uint32_t want, sink;
+    uint32_t parent, offset; /* the concatenation that it is made in, and the row there */
+    uint32_t row;            /* in its space, of a value with rows of its own */
+    uint8_t space;           /* NONE: not yet */
+    uint8_t absorbed;        /* made by the node that uses it */
+    uint8_t absorbs;         /* 1 + operand */
+} info;
+
+typedef struct block {
+    uint32_t first, rows, owner; /* owner 0: of this instruction only */
+} block;
+
+typedef struct lowering {
+    nde_program *g;
+    nde_code *code;
+    uint32_t top;
+    info *of;
+    nde_growing sinks, live; /* sink, from 1 on; block, ascending */
+    uint32_t n_sinks, n_live;
+} lowering;
+
+static nde_node node_at(const lowering *l, uint32_t id) { return nde_node_at(l->g, id); }
+static bool is_static(const lowering *l, uint32_t id) { return node_at(l, id).flags & NDE_NODE_STATIC; }
+static bool is_uniform(const lowering *l, uint32_t id) { return node_at(l, id).flags & NDE_NODE_UNIFORM; }
+static bool is_view(int op) { return op == NDE_OP_PART || op == NDE_OP_INDEPENDENT; }
+static bool is_time(const nde_node *n) {
+    return n->op == NDE_OP_INPUT && (n->detail == NDE_SPACE_T || n->detail == NDE_SPACE_VT);
+}
+/* Has it rows that an instruction writes? */
+static bool is_made(const lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    return !(n.flags & NDE_NODE_STATIC) && !is_view(n.op) && !l->of[id].absorbed && (n.op != NDE_OP_INPUT || is_time(&n));
+}
+
+/* ---- static values ---- */
+
+/* Where a static node is found; it is put on the list of what is prepared. */
+static nde_operand static_place(nde_program *g, uint32_t id) {
+    const nde_node n = nde_node_at(g, id);
+    if (n.op == NDE_OP_INPUT) return (nde_operand){ .space = NDE_SPACE_P, .uniform = true, .row = n.first };
+    if (is_view(n.op)) {
+        nde_operand x = static_place(g, n.x[0]);
+        x.row += n.op == NDE_OP_PART ? n.first : 0;
+        return x;
+    }
+    nde_operand x = { .space = NDE_SPACE_PREPARED, .uniform = true };
+    if (!nde_grow(g, &g->places, (size_t)id + 1, sizeof(uint32_t))) return x;
+    uint32_t *place = (uint32_t *)g->places.data + id;
+    if (*place == 0) {
+        const uint32_t first = n.rows < 16 ? g->prepared : (g->prepared + 15)/16*16; /* weights begin at a cache line */
+        *place = 1 + first;
+        if (n.rows > UINT32_MAX/8 - first) nde_program_fail(g, NDE_E_SIZE, "%s: too many rows", g->shape.name);
+        else g->prepared = first + n.rows;
+    }
+    x.row = *place - 1;
+    return x;
+}
+
+/* The node's transpose, [in][out] of w [out][in]. */
+static uint32_t transpose(nde_program *g, uint32_t w, uint32_t in) {
+    return nde_make(g, (nde_node){ .op = NDE_OP_TRANSPOSE, .rows = nde_node_at(g, w).rows, .first = in, .x = { w } }, NULL).id;
+}
+
+/* ---- where values stand ---- */
+
+/* The node whose rows hold those of id. */
+static uint32_t owner_of(const lowering *l, uint32_t id) {
+    for (;;) {
+        if (is_view(node_at(l, id).op)) id = node_at(l, id).x[0];
+        else if (l->of[id].parent) id = l->of[id].parent;
+        else return id;
+    }
+}
+
+static nde_operand place_of(const lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    if (n.flags & NDE_NODE_STATIC) return static_place(l->g, id);
+    if (is_view(n.op)) {
+        nde_operand x = place_of(l, n.x[0]);
+        x.row += n.op == NDE_OP_PART ? n.first : 0;
+        return x;
+    }
+    if (n.op == NDE_OP_INPUT && !is_time(&n))
+        return (nde_operand){ .space = (uint8_t)n.detail, .uniform = n.flags & NDE_NODE_UNIFORM, .row = n.first };
+    if (l->of[id].parent) {
+        nde_operand x = place_of(l, l->of[id].parent);
+        x.row += l->of[id].offset;
+        return x;
+    }
+    return (nde_operand){ .space = l->of[id].space, .uniform = n.flags & NDE_NODE_UNIFORM, .row = l->of[id].row };
+}
+
+/* ---- uses ---- */
+
+/* Operands of the instruction that makes `by`: those of id, and of what it absorbs instead of that. */
+static void visit(lowering *l, uint32_t id, uint32_t by, void (*see)(lowering *l, uint32_t x, uint32_t by)) {
+    const nde_node n = node_at(l, id);
+    for (size_t i = 0; i < 3; i++) {
+        if (!n.x[i]) continue;
+        if (l->of[id].absorbs == i + 1) visit(l, n.x[i], by, see);
+        else see(l, n.x[i], by);
+    }
+    for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) see(l, *nde_list(l->g, n.list + i), by);
+}
+
+static void count_use(lowering *l, uint32_t x, uint32_t by) { (void)by, l->of[x].uses++; }
+
+/* From the sinks down. */
+static void count_uses(lowering *l) {
+    const sink *sinks = l->sinks.data;
+    for (uint32_t id = 1; id <= l->top; id++) l->of[id].uses = 0, l->of[id].want = 0, l->of[id].sink = 0;
+    for (uint32_t i = 1; i < l->n_sinks; i++) l->of[sinks[i].node].uses++;
+    for (uint32_t id = l->top; id > 0; id--)
+        if (l->of[id].uses > 0 && !is_static(l, id)) visit(l, id, id, count_use);
+}
+
+static void add_sink(lowering *l, uint32_t node, int space, uint32_t row) {
+    if (nde_grow(l->g, &l->sinks, (size_t)l->n_sinks + 1, sizeof(sink)))
+        ((sink *)l->sinks.data)[l->n_sinks++] = (sink){ .node = node, .row = row, .space = space };
+}
+
+static bool is_shared(int space) { return space == NDE_SPACE_TO + NDE_SPACE_P || space == NDE_SPACE_TO + NDE_SPACE_VP; }
+
+/* Parts go their own ways, zeros nowhere, and terms of a sum over lanes one after the other. */
+static void spread(lowering *l, uint32_t id, int space, uint32_t row) {
+    for (;; id = node_at(l, id).x[0]) { /* chains of sums are as long as a parameter has uses */
+        const nde_node n = node_at(l, id);
+        if (!is_shared(space) || n.op != NDE_OP_ADD || l->of[id].uses != 1) break;
+        if (node_at(l, n.x[0]).rows != node_at(l, n.x[1]).rows) break;
+        spread(l, n.x[1], space, row);
+    }
+    const nde_node n = node_at(l, id);
+    double v;
+    if (n.op == NDE_OP_CONCAT) {
+        for (uint32_t i = 0; i < n.n; i++) {
+            const uint32_t part = *nde_list(l->g, n.list + i);
+            spread(l, part, space, row);
+            row += node_at(l, part).rows;
+        }
+    } else if (space == NDE_SPACE_OUT || !nde_is_constant(l->g, (nde_var){ id }, &v) || v != 0) {
+        add_sink(l, id, space, row);
+    }
+}
+
+static void collect_sinks(lowering *l, const nde_root *root, size_t count) {
+    l->n_sinks = 1;
+    for (size_t i = 0; i < count; i++) add_sink(l, root[i].node, root[i].space, root[i].row);
+    if (l->g->status != NDE_OK) return;
+    count_uses(l);
+    l->n_sinks = 1;
+    for (size_t i = 0; i < count; i++) spread(l, root[i].node, root[i].space, root[i].row);
+    if (l->g->status == NDE_OK) count_uses(l);
+}
+
+/* ---- what is fused ---- */
+
+static bool is_weights_product(const lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    return (n.op == NDE_OP_MATVEC || n.op == NDE_OP_MATVEC_TRANSPOSED) && is_uniform(l, n.x[0]);
+}
+
+/* Can the sum or difference `id` make its operand i, too? */
+static bool can_absorb(const lowering *l, uint32_t id, size_t i) {
+    const nde_node n = node_at(l, id), x = node_at(l, n.x[i]);
+    if (l->of[n.x[i]].uses != 1 || x.flags & NDE_NODE_UNIFORM || x.rows != n.rows) return false;
+    if (x.op == NDE_OP_MUL) return true;
+    return n.op == NDE_OP_ADD && is_weights_product(l, n.x[i]) && is_uniform(l, n.x[1 - i]) && node_at(l, n.x[1 - i]).rows == n.rows;
+}
+
+static void fuse(lowering *l) {
+    for (uint32_t id = 1; id <= l->top; id++) {
+        const nde_node n = node_at(l, id);
+        if (l->of[id].uses == 0 || n.flags & NDE_NODE_UNIFORM || (n.op != NDE_OP_ADD && n.op != NDE_OP_SUB)) continue;
+        for (size_t i = 2; i-- > 0 && !l->of[id].absorbs;) {
+            if (!can_absorb(l, id, i)) continue;
+            l->of[id].absorbs = (uint8_t)(i + 1);
+            l->of[n.x[i]].absorbed = true;
+        }
+    }
+}
+
+static bool is_lanes(int space) { return space > NDE_SPACE_TO && !is_shared(space) && space != NDE_SPACE_TO + NDE_SPACE_T &&
+    space != NDE_SPACE_TO + NDE_SPACE_VT; }
+
+/* Sinks of each node, and those that take a node's operands instead: products that are added, and outer ones. */
+static void attach_sinks(lowering *l) {
+    sink *sinks = l->sinks.data;
+    for (uint32_t i = l->n_sinks; i-- > 1;) {
+        info *of = &l->of[sinks[i].node];
+        const nde_node n = node_at(l, sinks[i].node);
+        sinks[i].next = of->sink, of->sink = i;
+        if (of->uses != 1 || of->absorbs || n.flags & NDE_NODE_UNIFORM) continue;
+        of->absorbed |= (n.op == NDE_OP_OUTER && is_shared(sinks[i].space)) ||
+                        ((n.op == NDE_OP_MUL || n.op == NDE_OP_NEG) && is_lanes(sinks[i].space));
+    }
+}
+
+/* ---- lives ---- */
+
+static void note_use(lowering *l, uint32_t x, uint32_t by) {
+    info *of = &l->of[owner_of(l, x)];
+    if (by > of->last) of->last = by;
+    l->of[x].want |= l->of[by].want;
+}
+
+static void note_lives(lowering *l) {
+    const sink *sinks = l->sinks.data;
+    for (uint32_t id = l->top; id > 0; id--) {
+        if (l->of[id].uses == 0 || is_static(l, id)) continue;
+        for (uint32_t i = l->of[id].sink; i; i = sinks[i].next)
+            l->of[id].want |= sinks[i].space == NDE_SPACE_OUT ? NDE_WANT_ALL : NDE_WANT(sinks[i].space);
+        note_use(l, id, id);
+        visit(l, id, id, note_use);
+    }
+}
+
+/* Parts are made in their concatenation, results in theirs. */
+static void settle(lowering *l) {
+    const sink *sinks = l->sinks.data;
+    for (uint32_t i = 1; i < l->n_sinks; i++) {
+        info *of = &l->of[sinks[i].node];
+        if (sinks[i].space != NDE_SPACE_OUT || !is_made(l, sinks[i].node) || is_uniform(l, sinks[i].node) || of->space) continue;
+        of->space = NDE_SPACE_OUT, of->row = sinks[i].row;
+    }
+    for (uint32_t id = 1; id <= l->top; id++) {
+        const nde_node n = node_at(l, id);
+        uint32_t row = 0;
+        if (n.op != NDE_OP_CONCAT || l->of[id].uses == 0 || n.flags & NDE_NODE_UNIFORM) continue;
+        for (uint32_t i = 0; i < n.n; i++) {
+            const uint32_t part = *nde_list(l->g, n.list + i);
+            info *of = &l->of[part];
+            if (is_made(l, part) && !is_uniform(l, part) && !of->space && !of->parent) of->parent = id, of->offset = row;
+            row += node_at(l, part).rows;
+        }
+    }
+}
+
+/* ---- rows ---- */
+
+static block *blocks(const lowering *l) { return l->live.data; }
+
+static uint32_t take_rows(lowering *l, uint32_t rows, uint32_t owner) {
+    uint32_t first = 0, i = 0;
+    if (!nde_grow(l->g, &l->live, (size_t)l->n_live + 1, sizeof(block))) return 0;
+    for (; i < l->n_live && blocks(l)[i].first - first < rows; i++) first = blocks(l)[i].first + blocks(l)[i].rows;
+    memmove(blocks(l) + i + 1, blocks(l) + i, (l->n_live - i)*sizeof(block));
+    blocks(l)[i] = (block){ first, rows, owner };
+    l->n_live++;
+    if (first > UINT32_MAX/8) nde_program_fail(l->g, NDE_E_SIZE, "%s: too many rows", l->g->shape.name);
+    if (first + rows > l->code->rows) l->code->rows = first + rows;
+    return first;
+}
+
+/* Those whose last use was at position `at`; owner 0: those of the instruction. */
+static void give_rows(lowering *l, bool temporary, uint32_t at) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l->n_live; i++) {
+        const block b = blocks(l)[i];
+        if (b.owner ? temporary || l->of[b.owner].last > at : !temporary) blocks(l)[n++] = b;
+    }
+    l->n_live = n;
+}
+
+/* Is a part of the owner's rows, not all of them, among the operands? */
+static bool is_split(const lowering *l, uint32_t owner, const uint32_t *x, size_t operands) {
+    for (size_t k = 0; k < operands; k++)
+        if (x[k] && node_at(l, x[k]).rows != node_at(l, owner).rows && owner_of(l, x[k]) == owner) return true;
+    return false;
+}
+
+/* The rows of an operand that is used for the last time, for the result of a pointwise operation. */
+static void reuse_rows(lowering *l, uint32_t id, const uint32_t *x, size_t operands) {
+    const uint32_t rows = node_at(l, id).rows;
+    for (size_t k = 0; k < operands; k++) {
+        const uint32_t owner = x[k] ? owner_of(l, x[k]) : 0;
+        const info *of = &l->of[owner];
+        if (!owner || of->space != NDE_SPACE_WORK || of->last != id || node_at(l, owner).rows != rows) continue;
+        if (node_at(l, x[k]).rows != rows || is_split(l, owner, x, operands)) continue;
+        for (uint32_t i = 0; i < l->n_live; i++)
+            if (blocks(l)[i].owner == owner) blocks(l)[i].owner = id;
+        l->of[id].space = NDE_SPACE_WORK, l->of[id].row = of->row;
+        return;
+    }
+}
+
+/* Rows for a node that is made now. */
+static nde_operand own_rows(lowering *l, uint32_t id) {
+    const uint32_t owner = owner_of(l, id), rows = node_at(l, owner).rows;
+    info *of = &l->of[owner];
+    if (!of->space && is_uniform(l, owner)) {
+        of->space = NDE_SPACE_SMALL, of->row = l->code->small;
+        if (rows > UINT32_MAX/8 - l->code->small) nde_program_fail(l->g, NDE_E_SIZE, "%s: too many rows", l->g->shape.name);
+        else l->code->small += rows;
+    } else if (!of->space) {
+        of->row = take_rows(l, rows, owner);
+        of->space = NDE_SPACE_WORK;
+    }
+    return place_of(l, id);
+}
+
+/* ---- instructions ---- */
+
+static void emit(nde_program *g, nde_code *code, nde_instruction x) {
+    nde_growing at = { code->at, code->capacity };
+    const bool room = nde_grow(g, &at, code->count + 1, sizeof x);
+    code->at = at.data, code->capacity = at.capacity;
+    if (!room) return;
+    code->at[code->count++] = x;
+    code->products |= x.op == NDE_OP_PRODUCT || x.op == NDE_OP_PRODUCT_ROWS;
+}
+
+void nde_code_free(nde_program *g, nde_code *code) {
+    nde_growing_free(g, &(nde_growing){ code->at, code->capacity });
+    *code = (nde_code){ 0 };
+}
+
+/* An operand by lanes, for kernels that know no other. */
+static nde_operand by_lanes(lowering *l, nde_operand x, uint32_t rows, const nde_instruction *of) {
+    if (!x.uniform || of->small) return x;
+    const nde_operand to = { .space = NDE_SPACE_WORK, .row = take_rows(l, rows, 0) };
+    emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_COPY, .want = of->want, .rows = rows, .to = to, .x = { x } });
+    return to;
+}
+
+/* MATVEC and its transpose with weights that all lanes share; start: a bias or none. */
+static void emit_product(lowering *l, uint32_t id, uint32_t product, uint32_t start, nde_operand to) {
+    const nde_node n = node_at(l, product);
+    nde_instruction x = { .op = NDE_OP_PRODUCT, .want = l->of[id].want, .rows = n.rows, .to = to };
+    uint32_t w = n.x[0];
+    x.inner = node_at(l, n.x[1]).rows;
+    if (n.op == NDE_OP_MATVEC && !is_static(l, w)) x.op = NDE_OP_PRODUCT_ROWS;
+    else if (n.op == NDE_OP_MATVEC && x.inner > 1 && n.rows > 1) w = transpose(l->g, w, x.inner);
+    if (!w) return;
+    x.x[0] = w <= l->top ? place_of(l, w) : static_place(l->g, w);
+    x.x[1] = place_of(l, n.x[1]);
+    if (start) x.x[2] = place_of(l, start);
+    emit(l->g, l->code, x);
+}
+
+/* x y + z and its like, of `sum` and the product that it absorbs. */
+static void emit_fused(lowering *l, uint32_t sum, nde_operand to) {
+    const nde_node n = node_at(l, sum);
+    const size_t i = l->of[sum].absorbs - 1u;
+    const nde_node product = node_at(l, n.x[i]);
+    if (product.op != NDE_OP_MUL) {
+        emit_product(l, sum, n.x[i], n.x[1 - i], to);
+        return;
+    }
+    const uint32_t operands[3] = { product.x[0], product.x[1], n.x[1 - i] };
+    nde_instruction x = { .want = l->of[sum].want, .rows = n.rows, .to = to };
+    x.op = n.op == NDE_OP_ADD ? NDE_OP_FMA : i == 0 ? NDE_OP_FMS : NDE_OP_FNMA;
+    for (size_t k = 0; k < 3; k++) {
+        x.x[k] = place_of(l, operands[k]);
+        x.x[k].still = n.rows > 1 && node_at(l, operands[k]).rows == 1;
+    }
+    emit(l->g, l->code, x);
+}
+
+/* The parts that are not made in their place. */
+static void emit_concat(lowering *l, uint32_t id, const nde_instruction *like) {
+    const nde_node n = node_at(l, id);
+    nde_instruction copy = *like;
+    copy.op = NDE_OP_COPY;
+    for (uint32_t i = 0, row = 0; i < n.n; i++, row += copy.rows) {
+        const uint32_t part = *nde_list(l->g, n.list + i);
+        copy.rows = node_at(l, part).rows;
+        if (l->of[part].parent != id || l->of[part].offset != row) {
+            copy.x[0] = place_of(l, part);
+            emit(l->g, l->code, copy);
+        }
+        copy.to.row += copy.rows;
+    }
+}
+
+/* A node by itself; small: on uniform values. */
+static void emit_node(lowering *l, uint32_t id, nde_operand to, bool small) {
+    const nde_node n = node_at(l, id);
+    const nde_operation_fact *fact = &nde_operations[n.op];
+    nde_instruction x = { .op = n.op, .detail = n.detail, .small = small, .want = l->of[id].want, .rows = n.rows, .to = to, .list = n.list };
+    if (n.op == NDE_OP_CONCAT) {
+        emit_concat(l, id, &x);
+        return;
+    }
+    for (size_t i = 0; i < fact->operands; i++) {
+        const uint32_t rows = node_at(l, n.x[i]).rows;
+        const bool each_row = fact->form == NDE_FORM_POINTWISE || fact->form == NDE_FORM_ROWS;
+        x.x[i] = place_of(l, n.x[i]);
+        if (fact->form != NDE_FORM_POINTWISE && n.op != NDE_OP_REPEAT) x.x[i] = by_lanes(l, x.x[i], rows, &x);
+        x.x[i].still = n.op == NDE_OP_REPEAT || (each_row && n.rows > 1 && rows == 1);
+        x.inner = rows;
+    }
+    if (n.op == NDE_OP_INPUT) x.op = NDE_OP_TIME;
+    if (n.op == NDE_OP_REPEAT) x.op = NDE_OP_COPY;
+    if (n.op == NDE_OP_TRANSPOSE) x.inner = n.first;
+    emit(l->g, l->code, x);
+}
+
+/* DOT with uniform numbers is a product of one row. */
+static bool emit_uniform_dot(lowering *l, uint32_t id, nde_operand to) {
+    const nde_node n = node_at(l, id);
+    const size_t i = n.op == NDE_OP_DOT && is_uniform(l, n.x[1]);
+    if (n.op != NDE_OP_DOT || !is_uniform(l, n.x[i])) return false;
+    emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_PRODUCT, .want = l->of[id].want, .rows = 1, .inner = node_at(l, n.x[0]).rows,
+                                           .to = to, .x = { place_of(l, n.x[i]), place_of(l, n.x[1 - i]) } });
+    return true;
+}
+
+static void make(lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    const info *of = &l->of[id];
+    const bool small = n.flags & NDE_NODE_UNIFORM, fused = of->absorbs && node_at(l, n.x[of->absorbs - 1]).op == NDE_OP_MUL;
+    const bool pointwise = nde_operations[n.op].form == NDE_FORM_POINTWISE && (fused || !of->absorbs);
+    if (!small && !of->space && !of->parent && (pointwise || n.op == NDE_OP_ACTIVATE)) {
+        uint32_t x[4] = { n.x[0], n.x[1], n.x[2], 0 };
+        if (fused) {
+            const nde_node product = node_at(l, n.x[of->absorbs - 1]);
+            x[of->absorbs - 1] = product.x[0], x[2] = product.x[1];
+        }
+        reuse_rows(l, id, x, 3);
+    }
+    const nde_operand to = own_rows(l, id);
+    if (of->absorbs) emit_fused(l, id, to);
+    else if (!small && is_weights_product(l, id) && !is_uniform(l, n.x[1])) emit_product(l, id, id, 0, to);
+    else if (small || !emit_uniform_dot(l, id, to)) emit_node(l, id, to, small);
+}
+
+/* Sends node id, which has been made unless the sink absorbs it, where it goes. */
+static void pour(lowering *l, uint32_t id, const sink *s) {
+    const nde_node n = node_at(l, id);
+    const info *of = &l->of[id];
+    nde_operand to = { .space = (uint8_t)s->space, .row = s->row };
+    nde_instruction x = { .op = NDE_OP_ADD, .want = s->space == NDE_SPACE_OUT ? NDE_WANT_ALL : NDE_WANT(s->space), .rows = n.rows, .to = to };
+    if (s->space == NDE_SPACE_OUT) {
+        if (of->space == NDE_SPACE_OUT && of->row == s->row) return;
+        x.op = NDE_OP_COPY, x.x[0] = place_of(l, id);
+    } else if (is_lanes(s->space) && of->absorbed) {
+        x.op = n.op == NDE_OP_MUL ? NDE_OP_FMA : NDE_OP_SUB;
+        for (size_t i = 0; i < 2 && n.x[i]; i++) {
+            nde_operand *p = &x.x[n.op == NDE_OP_MUL ? i : 1];
+            *p = place_of(l, n.x[i]);
+            p->still = n.rows > 1 && node_at(l, n.x[i]).rows == 1;
+        }
+        x.x[n.op == NDE_OP_MUL ? 2 : 0] = to;
+    } else if (is_lanes(s->space)) {
+        x.x[0] = to, x.x[1] = place_of(l, id);
+    } else if (is_shared(s->space) && of->absorbed) {
+        x.op = NDE_OP_ADD_OUTER, x.rows = node_at(l, n.x[0]).rows, x.inner = node_at(l, n.x[1]).rows;
+        for (size_t i = 0; i < 2; i++) x.x[i] = by_lanes(l, place_of(l, n.x[i]), node_at(l, n.x[i]).rows, &x);
+    } else {
+        x.op = is_shared(s->space) ? NDE_OP_ADD_LANES : NDE_OP_ADD_TIME;
+        x.x[0] = by_lanes(l, place_of(l, id), n.rows, &x);
+    }
+    emit(l->g, l->code, x);
+}
+
+static void emit_all(lowering *l) {
+    const sink *sinks = l->sinks.data;
+    for (uint32_t id = 1; id <= l->top && l->g->status == NDE_OK; id++) {
+        if (l->of[id].uses == 0) continue;
+        if (is_made(l, id)) make(l, id);
+        give_rows(l, true, 0);
+        for (uint32_t i = l->of[id].sink; i; i = sinks[i].next) {
+            pour(l, id, &sinks[i]);
+            give_rows(l, true, 0);
+        }
+        give_rows(l, false, id);
+    }
+}
+
+void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code) {
+    if (g->status != NDE_OK || count == 0) return;
+    const uint32_t top = g->count - 1;
+    lowering l = { .g = g, .code = code, .top = top, .of = nde_scratch(g, (size_t)top + 1, sizeof *l.of) };
+    if (l.of) collect_sinks(&l, root, count);
+    if (g->status == NDE_OK) {
+        fuse(&l);
+        attach_sinks(&l);
+        settle(&l);
+        note_lives(&l);
+        emit_all(&l);
+    }
+    nde_growing_free(g, &l.sinks);
+    nde_growing_free(g, &l.live);
+    if (l.of) nde_scratch_free(g, l.of, (size_t)top + 1, sizeof *l.of);
+}
+
+void nde_lower_prepare(nde_program *g) {
+    if (g->status != NDE_OK || g->prepared == 0) return;
+    const uint32_t top = g->count - 1;
+    lowering l = { .g = g, .code = &g->prepare, .top = top, .of = nde_scratch(g, (size_t)top + 1, sizeof *l.of) };
+    if (!l.of || !nde_grow(g, &g->places, (size_t)top + 1, sizeof(uint32_t))) goto end;
+    for (uint32_t id = top; id > 0 && g->status == NDE_OK; id--) { /* what they are made of */
+        const nde_node n = nde_node_at(g, id);
+        if (!((uint32_t *)g->places.data)[id]) continue;
+        for (size_t i = 0; i < 3; i++)
+            if (n.x[i]) static_place(g, n.x[i]);
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) static_place(g, *nde_list(g, n.list + i));
+    }
+    for (uint32_t id = 1; id <= top && g->status == NDE_OK; id++) {
+        const nde_node n = nde_node_at(g, id);
+        const uint32_t place = ((uint32_t *)g->places.data)[id];
+        l.of[id].want = NDE_WANT_ALL;
+        if (place && n.op != NDE_OP_CONSTANT) emit_node(&l, id, static_place(g, id), true);
+        for (uint32_t i = 0; place && n.op == NDE_OP_CONSTANT && i < n.n; i++)
+            if (nde_grow(g, &g->fixed, (size_t)g->constants + 1, sizeof(nde_fixed)))
+                ((nde_fixed *)g->fixed.data)[g->constants++] = (nde_fixed){ place - 1 + i, *nde_values(g, n.list + i) };
+    }
+end:
+    if (l.of) nde_scratch_free(g, l.of, (size_t)top + 1, sizeof *l.of);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ * write.c - a program written out: its operations as text or picture, its code as C for one trajectory, where every space is a plain
+ * vector. */
+#include "program/graph.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct writer {
+    int (*write)(void *ctx, const char *text, size_t length);
+    void *ctx;
+    const nde_program *g;
+    const char *name;
+    bool stopped;
+} writer;
+
+static void put(writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(writer *w, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (!w->stopped && length > 0) w->stopped = w->write(w->ctx, text, (size_t)length) != 0;
+}
+
+/* As C reads it, whatever the locale. */
+static void put_number(writer *w, double x) {
+    char text[40];
+    if (isnan(x)) put(w, "NAN");
+    else if (isinf(x)) put(w, x > 0 ? "INFINITY" : "-INFINITY");
+    else {
+        snprintf(text, sizeof text, "%.17g", x);
+        for (char *c = text; *c; c++)
+            if (*c == ',') *c = '.';
+        put(w, "%s", text);
+    }
+}
+
+/* ---- operations ---- */
+
+static const char *input_name(int space) {
+    static const char *const names[] = { "", "t", "y", "u", "p", "q", "vt", "vy", "vu", "vp", "vq", "a", "b" };
+    return names[space];
+}
+
+/* Which nodes the value is made of; needed [value + 1]. */
+static void mark(const nde_program *g, bool *needed) {
+    needed[g->value] = true;
+    for (uint32_t id = g->value; id > 0; id--) {
+        const nde_node n = nde_node_at(g, id);
+        if (!needed[id]) continue;
+        for (size_t i = 0; i < 3; i++) needed[n.x[i]] = true;
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) needed[*nde_list(g, n.list + i)] = true;
+    }
+}
+
+static void put_label(writer *w, uint32_t id) {
+    const nde_node n = nde_node_at(w->g, id);
+    if (n.op == NDE_OP_INPUT) {
+        put(w, "%s", input_name(n.detail));
+        if (n.detail != NDE_SPACE_T) put(w, "[%u:%u]", (unsigned)n.first, (unsigned)(n.first + n.rows));
+    } else if (n.op == NDE_OP_CONSTANT) {
+        put_number(w, *nde_values(w->g, n.list));
+        if (n.n > 1) put(w, " ...");
+    } else if (n.op == NDE_OP_ACTIVATE || n.op == NDE_OP_SLOPE) {
+        put(w, n.op == NDE_OP_SLOPE ? "slope of %s" : "%s", nde_activation_name(n.detail));
+    } else {
+        put(w, "%s", nde_operations[n.op].name);
+        if (n.op == NDE_OP_PART) put(w, " %u:%u", (unsigned)n.first, (unsigned)(n.first + n.rows));
+    }
+}
+
+/* Flops of a lane: a product and a sum are two, a function is one. Bytes that go between instructions and rows. */
+static void put_counts(writer *w, const char *what, const nde_code *code) {
+    double flops = 0, reals = 0;
+    for (size_t i = 0; i < code->count; i++) {
+        const nde_instruction *x = &code->at[i];
+        const nde_operation_fact *fact = &nde_operations[x->op];
+        const bool sums = fact->form == NDE_FORM_BILINEAR || x->op == NDE_OP_PRODUCT || x->op == NDE_OP_PRODUCT_ROWS || x->op == NDE_OP_ADD_OUTER;
+        const double rows = x->rows;
+        if (sums) flops += 2*rows*(x->op == NDE_OP_OUTER || x->op == NDE_OP_CROSS ? 1 : (double)x->inner);
+        else if (fact->form == NDE_FORM_FUSED) flops += 2*rows;
+        else if (x->op != NDE_OP_COPY && x->op != NDE_OP_GATHER && x->op != NDE_OP_TIME) flops += x->op == NDE_OP_SUM ? (double)x->inner : rows;
+        reals += rows + (sums ? (double)x->inner : rows*(double)fact->operands);
+    }
+    put(w, "%s: %zu instructions, %.0f flops and %.0f bytes a lane in double, %u rows of work\n", what, code->count, flops, 8*reals,
+        (unsigned)code->rows);
+}
+
+static void write_text(writer *w, const bool *needed) {
+    static const char *const codes[NDE_CODES] = { "eval", "vjp", "jvp", "jvp along y", "vjp_jvp", "vjp_jvp along y" };
+    const nde_program *g = w->g;
+    put(w, "# %s: y [%zu], u [%zu], p [%zu], q [%zu]\n", w->name, g->shape.dim, g->shape.nu, g->shape.np, g->shape.nq);
+    for (uint32_t id = 1; id <= g->value; id++) {
+        const nde_node n = nde_node_at(g, id);
+        if (!needed[id]) continue;
+        put(w, "%%%u [%u] = ", (unsigned)id, (unsigned)n.rows);
+        put_label(w, id);
+        for (size_t i = 0; i < 3 && n.x[i]; i++) put(w, "%s %%%u", i ? "," : "", (unsigned)n.x[i]);
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) put(w, "%s %%%u", i ? "," : "", (unsigned)*nde_list(g, n.list + i));
+        put(w, "\n");
+    }
+    put(w, "value %%%u\n", (unsigned)g->value);
+    for (size_t i = 0; i < NDE_CODES; i++) put_counts(w, codes[i], &g->code[i]);
+}
+
+static void write_graph(writer *w, const bool *needed) {
+    const nde_program *g = w->g;
+    put(w, "digraph %s {\n    node [shape=box];\n", w->name);
+    for (uint32_t id = 1; id <= g->value; id++) {
+        const nde_node n = nde_node_at(g, id);
+        if (!needed[id]) continue;
+        put(w, "    n%u [label=\"", (unsigned)id);
+        put_label(w, id);
+        if (n.rows > 1) put(w, " (%u)", (unsigned)n.rows);
+        put(w, "\"%s];\n", id == g->value ? ", peripheries=2" : "");
+        for (size_t i = 0; i < 3 && n.x[i]; i++) put(w, "    n%u -> n%u;\n", (unsigned)n.x[i], (unsigned)id);
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++)
+            put(w, "    n%u -> n%u;\n", (unsigned)*nde_list(g, n.list + i), (unsigned)id);
+    }
+    put(w, "}\n");
+}
+
+/* ---- C ---- */
+
+/* Pointwise operations: @ # $ are the operands. */
+static const char *const formulas[NDE_OPERATIONS] = {
+    [NDE_OP_NEG] = "-@", [NDE_OP_ABS] = "fabs(@)", [NDE_OP_SIGN] = "(@ > 0) - (@ < 0)", [NDE_OP_SQRT] = "sqrt(@)", [NDE_OP_EXP] = "exp(@)",
+    [NDE_OP_EXPM1] = "expm1(@)", [NDE_OP_LOG] = "log(@)", [NDE_OP_LOG1P] = "log1p(@)", [NDE_OP_SIN] = "sin(@)", [NDE_OP_COS] = "cos(@)",
+    [NDE_OP_ERF] = "erf(@)", [NDE_OP_ADD] = "@ + #", [NDE_OP_SUB] = "@ - #", [NDE_OP_MUL] = "@*#", [NDE_OP_DIV] = "@/#",
+    [NDE_OP_MAXIMUM] = "@ > # ? @ : #", [NDE_OP_LESS] = "@ < #", [NDE_OP_LESS_EQUAL] = "@ <= #", [NDE_OP_SELECT] = "@ > 0 ? # : $",
+    [NDE_OP_FMA] = "@*# + $", [NDE_OP_FMS] = "@*# - $", [NDE_OP_FNMA] = "$ - @*#", [NDE_OP_COPY] = "@", [NDE_OP_ADD_LANES] = "& + @",
+};
+
+/* Activations, and their slopes times #, from what is kept (core/activation.h). */
+static const char *const activations[][2] = {
+    [NDE_TANH] = { "tanh(@)", "#*(1 - @)*(1 + @)" },
+    [NDE_SOFTPLUS] = { "@ > 0 ? @ + log1p(exp(-@)) : log1p(exp(@))", "-#*expm1(-@)" },
+    [NDE_RELU] = { "@ > 0 ? @ : 0", "@ > 0 ? # : 0" },
+    [NDE_SILU] = { "@/(1 + exp(-@))", "#*(1 + @/(1 + exp(@)))/(1 + exp(-@))" },
+    [NDE_GELU] = { "0.5*@*erfc(-@*0.70710678118654752)",
+                   "#*(0.5*erfc(-@*0.70710678118654752) + @*exp(-0.5*@*@)*0.39894228040143268)" },
+    [NDE_ELU] = { "@ > 0 ? @ : expm1(@)", "@ > 0 ? # : #*(1 + @)" },
+    [NDE_SIGMOID] = { "1/(1 + exp(-@))", "#*@*(1 - @)" },
+    [NDE_SIN] = { "sin(@)", "#*cos(@)" },
+    [NDE_LIPSWISH] = { "@/(1 + exp(-@))/1.1", "#*(1 + @/(1 + exp(@)))/(1 + exp(-@))/1.1" },
+};
+
+static const char *space_name(int space) {
+    static const char *const to[] = { "", "at", "ay", "au", "ap", "aq" };
+    if (space > NDE_SPACE_TO) return to[space - NDE_SPACE_TO];
+    switch (space) {
+    case NDE_SPACE_PREPARED: return "k";
+    case NDE_SPACE_SMALL: return "s";
+    case NDE_SPACE_WORK: return "w";
+    case NDE_SPACE_OUT: return "out";
+    default: return input_name(space);
+    }
+}
+
+/* Row of an operand, `index` in C: an expression of the loop's variables. */
+static void put_row(writer *w, const nde_operand *o, const char *index) {
+    put(w, "%s[%u%s%s]", space_name(o->space), (unsigned)o->row, o->still || !*index ? "" : " + ", o->still ? "" : index);
+}
+
+static void put_formula(writer *w, const nde_instruction *x, const char *formula, const char *index) {
+    put_row(w, &x->to, index);
+    put(w, " = ");
+    for (const char *c = formula; *c; c++) {
+        if (*c == '@') put_row(w, &x->x[0], index);
+        else if (*c == '#') put_row(w, &x->x[1], index);
+        else if (*c == '$') put_row(w, &x->x[2], index);
+        else if (*c == '&') put_row(w, &x->to, index);
+        else put(w, "%c", *c);
+    }
+    put(w, ";\n");
+}
+
+static void put_each_row(writer *w, const nde_instruction *x, const char *formula) {
+    put(w, "    ");
+    if (x->rows > 1) put(w, "for (i = 0; i < %u; i++) ", (unsigned)x->rows);
+    put_formula(w, x, formula, x->rows > 1 ? "i" : "");
+}
+
+/* to[i] = start + the sum over j of x[xi] y[yi]. */
+static void put_sums(writer *w, const nde_instruction *x, const char *xi, const char *yi) {
+    put(w, "    for (i = 0; i < %u; i++) {\n        r = ", (unsigned)x->rows);
+    if (x->x[2].space) put_row(w, &x->x[2], "i");
+    else put(w, "0");
+    put(w, ";\n        for (j = 0; j < %u; j++) r += ", (unsigned)x->inner);
+    put_row(w, &x->x[0], xi);
+    if (yi) put(w, "*"), put_row(w, &x->x[1], yi);
+    put(w, ";\n        ");
+    put_row(w, &x->to, "i");
+    put(w, " = r;\n    }\n");
+}
+
+static void put_moves(writer *w, const nde_instruction *x) {
+    const nde_program *g = w->g;
+    const bool gather = x->op == NDE_OP_GATHER;
+    for (uint32_t i = 0; !gather && i < x->rows; i++) put(w, "    %s[%u] = 0;\n", space_name(x->to.space), (unsigned)(x->to.row + i));
+    for (uint32_t i = 0; i < (gather ? x->rows : x->inner); i++) {
+        const uint32_t index = *nde_list(g, x->list + i), to = gather ? i : index, from = gather ? index : i;
+        put(w, "    %s[%u] %s %s[%u];\n", space_name(x->to.space), (unsigned)(x->to.row + to), gather ? "=" : "+=",
+            space_name(x->x[0].space), (unsigned)(x->x[0].row + from));
+    }
+}
+
+static void put_instruction(writer *w, const nde_instruction *x) {
+    char xi[40], yi[40];
+    switch (x->op) {
+    case NDE_OP_ACTIVATE: put_each_row(w, x, activations[x->detail][0]); break;
+    case NDE_OP_SLOPE: put_each_row(w, x, activations[x->detail][1]); break;
+    case NDE_OP_GATHER: case NDE_OP_SCATTER: put_moves(w, x); break;
+    case NDE_OP_SUM: put_sums(w, x, "j", NULL); break;
+    case NDE_OP_DOT: put_sums(w, x, "j", "j"); break;
+    case NDE_OP_MATVEC: case NDE_OP_PRODUCT_ROWS:
+        snprintf(xi, sizeof xi, "i*%u + j", (unsigned)x->inner);
+        put_sums(w, x, xi, "j");
+        break;
+    case NDE_OP_MATVEC_TRANSPOSED: case NDE_OP_PRODUCT:
+        snprintf(xi, sizeof xi, "j*%u + i", (unsigned)x->rows);
+        put_sums(w, x, xi, "j");
+        break;
+    case NDE_OP_OUTER: {
+        nde_instruction one = *x;
+        one.inner = 1;
+        snprintf(xi, sizeof xi, "i/%u", (unsigned)x->inner), snprintf(yi, sizeof yi, "i%%%u", (unsigned)x->inner);
+        put_sums(w, &one, xi, yi);
+        break;
+    }
+    case NDE_OP_CROSS:
+        for (unsigned i = 0; i < 3; i++) {
+            const char *a = space_name(x->x[0].space), *b = space_name(x->x[1].space);
+            const unsigned m = x->x[0].row, n = x->x[1].row, j = (i + 1)%3, k = (i + 2)%3;
+            put(w, "    %s[%u] = %s[%u]*%s[%u] - %s[%u]*%s[%u];\n", space_name(x->to.space), (unsigned)x->to.row + i, a, m + j, b, n + k,
+                a, m + k, b, n + j);
+        }
+        break;
+    case NDE_OP_TRANSPOSE: {
+        nde_instruction one = *x;
+        one.inner = 1;
+        snprintf(xi, sizeof xi, "i%%%u*%u + i/%u", (unsigned)(x->rows/x->inner), (unsigned)x->inner, (unsigned)(x->rows/x->inner));
+        put_sums(w, &one, xi, NULL);
+        break;
+    }
+    case NDE_OP_TIME: put(w, "    %s[%u] = %s;\n", space_name(x->to.space), (unsigned)x->to.row, input_name(x->detail)); break;
+    case NDE_OP_ADD_TIME: put(w, "    *at += "), put_row(w, &x->x[0], ""), put(w, ";\n"); break;
+    case NDE_OP_ADD_OUTER:
+        put(w, "    for (i = 0; i < %u; i++)\n        for (j = 0; j < %u; j++) ap[%u + i*%u + j] += ", (unsigned)x->rows, (unsigned)x->inner,
+            (unsigned)x->to.row, (unsigned)x->inner);
+        put_row(w, &x->x[0], "i"), put(w, "*"), put_row(w, &x->x[1], "j"), put(w, ";\n");
+        break;
+    default: put_each_row(w, x, formulas[x->op]);
+    }
+}
+
+static void write_function(writer *w, const char *suffix, const char *more, int which) {
+    const nde_program *g = w->g;
+    const nde_code *code = &g->code[which];
+    const nde_fixed *fixed = g->fixed.data;
+    put(w, "\nvoid %s%s(double t, const double *y, const double *u, const double *p, const double *q, %s) {\n", w->name, suffix, more);
+    put(w, "    double w[%u], s[%u], k[%u], r = 0;\n    int i = 0, j = 0;\n", (unsigned)code->rows + 1, (unsigned)code->small + 1,
+        (unsigned)g->prepared + 1);
+    put(w, "    (void)t, (void)y, (void)u, (void)p, (void)q, (void)w, (void)s, (void)k, (void)r, (void)i, (void)j;\n");
+    if (which == NDE_CODE_VJP) put(w, "    (void)a, (void)at, (void)ay, (void)au, (void)ap, (void)aq;\n");
+    if (which == NDE_CODE_JVP) put(w, "    (void)vt, (void)vy, (void)vu, (void)vp, (void)vq;\n");
+    for (uint32_t i = 0; i < g->constants; i++) {
+        put(w, "    k[%u] = ", (unsigned)fixed[i].at);
+        put_number(w, fixed[i].value);
+        put(w, ";\n");
+    }
+    for (size_t i = 0; i < g->prepare.count; i++) put_instruction(w, &g->prepare.at[i]);
+    for (size_t i = 0; i < code->count; i++) put_instruction(w, &code->at[i]);
+    put(w, "}\n");
+}
+
+static void write_c(writer *w) {
+    const nde_program *g = w->g;
+    put(w, "/* %s: y [%zu], u [%zu], p [%zu], q [%zu], value [%u]. Written by libnde. */\n#include <math.h>\n", w->name, g->shape.dim,
+        g->shape.nu, g->shape.np, g->shape.nq, (unsigned)nde_node_at(g, g->value).rows);
+    write_function(w, "", "double *out", NDE_CODE_EVAL);
+    write_function(w, "_vjp", "const double *a, double *at, double *ay, double *au, double *ap, double *aq", NDE_CODE_VJP);
+    write_function(w, "_jvp", "double vt, const double *vy, const double *vu, const double *vp, const double *vq, double *out", NDE_CODE_JVP);
+}
+
+static bool is_name(const char *name) {
+    if (*name >= '0' && *name <= '9') return false;
+    for (size_t i = 0; name[i] || i == 0; i++) {
+        const char c = name[i];
+        if (i > 60 || !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_')) return false;
+    }
+    return true;
+}
+
+nde_status nde_program_write(const nde_program *g, int form, const char *name, int (*write)(void *ctx, const char *text, size_t length),
+                             void *ctx) {
+    static const char who[] = "nde_program_write";
+    if (!g || !write) return nde_fail(NDE_E_ARG, "%s: %s is NULL", who, g ? "write" : "program");
+    if (g->status != NDE_OK || !g->finished) return nde_fail(NDE_E_ARG, "%s: the program is not finished", who);
+    if (form < NDE_PROGRAM_TEXT || form > NDE_PROGRAM_C) return nde_fail(NDE_E_ARG, "%s: form is %d", who, form);
+    if (!name) name = "program";
+    if (!is_name(name)) return nde_fail(NDE_E_ARG, "%s: name '%.60s' is no name in C", who, name);
+    writer w = { .write = write, .ctx = ctx, .g = g, .name = name };
+    bool *needed = g->allocator.take(g->allocator.ctx, (size_t)g->value + 1, 64);
+    if (!needed) return nde_fail(NDE_E_NOMEM, "%s: out of memory", who);
+    memset(needed, 0, (size_t)g->value + 1);
+    mark(g, needed);
+    if (form == NDE_PROGRAM_TEXT) write_text(&w, needed);
+    else if (form == NDE_PROGRAM_GRAPH) write_graph(&w, needed);
+    else write_c(&w);
+    g->allocator.give(g->allocator.ctx, needed, (size_t)g->value + 1);
+    return w.stopped ? nde_fail(NDE_E_IO, "%s: the caller's write has stopped", who) : NDE_OK;
+}

@@ -5,6 +5,7 @@
 #define NDE_H
 
 #include "nde/base.h"
+#include "nde/program.h"
 #include "nde/field.h"
 #include "nde/path.h"
 #include "nde/solve.h"

@@ -170,6 +170,10 @@ NDE_API nde_field nde_field_cube(size_t dim);
  * without a difference (expm1), a field written so is exact for small tau as well. */
 NDE_API nde_field nde_field_flow(const nde_field *phi);
 
+/* The field of a finished program (nde/program.h), with all derivatives. The program must outlive it. */
+typedef struct nde_program nde_program;
+NDE_API nde_field nde_field_program(const nde_program *program);
+
 /* How far a state is from rest: root of the mean of (f_i/(atol + rtol |y_i|))^2 over the rows, minus 1. As nde_event.g, with
  * direction < 0, terminal 1 and at_start 1, it ends a trajectory once it is steady. It has no derivatives.
  *   field        out = dim; the drift of the problem

@@ -106,7 +106,7 @@ void nde_replay_times(const nde_solver *s, nde_panel *r, const nde_entry *e) {
 
 void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y) {
     nde_panel *r = &w->replica;
-    memcpy(r->y, y, s->state_rows*r->ld*sizeof *y);
+    if (y) memcpy(r->y, y, s->state_rows*r->ld*sizeof *y);
     for (size_t b = 0; b < e->n; b++) {
         const size_t who = r->trajectory[b];
         r->t[b] = e->t[b*e->stride];

@@ -9,7 +9,8 @@
 void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n);
 /* Takes back what entries in [from, to) did to the replica's map; to = SIZE_MAX: from the end. */
 void nde_replay_unmap(const nde_record *record, nde_panel *replica, size_t from, size_t to);
-/* Puts the replica at the start of a recorded step: its times, y [rows][ld], lanes' parameters. Rejected lanes get dt = 0. */
+/* Puts the replica at the start of a recorded step: its times, y [rows][ld] (NULL: it is there), lanes' parameters. Rejected lanes get
+ * dt = 0. */
 void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *step, const nde_real *y);
 /* Slope 0 of the loaded step into k. Returns what the field returned. */
 int nde_replay_slope(const nde_solver *s, nde_worker *w);

@@ -2,10 +2,11 @@
  * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
  * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
- * them; slots that have become free take states on the way (checkpoint.c). */
+ * them; slots that have become free take states on the way (checkpoint.c). Or they are undone (reverse.c). */
 #include "adjoint/back.h"
 #include "adjoint/checkpoint.h"
 #include "adjoint/replay.h"
+#include "adjoint/reverse.h"
 #include "adjoint/saltation.h"
 
 #include <math.h>
@@ -17,8 +18,9 @@ typedef struct sweep {
     nde_worker *w;
     nde_shard *shard;
     const nde_seed *seed;
-    bool times, loss; /* wanted? */
-    bool alone;       /* steps are those of retrace.c */
+    bool times, loss, apart; /* wanted? */
+    bool alone;            /* steps are those of retrace.c */
+    bool sloped;           /* with steps undone: the replica's slope 0 goes with its state, in all lanes */
     size_t n, ld, inside;  /* inside: lanes of w->list that are in w->inside */
     nde_sink sink;
 } sweep;
@@ -98,12 +100,35 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     if (v->seed->t_end && s->status[who] >= 0) end_time(v, b, v->seed->t_end[who]);
 }
 
+/* How far the state that a lane has gone back to is from that of the solve. */
+static void compare(const sweep *v, size_t b, const nde_real *y, size_t ld) {
+    const nde_solver *s = v->s;
+    double sum = 0, *apart = &s->g_apart[v->w->who[b]];
+    for (size_t i = 0; i < s->rhs.dim; i++) {
+        const double x = (double)(v->w->replica.y[i*v->ld + b] - y[i*ld]);
+        sum += x*x;
+    }
+    sum = sqrt(sum/(double)s->rhs.dim);
+    if (!(sum <= *apart)) *apart = sum;
+}
+
+/* Before what a list says, lanes were as it keeps them. */
+static void take_states(sweep *v, const nde_entry *e) {
+    nde_panel *r = &v->w->replica;
+    for (size_t k = 0; k < e->n; k++) {
+        if (v->apart && e->kind == NDE_ENTRY_FRESH) compare(v, e->lane[k], e->y + k, e->n);
+        for (size_t i = 0; i < e->rows; i++) r->y[i*v->ld + e->lane[k]] = e->y[i*e->n + k];
+    }
+    v->sloped = false;
+}
+
 static void undo_enter(sweep *v, const nde_entry *e) {
     nde_solver *s = v->s;
     nde_worker *w = v->w;
     const size_t N = s->N;
     for (size_t k = 0; k < e->n; k++) {
         const size_t b = v->n - e->n + k, who = w->who[b];
+        if (v->apart) compare(v, b, s->rhs.problem.y0 + who, N);
         nde_save_start_transpose(s, who, &w->saved[b], v->seed, w->a_y + b, v->ld);
         if (w->hit) nde_saltation_start_transpose(s, w, b, v->seed);
         for (size_t i = 0; i < s->rhs.dim; i++) s->g_y0[i*N + who] = w->a_y[i*v->ld + b];
@@ -244,12 +269,18 @@ static int undo_reset(sweep *v, const nde_entry *e) {
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-/* Puts the step into the replica: from the record where it keeps enough, else attempted again.
+/* Puts the step into the replica: from the record where it keeps enough, else attempted again, or undone.
  * Returns its tape. */
 static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real **tape) {
     const nde_solver *s = v->s;
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
+    int rc = !y || v->apart ? nde_replica_reverse(s, w, e, v->sloped) : 0;
+    *tape = w->tape;
+    v->sloped = true;
+    if (rc || !y) return rc || !s->rhs.tape ? rc : nde_panel_attempt(s, r, w->tape);
+    for (size_t b = 0; v->apart && b < v->n; b++)
+        if (r->accept[b]) compare(v, b, y + b, v->ld);
     nde_replay_map(s, w, w->who, v->n);
     nde_replay_load(s, w, e, y);
     for (size_t b = 0; b < v->n; b++) r->h_real[b] = (nde_real)r->dt[b];
@@ -260,8 +291,7 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
         return 0;
     }
     r->k = r->own_k;
-    *tape = w->tape;
-    const int rc = nde_replay_slope(s, w);
+    rc = nde_replay_slope(s, w);
     return rc ? rc : nde_panel_attempt(s, r, w->tape);
 }
 
@@ -370,17 +400,20 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
 }
 
 static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
-    if (e->kind == NDE_ENTRY_STEP) return undo_step(v, e, y);
+    int rc = 0;
     switch (e->kind) {
+    case NDE_ENTRY_STEP: return undo_step(v, e, y);
     case NDE_ENTRY_ENTER: undo_enter(v, e); return 0;
     case NDE_ENTRY_LEAVE:
         for (size_t k = e->n; k-- > 0;) undo_leave(v, e->lane[k], e->who[k]);
-        return 0;
-    case NDE_ENTRY_FRESH: return undo_fresh(v, e);
-    case NDE_ENTRY_CUT: return 0; /* the step knows */
-    case NDE_ENTRY_RESET: return undo_reset(v, e);
-    default: return undo_jump(v, e);
+        break;
+    case NDE_ENTRY_FRESH: rc = undo_fresh(v, e); break;
+    case NDE_ENTRY_CUT: break; /* the step knows */
+    case NDE_ENTRY_RESET: rc = undo_reset(v, e); break;
+    default: rc = undo_jump(v, e);
     }
+    if (v->s->undoes) take_states(v, e);
+    return rc;
 }
 
 /* ---- recomputation --------------------------------------------------------------------------- */
@@ -424,7 +457,7 @@ static int sweep_panel(sweep *v) {
     nde_replay_map(v->s, v->w, NULL, 0);
     for (size_t at = SIZE_MAX; !rc && nde_record_before(v->record, at, &e); at = e.at) {
         const nde_real *y = e.y;
-        if (e.kind == NDE_ENTRY_STEP && !y) rc = recall(v, &e, &y);
+        if (e.kind == NDE_ENTRY_STEP && !y && !v->s->undoes) rc = recall(v, &e, &y);
         if (!rc) rc = undo_entry(v, &e, y);
     }
     nde_panel *r = &v->w->replica;
@@ -470,6 +503,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
         v.loss = g->loss_error || g->loss_spread;
         v.alone = s->retrace && v.ld == 1 && !v.times && !v.loss &&
             (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || !seed.y);
+        v.apart = g->reconstruction != NULL;
         v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
                              .x_input = g->input_x ? s->g_input : NULL,
@@ -519,6 +553,7 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
         for (size_t k = 0; k < s->n_shards; k++) *g->loss_spread += s->shard[k].loss_squares;
         *g->loss_spread = sqrt(*g->loss_spread);
     }
+    copy_out(g->reconstruction, s->g_apart, s->N, sizeof *g->reconstruction);
     copy_out(g->y0, s->g_y0, s->rhs.dim*s->N, sizeof *g->y0);
     copy_out(g->q, s->g_q, s->rhs.nq*s->N, sizeof *g->q);
     copy_out(g->t0, s->g_t0, s->N, sizeof *g->t0);
@@ -537,6 +572,7 @@ void nde_gradient_clear(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     memset(s->g_t0, 0, s->N*sizeof *s->g_t0), memset(s->g_t1, 0, s->N*sizeof *s->g_t1);
     if (s->rhs.observe.field && s->rhs.nq) memset(s->g_q, 0, s->rhs.nq*s->N*sizeof *s->g_q);
+    if (s->g_apart) memset(s->g_apart, 0, s->N*sizeof *s->g_apart);
     if (s->g_save_t) memset(s->g_save_t, 0, s->rows_saved*s->N*sizeof *s->g_save_t);
     if (s->g_jump_u) memset(s->g_jump_u, 0, q->n_jumps*q->jump_inputs*s->N*sizeof *s->g_jump_u);
     if (s->g_input)
@@ -572,6 +608,8 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (s->back && (cut || from.event_t || from.event_y || from.t_end))
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: a continuous adjoint does not know %s",
                                              cut ? "what an event does to a trajectory" : "times and states of events, and t_end"));
+    if (cut && s->undoes)
+        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: an event has cut a step: NDE_ADJOINT_REVERSIBLE cannot undo it"));
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
@@ -586,7 +624,7 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
                                              from.error_estimate ? "error" : "stiffness"));
     if (s->back) return nde_back_run(s, &from, &to);
-    if (to.reconstruction || to.back)
+    if (to.back || (to.reconstruction && !s->undoes))
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.%s without a continuous adjoint",
                                              to.back ? "back" : "reconstruction"));
     order o = { .s = s, .seed = &from, .gradient = &to, .cut = cut };

@@ -131,7 +131,7 @@ typedef struct nde_step_tangent {
 /* extend: the slopes of the extension alone, after an attempt; k then has [slopes] slabs, and so have those of the cotangent and
  * the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the old state.
  *
- * reverse: undoes a step of a method with partners (NULL: has none): y is the state that it led to, z becomes the one that it began
+ * reverse: undoes a step of a method with partners, or of a composition (NULL: cannot): y is the state that it led to, z becomes the one that it began
  * from, to rounding or, with a quantum, in every bit; t, t_new, dt and h are those of the step. The last slope comes in where it is the
  * next step's first; then slopes and tape are as an attempt leaves them. */
 typedef struct nde_body {

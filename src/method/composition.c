@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * composition.c - the body of symplectic compositions: positions and velocities move in turn, each along the slope that the
- * other gives, in place; with transpose and tangent; compiled once for each instruction set.
+ * other gives, in place; with transpose, tangent and reverse; compiled once for each instruction set.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.4, II.5, VI.6. */
 #include "core/isa.h"
 #include "method/shared.h"
@@ -61,6 +61,17 @@ static int attempt(const nde_attempt *s) {
         const int rc = i || !s->table->fsal ? evaluate(s, i, s->z) : 0;
         if (rc) return s->lanes->scratch->stage = i, rc;
         move(s, i, weight(s, i), s->k, s->z);
+    }
+    return 0;
+}
+
+static int reverse(const nde_attempt *s) {
+    const int last = s->table->stages - 1;
+    copy(s, s->y, s->z);
+    for (int i = last; i >= 0; i--) {
+        const int rc = i < last || !s->table->fsal ? evaluate(s, i, s->z) : 0;
+        if (rc) return s->lanes->scratch->stage = i, rc;
+        move(s, i, -weight(s, i), s->k, s->z);
     }
     return 0;
 }
@@ -164,4 +175,5 @@ const nde_body NDE_ISA_NAME(nde_body_composition) = { .attempt = attempt,
                                                       .tangent = tangent,
                                                       .extend = extend,
                                                       .extend_transpose = extend_transpose,
-                                                      .extend_tangent = extend_tangent };
+                                                      .extend_tangent = extend_tangent,
+                                                      .reverse = reverse };

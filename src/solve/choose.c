@@ -43,9 +43,10 @@ static nde_status choose_coupling(nde_solver *s) {
     return NDE_OK;
 }
 
-/* Velocity Verlet moves in turns in the bit-reversible mode. */
+/* Velocity Verlet moves in turns where its steps are to be undone. */
 static const nde_method *plain_of(const nde_solver *s) {
-    return s->base == &nde_method_velocity_verlet && s->options.quantum > 0 ? &nde_method_velocity_verlet_kicks : s->base;
+    const bool turns = s->options.quantum > 0 || s->undoes;
+    return s->base == &nde_method_velocity_verlet && turns ? &nde_method_velocity_verlet_kicks : s->base;
 }
 
 static nde_status choose_order(nde_solver *s) {

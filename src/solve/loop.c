@@ -89,6 +89,11 @@ bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_ent
     return !p->over_budget;
 }
 
+/* Keeps the state of lane b, of y, as the j-th of a list, as far as the form does. */
+static void keep_column(const nde_panel *p, const nde_entry *entry, size_t j, const nde_real *y, size_t b) {
+    for (size_t i = 0; i < entry->rows; i++) entry->y[i*entry->n + j] = y[i*p->ld + b];
+}
+
 /* Ends the listed lanes (ascending) with the statuses, and logs it. */
 static void leave(nde_solver *s, nde_panel *p, const size_t *lane, const nde_status *status, size_t m) {
     if (!m) return;
@@ -98,7 +103,7 @@ static void leave(nde_solver *s, nde_panel *p, const size_t *lane, const nde_sta
     for (size_t j = m, k = 0; j-- > 0; k++) {
         const size_t b = lane[j];
         end_lane(s, p, b, status[j]);
-        if (logged) entry.lane[k] = b, entry.who[k] = p->trajectory[b];
+        if (logged) entry.lane[k] = b, entry.who[k] = p->trajectory[b], keep_column(p, &entry, k, p->y, b);
         nde_panel_leave(s, p, b);
     }
 }
@@ -213,6 +218,7 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
                   nde_status *status, bool first) {
     const size_t good = healthy(w, lane, m, status);
     if (!good) return;
+    if (s->undoes) memcpy(w->a_z, p->y, s->state_rows*p->ld*sizeof *p->y);
     const int rc = nde_panel_fresh(s, p, w, w->list2, good);
     if (rc && rc != NDE_FIELD_STOP && good > 1) {
         for (size_t j = 0; j < m; j++) fresh(s, p, w, lane + j, 1, status + j, first);
@@ -234,10 +240,12 @@ static void fresh(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
                                                                          : NDE_OK;
         p->mark[b] = NDE_LANE_OK;
     }
+    for (size_t j = 0; s->undoes && j < m; j++) /* what ends keeps what it has come with */
+        for (size_t i = 0; status[j] != NDE_OK && i < s->state_rows; i++) p->y[i*p->ld + lane[j]] = w->a_z[i*p->ld + lane[j]];
     nde_entry entry;
     const size_t kept = healthy(w, lane, m, status);
-    if (kept && s->table.fresh && nde_log_list(s, p, NDE_ENTRY_FRESH, kept, &entry))
-        memcpy(entry.lane, w->list2, kept*sizeof *entry.lane);
+    if (!kept || !s->table.fresh || !nde_log_list(s, p, NDE_ENTRY_FRESH, kept, &entry)) return;
+    for (size_t j = 0; j < kept; j++) entry.lane[j] = w->list2[j], keep_column(p, &entry, j, w->a_z, w->list2[j]);
 }
 
 /* Values of the events at the states of the lanes, after a start or jump. */
@@ -444,8 +452,7 @@ static void jump(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane,
             const size_t b = jumper[k];
             if (g->mark[k] != NDE_LANE_OK) continue;
             entry.lane[j] = b, entry.who[j] = p->interval[b];
-            for (size_t i = 0; i < s->rhs.dim; i++) entry.y[i*good + j] = p->y[i*p->ld + b];
-            j++;
+            keep_column(p, &entry, j++, p->y, b);
         }
     nde_panel_land(s, p, w, jumper, jumping);
 }
@@ -627,6 +634,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         }
     }
     if (p->stiff) nde_stiff_look(s, p, attend, attending);
+    if (taken && s->undoes) nde_anchors_step(s, p, w);
     if (taken) {
         nde_panel_advance(s, p, all);
         p->live->accepted++;

@@ -113,12 +113,16 @@ static nde_status read_limits(nde_solver *s) {
     if (o->threads < 0 || o->threads > 4096) return nde_wrong_option("threads", o->threads);
     if (o->stepping != NDE_STEP_INDEPENDENT && o->stepping != NDE_STEP_JOINT)
         return nde_wrong_option("stepping", o->stepping);
-    if (o->adjoint < NDE_ADJOINT_NONE || o->adjoint > NDE_ADJOINT_GAUSS) return nde_wrong_option("adjoint", o->adjoint);
-    s->adjoint = o->adjoint;
+    if (o->adjoint < NDE_ADJOINT_NONE || o->adjoint > NDE_ADJOINT_REVERSIBLE) return nde_wrong_option("adjoint", o->adjoint);
+    s->adjoint = o->adjoint, s->undoes = o->adjoint == NDE_ADJOINT_REVERSIBLE;
     o->adjoint = o->adjoint == NDE_ADJOINT_NONE || o->adjoint == NDE_ADJOINT_BACKSOLVE ? NDE_ADJOINT_NONE : NDE_ADJOINT_DISCRETE;
     if (o->parameters_in_norm != 0 && o->parameters_in_norm != 1) return nde_wrong_option("parameters_in_norm", o->parameters_in_norm);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return nde_wrong_option("record", o->record);
-    if (!o->record) o->record = NDE_RECORD_TAPE;
+    if (o->record && s->undoes)
+        return nde_fail(NDE_E_ARG, "options.record is %d: NDE_ADJOINT_REVERSIBLE has a form of its own", (int)o->record);
+    if (!o->record) o->record = s->undoes ? NDE_RECORD_TIMES : NDE_RECORD_TAPE;
+    if (o->anchor_limit != 0 && !(o->anchor_limit >= 1)) return nde_wrong_option("anchor_limit", o->anchor_limit);
+    if (o->anchor_limit == 0) o->anchor_limit = sizeof(nde_real) == sizeof(double) ? 1e4 : 1e2;
     if (o->compensated != 0 && o->compensated != 1) return nde_wrong_option("compensated", o->compensated);
     if (o->error != NDE_ERROR_EMBEDDED && o->error != NDE_ERROR_DOUBLING) return nde_wrong_option("error", o->error);
     if (o->executor && (!o->executor->run || o->executor->workers < 1))
@@ -295,6 +299,9 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
     s->rhs.steps = s->options.steps;
     if ((bad = nde_choose_kernels(s))) return bad;
     s->body = nde_body_get(s->kernels.isa, s->table.method->kind);
+    if (s->undoes && !s->body->reverse)
+        return nde_fail(NDE_E_ARG, "options.adjoint is NDE_ADJOINT_REVERSIBLE: method %s cannot undo a step",
+                        s->table.method->name ? s->table.method->name : "(tableau)");
     if (s->joint && (s->rhs.problem.t0_each || s->rhs.problem.t1_each))
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     if ((bad = read_events(s))) return bad;

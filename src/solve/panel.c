@@ -192,7 +192,7 @@ int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size
     const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
     put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
     if (quantised && slope) quantise(s, p, lane, m, s->rhs.rows, p->carry);
-    if (s->table.partners) begin_partners(s, p, lane, m);
+    if (s->table.partners && !rc) begin_partners(s, p, lane, m);
     return_marks(p, g, lane, m);
     return rc;
 }

@@ -86,11 +86,21 @@ size_t nde_record_foresee(const nde_solver *s, nde_record *record, size_t count,
     }
 }
 
+/* The record of steps that can be undone. */
+static size_t foresee_times(const nde_solver *s, const nde_record *record, size_t count, size_t capacity) {
+    const size_t rounds = (count + capacity - 1)/capacity, bytes = record->slots.bytes;
+    const gauge g = filled(s, record, count, capacity);
+    size_t steps;
+    if (!nde_size_multiply((size_t)s->options.steps, rounds, &steps) || g.most > record->size) return 0;
+    const size_t anchors = (steps - 1)/nde_anchors_apart(s) + 1;
+    return anchors <= (record->size - g.most)/bytes ? g.used + anchors*bytes : 0;
+}
+
 /* The form in which the record of a panel of `count` trajectories ends, and what it then holds; 0: more than its arena. */
 static size_t fill_panel(const nde_solver *s, const nde_division *d, size_t count, size_t slice, int *form) {
     nde_record record;
     nde_solver_open_record(s, &record, nde_leading_dimension(d->capacity, sizeof(nde_real)), NULL, slice);
-    const size_t used = nde_record_foresee(s, &record, count, d->capacity);
+    const size_t used = s->undoes ? foresee_times(s, &record, count, d->capacity) : nde_record_foresee(s, &record, count, d->capacity);
     if (record.form > *form) *form = record.form;
     return used;
 }

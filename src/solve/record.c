@@ -29,6 +29,17 @@ typedef struct layout {
 
 static size_t times_of(uint32_t kind, size_t n) { return kind & NDE_ENTRY_UNIFORM ? 1 : n; }
 
+/* What a list keeps of states in the form times. */
+static uint32_t list_keeps(const nde_record *r, int kind) {
+    const bool loses = kind == NDE_ENTRY_LEAVE || kind == NDE_ENTRY_FRESH || kind == NDE_ENTRY_JUMP;
+    return r->form == NDE_RECORD_TIMES && loses ? NDE_KEEPS_Y : 0;
+}
+
+static size_t list_rows(const nde_record *r, uint32_t kind) {
+    const uint32_t what = kind & KIND;
+    return kind & NDE_KEEPS_Y ? r->rows : what == NDE_ENTRY_JUMP || what == NDE_ENTRY_RESET ? r->dim : 0;
+}
+
 /* Of a run: with its first step. */
 static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     layout l = { .first = at + sizeof(header) };
@@ -38,11 +49,16 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
     case NDE_ENTRY_LEAVE: end += n*sizeof(size_t); break;
     case NDE_ENTRY_CUT: end += n*(sizeof(size_t) + 2*sizeof(double)); break;
     case NDE_ENTRY_RESET:
-    case NDE_ENTRY_JUMP: l.y = end += n*sizeof(size_t), end += n*r->dim*sizeof(nde_real); break;
+    case NDE_ENTRY_JUMP: end += n*sizeof(size_t); break;
     case NDE_ENTRY_STEP: end += times_of(kind, n)*sizeof(double); break;
     default: break;
     }
     l.scalars = end;
+    if ((kind & KIND) != NDE_ENTRY_STEP) {
+        l.y = end;
+        l.end = round_up(end + n*list_rows(r, kind)*sizeof(nde_real), UNIT);
+        return l;
+    }
     end = round_up(end, UNIT);
     if (kind & NDE_KEEPS_Y) l.y = round_up(end, LINE), end = l.y + r->y_reals*sizeof(nde_real);
     if (kind & NDE_KEEPS_STAGES)
@@ -81,7 +97,8 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
                  : what == NDE_ENTRY_FRESH ? NULL
                                            : at(r, l.second);
     }
-    e->y = kind & NDE_KEEPS_Y || what == NDE_ENTRY_JUMP || what == NDE_ENTRY_RESET ? at(r, l.y) : NULL;
+    if (what != NDE_ENTRY_STEP) e->rows = list_rows(r, kind);
+    e->y = kind & NDE_KEEPS_Y || e->rows ? at(r, l.y) : NULL;
     e->k = kind & NDE_KEEPS_STAGES ? at(r, l.k) : NULL;
     e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
 }
@@ -152,6 +169,7 @@ void nde_record_clear(nde_record *r) {
     r->used = r->steps = 0;
     r->last = SIZE_MAX;
     r->form = r->first_form;
+    r->anchor = false;
     nde_slots_clear(&r->slots, r->form == NDE_RECORD_CHECKPOINTS ? 2 : 1);
     /* slopes without the tape spare nothing where the field has one: its evaluation gives both */
     if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form = NDE_RECORD_STATES;
@@ -254,7 +272,7 @@ bool nde_record_fall(nde_record *r) {
 }
 
 size_t nde_record_grown(const nde_record *r, size_t used, int kind, size_t m, bool uniform, bool first) {
-    uint32_t full = (uint32_t)kind;
+    uint32_t full = (uint32_t)kind | list_keeps(r, kind);
     if (kind == NDE_ENTRY_STEP) full |= keeps(r) | (uniform ? NDE_ENTRY_UNIFORM : 0u);
     return full & NDE_ENTRY_RUN && !first ? used + times_of(full, m)*sizeof(double) : lay(r, used, full, m).end;
 }
@@ -268,13 +286,14 @@ static bool fits(nde_record *r, size_t end, size_t *slots) {
     if (end > r->size) return false;
     *slots = in_runs(r) ? (r->size - end)/r->slots.bytes : 0;
     if (!in_runs(r)) return true;
+    if (r->form == NDE_RECORD_TIMES) return r->slots.count <= *slots;
     if (r->slots.count > *slots) r->form = NDE_RECORD_CHECKPOINTS;
     return nde_slots_fit(&r->slots, *slots);
 }
 
 static nde_status make_room(nde_record *r, int what, size_t n, bool uniform, layout *l, uint32_t *kind, size_t *slots) {
     for (;;) {
-        *kind = (uint32_t)what | (uniform ? NDE_ENTRY_UNIFORM : 0u);
+        *kind = (uint32_t)what | (uniform ? NDE_ENTRY_UNIFORM : 0u) | list_keeps(r, what);
         if (what == NDE_ENTRY_STEP) *kind |= keeps(r);
         *l = lay(r, r->used, *kind, n);
         const bool small = (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX;
@@ -304,6 +323,11 @@ nde_status nde_record_reserve(nde_record *r, size_t n, bool uniform, nde_entry *
     if (bad) return bad;
     take_apart(r, r->used, kind, n, entry);
     if (!in_runs(r)) return NDE_OK;
+    if (r->form == NDE_RECORD_TIMES) {
+        const bool wanted = !r->steps || r->anchor, there = r->slots.count < slots;
+        if (wanted && there) entry->y = nde_slots_place(&r->slots);
+        return wanted && !there ? NDE_E_BUDGET : NDE_OK;
+    }
     if (nde_slots_admit(&r->slots, r->steps, slots)) entry->y = nde_slots_place(&r->slots);
     else r->form = NDE_RECORD_CHECKPOINTS;
     return r->slots.count || entry->y ? NDE_OK : NDE_E_BUDGET;

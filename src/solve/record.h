@@ -4,8 +4,9 @@
  *
  * An entry is a header and its scalars. A step of the forms tape and stages is an entry of its own, with { y, slopes, tape } as
  * the form says. In the other forms a run of steps is one entry: times alone, each the end of a step and the start of the next;
- * the states stand in slots at the end of the arena (slots.h), and the log grows towards them. Letters: n lanes, ld their
- * distance, m lanes of a list. */
+ * the states stand in slots at the end of the arena (slots.h), and the log grows towards them. The form times is the like for
+ * steps that can be undone: it does not fall back, states are those of the steps that the caller names, and lists keep what their
+ * lanes lose. Letters: n lanes, ld their distance, m lanes of a list. */
 #ifndef NDE_RECORD_H
 #define NDE_RECORD_H
 
@@ -21,6 +22,7 @@ enum {
     NDE_ENTRY_STEP = 5,  /* t[n], t_new[n]; UNIFORM: t[1], t_new[1] */
     NDE_ENTRY_CUT = 6,   /* lanes[m], events[m], t[m], since[m]: events have cut the step before this entry */
     NDE_ENTRY_RESET = 7, /* lanes[m], the event [m], y- [dim][m] in every form: y+ = reset(y-) */
+    /* in the form times LEAVE, FRESH and JUMP keep y [rows][m], the state as it was before them */
     /* what a step keeps beside its times */
     NDE_KEEPS_Y = 16, NDE_KEEPS_STAGES = 32, NDE_KEEPS_TAPE = 64,
     NDE_ENTRY_MIXED = 128,   /* some lanes of the step were rejected: their t_new is t */
@@ -34,7 +36,8 @@ typedef struct nde_record {
     size_t size, used, last; /* used by the log; last: offset of its last header; SIZE_MAX when there is none */
     size_t dim, y_reals, stage_reals, tape_reals; /* of one step: [rows][ld], [s][rows][ld], [s][tape][ld] */
     int form, first_form;
-    size_t steps;
+    size_t steps, rows;      /* rows: of a state */
+    bool anchor;             /* times: the next step keeps its state, as the first one does */
     nde_slots slots;
 } nde_record;
 
@@ -55,6 +58,7 @@ typedef struct nde_entry {
     double *t, *t_new;  /* of STEP: lane b at t[b*stride], t_new[b*stride] */
     size_t stride;      /* 1; 0 when UNIFORM */
     nde_real *y, *k, *tape;
+    size_t rows;        /* of y [rows][n] of a list */
     nde_cuts cuts;      /* of CUT, and of the STEP before it */
 } nde_entry;
 

@@ -89,6 +89,7 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     TAKE(p->point, s->domain.inside ? s->rhs.dim : 0, 1);
     TAKE(p->kept, s->runs ? s->state_rows + s->rhs.rows : 0, ld);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
+    TAKE(p->along, s->undoes && s->table.quantum == 0 ? s->rhs.dim : 0, ld);
     TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
     p->lanes.site = (nde_site){
         .ld = ld, .index = p->trajectory, .interval = p->interval, .q = p->q, .lane = p->mark
@@ -264,6 +265,7 @@ static void lay_gradients(nde_solver *s, nde_arena *arena) {
     const size_t N = s->N;
     TAKE(s->g_save_t, s->save_lane ? s->rows_saved : 0, N);
     TAKE(s->since, q->n_events > 0, N);
+    TAKE(s->g_apart, s->undoes, N);
     TAKE(s->g_y0, s->rhs.dim, N), TAKE(s->g_q, s->rhs.nq, N), TAKE(s->g_t0, 1, N), TAKE(s->g_t1, 1, N);
     size_t inputs;
     if (!nde_size_multiply(q->n_jumps, q->jump_inputs, &inputs)) arena->overflow = true;
@@ -378,7 +380,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         TAKE(s->a_out, s->rows_saved, row);
         TAKE(s->a_estimate, s->loss.error_estimate != 0 || s->loss.stiffness_estimate != 0 ? 2 : 0, s->N);
     }
-    if (s->adjoint > NDE_ADJOINT_DISCRETE) {
+    if (s->adjoint > NDE_ADJOINT_DISCRETE && !s->undoes) {
         const nde_status refused = nde_back_lay(s, arena);
         if (refused) return refused;
     }
@@ -427,6 +429,7 @@ size_t nde_solver_bytes(const nde_problem *problem, const nde_options *options) 
 void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, void *base, size_t size) {
     const size_t stages = (size_t)s->table.stages, slab = s->rhs.rows*ld;
     nde_record_open(record, base, size, s->options.record, s->rhs.dim, s->state_rows*ld, stages*slab, stages*s->rhs.tape*ld);
+    record->rows = s->state_rows;
 }
 
 /* Builds the solver in a block of exactly `total` bytes. */

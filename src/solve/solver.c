@@ -158,7 +158,8 @@ static nde_status begin(nde_solver *s) {
         p->tried = p->over_budget = false;
         p->rc = 0;
         nde_record_clear(&p->record);
-        if (s->options.adjoint && nde_steps_are_known(s)) (void)nde_record_foresee(s, &p->record, p->count, p->capacity);
+        if (s->undoes) nde_anchors_begin(s, p);
+        else if (s->options.adjoint && nde_steps_are_known(s)) (void)nde_record_foresee(s, &p->record, p->count, p->capacity);
     }
     memset(s->stats, 0, s->N*sizeof *s->stats);
     memset(s->saved, 0, s->N*sizeof *s->saved);

@@ -35,6 +35,14 @@ typedef struct nde_live {
     bool clean;            /* every slope 0 is that of its lane */
 } nde_live;
 
+/* What undoing the steps of a panel does to what is wrong in a state. */
+typedef struct nde_growth {
+    double square;        /* of the roundings since the last anchor, summed up */
+    double rate, size;    /* of the lane where neighbours part fastest; of the Jacobian along their direction */
+    double since;         /* time since that was looked at */
+    int steps;            /* steps since then */
+} nde_growth;
+
 /* Of 2^32 accepted steps, those at which a lane is looked at: one of 64. */
 enum { NDE_STIFF_LOOK = 1 << 26 };
 
@@ -83,6 +91,8 @@ typedef struct nde_panel {
     nde_real *g;                                    /* [n_events][ld] values of the events at the state; 0: not left zero yet */
     double *since;                                  /* when an event last cut a step; NaN: never. NULL: without events or record */
     int64_t step_goal;                              /* pause when live->accepted gets there */
+    nde_growth growth;
+    nde_real *along;                                /* [dim][ld] the direction in which lanes came closest; NULL: nobody asks */
     nde_record record;
     nde_entry slot;                                 /* of the attempt */
 } nde_panel;
@@ -177,6 +187,7 @@ typedef int (*nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, con
 struct nde_solver {
     nde_options options;   /* adjoint: DISCRETE where a record is kept, whatever the adjoint */
     int adjoint;           /* NDE_ADJOINT_* that was asked for */
+    bool undoes;           /* that is REVERSIBLE */
     nde_rhs rhs;
     nde_part term[NDE_MOST_TERMS];
     nde_term own_term[NDE_MOST_TERMS]; /* the problem's, in today's layout */
@@ -259,7 +270,7 @@ struct nde_solver {
     double *a_estimate;    /* [2][N] cotangents of them by problem.loss; NULL: it has none */
     /* gradients until they are complete */
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
-    double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum;
+    double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum, *g_apart; /* apart [N]: gradient.reconstruction of the reversible adjoint */
     /* memory */
     struct nde_back *back; /* NULL: the adjoint is the transpose of the record (adjoint/sweep.c) */
     size_t back_bytes, back_slopes; /* of its solver, behind the records */
@@ -314,7 +325,7 @@ static inline int64_t nde_most_evaluations(const nde_solver *s) {
     const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0; /* rows.c */
     const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals;
     const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1 : 0;
-    return stages + starting + own + again + (s->table.fresh && s->forced.count);
+    return stages + starting + own + again + (s->table.fresh && s->forced.count) + (s->undoes ? 2 : 0);
 }
 
 /* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */
@@ -573,6 +584,17 @@ void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p
                           const nde_output_tangent *out);
 /* Are these outputs there? Errors: NDE_E_ARG naming the call, the struct and the member. */
 nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness);
+
+/* ---- anchors.c ---- */
+
+/* What undoing a step does to what is wrong in the difference of a state and its partner, at most, where slopes are small: 1/l of a
+ * coupled method, 1/(2 d - 1) of asynchronous leapfrog with damping d, else 1. */
+double nde_undo_growth(const nde_solver *s);
+/* Steps between anchors, as if the problem itself let nothing grow. */
+size_t nde_anchors_apart(const nde_solver *s);
+void nde_anchors_begin(const nde_solver *s, nde_panel *p);
+/* After a step that has been logged, before it is taken over: is the next one an anchor? */
+void nde_anchors_step(const nde_solver *s, nde_panel *p, nde_worker *w);
 
 /* ---- march.c ---- */
 

@@ -55,8 +55,9 @@ typedef struct nde_gradient {
     double *loss_error;   /* [1] sum over steps of <cotangent of the new state, embedded error>: an estimate of the loss's
                            * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate.
                            * A step that an event cuts adds nothing */
-    double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE only: the largest distance (root mean square over components) between the
-                           * state solved backwards and that of the solve, at save times and at the start */
+    double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE and REVERSIBLE only: the largest distance (root mean square over components)
+                           * between the state gone back to and that of the solve, at save times and the start; at the states that
+                           * are kept (with a quantum: and at the start, which was rounded to it) */
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
     int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have their states; 0 unless the record
                            * keeps checkpoints */

@@ -240,14 +240,19 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
  *   INTERPOLATED  adjoint and integrals are solved backwards along the dense solution of the record
  *   QUADRATURE    the adjoint alone; then the integrals by adaptive Gauss-Kronrod quadrature along both dense solutions
  *   GAUSS         the same with Gauss-Legendre nodes in each step of the way back
- * All but DISCRETE are right to the tolerances of the solve and of options.back. They do not know noise, jumps, clips,
+ *   REVERSIBLE    the transpose of the steps, whose states are found by undoing them: the record keeps their times, and states
+ *                 where a trajectory ends, jumps or begins anew, and as anchors (options.anchor_limit). Of alf,
+ *                 reversible_heun, options.coupling, the compositions and velocity_verlet (which is then run as one, as with
+ *                 options.quantum). Right to rounding times what it grows by on the way back; with options.quantum the bits
+ *                 of DISCRETE. Not through events that cut steps
+ * The others are right to the tolerances of the solve and of options.back. They do not know noise, jumps, clips,
  * events that cut steps, loss_error and gradients of paths. Those after BACKSOLVE are fast while the record keeps slopes
  * (tape, stages); of what it no longer has, steps are repeated for each trajectory.
  * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018); A. Norcliffe, M. Deisenroth, Faster
  * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983). */
 enum {
     NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1, NDE_ADJOINT_BACKSOLVE = 2, NDE_ADJOINT_INTERPOLATED = 3,
-    NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5
+    NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5, NDE_ADJOINT_REVERSIBLE = 6
 };
 /* options.estimates: of which accepted steps solution.error_estimate and stiffness_estimate tell. A term is |h| E of a step, E the root
  * mean square over components of its embedded error (of both estimates of dop853, as its controller takes them), in units of the
@@ -274,7 +279,10 @@ enum { NDE_NOISE_DIAGONAL = 1, NDE_NOISE_SCALAR = 2, NDE_NOISE_ADDITIVE = 3, NDE
  * build does not have is NDE_E_ARG. */
 enum { NDE_ISA_AUTO = 0, NDE_ISA_BASELINE = 1, NDE_ISA_V3 = 3, NDE_ISA_V4 = 4 };
 /* Forms of the record, in the order in which it falls back when its budget is used up. */
-enum { NDE_RECORD_NONE = 0, NDE_RECORD_TAPE = 1, NDE_RECORD_STAGES = 2, NDE_RECORD_STATES = 3, NDE_RECORD_CHECKPOINTS = 4 };
+enum {
+    NDE_RECORD_NONE = 0, NDE_RECORD_TAPE = 1, NDE_RECORD_STAGES = 2, NDE_RECORD_STATES = 3, NDE_RECORD_CHECKPOINTS = 4,
+    NDE_RECORD_TIMES = 5 /* that of NDE_ADJOINT_REVERSIBLE, which does not fall back: beyond the budget is NDE_E_BUDGET */
+};
 
 /* ---- noise ------------------------------------------------------------------------------------------------------- */
 
@@ -415,7 +423,8 @@ typedef struct nde_options {
                                     * of these as fit. Those of fixed steps, without jumps, knots and clips, are placed so that the way back
                                     * repeats as few steps as it can; those of others so that it repeats hardly more: from 6 states
                                     * on at most 1.5 times as many, mostly 1.2 */
-    int32_t record;                /* NDE_RECORD_*: the richest form to begin with; 0: tape. CHECKPOINTS: of every second step at most */
+    int32_t record;                /* NDE_RECORD_*: the richest form to begin with; 0: tape. CHECKPOINTS: of every second step at most.
+                                    * 0 with NDE_ADJOINT_REVERSIBLE */
     int32_t threads;               /* 0 and 1: the calling thread only; ignored with an executor */
     const nde_executor *executor;  /* NULL: a pool owned by the solver when threads > 1. Must outlive the solver */
     size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
@@ -488,12 +497,18 @@ typedef struct nde_options {
     int32_t order;                 /* of adams_bashforth and adams_bashforth_moulton, 1 to 8; 0: 4. Fixed steps; those for which
                                     * too few of the same length lie behind, after starts, jumps, knots, clips and resets, are
                                     * taken by rk4 (order 4 and below) or vern7 */
-    int32_t estimates;             /* NDE_ESTIMATES_*, for a method with an error estimate; 0: none. With adjoint DISCRETE they have
-                                    * derivatives as the states have */
+    int32_t estimates;             /* NDE_ESTIMATES_*, for a method with an error estimate; 0: none. With adjoint DISCRETE and
+                                    * REVERSIBLE they have derivatives as the states have */
     const uint64_t *estimate_seed; /* of the draws of TIME and STEP, read anew by each run: another one for each iteration of a
                                     * training. Must outlive the solver; NULL: 0 */
     size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer where they would
                                     * be more than 512 lanes, or one with problem.events. 0: 1 */
+    double anchor_limit;           /* of NDE_ADJOINT_REVERSIBLE: all trajectories of a group keep a state where rounding since the
+                                    * last one is predicted to have grown more on the way back. Each step counts as one rounding;
+                                    * it grows by what undoing a step does (1/coupling, 1/(2 damping - 1)) and as neighbours part
+                                    * along the direction in which they came closest, which is followed by differences of the
+                                    * right-hand side (two evaluations, once in 64 steps at least; more often while steps are long
+                                    * for it). 0: 1e4 (float: 1e2); >= 1; HUGE_VAL: none. With options.quantum nothing grows */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

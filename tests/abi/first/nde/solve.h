@@ -262,7 +262,8 @@ typedef struct nde_needs {
     size_t bytes;             /* = nde_solver_bytes: workspace and record */
     size_t workspace_bytes;   /* all but the record */
     size_t record_bytes;      /* the record's arena */
-    size_t record_used;       /* what it will hold after a run with fixed steps, without jumps, knots and clips; else 0 */
+    size_t record_used;       /* what it will hold after a run with fixed steps, without jumps, knots and clips; else 0. With
+                               * NDE_ADJOINT_REVERSIBLE, as if neighbours kept their distance */
     size_t tape_bytes, stage_bytes, state_bytes; /* by which one more step makes the record of a panel grow, in each form */
     int32_t record;           /* NDE_RECORD_*: the form that the run of record_used ends in (record_used 0: it will not fit);
                                * else the form it begins with; NONE without adjoint */

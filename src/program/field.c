@@ -15,19 +15,7 @@ static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static void set(nde_frame *f, int space, nde_real *x, size_t ld) {
     f->read[space] = f->write[space] = x;
     f->ld[space] = ld;
-}
-
-/* Rows that are read, or zeros: one row for all, written when it is needed. */
-static void give(nde_frame *f, int space, const nde_real *x, size_t ld, nde_real *zeros) {
-    if (!x) memset(zeros, 0, f->n*sizeof *zeros);
-    f->read[space] = x ? x : zeros;
-    f->write[space] = NULL;
-    f->ld[space] = x ? ld : 0;
-}
-
-static nde_real *zeros_of(const nde_field *self, const nde_site *at) {
-    const nde_program *g = self->ctx;
-    return at->work + (g->rows + g->small)*at->ld;
+    f->used |= 1u << space;
 }
 
 /* Rows that are read. */
@@ -35,12 +23,23 @@ static void lend(nde_frame *f, int space, const nde_real *x, size_t ld) {
     f->read[space] = x;
     f->write[space] = NULL;
     f->ld[space] = ld;
+    f->used |= 1u << space;
 }
 
-/* Spaces that are not set have ld 0 and nothing else: to clear all would take as long as a small program. */
+/* Rows that are read, or zeros: one row for all, written when it is needed. */
+static void give(nde_frame *f, int space, const nde_real *x, size_t ld, nde_real *zeros) {
+    if (!x) memset(zeros, 0, f->n*sizeof *zeros);
+    lend(f, space, x ? x : zeros, x ? ld : 0);
+}
+
+static nde_real *zeros_of(const nde_field *self, const nde_site *at) {
+    const nde_program *g = self->ctx;
+    return at->work + (g->rows + g->small)*at->ld;
+}
+
+/* Spaces are set by those who use them: to clear them all would take as long as some instructions. */
 static void begin(nde_frame *f, const nde_program *g, size_t n, const nde_kernels *kernels) {
-    memset(f->ld, 0, sizeof f->ld);
-    f->n = n, f->want = NDE_WANT_ALL;
+    f->used = 0, f->n = n, f->want = NDE_WANT_ALL;
     f->kernels = kernels ? kernels : nde_kernels_get(NDE_ISA_AUTO, true);
     f->lists = g->lists.data;
     f->t = f->vt = NULL;
@@ -90,6 +89,7 @@ static nde_frame strip_of(const nde_frame *all, size_t b, size_t n) {
     if (f.to_t) f.to_t += b;
     if (f.to_vt) f.to_vt += b;
     for (int space = 0; space < NDE_SPACES; space++) {
+        if (!(f.used >> space & 1u)) continue;
         const bool shared = space == NDE_SPACE_P || space == NDE_SPACE_VP || space == NDE_SPACE_PREPARED || space == NDE_SPACE_SMALL;
         if (shared || space == NDE_SPACE_WORK || f.ld[space] == 0) continue;
         if (f.read[space]) f.read[space] += b;

@@ -14,6 +14,7 @@ typedef struct nde_frame {
     unsigned want;                        /* NDE_WANT ...: what else the code makes is left out */
     const nde_kernels *kernels;
     const uint32_t *lists;
+    unsigned used;                        /* bit s: what stands here of space s is set */
     const nde_real *read[NDE_SPACES];
     nde_real *write[NDE_SPACES];
     size_t ld[NDE_SPACES];

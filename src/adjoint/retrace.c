@@ -36,12 +36,12 @@ static int load(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real
     return rc;
 }
 
-NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
-                                         const nde_sink *sink) {
+/* dim: that of the problem; a constant once compiled, where it is small. */
+static inline __attribute__((always_inline)) int retrace(size_t dim, nde_solver *s, nde_worker *w, const nde_entry *e,
+                                                         const nde_real *y, const nde_seed *seed, const nde_sink *sink) {
     const nde_table *table = &s->table;
     const double *c = table->method->c;
     const int last = table->stages - 1, first = table->fsal ? 1 : 0;
-    const size_t dim = s->rhs.dim;
     nde_panel *r = &w->replica;
     nde_real *tape, *const a = w->a_k, *const a_new = a + (size_t)(last + 1)*dim, *const a_y = w->a_y, *const Y = w->scratch.Y,
              *const b = w->scratch.a_Y;
@@ -85,4 +85,13 @@ NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde
     w->accepted[0]--;
     if (w->forced[0] > 0 && s->forced.t[w->forced[0] - 1] == r->t[0]) w->forced[0]--;
     return 0;
+}
+
+NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                                         const nde_sink *sink) {
+    switch (s->rhs.dim) {
+    case 2: return retrace(2, s, w, e, y, seed, sink);
+    case 3: return retrace(3, s, w, e, y, seed, sink);
+    default: return retrace(s->rhs.dim, s, w, e, y, seed, sink);
+    }
 }

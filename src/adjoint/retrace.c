@@ -31,7 +31,7 @@ static int load(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real
     r->k = r->own_k, *tape = w->tape;
     int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
     if (!rc)
-        rc = nde_attempt_one(&s->rhs, &s->table, &r->lanes, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, dim, w->tape,
+        rc = nde_attempt_one(&s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, dim, w->tape,
                              s->rhs.tape);
     return rc;
 }

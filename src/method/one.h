@@ -12,13 +12,12 @@ static inline bool nde_is_one(const nde_rhs *rhs, const nde_table *table, const 
     return lanes->site.ld == 1 && rhs->plain && table->split == rhs->dim;
 }
 
-/* nde_body.attempt for the lanes of nde_is_one. */
-static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *rhs, const nde_table *table, nde_lanes *lanes,
+/* nde_body.attempt for the lanes of nde_is_one; dim: that of the problem, perhaps known when it is compiled. */
+static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *rhs, const nde_table *table, nde_lanes *lanes, size_t dim,
                                                                  double t, double t_new, double dt, const nde_real *y, nde_real *z,
                                                                  nde_real *k, size_t slab, nde_real *tape, size_t tape_slab) {
     const nde_row *row = table->row[0];
     const double *c = table->method->c;
-    const size_t dim = rhs->dim;
     const nde_real h = (nde_real)dt;
     nde_site *at = &lanes->site;
     const nde_field *f = rhs->drift.field;

@@ -44,11 +44,12 @@ static void keep(const nde_solver *s, nde_panel *p) {
     nde_record_commit(&p->record, entry, false);
 }
 
-NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
+/* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. */
+static inline __attribute__((always_inline)) void sprint(size_t dim, nde_solver *s, nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
     const nde_table *table = &s->table;
     nde_live *live = p->live;
-    const size_t dim = rhs->dim, slab = p->slab;
+    const size_t slab = dim;
     const double direction = s->direction, most_h = s->clock.h_max > 0 ? s->clock.h_max : DBL_MAX,
                  scale = s->per_dim;
     const int64_t most = s->clock.max_steps > 0 ? s->clock.max_steps : INT64_MAX;
@@ -66,7 +67,7 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
         }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
-        p->rc = nde_attempt_one(rhs, table, &p->lanes, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
+        p->rc = nde_attempt_one(rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
         if (p->rc || p->mark[0] != NDE_LANE_OK) {
             p->error[0] = (double)NAN;
             return;
@@ -106,5 +107,13 @@ NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
         p->accepted[0]++;
         p->refused[0] = 0, p->refusals[0] = 0;
         live->accepted++;
+    }
+}
+
+NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
+    switch (s->rhs.dim) {
+    case 2: sprint(2, s, p); return;
+    case 3: sprint(3, s, p); return;
+    default: sprint(s->rhs.dim, s, p);
     }
 }

@@ -420,6 +420,32 @@ static void refused(const nde_problem *problem, nde_options options, const char 
     assert_int_equal(nde_solver_bytes(problem, &options), 0);
 }
 
+/* What an event cuts cannot be undone; what it counts can. */
+static void height_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
+    f[0] = x->y[0] - 0.5, j[0][0] = 1;
+}
+static const model height_model = { 2, 1, 0, 0, 0, height_formula };
+static void through_events(void **state) {
+    (void)state;
+    for (int cut = 0; cut < 2; cut++) {
+        const nde_field height = model_field("height", &height_model, false);
+        const nde_event event = NDE_INIT(nde_event, .g = &height, .terminal = cut);
+        proof f;
+        proof_begin(&f, 1, &swing_model, false, 0, 4, 1);
+        proof_parameters(&f, 1, (double[]){ 1 });
+        f.options.method = NDE_ALF, f.options.steps = 100, f.options.adjoint = NDE_ADJOINT_REVERSIBLE;
+        f.problem.events = &event, f.problem.n_events = 1;
+        proof_create(&f);
+        assert_int_equal(proof_run(&f), cut ? NDE_EVENT : NDE_OK);
+        assert_true(f.solution.event_count[0] > 0);
+        const nde_seed seed = NDE_INIT(nde_seed, .y_end = f.seed_end);
+        const nde_gradient to = NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g);
+        assert_int_equal(nde_backward(f.solver, &seed, &to), cut ? NDE_E_ARG : NDE_OK);
+        if (cut) assert_non_null(strstr(nde_solver_error(f.solver), "REVERSIBLE"));
+        proof_end(&f);
+    }
+}
+
 static void what_has_no_meaning_is_refused(void **state) {
     (void)state;
     size_t methods = 0;
@@ -455,6 +481,7 @@ int main(void) {
         cmocka_unit_test(failures_pauses_and_threads),
         cmocka_unit_test(forward_mode_and_dense_values),
         cmocka_unit_test(gradient_check),
+        cmocka_unit_test(through_events),
         cmocka_unit_test(what_has_no_meaning_is_refused),
     };
     find_ways();

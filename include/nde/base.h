@@ -230,6 +230,16 @@ typedef struct nde_controller {
     int (*decide)(void *ctx, nde_decision *decision);
     void *ctx;
 } nde_controller;
+/* Where a record puts states that its memory has no room for, as bytes at offsets: a file (nde_store_open), or what the caller
+ * likes. Written while solving, from several threads when options.threads > 1; read by what goes through the record. Offsets begin
+ * at 0 and follow each other without large gaps; a run begins anew.
+ *   write, read   all `bytes` bytes at `offset`, or nonzero: NDE_E_IO ends the run or the call */
+typedef struct nde_store {
+    size_t size;
+    int (*write)(void *ctx, uint64_t offset, const void *from, size_t bytes);
+    int (*read)(void *ctx, uint64_t offset, void *to, size_t bytes);
+    void *ctx;
+} nde_store;
 /* options.stepping: own t, h and decision for each trajectory, or one of each for all. */
 enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
 /* options.adjoint: how nde_backward differentiates.
@@ -509,6 +519,10 @@ typedef struct nde_options {
                                     * along the direction in which they came closest, which is followed by differences of the
                                     * right-hand side (two evaluations, once in 64 steps at least; more often while steps are long
                                     * for it). 0: 1e4 (float: 1e2); >= 1; HUGE_VAL: none. With options.quantum nothing grows */
+    const nde_store *store;        /* where the record's states go when the budget is used up: the first one of each stretch that fits in
+                                    * memory, from which the others are made again on the way back: once, or twice where times have
+                                    * taken their room meanwhile. Times stay in memory. Not used by NDE_ADJOINT_REVERSIBLE. One store for
+                                    * each solver; its contents are of no use to others. NULL: none. Copied */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * nde/file.h - named arrays of any type in one file: parameters, optimiser state, where a run stands. */
+ * nde/file.h - named arrays of any type in one file: parameters, optimiser state, where a run stands; and states of a record. */
 #ifndef NDE_FILE_H
 #define NDE_FILE_H
 
@@ -33,6 +33,12 @@ NDE_API NDE_CHECK nde_status nde_tensors_save(const char *file, const nde_tensor
  * Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM, NDE_E_IO (missing, not a regular file, damaged, another type or shape): nothing
  * is written, unless another program changes the file in place at this moment. */
 NDE_API NDE_CHECK nde_status nde_tensors_load(const char *file, const nde_tensor *tensor, size_t count);
+
+/* A store in a file, which is made, or emptied when it is there, and stays when it is closed. Close it after the solver is destroyed.
+ * Errors: NDE_E_ARG; NDE_E_IO (it cannot be opened to read and write): the store is untouched. */
+NDE_API NDE_CHECK nde_status nde_store_open(nde_store *store, const char *file);
+/* NULL, and a store that was zeroed and never opened, are allowed. */
+NDE_API void nde_store_close(nde_store *store);
 
 #ifdef __cplusplus
 }

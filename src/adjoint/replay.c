@@ -181,11 +181,12 @@ int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *e) {
 int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step) {
     nde_panel *r = &w->replica;
     nde_entry e = *step;
-    if (!e.y) nde_record_state_before(record, e.at, &e);
+    int rc = 0;
+    if (!e.y && (rc = nde_record_state_before(record, e.at, w->a_z, &e))) return rc;
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_unmap(record, r, e.at, step->at);
     nde_replay_load(s, w, &e, e.y);
-    int rc = nde_replay_slope(s, w);
+    rc = nde_replay_slope(s, w);
     while (!rc && e.at != step->at) {
         rc = nde_replay_entry(s, w, &e);
         nde_record_after(record, e.at, &e);

@@ -430,13 +430,15 @@ static int recall(sweep *v, const nde_entry *e, const nde_real **y) {
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
     nde_entry c;
-    nde_record_state_before(v->record, e->at, &c);
+    int rc = nde_record_state_before(v->record, e->at, w->a_z, &c);
+    if (rc) return rc;
     nde_record_forget(v->record, e->at);
+    if (c.y == w->a_z) nde_record_keep(v->record, &c, c.y);
     size_t keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));
     nde_replay_map(v->s, w, w->who, v->n);
     nde_replay_unmap(v->record, r, c.at, e->at);
     nde_replay_load(v->s, w, &c, c.y);
-    int rc = nde_replay_slope(v->s, w);
+    rc = nde_replay_slope(v->s, w);
     while (!rc && c.at != e->at) {
         rc = nde_replay_entry(v->s, w, &c);
         if (c.kind == NDE_ENTRY_STEP) v->shard->recomputed++;
@@ -460,6 +462,7 @@ static int sweep_panel(sweep *v) {
         if (e.kind == NDE_ENTRY_STEP && !y && !v->s->undoes) rc = recall(v, &e, &y);
         if (!rc) rc = undo_entry(v, &e, y);
     }
+    nde_record_rewind(v->record);
     nde_panel *r = &v->w->replica;
     return rc ? rc : nde_window_flush(&v->w->window, &v->s->rhs, &r->lanes, v->sink.p);
 }

@@ -258,7 +258,7 @@ static nde_status make(check *c, const nde_options *options, const nde_problem *
     if (in->end[2] > in->end[1]) memcpy(in->base + in->end[1], own.q, (in->end[2] - in->end[1])*sizeof *in->base);
     memcpy(in->moved, in->base, in->end[INPUTS - 1]*sizeof *in->moved);
     own.y0 = in->moved, own.p = in->moved + in->end[0], own.q = in->moved + in->end[1];
-    discrete.adjoint = NDE_ADJOINT_DISCRETE;
+    discrete.adjoint = NDE_ADJOINT_DISCRETE, discrete.store = NULL; /* a store is for one solver */
     nde_status bad = nde_solver_create(&own, &discrete, &c->truth);
     if (bad || (bad = run(c->truth))) return bad;
     c->tried = c->truth;

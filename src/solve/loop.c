@@ -602,7 +602,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     p->tried = false;
     if (p->over_budget) {
         if (s->joint) atomic_store(&s->stop, 1);
-        leave_all(s, p, w, NDE_E_BUDGET);
+        leave_all(s, p, w, p->record.failed ? NDE_E_IO : NDE_E_BUDGET);
         return;
     }
     if (is_final(p->rc)) {

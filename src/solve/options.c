@@ -125,6 +125,10 @@ static nde_status read_limits(nde_solver *s) {
     if (o->anchor_limit == 0) o->anchor_limit = sizeof(nde_real) == sizeof(double) ? 1e4 : 1e2;
     if (o->compensated != 0 && o->compensated != 1) return nde_wrong_option("compensated", o->compensated);
     if (o->error != NDE_ERROR_EMBEDDED && o->error != NDE_ERROR_DOUBLING) return nde_wrong_option("error", o->error);
+    if (o->store && !nde_read_sized(&s->store, sizeof s->store, o->store, sizeof s->store))
+        return nde_fail(NDE_E_ARG, "options.store.size is %zu", o->store->size);
+    if (o->store && (!s->store.write || !s->store.read))
+        return nde_fail(NDE_E_ARG, "options.store: %s is NULL", s->store.write ? "read" : "write");
     if (o->executor && (!o->executor->run || o->executor->workers < 1))
         return nde_fail(NDE_E_ARG, "options.executor: run is %s, workers is %d",
                         o->executor->run ? "given" : "NULL", o->executor->workers);

@@ -117,7 +117,7 @@ bool nde_steps_are_known(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path) return false;
-    return !s->adaptive && !q->n_jumps && !s->options.n_clip;
+    return !s->adaptive && !q->n_jumps && !s->options.n_clip && !s->store.write;
 }
 
 /* Of the right-hand side in one attempt: the most, where it depends on the step. */

@@ -165,12 +165,19 @@ void nde_record_open(nde_record *r, unsigned char *base, size_t size, int riches
     nde_record_clear(r);
 }
 
+void nde_record_attach(nde_record *r, const nde_store *store, size_t index, size_t of) {
+    r->store = *store, r->index = index, r->of = of;
+}
+
+static size_t first_spacing(const nde_record *r) { return r->first_form == NDE_RECORD_CHECKPOINTS ? 2 : 1; }
+
 void nde_record_clear(nde_record *r) {
-    r->used = r->steps = 0;
+    r->used = r->steps = r->stored = 0;
+    r->failed = false;
     r->last = SIZE_MAX;
     r->form = r->first_form;
     r->anchor = false;
-    nde_slots_clear(&r->slots, r->form == NDE_RECORD_CHECKPOINTS ? 2 : 1);
+    nde_slots_clear(&r->slots, first_spacing(r));
     /* slopes without the tape spare nothing where the field has one: its evaluation gives both */
     if (r->form == NDE_RECORD_STAGES && r->tape_reals) r->form = NDE_RECORD_STATES;
 }
@@ -279,6 +286,35 @@ size_t nde_record_grown(const nde_record *r, size_t used, int kind, size_t m, bo
 
 size_t nde_record_bytes(const nde_record *r) { return r->used + r->slots.count*r->slots.bytes; }
 
+/* ---- the store ------------------------------------------------------------------------------- */
+
+/* Where number i of its states stands: a slot. */
+static uint64_t offset_in_store(const nde_record *r, size_t i) { return ((uint64_t)i*r->of + r->index)*r->slots.bytes; }
+
+/* The first state goes to the store, and all others that are in memory are given up: a stretch has ended. */
+static bool end_stretch(nde_record *r) {
+    r->failed = r->store.write(r->store.ctx, offset_in_store(r, r->stored), nde_slots_first(&r->slots), r->slots.bytes) != 0;
+    r->stored += !r->failed;
+    nde_slots_clear(&r->slots, first_spacing(r));
+    r->form = NDE_RECORD_CHECKPOINTS;
+    return !r->failed;
+}
+
+/* The last state there whose place is not behind `place`: the first one is of step 0. */
+static int read_state(const nde_record *r, size_t place, nde_real *y, size_t *found) {
+    const nde_store *s = &r->store;
+    size_t low = 0, high = r->stored, key;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low)/2;
+        if (s->read(s->ctx, offset_in_store(r, middle), &key, sizeof key)) return NDE_STORE_FAILED;
+        if (key <= place) low = middle;
+        else high = middle;
+    }
+    const uint64_t at = offset_in_store(r, low);
+    if (s->read(s->ctx, at, found, sizeof *found) || *found > place) return NDE_STORE_FAILED;
+    return s->read(s->ctx, at + NDE_SLOT_HEAD, y, r->y_reals*sizeof *y) ? NDE_STORE_FAILED : 0;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Room for an entry that ends there; `slots`: for how many states there is. */
@@ -287,6 +323,7 @@ static bool fits(nde_record *r, size_t end, size_t *slots) {
     *slots = in_runs(r) ? (r->size - end)/r->slots.bytes : 0;
     if (!in_runs(r)) return true;
     if (r->form == NDE_RECORD_TIMES) return r->slots.count <= *slots;
+    if (r->store.write && r->slots.count && r->slots.count >= *slots && !end_stretch(r)) return false;
     if (r->slots.count > *slots) r->form = NDE_RECORD_CHECKPOINTS;
     return nde_slots_fit(&r->slots, *slots);
 }
@@ -298,7 +335,7 @@ static nde_status make_room(nde_record *r, int what, size_t n, bool uniform, lay
         *l = lay(r, r->used, *kind, n);
         const bool small = (l->end - r->used)/UNIT <= UINT32_MAX && n <= UINT32_MAX;
         if (small && fits(r, l->end, slots)) return NDE_OK;
-        if (in_runs(r)) return NDE_E_BUDGET;
+        if (in_runs(r)) return r->failed ? NDE_E_IO : NDE_E_BUDGET;
         nde_record_fall(r);
     }
 }
@@ -387,8 +424,19 @@ bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
     return true;
 }
 
-void nde_record_state_before(const nde_record *r, size_t place, nde_entry *entry) {
-    nde_record_read(r, in_runs(r) ? nde_slots_key(&r->slots, nde_slots_rank(&r->slots, place)) : place, entry);
+static bool is_in_memory(const nde_record *r, size_t place) { return r->slots.count && nde_slots_key(&r->slots, 0) <= place; }
+
+int nde_record_state_before(const nde_record *r, size_t place, nde_real *buffer, nde_entry *entry) {
+    size_t found = place;
+    if (in_runs(r)) {
+        const bool here = is_in_memory(r, place);
+        const int rc = here ? 0 : read_state(r, place, buffer, &found);
+        if (rc) return rc;
+        if (here) found = nde_slots_key(&r->slots, nde_slots_rank(&r->slots, place));
+    }
+    nde_record_read(r, found, entry);
+    if (!entry->y) entry->y = buffer;
+    return 0;
 }
 
 unsigned char *nde_record_tail(const nde_record *r, size_t *bytes) {
@@ -399,7 +447,13 @@ unsigned char *nde_record_tail(const nde_record *r, size_t *bytes) {
 
 /* ---- the way back ---------------------------------------------------------------------------- */
 
-void nde_record_forget(nde_record *r, size_t place) { nde_slots_forget(&r->slots, nde_slots_rank(&r->slots, place) + 1); }
+void nde_record_forget(nde_record *r, size_t place) {
+    nde_slots_forget(&r->slots, is_in_memory(r, place) ? nde_slots_rank(&r->slots, place) + 1 : 0);
+}
+
+void nde_record_rewind(nde_record *r) {
+    if (r->stored) nde_slots_forget(&r->slots, 0);
+}
 
 size_t nde_record_room(const nde_record *r) { return (r->size - r->used)/r->slots.bytes - r->slots.count; }
 

@@ -39,7 +39,14 @@ typedef struct nde_record {
     size_t steps, rows;      /* rows: of a state */
     bool anchor;             /* times: the next step keeps its state, as the first one does */
     nde_slots slots;
+    nde_store store;         /* write NULL: none */
+    size_t index, of;        /* of the records that share it */
+    size_t stored;           /* states there, the first of each stretch */
+    bool failed;             /* it did not write */
 } nde_record;
+
+/* What nde_record_state_before returns when the store does not read: no code of a field. */
+enum { NDE_STORE_FAILED = INT32_MIN };
 
 /* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when they were
  * cut before (NaN: never). */
@@ -71,6 +78,8 @@ static inline bool nde_entry_took(const nde_entry *e, size_t b) {
 void nde_record_open(nde_record *record, unsigned char *base, size_t size, int richest, size_t dim, size_t y_reals,
                      size_t stage_reals, size_t tape_reals);
 void nde_record_clear(nde_record *record);
+/* A store for states, shared with `of` records, of which this is number `index`. */
+void nde_record_attach(nde_record *record, const nde_store *store, size_t index, size_t of);
 /* Begins in this form. In states and checkpoints: so many steps are to come, and the log will need `log` bytes; false: not even
  * one state will fit. */
 bool nde_record_expect(nde_record *record, int form, size_t steps, size_t log);
@@ -82,9 +91,9 @@ size_t nde_record_bytes(const nde_record *record);
 /* The next form down, or fewer states; false at the end. */
 bool nde_record_fall(nde_record *record);
 
-/* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form. */
+/* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form; NDE_E_IO. */
 nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *entry);
-/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET. */
+/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET, NDE_E_IO. */
 nde_status nde_record_reserve(nde_record *record, size_t n, bool uniform, nde_entry *entry);
 /* Keeps the reserved step. */
 void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
@@ -93,13 +102,15 @@ void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
 bool nde_record_before(const nde_record *record, size_t at, nde_entry *entry);
 bool nde_record_after(const nde_record *record, size_t at, nde_entry *entry);
 void nde_record_read(const nde_record *record, size_t at, nde_entry *entry);
-/* The last step at or before `at` whose state is kept. */
-void nde_record_state_before(const nde_record *record, size_t at, nde_entry *entry);
+/* The last step at or before `at` whose state is kept; from the store it is read into `buffer`. 0 or NDE_STORE_FAILED. */
+int nde_record_state_before(const nde_record *record, size_t at, nde_real *buffer, nde_entry *entry);
 /* Bytes between log and states, at a multiple of 64. */
 unsigned char *nde_record_tail(const nde_record *record, size_t *bytes);
 
 /* On the way back: forgets the states of steps behind `at`; states that can then be kept; keeps one, behind all others. */
 void nde_record_forget(nde_record *record, size_t at);
+/* After it: the next one begins with the store, where there are states of later steps than in memory. */
+void nde_record_rewind(nde_record *record);
 size_t nde_record_room(const nde_record *record);
 void nde_record_keep(nde_record *record, const nde_entry *step, const nde_real *y);
 

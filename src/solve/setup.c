@@ -453,6 +453,7 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
         nde_panel *p = &s->panel[k];
         unsigned char *base = (unsigned char *)block + fixed + k*slice;
         nde_solver_open_record(s, &p->record, p->ld, base, slice);
+        nde_record_attach(&p->record, &s->store, k, s->n_panels);
     }
     if (!s->executor && s->options.threads > 1) {
         s->pool = nde_pool_create(s->options.threads, &s->allocator);

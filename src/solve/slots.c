@@ -152,4 +152,6 @@ void *nde_slots_find(const nde_slots *s, size_t key) {
     return found->key == key ? found + 1 : NULL;
 }
 
+const void *nde_slots_first(const nde_slots *s) { return state(s, 0); }
+
 void nde_slots_forget(nde_slots *s, size_t rank) { s->count = rank; }

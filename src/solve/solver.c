@@ -17,6 +17,7 @@ nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
 }
 
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
+    if (code == NDE_STORE_FAILED) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
     const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }
@@ -199,7 +200,7 @@ static void describe(nde_solver *s, size_t who) {
              nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback, stiff);
 }
 
-static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
+static nde_status summary(nde_solver *s, nde_status loop, nde_status lost) {
     size_t failed = 0, stopped = 0, ended = 0, first = 0;
     for (size_t i = s->N; i-- > 0;) {
         if (s->status[i] < 0) failed++, first = i;
@@ -212,9 +213,9 @@ static nde_status summary(nde_solver *s, nde_status loop, bool lost) {
         return loop;
     }
     if (lost && !failed)
-        snprintf(s->error, sizeof s->error, "%s: options.budget is %zu", nde_status_text(NDE_E_BUDGET),
-                 s->options.budget);
-    if (lost) return NDE_E_BUDGET;
+        snprintf(s->error, sizeof s->error, "%s: options.budget is %zu", nde_status_text(lost), s->options.budget);
+    if (lost == NDE_E_IO) snprintf(s->error, sizeof s->error, "%s: options.store.write", nde_status_text(lost));
+    if (lost) return lost;
     if (failed) return s->N == 1 || s->joint ? s->status[first] : NDE_E_LANES;
     return loop != NDE_OK ? loop : stopped ? NDE_STOPPED : ended ? NDE_EVENT : NDE_OK;
 }
@@ -313,8 +314,9 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     if (s->options.max_seconds > 0) s->deadline = nde_nanoseconds() + (int64_t)(1e9*fmin(s->options.max_seconds, 1e9));
     const nde_status loop = nde_loop(s);
     s->finished = loop == NDE_OK;
-    bool lost = false;
-    for (size_t k = 0; k < s->n_panels; k++) lost = lost || s->panel[k].over_budget;
+    nde_status lost = NDE_OK;
+    for (size_t k = 0; k < s->n_panels; k++)
+        if (s->panel[k].over_budget && lost != NDE_E_IO) lost = s->panel[k].record.failed ? NDE_E_IO : NDE_E_BUDGET;
     if (lost) s->recorded = false;
     if (loop != NDE_OK) show_progress(s);
     if (s->reduces) nde_reduce_end(s);

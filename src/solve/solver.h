@@ -209,6 +209,7 @@ struct nde_solver {
     nde_filter filter;
     nde_clock clock;
     nde_controller decide; /* the caller's; decide NULL: none */
+    nde_store store;       /* write NULL: none */
     nde_tolerance tolerance;
     double *clip_t;        /* [n_clip] or NULL */
     double *rtol_n, *atol_n, *weight, *atol_each; /* [N], [N], [dim], [dim] or NULL; the last one is that of tolerance */

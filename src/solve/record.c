@@ -293,6 +293,11 @@ static uint64_t offset_in_store(const nde_record *r, size_t i) { return ((uint64
 
 /* The first state goes to the store, and all others that are in memory are given up: a stretch has ended. */
 static bool end_stretch(nde_record *r) {
+    nde_entry first;
+    nde_record_read(r, nde_slots_key(&r->slots, 0), &first);
+    const size_t ld = r->y_reals/r->rows;
+    for (size_t i = 0; i < r->rows; i++) /* what stands in idle lanes is nobody's */
+        for (size_t b = first.n; b < ld; b++) first.y[i*ld + b] = 0;
     r->failed = r->store.write(r->store.ctx, offset_in_store(r, r->stored), nde_slots_first(&r->slots), r->slots.bytes) != 0;
     r->stored += !r->failed;
     nde_slots_clear(&r->slots, first_spacing(r));

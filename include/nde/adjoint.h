@@ -117,6 +117,29 @@ NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction
 NDE_API NDE_CHECK nde_status nde_forward_many(nde_solver *solver, size_t count, const nde_direction *directions,
                                               const nde_output_tangent *tangents);
 
+/* Product of the Hessian of a loss with a direction: the derivative of the gradient along it, exact for the discrete solution. The
+ * state is solved once more, with its tangent beside it, and then backwards. Its steps are those of the run, adaptive ones to rounding
+ * (not after nde_solver_run_to_goal: those of the solver's own tolerances).
+ *   solver        ran to NDE_OK, or to NDE_E_LANES, with options.curvature; p, q, y0 are still those of the run
+ *   direction     y0, p and q; other members are NULL
+ *   seed          first derivatives of the loss by y, y_end and quadrature; NULL: those of problem.loss
+ *   seed_tangent  their derivatives along the direction: with L'' of the loss by the outputs, L'' times what nde_forward gives for the
+ *                 direction. NULL: zero, as for a loss that is linear in the outputs
+ *   product       out; any member of a gradient but loss_error, loss_spread, reconstruction and back
+ * A direction of y0, p or q only, and any member of product, give rows of one symmetric matrix.
+ * Errors: NDE_E_ARG, NDE_E_NO_VJP where a field has no vjp_jvp, NDE_E_FIELD, NDE_E_BUDGET.
+ * Source: B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994) 147-160. */
+NDE_API NDE_CHECK nde_status nde_hessian_product(nde_solver *solver, const nde_direction *direction, const nde_seed *seed,
+                                                 const nde_seed *seed_tangent, const nde_gradient *product);
+/* Product of the Gauss-Newton matrix J'WJ with a direction: nde_forward, then nde_backward, of the same record.
+ *   weight    W, a number for each output; NULL, and NULL members: 1
+ *   tangent   out: W J v. Its members say which outputs are counted: y, y_end, quadrature
+ *   product   out
+ * Errors: those of nde_forward and nde_backward; NDE_E_ARG with continuous adjoints.
+ * Source: N. Schraudolph, Fast curvature matrix-vector products, Neural Computation 14 (2002) 1723-1738. */
+NDE_API NDE_CHECK nde_status nde_gauss_newton_product(nde_solver *solver, const nde_direction *direction, const nde_seed *weight,
+                                                      const nde_output_tangent *tangent, const nde_gradient *product);
+
 /* How right a gradient is, along three random directions v of y0, p and q together, each of the size of what it moves. */
 typedef struct nde_gradient_report {
     size_t size;

@@ -30,7 +30,7 @@ static int prepare_part(const nde_field *f, const nde_real *p, nde_real *prepare
 /* A field of one row that sees what f does, with so much work before that of f; .eval NULL: a size is too large. */
 static nde_field one_row(const char *name, const void *ctx, const nde_field *f, size_t work) {
     nde_field g = { .size = sizeof g, .name = name, .ctx = ctx, .dim = f->dim, .nu = f->nu, .out = 1, .prepared = f->prepared,
-                    .traits = f->traits & ~NDE_LINEAR_IN_U };
+                    .traits = f->traits & ~(NDE_LINEAR_IN_U | NDE_DIRECTIONS) };
     if (!nde_size_add(f->work, work, &g.work) || !nde_size_add(f->tape, f->out, &g.tape) ||
         (f->np && !nde_size_add(f->p_first, f->np, &g.np)) || (f->nq && !nde_size_add(f->q_first, f->nq, &g.nq))) {
         (void)nde_fail(NDE_E_SIZE, "nde_field_%s: work, tape, np or nq of field '%s' is too large", name, nde_field_name(f));

@@ -834,7 +834,7 @@ int nde_jump_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
 
 /* ---- what is missing ------------------------------------------------------------------------- */
 
-static const nde_field *first_field(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
+const nde_field *nde_rhs_without(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
     const nde_part *all[] = { &r->drift, &r->second, &r->quadrature, &r->jump, &r->observe };
     for (size_t i = 0; i < sizeof all/sizeof *all; i++)
         if (all[i]->field && lacks(all[i]->field)) return all[i]->field;
@@ -845,5 +845,5 @@ static const nde_field *first_field(const nde_rhs *r, bool (*lacks)(const nde_fi
 
 static bool lacks_vjp(const nde_field *f) { return !f->vjp; }
 static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
-const nde_field *nde_rhs_without_vjp(const nde_rhs *r) { return first_field(r, lacks_vjp); }
-const nde_field *nde_rhs_without_jvp(const nde_rhs *r) { return first_field(r, lacks_jvp); }
+const nde_field *nde_rhs_without_vjp(const nde_rhs *r) { return nde_rhs_without(r, lacks_vjp); }
+const nde_field *nde_rhs_without_jvp(const nde_rhs *r) { return nde_rhs_without(r, lacks_jvp); }

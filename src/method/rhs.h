@@ -148,7 +148,8 @@ int nde_jump_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nd
 int nde_jump_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u,
                  const nde_real *v_y, const nde_real *v_u, const nde_source *source, nde_real *v_z);
 
-/* The first field without vjp (or jvp): NULL when none is missing. */
+/* The first field of the right-hand side, jumps and observations that lacks something: NULL when none does; vjp, or jvp. */
+const nde_field *nde_rhs_without(const nde_rhs *rhs, bool (*lacks)(const nde_field *field));
 const nde_field *nde_rhs_without_vjp(const nde_rhs *rhs);
 const nde_field *nde_rhs_without_jvp(const nde_rhs *rhs);
 

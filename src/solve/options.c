@@ -116,6 +116,7 @@ static nde_status read_limits(nde_solver *s) {
     if (o->adjoint < NDE_ADJOINT_NONE || o->adjoint > NDE_ADJOINT_REVERSIBLE) return nde_wrong_option("adjoint", o->adjoint);
     s->adjoint = o->adjoint, s->undoes = o->adjoint == NDE_ADJOINT_REVERSIBLE;
     o->adjoint = o->adjoint == NDE_ADJOINT_NONE || o->adjoint == NDE_ADJOINT_BACKSOLVE ? NDE_ADJOINT_NONE : NDE_ADJOINT_DISCRETE;
+    if (o->curvature != 0 && o->curvature != 1) return nde_wrong_option("curvature", o->curvature);
     if (o->parameters_in_norm != 0 && o->parameters_in_norm != 1) return nde_wrong_option("parameters_in_norm", o->parameters_in_norm);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return nde_wrong_option("record", o->record);
     if (o->record && s->undoes)

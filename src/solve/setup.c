@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "adjoint/back.h"
+#include "adjoint/curvature.h"
 #include "core/isa.h"
 #include "field/parts.h"
 #include "path/path.h"
@@ -384,6 +385,10 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
         const nde_status refused = nde_back_lay(s, arena);
         if (refused) return refused;
     }
+    if (s->options.curvature) {
+        const nde_status refused = nde_curvature_lay(s, arena);
+        if (refused) return refused;
+    }
     if (s->rhs.observe.field && s->options.adjoint) {
         TAKE(s->y_rows, s->rows_saved, s->rhs.dim*s->N); /* no larger than y_end */
         size_t rows;
@@ -407,7 +412,8 @@ static nde_status sizes(nde_solver *s, size_t *total, size_t *slice) {
     }
     size_t record;
     if (!nde_size_multiply(*slice, s->n_panels, &record) || !nde_size_add(arena.used, record, total) ||
-        !nde_size_add(*total, s->back_bytes, total) || !nde_size_add(*total, 64, total))
+        !nde_size_add(*total, s->back_bytes, total) || !nde_size_add(*total, s->curvature_bytes, total) ||
+        !nde_size_add(*total, 64, total))
         return nde_fail(NDE_E_SIZE, "options.budget is too large: %zu", s->options.budget);
     *total -= 64;
     *total = ceil_to(*total, 64);
@@ -435,7 +441,7 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
 /* Builds the solver in a block of exactly `total` bytes. */
 static nde_status build(nde_solver *plan, void *block, size_t total, size_t slice, nde_solver **out) {
     nde_solver *s = block;
-    const size_t fixed = total - slice*plan->n_panels - plan->back_bytes;
+    const size_t fixed = total - slice*plan->n_panels - plan->back_bytes - plan->curvature_bytes;
     memset(block, 0, fixed);
     *s = *plan;
     s->rhs.term = s->term;
@@ -464,12 +470,12 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
             (nde_executor){ .run = nde_pool_run, .ctx = s->pool, .workers = s->options.threads };
         s->executor = &s->own_executor;
     }
-    if (s->back) {
-        const nde_status refused = nde_back_make(s, (unsigned char *)block + total - s->back_bytes);
-        if (refused) {
-            if (s->pool) nde_pool_destroy(s->pool, &s->allocator);
-            return refused;
-        }
+    unsigned char *const end = (unsigned char *)block + total - s->curvature_bytes;
+    nde_status refused = s->back ? nde_back_make(s, end - s->back_bytes) : NDE_OK;
+    if (!refused && s->curvature) refused = nde_curvature_make(s, end);
+    if (refused) {
+        if (s->pool) nde_pool_destroy(s->pool, &s->allocator);
+        return refused;
     }
     *out = s;
     return NDE_OK;

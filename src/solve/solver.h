@@ -275,6 +275,8 @@ struct nde_solver {
     /* memory */
     struct nde_back *back; /* NULL: the adjoint is the transpose of the record (adjoint/sweep.c) */
     size_t back_bytes, back_slopes; /* of its solver, behind the records */
+    struct nde_curvature *curvature; /* NULL: no second derivatives */
+    size_t curvature_bytes;          /* of its solver, behind that of the way back */
     nde_allocator allocator;
     void *block;
     size_t bytes, state_from, state_to;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * residuals.c - what a least-squares fit of a differential equation needs: residuals and their Jacobian by forward mode, one
- * direction for each parameter. */
+ * residuals.c - what a least-squares fit of a differential equation needs: residuals and their Jacobian by forward mode, a direction
+ * for each parameter, as many at once as the solver has room for. */
 #include "nde/train.h"
 
 #include <float.h>
@@ -39,6 +39,23 @@ static double factor(const nde_real *data, const nde_real *weight, size_t i) {
     return isnan(data[i]) ? 0 : weight ? sqrt((double)weight[i]) : 1;
 }
 
+/* Columns first, first + 1, ... of the Jacobian, some of them at once; work [some*(count + np)]. */
+static nde_status columns(nde_solver *solver, const nde_real *data, const nde_real *weight, size_t np, size_t count, size_t first,
+                          size_t some, double *jacobian, nde_real *work) {
+    nde_real *const direction = work + some*count;
+    const nde_direction along = NDE_INIT(nde_direction, .p = direction);
+    const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y = work);
+    memset(direction, 0, some*np*sizeof *direction);
+    for (size_t j = 0; j < some; j++) direction[j*np + first + j] = 1;
+    const nde_status bad = nde_forward_many(solver, some, &along, &tangent);
+    for (size_t i = 0, row = 0; i < count && !bad; i++) {
+        const double w = factor(data, weight, i);
+        for (size_t j = 0; j < some && w > 0; j++) jacobian[row*np + first + j] = w*(double)work[j*count + i];
+        row += w > 0;
+    }
+    return bad;
+}
+
 nde_status nde_residuals(nde_solver *solver, const nde_solution *solution, const nde_real *data, const nde_real *weight,
                          size_t np, size_t *m, double *r, double *jacobian, nde_real *work) {
     nde_solution s;
@@ -46,16 +63,10 @@ nde_status nde_residuals(nde_solver *solver, const nde_solution *solution, const
     nde_status bad = check(solver, solution, data, weight, np, m, &s, &count);
     if (bad) return bad;
     if (jacobian && !work) return nde_fail(NDE_E_ARG, "nde_residuals: work is NULL");
-    nde_real *const direction = jacobian ? work + count : NULL;
-    for (size_t j = 0; jacobian && j < np; j++) {
-        const nde_direction along = NDE_INIT(nde_direction, .p = direction);
-        const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y = work);
-        for (size_t i = 0; i < np; i++) direction[i] = i == j;
-        if ((bad = nde_forward(solver, &along, &tangent))) return bad;
-        for (size_t i = 0, row = 0; i < count; i++) {
-            const double w = factor(data, weight, i);
-            if (w > 0) jacobian[row++*np + j] = w*(double)work[i];
-        }
+    const size_t most = solver->options.directions > 1 ? solver->options.directions : 1;
+    for (size_t j = 0; jacobian && j < np; j += most) {
+        const size_t some = np - j < most ? np - j : most;
+        if ((bad = columns(solver, data, weight, np, count, j, some, jacobian, work))) return bad;
     }
     for (size_t i = 0; i < count; i++) {
         const double w = factor(data, weight, i);

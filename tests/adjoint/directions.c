@@ -145,6 +145,19 @@ static void fields_that_know_directions(void **state) {
         }
 }
 
+/* Integrands that do not know directions, of a field that does. */
+static void integrands(void **state) {
+    (void)state;
+    proof f;
+    case_network(&f, 6, 3);
+    const nde_frobenius of = NDE_INIT(nde_frobenius, .field = &f.drift, .seed = 3, .forward = 1);
+    const nde_field speed = nde_field_kinetic(&f.drift), bend = nde_field_frobenius(&of), *const both[] = { &speed, &bend };
+    const nde_parts parts = NDE_INIT(nde_parts, .part = both, .n = 2);
+    f.quadrature = nde_field_concatenation(&parts);
+    f.problem.quadrature = &f.quadrature, f.nz = 2;
+    check(&f, 4);
+}
+
 static int pendulum(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)t, (void)ctx;
     dy[0] = y[1], dy[1] = -p[0]*y[0] - p[1]*y[1]*y[0];
@@ -245,6 +258,7 @@ int main(void) {
         cmocka_unit_test(every_method),
         cmocka_unit_test(one_trajectory_and_a_network),
         cmocka_unit_test(fields_that_know_directions),
+        cmocka_unit_test(integrands),
         cmocka_unit_test(pointwise),
         cmocka_unit_test(own_save_times_every_step_and_the_end),
         cmocka_unit_test(observations),

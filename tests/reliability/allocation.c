@@ -122,6 +122,32 @@ static void steps_allocate_nothing(void **state) {
     print_message("M5: %ld plans of 10, 10^3, 10^5 steps: one allocation each, none in run, backward, forward, dense\n", plans);
 }
 
+static void curvature_and_directions_allocate_nothing(void **state) {
+    (void)state;
+    static rig r;
+    static nde_real v[4096], out[4096];
+    allocator a;
+    allocator_make(&a, -1, false, FILL_NOTHING);
+    rig_make(&r, NETWORK, 24);
+    const nde_field network = nde_field_mlp(&r.mlp); /* the rig's own has no second derivatives */
+    r.problem.drift = &network;
+    r.options.allocator = &a.hook, r.options.adjoint = NDE_ADJOINT_DISCRETE, r.options.curvature = 1, r.options.directions = 3;
+    assert_int_equal(nde_solver_create(&r.problem, &r.options, &r.solver), NDE_OK);
+    assert_int_equal(a.total, 1);
+    assert_int_equal(nde_solver_run(r.solver, &r.solution), NDE_OK);
+    assert_true(3*r.solution.dim*r.solution.n <= LENGTH(v));
+    for (size_t i = 0; i < LENGTH(v); i++) v[i] = 1;
+    const nde_direction along = NDE_INIT(nde_direction, .y0 = v);
+    const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y_end = out);
+    const nde_seed seed = NDE_INIT(nde_seed, .y_end = v);
+    const nde_gradient product = NDE_INIT(nde_gradient, .y0 = out);
+    assert_int_equal(WATCH(nde_forward_many(r.solver, 3, &along, &tangent), NDE_OK), 0);
+    assert_int_equal(WATCH(nde_gauss_newton_product(r.solver, &along, NULL, &tangent, &product), NDE_OK), 0);
+    assert_int_equal(WATCH(nde_hessian_product(r.solver, &along, &seed, NULL, &product), NDE_OK), 0);
+    nde_solver_destroy(r.solver);
+    assert_int_equal(a.live, 0);
+}
+
 /* The pool's threads too. */
 static void threads_allocate_nothing(void **state) {
     (void)state;
@@ -222,6 +248,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counting_counts),
         cmocka_unit_test(steps_allocate_nothing),
+        cmocka_unit_test(curvature_and_directions_allocate_nothing),
         cmocka_unit_test(threads_allocate_nothing),
         cmocka_unit_test(growing_network_allocates_nothing),
         cmocka_unit_test(malloc_fails),

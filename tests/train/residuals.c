@@ -16,7 +16,7 @@ typedef struct rig {
     nde_options options;
     nde_solver *solver;
     nde_solution solution;
-    nde_real y0[DIM*N], p[NP], data[COUNT], weight[COUNT], work[COUNT + NP];
+    nde_real y0[DIM*N], p[NP], data[COUNT], weight[COUNT], work[NP*(COUNT + NP)];
     double save_t[SAVES], r[COUNT], jacobian[COUNT*NP];
     bool weighted;
     int64_t solves;
@@ -72,6 +72,24 @@ static void values_are_those_of_the_loss(void **state) {
         assert_int_equal(nde_loss_mse(&r.solution, r.data, weighted ? r.weight : NULL, &loss, NULL), NDE_OK);
         assert_true(fabs(sum/total/2 - loss) <= 1e-14*loss);
     }
+    nde_solver_destroy(r.solver);
+}
+
+/* Columns some at a time, the last one alone: the same bits. */
+static void columns_at_once(void **state) {
+    (void)state;
+    static rig r;
+    static double one[COUNT*NP];
+    size_t m = 0, again = 0;
+    make(&r, 0.25);
+    assert_int_equal(residuals(&r, &m, NULL, one), NDE_OK);
+    nde_solver_destroy(r.solver);
+    r.options.directions = NP - 1;
+    assert_int_equal(nde_solver_create(&r.problem, &r.options, &r.solver), NDE_OK);
+    run(&r);
+    assert_int_equal(residuals(&r, &again, NULL, r.jacobian), NDE_OK);
+    assert_true(m == again && m > 0);
+    assert_memory_equal(one, r.jacobian, m*NP*sizeof *one);
     nde_solver_destroy(r.solver);
 }
 
@@ -256,6 +274,7 @@ static void refused_arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_those_of_the_loss),
+        cmocka_unit_test(columns_at_once),
         cmocka_unit_test(jacobian_is_a_difference),
         cmocka_unit_test(normal_vector_is_the_gradient),
         cmocka_unit_test(fit_is_that_of_descent),

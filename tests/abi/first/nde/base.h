@@ -523,6 +523,8 @@ typedef struct nde_options {
                                     * memory, from which the others are made again on the way back: once, or twice where times have
                                     * taken their room meanwhile. Times stay in memory. Not used by NDE_ADJOINT_REVERSIBLE. One store for
                                     * each solver; its contents are of no use to others. NULL: none. Copied */
+    int32_t curvature;             /* 1: room for nde_hessian_product, with a record of its own of `budget` bytes. Not with events, norms,
+                                    * domains, spectra and controllers of the caller's own, quantum, discard and diagonal noise */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

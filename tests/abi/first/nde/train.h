@@ -204,7 +204,8 @@ NDE_API NDE_CHECK nde_status nde_least_squares_fit(const nde_least_squares *prob
  *   data, weight   [n_save][out][n], as in nde_loss_mse
  *   m              out: how many; r and jacobian NULL: only this
  *   r              [m]; jacobian [m][np], np the solver's; NULL: not wanted
- *   work           [n_save*out*n + np] scratch
+ *   work           [k (n_save*out*n + np)] scratch, k the smaller of np and the solver's options.directions (0: 1), which are
+ *                  followed at once
  * Errors: NDE_E_ARG, those of nde_forward. */
 NDE_API NDE_CHECK nde_status nde_residuals(nde_solver *solver, const nde_solution *solution, const nde_real *data,
                                            const nde_real *weight, size_t np, size_t *m, double *r, double *jacobian,

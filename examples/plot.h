@@ -19,6 +19,7 @@
 #define PLOT_PURPLE "#b0558b"
 #define PLOT_ORANGE "#d68f00"
 #define PLOT_GREY "#808080"
+#define PLOT_SKY "#56b4e9"
 
 typedef struct plot_axis {
     const char *label;

@@ -40,9 +40,11 @@ static const struct way {
     int32_t adjoint, record;
     size_t budget;
     const char *color;
+    double coupling; /* of a method that can go back: the reversible coupling of the same one */
 } ways[] = {
     { "discrete", NDE_ADJOINT_DISCRETE, 0, 1 << 21, PLOT_BLUE },
     { "discrete, checkpoints", NDE_ADJOINT_DISCRETE, NDE_RECORD_CHECKPOINTS, 1 << 16, PLOT_GREEN },
+    { "reversible", NDE_ADJOINT_REVERSIBLE, 0, 1 << 16, PLOT_SKY, .coupling = 0.999 },
     { "backsolve", NDE_ADJOINT_BACKSOLVE, 0, 0, PLOT_RED },
     { "interpolated", NDE_ADJOINT_INTERPOLATED, 0, 1 << 21, PLOT_PURPLE },
     { "quadrature", NDE_ADJOINT_QUADRATURE, 0, 1 << 21, PLOT_ORANGE },
@@ -94,7 +96,7 @@ static size_t written(const unsigned char *block, size_t bytes) {
 /* The gradient at a tolerance, in a block of our own; the shortest of REPEATS times. */
 static nde_status measure(const struct way *way, const nde_problem *problem, int32_t method, double tolerance, outcome *to) {
     const nde_options options = NDE_INIT(nde_options, .method = method, .rtol = tolerance, .atol = tolerance, .save_t = times,
-                                         .n_save = TIMES, .adjoint = way->adjoint, .record = way->record, .budget = way->budget);
+                                         .n_save = TIMES, .adjoint = way->adjoint, .record = way->record, .budget = way->budget, .coupling = way->coupling);
     const size_t bytes = nde_solver_bytes(problem, &options);
     unsigned char *block = bytes ? aligned_alloc(LINE, (bytes + LINE - 1)/LINE*LINE) : NULL;
     nde_solver *solver = NULL;

@@ -73,6 +73,9 @@ typedef struct nde_lanes {
     nde_scratch *scratch;
 } nde_lanes;
 
+/* Does the field stand for its own flow: with the length of the sub-step behind its inputs? */
+static inline bool nde_is_flow(const nde_rhs *r, const nde_field *field) { return field && field->nu == r->channels + 1; }
+
 enum { NDE_MOST_TERMS = 32 };
 
 /* Reads the problem (sizes checked, everything but the values in its arrays): E_ARG, E_SIZE, E_CALCULUS with text.

@@ -63,12 +63,12 @@ def adjoints(scratch):
     """Every adjoint converges to the gradient; less memory is what checkpoints and the way back without a record are for."""
     rows = re.findall(rf"^(\w[\w, ]*\w) +{NUMBER} +{NUMBER} +(\d+) +(\d+)$", report(spiral, cwd=scratch), re.M)
     ways = {name: [row for row in rows if row[0] == name] for name in dict.fromkeys(row[0] for row in rows)}
-    check(len(ways) >= 6, f"spiral: {list(ways)}")
+    check(len(ways) >= 7, f"spiral: {list(ways)}")
     for name, these in ways.items():
         errors = [float(row[2]) for row in these]
         check(len(these) == 7 and errors[-1] < 1e-6 and errors[-1] < 1e-4*errors[0], f"spiral: {name}: {errors}")
     most = {name: int(these[-1][4]) for name, these in ways.items()}
-    for name in ("backsolve", "discrete, checkpoints"):
+    for name in ("reversible", "backsolve", "discrete, checkpoints"):
         check(most[name] < 0.4*most["discrete"], f"spiral: {name} takes {most[name]} bytes, all that is recorded {most['discrete']}")
 
 

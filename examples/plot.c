@@ -92,7 +92,7 @@ void plot_panel(plot_picture *to, double left, double top, double width, double 
     to->x = x, to->y = y;
     to->left = left + LEFT, to->top = top + TOP;
     to->width = width - LEFT - RIGHT, to->height = height - TOP - BOTTOM;
-    to->legend = to->left;
+    to->legend = to->left, to->legend_row = to->top - (title ? 10 : 24);
 
     const double right = to->left + to->width, bottom = to->top + to->height;
     double tick[MOST_TICKS];
@@ -139,17 +139,19 @@ static void paint(const plot_picture *to, const plot_look *look, enum mark mark)
     if (look->dash) fprintf(to->file, " stroke-dasharray=\"%s\"", look->dash);
 }
 
-/* The next entry of the legend, in the row above the panel. */
+/* The next entry of the legend, in rows above the panel; where there is a title, in one row, and more within. */
 static void entry(plot_picture *to, const plot_look *look, enum mark mark) {
     if (!look->name) return;
-    const double x = to->legend, y = to->top - 10;
+    const double wide = 42 + 5.7*(double)strlen(look->name); /* about the width of the words */
+    if (to->legend > to->left && to->legend + wide > to->left + to->width + RIGHT) to->legend = to->left, to->legend_row += 14;
+    const double x = to->legend, y = to->legend_row;
     if (mark == LINE) fprintf(to->file, "<path d=\"M%.1f %.1fh20\" ", x, y);
     if (mark == BAND) fprintf(to->file, "<path d=\"M%.1f %.1fh20v10h-20z\" ", x, y - 5);
     if (mark == POINTS) fprintf(to->file, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" ", x + 14, y);
     paint(to, look, mark);
     fputs("/>\n", to->file);
     text(to, "legend", x + 25, y + 4, "font-size=\"11\"", look->name);
-    to->legend += 42 + 5.7*(double)strlen(look->name); /* about the width of the words */
+    to->legend += wide;
 }
 
 static void begin(const plot_picture *to, const char *kind) {

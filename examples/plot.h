@@ -40,7 +40,7 @@ typedef struct plot_picture {
     FILE *file;
     int panels;
     double left, top, width, height; /* the panel's frame, in pixels */
-    double legend;                   /* where its next entry begins */
+    double legend, legend_row;       /* where its next entry begins */
     plot_axis x, y;
 } plot_picture;
 

@@ -22,9 +22,10 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz"
-ninja -C build examples/bouncing_ball examples/lynx_hare examples/chaos examples/ensemble examples/regularised $(printf "examples/%s " $pictures)
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
+build/examples/equation
 mkdir -p build/pictures
 for name in $pictures; do "build/examples/$name" "build/pictures/$name.svg"; done
 build/examples/chaos 10000 build/pictures/chaos.svg

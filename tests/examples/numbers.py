@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION"""
+import math
 import re
 import sys
 import tempfile
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from support import check, finish, refuses, run
 
-chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz = (Path(program).resolve() for program in sys.argv[1:])
+(chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz,
+ equation) = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -104,6 +106,25 @@ def regularisers(scratch):
         refuses(run(regularised, *wrong, cwd=scratch), "usage", f"regularised {wrong}")
 
 
+def equations(scratch):
+    """A pendulum of small swings and its derivatives; the derivatives of Lorenz by differences; errors name their place."""
+    def table(*arguments):
+        rows = re.findall(r"^ *(\w+)\( *\S+\) = +(.*)$", report(equation, *arguments, cwd=scratch), re.M)
+        return {name: [float(x) for x in numbers.split()] for name, numbers in rows}
+
+    swing, t, k = table("state x, v; param k; dx = v; dv = -k*x", 2, "x=1", "k=2.25"), 2, 1.5
+    expected = [math.cos(k*t), math.cos(k*t), -t*math.sin(k*t)/(2*k)]
+    check(max(abs(a - b) for a, b in zip(swing["x"], expected)) < 1e-6, f"equation: {swing} is not {expected}")
+    text = "state x, y, z; param r; dx = 10*(y - x); dy = x*(r - z) - y; dz = x*y - 8*z/3"
+    middle, low, high = (table(text, 1, "x=1", "y=1", "z=1", f"r={r}") for r in (28, 28 - 1e-4, 28 + 1e-4))
+    for name, (_, *derivatives) in middle.items():
+        difference = (high[name][0] - low[name][0])/2e-4
+        check(len(middle) == 3 and abs(derivatives[3] - difference) < 1e-5, f"equation: d{name}/dr {derivatives[3]}, {difference}")
+    for wrong, words in ((["dx = 1", 1], "line 1"), (["state x; dx = sn(x)", 1, "x=1"], "sn"), (["state x; dx = x", "one"], "usage"),
+                         (["state x; dx = x", 1, "y=1"], "'y'"), (["state x; dx = x", 1, "x"], "NAME=VALUE")):
+        refuses(run(equation, *wrong, cwd=scratch), words, f"equation {wrong}")
+
+
 with tempfile.TemporaryDirectory() as folder:
     exponents(folder)
     stars(folder)
@@ -112,4 +133,5 @@ with tempfile.TemporaryDirectory() as folder:
     regularisers(folder)
     adjoints(folder)
     forecasts(folder)
+    equations(folder)
 finish()

@@ -23,7 +23,7 @@ nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f) {
 
 size_t nde_step_shares(const nde_solver *s, size_t who, size_t f, double since, double t, double dt, nde_share share[3]) {
     nde_segment g = nde_segment_of(s, who, f);
-    const bool cut = s->direction*since > s->direction*g.from;
+    const bool cut = isgreater(s->direction*since, s->direction*g.from); /* since may be NaN, and nothing is raised */
     if (cut && s->options.steps > 0 && t == since) {
         const double end = (t + dt - g.from)/(g.to - g.from);
         share[0] = (nde_share){ NDE_BOUNDARY_EVENT, 1, -1 };

@@ -17,7 +17,7 @@ nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
 }
 
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
-    if (code == NDE_STORE_FAILED) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
+    if (code == NDE_STORE_FAILED && s->options.store) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
     const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }

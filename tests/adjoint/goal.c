@@ -107,7 +107,7 @@ static void solvers_stay_what_they_are(void **state) {
         const nde_seed seed = proof_seeds(&f);
         const nde_gradient wanted = proof_gradient(&f);
         nde_goal_report r = NDE_INIT(nde_goal_report, .runs = 0);
-        const double goal = fabs(f.loss_error)/20;
+        const double goal = fabs(f.loss_error)/(sizeof(nde_real) == 8 ? 20 : 5); /* float: before its rounding is all */
         assert_int_equal(nde_solver_run_to_goal(f.solver, goal, &seed, &wanted, NULL, &r), NDE_OK);
         assert_true(r.reached && r.runs > 1 && r.factor < 1 && fabs(f.loss_error) <= goal && f.loss_error == r.loss_error);
         const proof_copy after = proof_keep(&f);

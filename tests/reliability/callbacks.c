@@ -331,11 +331,17 @@ static nde_status way(healthy *h, int which, nde_real *y) {
     }
 }
 
+/* The way back of checkpoints moves them: once more it may make other calls. */
+static void put_checkpoints_back(healthy *h) {
+    if (h->r.options.record == NDE_RECORD_CHECKPOINTS) check_recovery(h);
+}
+
 static void sabotage_way(healthy *h, int which) {
     static const int all[] = { NDE_FIELD_RETRY, 17, NDE_FIELD_STOP, -1, INT_MIN };
     nde_real y[4], dense[4];
     check_recovery(h);
     assert_int_equal(way(h, which, dense), NDE_OK);
+    put_checkpoints_back(h);
     fill_written(&h->r, 0);
     saboteur_reset(&h->r.bad);
     assert_int_equal(way(h, which, dense), NDE_OK);
@@ -346,6 +352,7 @@ static void sabotage_way(healthy *h, int which) {
         for (int what = 0; what < CALLS; what++)
             for (long k = 0; k < calls[role][what]; k++) {
                 for (size_t i = 0; i < LENGTH(all); i++) {
+                    put_checkpoints_back(h);
                     aim(h, role, k, all[i], SIZE_MAX, 0);
                     h->r.bad.what = what;
                     fill_written(&h->r, 0x3c);
@@ -361,6 +368,7 @@ static void sabotage_way(healthy *h, int which) {
                     EXPECT(strstr(nde_solver_error(h->r.solver), text));
                 }
                 for (size_t component = 0; what != EVAL && component < 3; component++) {
+                    put_checkpoints_back(h);
                     aim(h, role, k, 0, component, (double)NAN);
                     h->r.bad.what = what;
                     fill_written(&h->r, 0);

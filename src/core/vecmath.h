@@ -94,7 +94,7 @@ INLINE vec polynomial(const nde_real *c, const int count, vec x) {
 #define INFINITE ((nde_real)__builtin_inf())
 #define NOT_A_NUMBER ((nde_real)__builtin_nan(""))
 
-static inline vec with_sign(vec y, vec x) { return (vec)((bits)y | ((bits)x & ((bits){0} + SIGN))); } /* y >= 0 */
+static inline vec with_sign(vec y, vec x) { return (vec)((bits)y | ((bits)x & ((bits){0} + SIGN_BIT))); } /* y >= 0 */
 
 /* ---- exponentials: x = k ln 2 + r ---- */
 
@@ -257,7 +257,7 @@ static inline void vector_sincos(vec x, vec *sine, vec *cosine) {
     const vec w = r*r, half = (nde_real)0.5*w, most = 1 - half;
     const vec s = r + fused(r*w, POLYNOMIAL(sin_terms, w), lost*most);
     const vec c = most + (((1 - most) - half) + fused(w*w, POLYNOMIAL(cos_terms, w), -r*lost));
-    const bits quadrant = (bits)turns, swap = -(quadrant & 1), sign = (bits)x & ((bits){0} + SIGN);
+    const bits quadrant = (bits)turns, swap = -(quadrant & 1), sign = (bits)x & ((bits){0} + SIGN_BIT);
     const int top = 8*(int)sizeof(word) - 2;
     *sine = (vec)(((swap & (bits)c) | (~swap & (bits)s)) ^ ((quadrant & 2) << top) ^ sign);
     *cosine = (vec)(((swap & (bits)s) | (~swap & (bits)c)) ^ (((quadrant + 1) & 2) << top));

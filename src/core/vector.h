@@ -103,8 +103,8 @@ static inline vec larger(vec bound, vec x) {
 #endif
 }
 
-#define SIGN ((word)1 << (8*sizeof(word) - 1))
-static inline vec magnitude(vec x) { return (vec)((bits)x & ~((bits){0} + SIGN)); }
+#define SIGN_BIT ((word)1 << (8*sizeof(word) - 1))
+static inline vec magnitude(vec x) { return (vec)((bits)x & ~((bits){0} + SIGN_BIT)); }
 
 /* ---- the first lanes of a vector ---- */
 

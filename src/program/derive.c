@@ -133,7 +133,7 @@ static nde_var concat_of(nde_program *g, const nde_node *n, const uint32_t *dot)
     for (uint32_t i = 0; parts && i < n->n; i++) {
         const uint32_t id = *nde_list(g, n->list + i);
         any |= dot[id] != 0;
-        parts[i] = dot[id] ? (nde_var){ dot[id] } : zeros(g, nde_node_at(g, id).rows);
+        parts[i].id = dot[id] ? dot[id] : zeros(g, nde_node_at(g, id).rows).id;
     }
     if (any) y = nde_concat(g, parts, n->n);
     nde_scratch_free(g, parts, parts ? n->n : 0, sizeof *parts);

@@ -2,9 +2,7 @@
  * lower.c - code of a program: which nodes are needed and where their values stand. Products are fused into the sums that alone use
  * them, a bias into its product with weights; parts of a concatenation and of the result are made in their place; rows are used
  * again once their value is not. What depends on p and constants alone is prepared once a run. */
-#include "program/graph.h"
-
-#include <string.h>
+#include "program/rows.h"
 
 /* A value that goes where others want it: `node` at `row` of `space`. */
 typedef struct sink {
@@ -17,13 +15,15 @@ typedef struct info {
     uint32_t want, sink;
     uint32_t parent, offset; /* the concatenation that it is made in, and the row there */
     uint32_t row;            /* in its space, of a value with rows of its own */
+    uint32_t ending, next;   /* first of those whose rows nobody needs after this position; the next one there */
     uint8_t space;           /* NONE: not yet */
     uint8_t absorbed;        /* made by the node that uses it */
     uint8_t absorbs;         /* 1 + operand */
+    bool lent;               /* its rows are another's now */
 } info;
 
 typedef struct block {
-    uint32_t first, rows, owner; /* owner 0: of this instruction only */
+    uint32_t first, rows;
 } block;
 
 typedef struct lowering {
@@ -31,8 +31,9 @@ typedef struct lowering {
     nde_code *code;
     uint32_t top;
     info *of;
-    nde_growing sinks, live; /* sink, from 1 on; block, ascending */
-    uint32_t n_sinks, n_live;
+    nde_growing sinks, temporary; /* sink, from 1 on; block, of one instruction only */
+    uint32_t n_sinks, n_temporary;
+    nde_rows rows;
 } lowering;
 
 static nde_node node_at(const lowering *l, uint32_t id) { return nde_node_at(l->g, id); }
@@ -253,28 +254,34 @@ static void settle(lowering *l) {
 
 /* ---- rows ---- */
 
-static block *blocks(const lowering *l) { return l->live.data; }
-
-static uint32_t take_rows(lowering *l, uint32_t rows, uint32_t owner) {
-    uint32_t first = 0, i = 0;
-    if (!nde_grow(l->g, &l->live, (size_t)l->n_live + 1, sizeof(block))) return 0;
-    for (; i < l->n_live && blocks(l)[i].first - first < rows; i++) first = blocks(l)[i].first + blocks(l)[i].rows;
-    memmove(blocks(l) + i + 1, blocks(l) + i, (l->n_live - i)*sizeof(block));
-    blocks(l)[i] = (block){ first, rows, owner };
-    l->n_live++;
-    if (first > UINT32_MAX/8) nde_program_fail(l->g, NDE_E_SIZE, "%s: too many rows", l->g->shape.name);
+static uint32_t take_rows(lowering *l, uint32_t rows) {
+    const uint32_t first = nde_rows_take(l->g, &l->rows, rows);
     if (first + rows > l->code->rows) l->code->rows = first + rows;
     return first;
 }
 
-/* Those whose last use was at position `at`; owner 0: those of the instruction. */
-static void give_rows(lowering *l, bool temporary, uint32_t at) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < l->n_live; i++) {
-        const block b = blocks(l)[i];
-        if (b.owner ? temporary || l->of[b.owner].last > at : !temporary) blocks(l)[n++] = b;
-    }
-    l->n_live = n;
+/* For one instruction. */
+static uint32_t borrow_rows(lowering *l, uint32_t rows) {
+    if (!nde_grow(l->g, &l->temporary, (size_t)l->n_temporary + 1, sizeof(block))) return 0;
+    const block b = { take_rows(l, rows), rows };
+    ((block *)l->temporary.data)[l->n_temporary++] = b;
+    return b.first;
+}
+
+static void return_rows(lowering *l) {
+    for (const block *b = l->temporary.data; l->n_temporary > 0; b++, l->n_temporary--) nde_rows_give(l->g, &l->rows, b->first, b->rows);
+}
+
+/* The node has rows from here to its last use. */
+static void hold_rows(lowering *l, uint32_t id, uint32_t row) {
+    info *of = &l->of[id], *last = &l->of[of->last];
+    of->space = NDE_SPACE_WORK, of->row = row;
+    of->next = last->ending, last->ending = id;
+}
+
+static void end_lives(lowering *l, uint32_t at) {
+    for (uint32_t id = l->of[at].ending; id; id = l->of[id].next)
+        if (!l->of[id].lent) nde_rows_give(l->g, &l->rows, l->of[id].row, node_at(l, id).rows);
 }
 
 /* Is a part of the owner's rows, not all of them, among the operands? */
@@ -289,12 +296,11 @@ static void reuse_rows(lowering *l, uint32_t id, const uint32_t *x, size_t opera
     const uint32_t rows = node_at(l, id).rows;
     for (size_t k = 0; k < operands; k++) {
         const uint32_t owner = x[k] ? owner_of(l, x[k]) : 0;
-        const info *of = &l->of[owner];
+        info *of = &l->of[owner];
         if (!owner || of->space != NDE_SPACE_WORK || of->last != id || node_at(l, owner).rows != rows) continue;
         if (node_at(l, x[k]).rows != rows || is_split(l, owner, x, operands)) continue;
-        for (uint32_t i = 0; i < l->n_live; i++)
-            if (blocks(l)[i].owner == owner) blocks(l)[i].owner = id;
-        l->of[id].space = NDE_SPACE_WORK, l->of[id].row = of->row;
+        of->lent = true;
+        hold_rows(l, id, of->row);
         return;
     }
 }
@@ -308,8 +314,7 @@ static nde_operand own_rows(lowering *l, uint32_t id) {
         if (rows > UINT32_MAX/8 - l->code->small) nde_program_fail(l->g, NDE_E_SIZE, "%s: too many rows", l->g->shape.name);
         else l->code->small += rows;
     } else if (!of->space) {
-        of->row = take_rows(l, rows, owner);
-        of->space = NDE_SPACE_WORK;
+        hold_rows(l, owner, take_rows(l, rows));
     }
     return place_of(l, id);
 }
@@ -333,7 +338,7 @@ void nde_code_free(nde_program *g, nde_code *code) {
 /* An operand by lanes, for kernels that know no other. */
 static nde_operand by_lanes(lowering *l, nde_operand x, uint32_t rows, const nde_instruction *of) {
     if (!x.uniform || of->small) return x;
-    const nde_operand to = { .space = NDE_SPACE_WORK, .row = take_rows(l, rows, 0) };
+    const nde_operand to = { .space = NDE_SPACE_WORK, .row = borrow_rows(l, rows) };
     emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_COPY, .want = of->want, .rows = rows, .to = to, .x = { x } });
     return to;
 }
@@ -474,12 +479,12 @@ static void emit_all(lowering *l) {
     for (uint32_t id = 1; id <= l->top && l->g->status == NDE_OK; id++) {
         if (l->of[id].uses == 0) continue;
         if (is_made(l, id)) make(l, id);
-        give_rows(l, true, 0);
+        return_rows(l);
         for (uint32_t i = l->of[id].sink; i; i = sinks[i].next) {
             pour(l, id, &sinks[i]);
-            give_rows(l, true, 0);
+            return_rows(l);
         }
-        give_rows(l, false, id);
+        end_lives(l, id);
     }
 }
 
@@ -496,7 +501,8 @@ void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *cod
         emit_all(&l);
     }
     nde_growing_free(g, &l.sinks);
-    nde_growing_free(g, &l.live);
+    nde_growing_free(g, &l.temporary);
+    nde_rows_free(g, &l.rows);
     if (l.of) nde_scratch_free(g, l.of, (size_t)top + 1, sizeof *l.of);
 }
 

@@ -258,6 +258,38 @@ static void code(void **state) {
     nde_program_destroy(g);
 }
 
+/* 10^5 operations: a chain, whose values all live until the way back has come to them; a fan, of which each value is used at both ends;
+ * and values of many sizes. */
+static void many(void **state) {
+    (void)state;
+    enum { MANY = 10000 };
+    nde_program *g = create(2, 0, 1, 0);
+    nde_var v = nde_y(g, 0, 1);
+    for (int i = 0; i < 5*MANY; i++) v = nde_sin(g, nde_mul(g, v, nde_p(g, 0, 1)));
+    finish(g, v);
+    assert_int_equal(count_of(g, NDE_CODE_EVAL, 0), 10*MANY);
+    assert_in_range(g->code[NDE_CODE_EVAL].rows, 1, 2);
+    nde_program_destroy(g);
+
+    g = create(2, 0, 1, 0);
+    nde_var *fan = calloc(MANY, sizeof *fan);
+    assert_non_null(fan);
+    for (size_t i = 0; i < MANY; i++) fan[i] = nde_exp(g, nde_mul(g, nde_y(g, 0, 1), nde_constant(g, (double)i)));
+    v = fan[0];
+    for (size_t i = 1; i < MANY; i++) v = nde_mul(g, nde_add(g, v, fan[i]), fan[MANY - i]);
+    finish(g, v);
+    assert_in_range(g->code[NDE_CODE_EVAL].rows, MANY, MANY + 4);
+    nde_program_destroy(g);
+
+    g = create(64, 0, 1, 0);
+    for (size_t i = 0; i < MANY; i++) fan[i] = nde_sin(g, nde_add(g, nde_y(g, 0, 1 + i*7919%64), nde_constant(g, (double)i)));
+    v = nde_sum(g, fan[0]);
+    for (size_t i = 1; i < MANY; i++) v = nde_add(g, v, nde_sum(g, fan[i*12343%MANY]));
+    finish(g, v);
+    nde_program_destroy(g);
+    free(fan);
+}
+
 /* Only what is wanted is computed. */
 static void wanted(void **state) {
     (void)state;
@@ -428,7 +460,7 @@ static void solving(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code), cmocka_unit_test(wanted),
+        cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code), cmocka_unit_test(many), cmocka_unit_test(wanted),
         cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(solving),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ static uint32_t rows_of(const nde_program *g, nde_var x) { return nde_node_at(g,
 /* ---- pointwise ---- */
 
 /* exp(-z^2/2)/sqrt(2 pi) */
-static nde_var normal_density(nde_program *g, nde_var z) {
+nde_var nde_normal_density(nde_program *g, nde_var z) {
     return scale(g, 0.39894228040143267794, nde_exp(g, scale(g, -0.5, nde_square(g, z))));
 }
 
@@ -35,14 +35,14 @@ static nde_var slope_by_kept(nde_program *g, int activation, nde_var kept) {
     case NDE_SOFTPLUS: return nde_exp(g, nde_neg(g, kept));
     case NDE_SILU: return silu_curvature(g, kept, 1);
     case NDE_LIPSWISH: return silu_curvature(g, kept, 1/1.1);
-    case NDE_GELU: return nde_mul(g, nde_sub(g, nde_constant(g, 2), nde_square(g, kept)), normal_density(g, kept));
+    case NDE_GELU: return nde_mul(g, nde_sub(g, nde_constant(g, 2), nde_square(g, kept)), nde_normal_density(g, kept));
     case NDE_ELU: return nde_select(g, kept, zero, one);
     case NDE_SIGMOID: return nde_sub(g, one, scale(g, 2, kept));
     case NDE_SIN: return nde_neg(g, nde_sin(g, kept));
     default: return none;
     }
 }
-static bool keeps_input(int activation) {
+bool nde_keeps_input(int activation) {
     return activation == NDE_SILU || activation == NDE_GELU || activation == NDE_SIN || activation == NDE_LIPSWISH;
 }
 
@@ -71,7 +71,7 @@ static nde_var through(nde_program *g, nde_var s, size_t k, nde_var v) {
         return k == 0 ? nde_select(g, first, v, zero) : nde_select(g, first, zero, v);
     }
     case NDE_OP_SELECT: return k == 0 ? none : k == 1 ? nde_select(g, a, v, zero) : nde_select(g, a, zero, v);
-    case NDE_OP_ACTIVATE: return nde_slope(g, n.detail, keeps_input(n.detail) ? a : s, v);
+    case NDE_OP_ACTIVATE: return nde_slope(g, n.detail, nde_keeps_input(n.detail) ? a : s, v);
     case NDE_OP_SLOPE: {
         if (k == 1) return nde_slope(g, n.detail, a, v);
         const nde_var bend = slope_by_kept(g, n.detail, a);
@@ -83,11 +83,21 @@ static nde_var through(nde_program *g, nde_var s, size_t k, nde_var v) {
 
 /* ---- linear in each operand ---- */
 
-/* The node with other operands; lists stay. */
-static nde_var again(nde_program *g, const nde_node *n, nde_var a, nde_var b) {
+/* GATHER or SCATTER with the list of another node, to `rows` rows. */
+static nde_var with_list(nde_program *g, int op, nde_var x, const nde_node *n, uint32_t rows) {
+    uint32_t *list = nde_scratch(g, n->n, sizeof *list);
+    if (!list) return none;
+    memcpy(list, nde_list(g, n->list), n->n*sizeof *list);
+    const nde_var y = nde_make(g, (nde_node){ .op = (uint8_t)op, .rows = rows, .x = { x.id }, .n = n->n }, list);
+    nde_scratch_free(g, list, n->n, sizeof *list);
+    return y;
+}
+
+nde_var nde_again(nde_program *g, const nde_node *n, nde_var a, nde_var b) {
     switch (n->op) {
     case NDE_OP_INDEPENDENT: return a;
     case NDE_OP_PART: return nde_cut(g, a, n->first, n->rows);
+    case NDE_OP_GATHER: case NDE_OP_SCATTER: return with_list(g, n->op, a, n, n->rows);
     case NDE_OP_REPEAT: return nde_repeat(g, a, n->rows);
     case NDE_OP_SUM: return nde_sum(g, a);
     case NDE_OP_DOT: return nde_dot(g, a, b);
@@ -97,16 +107,6 @@ static nde_var again(nde_program *g, const nde_node *n, nde_var a, nde_var b) {
     case NDE_OP_OUTER: return nde_outer(g, a, b);
     default: return none;
     }
-}
-
-/* GATHER or SCATTER with the list of another node, to `rows` rows. */
-static nde_var with_list(nde_program *g, int op, nde_var x, const nde_node *n, uint32_t rows) {
-    uint32_t *list = nde_scratch(g, n->n, sizeof *list);
-    if (!list) return none;
-    memcpy(list, nde_list(g, n->list), n->n*sizeof *list);
-    const nde_var y = nde_make(g, (nde_node){ .op = (uint8_t)op, .rows = rows, .x = { x.id }, .n = n->n }, list);
-    nde_scratch_free(g, list, n->n, sizeof *list);
-    return y;
 }
 
 /* Transpose of a bilinear node by its operand k: the other operand and v, the node's cotangent. */
@@ -140,23 +140,25 @@ static nde_var concat_of(nde_program *g, const nde_node *n, const uint32_t *dot)
     return y;
 }
 
+nde_var nde_linear_node(nde_program *g, uint32_t id, const uint32_t *dot) {
+    const nde_node n = nde_node_at(g, id);
+    if (n.op == NDE_OP_CONCAT) return concat_of(g, &n, dot);
+    return dot[n.x[0]] ? nde_again(g, &n, (nde_var){ dot[n.x[0]] }, none) : none;
+}
+
 static nde_var forward_node(nde_program *g, uint32_t id, const uint32_t *dot) {
     const nde_node n = nde_node_at(g, id);
     nde_var d[3] = { none, none, none }, sum = none;
+    if (nde_operations[n.op].form == NDE_FORM_LINEAR) return nde_linear_node(g, id, dot);
     for (size_t i = 0; i < nde_operations[n.op].operands; i++) d[i].id = dot[n.x[i]];
-    if (n.op == NDE_OP_CONCAT) return concat_of(g, &n, dot);
     if (is_pointwise(n.op)) {
         for (size_t i = 0; i < nde_operations[n.op].operands; i++)
             if (d[i].id) sum = add_to(g, sum, through(g, (nde_var){ id }, i, d[i]));
         return nde_widen(g, sum, n.rows);
     }
-    if (nde_operations[n.op].form == NDE_FORM_BILINEAR) {
-        if (d[0].id) sum = again(g, &n, d[0], (nde_var){ n.x[1] });
-        return d[1].id ? add_to(g, sum, again(g, &n, (nde_var){ n.x[0] }, d[1])) : sum;
-    }
-    if (!d[0].id) return none;
-    if (n.op == NDE_OP_GATHER || n.op == NDE_OP_SCATTER) return with_list(g, n.op, d[0], &n, n.rows);
-    return again(g, &n, d[0], none);
+    if (nde_operations[n.op].form != NDE_FORM_BILINEAR) return none; /* a constant */
+    if (d[0].id) sum = nde_again(g, &n, d[0], (nde_var){ n.x[1] });
+    return d[1].id ? add_to(g, sum, nde_again(g, &n, (nde_var){ n.x[0] }, d[1])) : sum;
 }
 
 void nde_forward_nodes(nde_program *g, uint32_t top, nde_var (*direction)(nde_program *g, uint32_t id, const void *ctx),
@@ -274,11 +276,6 @@ void nde_reverse_nodes(nde_program *g, uint32_t top, uint32_t *bar) {
 
 /* ---- for the user ---- */
 
-typedef struct moving {
-    uint32_t id;
-    nde_var v;
-} moving;
-
 /* Rows that two inputs share: first row of the overlap in each of them. 0: none. */
 static uint32_t overlap(const nde_node *a, const nde_node *b, uint32_t *in_a, uint32_t *in_b) {
     if (a->op != NDE_OP_INPUT || b->op != NDE_OP_INPUT || a->detail != b->detail) return 0;
@@ -299,8 +296,8 @@ static nde_var embed(nde_program *g, nde_var x, uint32_t first, uint32_t all) {
     return nde_concat(g, parts, n);
 }
 
-static nde_var along(nde_program *g, uint32_t id, const void *ctx) {
-    const moving *x = ctx;
+nde_var nde_along(nde_program *g, uint32_t id, const void *ctx) {
+    const nde_moving *x = ctx;
     const nde_node from = nde_node_at(g, x->id), n = nde_node_at(g, id);
     uint32_t in_x, in_n;
     if (id == x->id) return x->v;
@@ -308,8 +305,7 @@ static nde_var along(nde_program *g, uint32_t id, const void *ctx) {
     return rows ? embed(g, nde_cut(g, x->v, in_x, rows), in_n, n.rows) : none;
 }
 
-/* Are f and v values, and may one differentiate by x? `like` gives the rows that v should have. */
-static bool may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_var v, bool like_f) {
+bool nde_may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_var v, bool like_f) {
     if (!g) return nde_fail(NDE_E_ARG, "%s: the program is NULL", who), false;
     if (g->finished) return nde_program_fail(g, NDE_E_ARG, "%s: the program is finished", who), false;
     const size_t rows = nde_var_rows(g, v), needed = nde_var_rows(g, like_f ? f : x);
@@ -326,19 +322,19 @@ static bool may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nd
 }
 
 nde_var nde_jvp_of(nde_program *g, nde_var f, nde_var x, nde_var v) {
-    if (!may_derive(g, "nde_jvp_of", f, x, v, false)) return none;
+    if (!nde_may_derive(g, "nde_jvp_of", f, x, v, false)) return none;
     const uint32_t top = f.id, rows = rows_of(g, f);
-    const moving direction = { x.id, nde_widen(g, v, rows_of(g, x)) };
+    const nde_moving direction = { x.id, nde_widen(g, v, rows_of(g, x)) };
     uint32_t *dot = nde_scratch(g, (size_t)top + 1, sizeof *dot);
     if (!dot) return none;
-    nde_forward_nodes(g, top, along, &direction, dot);
+    nde_forward_nodes(g, top, nde_along, &direction, dot);
     const nde_var y = { dot[top] };
     nde_scratch_free(g, dot, (size_t)top + 1, sizeof *dot);
     return y.id || g->status != NDE_OK ? y : zeros(g, rows);
 }
 
 nde_var nde_vjp_of(nde_program *g, nde_var f, nde_var x, nde_var a) {
-    if (!may_derive(g, "nde_vjp_of", f, x, a, true)) return none;
+    if (!nde_may_derive(g, "nde_vjp_of", f, x, a, true)) return none;
     const uint32_t top = f.id > x.id ? f.id : x.id;
     const nde_node of = nde_node_at(g, x.id);
     uint32_t *bar = nde_scratch(g, (size_t)top + 1, sizeof *bar);
@@ -367,7 +363,7 @@ static nde_var one_row(nde_program *g, nde_var x, uint32_t row) {
 
 nde_var nde_divergence_of(nde_program *g, nde_var f, nde_var x) {
     static const char who[] = "nde_divergence_of";
-    if (!may_derive(g, who, f, x, f, true)) return none;
+    if (!nde_may_derive(g, who, f, x, f, true)) return none;
     const uint32_t rows = rows_of(g, x);
     if (rows_of(g, f) != rows)
         return nde_program_fail(g, NDE_E_ARG, "%s: f has %u rows, x %u", who, (unsigned)rows_of(g, f), (unsigned)rows);

@@ -91,6 +91,22 @@ void nde_forward_nodes(nde_program *g, uint32_t top, nde_var (*direction)(nde_pr
                        const void *ctx, uint32_t *dot);
 /* Cotangents of all nodes up to `top`: bar [top + 1], in: those of the seeds, out: of all that they depend on; 0: zero. */
 void nde_reverse_nodes(nde_program *g, uint32_t top, uint32_t *bar);
+/* An input (or INDEPENDENT) x that moves by v, and what that is for node id, an input or INDEPENDENT; 0: it stays. ctx: nde_moving. */
+typedef struct nde_moving {
+    uint32_t id;
+    nde_var v;
+} nde_moving;
+nde_var nde_along(nde_program *g, uint32_t id, const void *ctx);
+/* A linear or bilinear node with other operands. */
+nde_var nde_again(nde_program *g, const nde_node *n, nde_var a, nde_var b);
+/* A linear one whose operands become dot [id]; 0: zero. */
+nde_var nde_linear_node(nde_program *g, uint32_t id, const uint32_t *dot);
+/* Are f and v values, and may one differentiate by x? v has one row or those of f (like_f) or x. false: the program has failed. */
+bool nde_may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_var v, bool like_f);
+/* nde_activation_keeps_input, without a real type. */
+bool nde_keeps_input(int activation);
+/* exp(-z^2/2)/sqrt(2 pi) */
+nde_var nde_normal_density(nde_program *g, nde_var z);
 
 /* ---- lower.c ---- */
 

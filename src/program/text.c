@@ -215,9 +215,24 @@ static nde_var blend_call(parser *p) {
     return made(p, nde_blend(p->g, x[0], x[1], x[2], width));
 }
 
+static nde_var jet_call(parser *p) {
+    const char *start = p->token;
+    nde_var x[3], jet[9];
+    size_t order;
+    if (!expect(p, '(')) return none;
+    for (size_t i = 0; i < 3; i++) {
+        x[i] = expression(p);
+        if (!x[i].id || !expect(p, ',')) return none;
+    }
+    if (!take_size(p, &order) || !expect(p, ')')) return none;
+    p->token = start;
+    nde_jet_of(p->g, x[0], x[1], x[2], order, order < sizeof jet/sizeof *jet ? jet : NULL);
+    return made(p, p->g->status == NDE_OK ? jet[order] : none);
+}
+
 static nde_var call(parser *p, const char *word, size_t length) {
     nde_program *g = p->g;
-    nde_var x[3];
+    nde_var x[5];
     char name[32] = { 0 };
     for (size_t i = 0; i < UNARIES; i++)
         if (is_word(word, length, unaries[i].name)) return arguments(p, 1, x) ? made(p, unaries[i].call(g, x[0])) : none;
@@ -227,6 +242,9 @@ static nde_var call(parser *p, const char *word, size_t length) {
     if (is_word(word, length, "grad")) return arguments(p, 2, x) ? made(p, nde_vjp_of(g, x[0], x[1], nde_constant(g, 1))) : none;
     if (is_word(word, length, "vjp")) return arguments(p, 3, x) ? made(p, nde_vjp_of(g, x[0], x[1], x[2])) : none;
     if (is_word(word, length, "jvp")) return arguments(p, 3, x) ? made(p, nde_jvp_of(g, x[0], x[1], x[2])) : none;
+    if (is_word(word, length, "mixed"))
+        return arguments(p, 5, x) ? made(p, nde_mixed_of(g, x[0], (nde_var[]){ x[1], x[3] }, (nde_var[]){ x[2], x[4] }, 2)) : none;
+    if (is_word(word, length, "jet")) return jet_call(p);
     if (is_word(word, length, "repeat")) return repeat_call(p);
     if (is_word(word, length, "blend")) return blend_call(p);
     if (length < sizeof name) memcpy(name, word, length);

@@ -19,8 +19,8 @@ static const char *const texts[] = {
 const char *const fuzz_tokens[] = {
     "state ", "param ", "input ", "own ", "out = ", "dx = ", "x", "y", "t", "pi", "0", "1", "2", "1e308", "1e-400", "0.5", ".", "67108864",
     "99999999999999999999", "+", "-", "*", "/", "^", "<", "<=", ">", ">=", "=", "(", ")", "[", "]", ",", ":", ";", "\n", "#", " ",
-    "grad(x, x)", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(", "matvec_transposed(", "outer(", "repeat(", "select(", "blend(",
-    "independent(", "tanh(", "gelu(", "pow(", "log1p(", "((((((((", "--------", "[[[[", "[0]", "[0:2]", "\xff", "\x80", NULL };
+    "grad(x, x)", "jet(x, x, 1, 3)", "mixed(", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(", "matvec_transposed(",
+    "outer(", "repeat(", "select(", "blend(", "independent(", "tanh(", "gelu(", "pow(", "log1p(", "((((((((", "--------", "[[[[", "[0]", "[0:2]", "\xff", "\x80", NULL };
 
 size_t fuzz_seed(size_t i, uint8_t *to) {
     if (i >= sizeof texts/sizeof *texts) return 0;

@@ -187,7 +187,10 @@ static nde_var busy(nde_program *g) {
     const nde_var slope = nde_vjp_of(g, e, s, nde_constant(g, 1)), bend = nde_jvp_of(g, slope, s, nde_tanh(g, s));
     const nde_var far = nde_scatter(g, nde_gather(g, x, (size_t[]){ 3, 1 }, 2), (size_t[]){ 2, 0 }, 4);
     const nde_var out = nde_sum(g, nde_outer(g, bend, nde_mul(g, nde_q(g, 0, 2), nde_t(g))));
-    return nde_concat(g, (nde_var[]){ nde_add(g, far, nde_matvec(g, nde_p(g, 8, 16), x)), out, slope }, 3);
+    nde_var jet[4];
+    nde_jet_of(g, e, s, nde_constant(g, 1), 3, jet);
+    const nde_var mixed = nde_mixed_of(g, jet[3], (nde_var[]){ s, x }, (nde_var[]){ slope, x }, 2);
+    return nde_concat(g, (nde_var[]){ nde_add(g, far, nde_matvec(g, nde_p(g, 8, 16), x)), out, slope, mixed }, 4);
 }
 
 static void allocation(void **state) {

@@ -58,6 +58,8 @@ static void values(void **state) {
     VALUE("grad(x^3*v[0], x)", 0.75);
     VALUE("jvp(v*v, v, [1, 0, 1])", 2, 0, 6);
     VALUE("vjp(v*v, v, 1)", 2, -4, 6);
+    VALUE("jet(x^3*v, x, 2, 2)", 6, -12, 18);
+    VALUE("mixed(x^3*v, x, 2, v, [0, 1, 0])", 0, 1.5, 0);
     VALUE("(1 +\n 2) # a comment\n", 3);
 }
 
@@ -137,6 +139,11 @@ static void errors(void **state) {
     wrong("state x; dx = repeat(x, x)", "expected a whole number");
     wrong("state x; dx = blend(x, x, x, 0)", "width is 0");
     wrong("state x; dx = grad(x, 2*x)", "x is mul");
+    wrong("state x; dx = jet(x, x, 1, 9)", "order is 9, not 1 to 8");
+    wrong("state x; dx = jet(x, x, 1, 0)", "order is 0, not 1 to 8");
+    wrong("state x; dx = jet(x, x, 1, x)", "line 1");
+    wrong("state x; dx = jet(x, x, 1)", "line 1");
+    wrong("state x; dx = mixed(x, x, 1, 2*x, 1)", "x is mul");
     wrong("state x; y = dx", "nothing is called 'dx'");
     wrong("state x; dx = \x01\xff", "expected a value, not '?'");
 

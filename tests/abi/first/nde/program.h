@@ -141,6 +141,17 @@ NDE_API nde_var nde_vjp_of(nde_program *g, nde_var f, nde_var x, nde_var a);
 /* The sum of df_i/dx_i, f and x with as many rows; exact, by a derivative for each of them. By a probe v it is
  * nde_dot(g, v, nde_jvp_of(g, f, x, v)). */
 NDE_API nde_var nde_divergence_of(nde_program *g, nde_var f, nde_var x);
+/* Taylor coefficients of f: along x + s v it is jet[0] + jet[1] s + ... + jet[order] s^order + ..., so that jet[0] is f, jet[1] that of
+ * nde_jvp_of, and k! jet[k] the derivative of order k. v stays as it is while x moves. Exact; the work grows with the square of the
+ * order, where that of nested nde_jvp_of doubles with each. Coefficients are values as others are: they have derivatives, and jets.
+ *   order  1 to 8
+ *   jet    [order + 1] out, each with the rows of f; no values (0) after a failure
+ * Source: A. Griewank, A. Walther, Evaluating Derivatives (2008), chapter 13. */
+NDE_API void nde_jet_of(nde_program *g, nde_var f, nde_var x, nde_var v, size_t order, nde_var *jet);
+/* The mixed derivative of f, once along each direction: x[i] moves by v[i]. d2f/dx dt with x = { x, t }, v = 1. Directions stay.
+ *   x, v   [count]; x may be the same twice
+ *   count  1 to 3 */
+NDE_API nde_var nde_mixed_of(nde_program *g, nde_var f, const nde_var *x, const nde_var *v, size_t count);
 
 /* ---- programs as text ---- */
 
@@ -156,7 +167,8 @@ NDE_API nde_var nde_divergence_of(nde_program *g, nde_var f, nde_var x);
  * its rows or one, or `out` alone. t is the time, pi a number. In order of strength: x[2] and x[0:2] (rows 0 and 1), ^, -, * and /,
  * + and -, comparisons < <= > >= (1 or 0); [a, b] puts rows one under the other. Functions: those above under their names without
  * nde_ (exp, maximum, select, sum, dot, cross, matvec, outer ...), activations under theirs, repeat(x, 3), blend(c, a, b, 0.1),
- * jvp(f, x, v), vjp(f, x, a), grad(f, x) = vjp(f, x, 1) with x a state, an input ... or a name of independent(...).
+ * jvp(f, x, v), vjp(f, x, a), grad(f, x) = vjp(f, x, 1) with x a state, an input ... or a name of independent(...); jet(f, x, v, 3),
+ * one coefficient; mixed(f, x, v, z, w), along v in x and w in z.
  *   allocator  NULL: malloc and free
  *   program    out; NULL after a failure
  * Errors: NDE_E_ARG and NDE_E_SIZE, the text with line and column; NDE_E_NOMEM. */

@@ -129,12 +129,6 @@ static void shape(nde_back *k, nde_solver *s) {
     k->rows = k->p + (k->solves_integrals ? s->rhs.np : 0);
 }
 
-static void *array(nde_arena *arena, size_t rows, size_t columns, size_t bytes) {
-    size_t count;
-    if (!nde_size_multiply(rows, columns, &count)) return arena->overflow = true, NULL;
-    return nde_arena_take(arena, count, bytes);
-}
-
 /* Bytes of the way back's solver, before there are arrays: its problem with the most jumps. */
 static nde_status count(nde_back *k) {
     nde_solver *s = k->s, plan;
@@ -146,7 +140,7 @@ static nde_status count(nde_back *k) {
     return NDE_OK;
 }
 
-#define TAKE(pointer, rows, columns) ((pointer) = array(arena, (rows), (columns), sizeof *(pointer)))
+#define TAKE(pointer, rows, columns) ((pointer) = nde_arena_take_rows(arena, (rows), (columns), sizeof *(pointer)))
 
 nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
     const size_t N = s->N, saves = s->saving == NDE_SAVE_TIMES ? s->rows_saved : 0;

@@ -69,13 +69,7 @@ static void pose(nde_curvature *c) {
     to->loss = NULL, to->stream = NULL, to->reduction = NULL;
 }
 
-static void *array(nde_arena *arena, size_t rows, size_t columns, size_t bytes) {
-    size_t count;
-    if (!nde_size_multiply(rows, columns, &count)) return arena->overflow = true, NULL;
-    return nde_arena_take(arena, count, bytes);
-}
-
-#define TAKE(pointer, rows, columns) ((pointer) = array(arena, (rows), (columns), sizeof *(pointer)))
+#define TAKE(pointer, rows, columns) ((pointer) = nde_arena_take_rows(arena, (rows), (columns), sizeof *(pointer)))
 
 /* Only the states' errors count. */
 static void lay_measure(nde_curvature *c, nde_arena *arena) {

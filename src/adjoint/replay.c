@@ -182,7 +182,7 @@ int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record
     nde_panel *r = &w->replica;
     nde_entry e = *step;
     int rc = 0;
-    if (!e.y && (rc = nde_record_state_before(record, e.at, w->a_z, &e))) return rc;
+    if (!e.y && (rc = nde_record_state_before(record, e.at, w->a_z, &e))) return w->unread = true, rc;
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_unmap(record, r, e.at, step->at);
     nde_replay_load(s, w, &e, e.y);

@@ -3,6 +3,8 @@
 #ifndef NDE_REPLAY_H
 #define NDE_REPLAY_H
 
+#include <math.h>
+
 #include "solve/solver.h"
 
 /* The replica with the lanes of a map, empty of state. */
@@ -22,6 +24,13 @@ void nde_replay_accept(const nde_solver *s, nde_panel *replica, const nde_entry 
 int nde_replay_entry(const nde_solver *s, nde_worker *w, const nde_entry *entry);
 /* Leaves a step of lanes w->who in the replica, attempted: from its own state, or from the checkpoint before it. */
 int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record, const nde_entry *step);
+
+/* Column `from` of [rows][ld] goes to `to`. */
+static inline void nde_move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t to) {
+    for (size_t i = 0; i < rows; i++) x[i*ld + to] = x[i*ld + from];
+}
+/* When an event last cut a step of the lane; NaN: none has. */
+static inline double nde_since(const nde_worker *w, size_t b) { return w->since ? w->since[b] : (double)NAN; }
 
 /* Ends of the segment in which the lane's step from t lies: f the next forced time. Boundary numbers: NDE_BOUNDARY_START,
  * NDE_BOUNDARY_END, or the forced time; NDE_BOUNDARY_EVENT: when an event last cut a step of the lane. */

@@ -32,14 +32,11 @@ static void add_boundary(const sweep *v, size_t b, ptrdiff_t boundary, double a)
     else nde_boundary_add(v->s, v->shard, v->w->who[b], boundary, a);
 }
 
-/* When an event last cut a step of the lane. */
-static double since(const sweep *v, size_t b) { return v->w->since ? v->w->since[b] : (double)NAN; }
-
 /* The boundary at which a lane stands. */
 static ptrdiff_t boundary_at(const sweep *v, size_t b) {
     const size_t f = v->w->forced[b];
     const double now = v->w->now[b];
-    if (now == since(v, b)) return NDE_BOUNDARY_EVENT;
+    if (now == nde_since(v->w, b)) return NDE_BOUNDARY_EVENT;
     if (now == nde_start_of(v->s, v->w->who[b])) return NDE_BOUNDARY_START; /* a knot there is nothing */
     return f < v->s->forced.count && now == v->s->forced.t[f] ? (ptrdiff_t)f : NDE_BOUNDARY_START;
 }
@@ -48,15 +45,11 @@ static ptrdiff_t boundary_at(const sweep *v, size_t b) {
  * ends. */
 static void add_step_times(const sweep *v, size_t b, double t, double dt, double a_t, double a_h) {
     nde_share share[3];
-    const size_t count = nde_step_shares(v->s, v->w->who[b], v->w->forced[b], since(v, b), t, dt, share);
+    const size_t count = nde_step_shares(v->s, v->w->who[b], v->w->forced[b], nde_since(v->w, b), t, dt, share);
     for (size_t k = 0; k < count; k++) add_boundary(v, b, share[k].boundary, a_t*share[k].t + a_h*share[k].h);
 }
 
 /* ---- lanes ----------------------------------------------------------------------------------- */
-
-static void move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t to) {
-    for (size_t i = 0; i < rows; i++) x[i*ld + to] = x[i*ld + from];
-}
 
 static void zero_column(nde_real *x, size_t rows, size_t ld, size_t b) {
     for (size_t i = 0; i < rows; i++) x[i*ld + b] = 0;
@@ -65,7 +58,7 @@ static void zero_column(nde_real *x, size_t rows, size_t ld, size_t b) {
 /* Where a trajectory ended: at an event, at t1, or, stopped, at a step's end. */
 static void end_time(const sweep *v, size_t b, double a) {
     const double now = v->w->now[b], t0 = nde_start_of(v->s, v->w->who[b]);
-    if (now == since(v, b)) add_boundary(v, b, NDE_BOUNDARY_EVENT, a);
+    if (now == nde_since(v->w, b)) add_boundary(v, b, NDE_BOUNDARY_EVENT, a);
     else if (now == t0) add_boundary(v, b, NDE_BOUNDARY_START, a);
     else add_step_times(v, b, now, 0, a, 0);
 }
@@ -76,9 +69,9 @@ static void undo_leave(sweep *v, size_t b, size_t who) {
     nde_panel *r = &w->replica;
     const size_t last = v->n++, ld = v->ld, rows = s->rhs.rows, nq = s->rhs.nq;
     if (b != last) {
-        move_column(w->a_y, s->tangent_rows, ld, b, last), move_column(w->a_carry, rows, ld, b, last);
-        move_column(w->a_q, nq, ld, b, last), move_column(r->q, nq, ld, b, last),
-            move_column(r->y, s->state_rows, ld, b, last);
+        nde_move_column(w->a_y, s->tangent_rows, ld, b, last), nde_move_column(w->a_carry, rows, ld, b, last);
+        nde_move_column(w->a_q, nq, ld, b, last), nde_move_column(r->q, nq, ld, b, last),
+            nde_move_column(r->y, s->state_rows, ld, b, last);
         w->who[last] = w->who[b], w->saved[last] = w->saved[b], w->forced[last] = w->forced[b];
         w->accepted[last] = w->accepted[b], w->now[last] = w->now[b];
         if (w->since) w->since[last] = w->since[b], w->a_since[last] = w->a_since[b], w->hit[last] = w->hit[b];
@@ -431,7 +424,7 @@ static int recall(sweep *v, const nde_entry *e, const nde_real **y) {
     nde_panel *r = &w->replica;
     nde_entry c;
     int rc = nde_record_state_before(v->record, e->at, w->a_z, &c);
-    if (rc) return rc;
+    if (rc) return w->unread = true, rc;
     nde_record_forget(v->record, e->at);
     if (c.y == w->a_z) nde_record_keep(v->record, &c, c.y);
     size_t keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));

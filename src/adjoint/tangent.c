@@ -30,9 +30,6 @@ static nde_real *rows_of(const course *c, size_t d) {
     return c->out->y ? c->out->y + d*c->s->rows_saved*c->s->rhs.dim*c->s->N : NULL;
 }
 
-/* When an event last cut a step of the lane. */
-static double since(const course *c, size_t b) { return c->w->since ? c->w->since[b] : (double)NAN; }
-
 static double boundary_tangent(const course *c, const nde_direction *v, size_t b, ptrdiff_t boundary) {
     if (boundary == NDE_BOUNDARY_EVENT) return c->w->a_since[b];
     return nde_boundary_tangent(c->s, v, c->w->replica.trajectory[b], boundary);
@@ -42,7 +39,7 @@ static double boundary_tangent(const course *c, const nde_direction *v, size_t b
 static double standing_tangent(const course *c, const nde_direction *v, size_t b) {
     const nde_panel *r = &c->w->replica;
     const size_t f = nde_forced_after(c->s, r->t[b]);
-    if (r->t[b] == since(c, b)) return c->w->a_since[b];
+    if (r->t[b] == nde_since(c->w, b)) return c->w->a_since[b];
     const bool forced = f > 0 && c->s->forced.t[f - 1] == r->t[b] &&
                         r->t[b] != nde_start_of(c->s, r->trajectory[b]);
     return boundary_tangent(c, v, b, forced ? (ptrdiff_t)f - 1 : NDE_BOUNDARY_START);
@@ -51,16 +48,12 @@ static double standing_tangent(const course *c, const nde_direction *v, size_t b
 /* v_t and v_h of a step, by what its segment's ends do. */
 static void step_times(const course *c, const nde_direction *v, size_t b, size_t f, double t, double dt, double *v_t, double *v_h) {
     nde_share share[3];
-    const size_t count = nde_step_shares(c->s, c->w->replica.trajectory[b], f, since(c, b), t, dt, share);
+    const size_t count = nde_step_shares(c->s, c->w->replica.trajectory[b], f, nde_since(c->w, b), t, dt, share);
     *v_t = *v_h = 0;
     for (size_t k = 0; k < count; k++) {
         const double moved = boundary_tangent(c, v, b, share[k].boundary);
         *v_t += share[k].t*moved, *v_h += share[k].h*moved;
     }
-}
-
-static void move_column(nde_real *x, size_t rows, size_t ld, size_t from, size_t to) {
-    for (size_t i = 0; i < rows; i++) x[i*ld + to] = x[i*ld + from];
 }
 
 /* The columns of k directions, n lanes apart, are to be `to` lanes apart. */
@@ -124,7 +117,7 @@ static double end_time(const course *c, const nde_direction *v, size_t b) {
     double v_t, v_h;
     size_t f = nde_forced_after(s, now);
     if (f > 0 && s->forced.t[f - 1] == now) f--;
-    if (now == since(c, b)) return c->w->a_since[b];
+    if (now == nde_since(c->w, b)) return c->w->a_since[b];
     if (now == nde_start_of(s, who)) return boundary_tangent(c, v, b, NDE_BOUNDARY_START);
     step_times(c, v, b, f, now, 0, &v_t, &v_h);
     return v_t;
@@ -155,9 +148,9 @@ static void leave(course *c, const nde_entry *e) {
         for (size_t d = 0; d < c->k; d++) {
             const size_t to = d*n + b, last = d*n + n - 1;
             if (s->status[e->who[j]] >= 0) leave_along(c, d, b);
-            move_column(v_y(c), s->tangent_rows, ld, last, to);
-            move_column(v_carry(c), s->rhs.rows, ld, last, to);
-            move_column(v_q(c), s->rhs.nq, ld, last, to);
+            nde_move_column(v_y(c), s->tangent_rows, ld, last, to);
+            nde_move_column(v_carry(c), s->rhs.rows, ld, last, to);
+            nde_move_column(v_q(c), s->rhs.nq, ld, last, to);
         }
         if (w->since) w->since[b] = w->since[n - 1], w->a_since[b] = w->a_since[n - 1], w->hit[b] = w->hit[n - 1];
         part_lanes(c, n, n - 1);

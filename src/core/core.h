@@ -37,6 +37,8 @@ typedef struct nde_arena {
 } nde_arena;
 /* count*bytes at a multiple of 64; NULL while counting, on overflow, or for count*bytes = 0. */
 void *nde_arena_take(nde_arena *arena, size_t count, size_t bytes);
+/* The same for [rows][columns] of so many bytes. */
+void *nde_arena_take_rows(nde_arena *arena, size_t rows, size_t columns, size_t bytes);
 
 /* malloc and free, 64-byte aligned. */
 extern const nde_allocator nde_allocator_default;

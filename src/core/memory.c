@@ -49,6 +49,12 @@ void *nde_arena_take(nde_arena *arena, size_t count, size_t bytes) {
     return block;
 }
 
+void *nde_arena_take_rows(nde_arena *arena, size_t rows, size_t columns, size_t bytes) {
+    size_t count;
+    if (!nde_size_multiply(rows, columns, &count)) return arena->overflow = true, NULL;
+    return nde_arena_take(arena, count, bytes);
+}
+
 static void *take(void *ctx, size_t bytes, size_t align) {
     (void)ctx;
     size_t rounded; /* aligned_alloc wants a multiple */

@@ -12,23 +12,17 @@
 
 /* ---- scratch --------------------------------------------------------------------------------- */
 
-static void *matrix(nde_arena *arena, size_t rows, size_t ld, size_t bytes) {
-    size_t count;
-    if (!nde_size_multiply(rows, ld, &count)) return arena->overflow = true, NULL;
-    return nde_arena_take(arena, count, bytes);
-}
-
 void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t ld, bool derivatives) {
     const size_t real = sizeof(nde_real);
-    s->work = matrix(arena, r->work, ld, real);
-    s->u = matrix(arena, r->u_rows, ld, real);
-    s->a_u = matrix(arena, derivatives ? r->u_rows : 0, ld, real);
-    s->value = matrix(arena, r->problem.n_terms ? r->rows : 0, ld, real);
-    s->Y = matrix(arena, r->dim, ld, real);
-    s->a_Y = matrix(arena, derivatives ? r->dim : 0, ld, real);
+    s->work = nde_arena_take_rows(arena, r->work, ld, real);
+    s->u = nde_arena_take_rows(arena, r->u_rows, ld, real);
+    s->a_u = nde_arena_take_rows(arena, derivatives ? r->u_rows : 0, ld, real);
+    s->value = nde_arena_take_rows(arena, r->problem.n_terms ? r->rows : 0, ld, real);
+    s->Y = nde_arena_take_rows(arena, r->dim, ld, real);
+    s->a_Y = nde_arena_take_rows(arena, derivatives ? r->dim : 0, ld, real);
     s->t = nde_arena_take(arena, ld, sizeof *s->t);
     s->a_t = nde_arena_take(arena, ld, sizeof *s->a_t);
-    s->dw = matrix(arena, r->rates, ld, sizeof *s->dw);
+    s->dw = nde_arena_take_rows(arena, r->rates, ld, sizeof *s->dw);
     s->cell = nde_arena_take(arena, ld, sizeof *s->cell);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
 }
@@ -206,10 +200,10 @@ int nde_part_eval(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, cons
 
 void nde_window_lay(nde_ring *w, nde_arena *arena, const nde_rhs *r, size_t panel_ld) {
     w->ld = nde_leading_dimension(NDE_WINDOW, sizeof *w->tape);
-    w->delta = matrix(arena, r->cotape, panel_ld, sizeof *w->delta);
+    w->delta = nde_arena_take_rows(arena, r->cotape, panel_ld, sizeof *w->delta);
     if (!r->cotape) return;
-    w->tape = matrix(arena, r->tape, w->ld, sizeof *w->tape);
-    w->cotape = matrix(arena, r->cotape, w->ld, sizeof *w->cotape);
+    w->tape = nde_arena_take_rows(arena, r->tape, w->ld, sizeof *w->tape);
+    w->cotape = nde_arena_take_rows(arena, r->cotape, w->ld, sizeof *w->cotape);
 }
 
 static int window_part(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, size_t n,

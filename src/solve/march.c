@@ -76,16 +76,20 @@ static bool stays_visible(const nde_table *table) {
     return table->last_is_new ? table->unseen[0].count == 1 : !table->fsal && !table->unseen[0].count;
 }
 
-/* Steps of one length in all lanes by the drift's own code; the count of those done. */
+/* The drift's own code takes steps of one length in all lanes. */
+static bool are_equal(const nde_panel *p) {
+    bool equal = true;
+    for (size_t b = 1; b < p->live->n; b++) equal = equal && p->dt[b] == p->dt[0];
+    return equal;
+}
+
+/* By it; the count of steps done. */
 static int64_t run_compiled(const nde_solver *s, nde_panel *p, int64_t most) {
     const nde_site *at = &p->lanes.site;
     const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = p->slab, .steps = most, .t = p->t, .dt = p->dt, .node = p->node,
                                  .start = p->lanes.scratch->t, .p = at->p, .q = at->q, .z = p->y, .k = p->carry,
                                  .lane = at->lane };
-    for (size_t b = 0; b < p->live->n; b++) {
-        p->lanes.scratch->t[b] = nde_start_of(s, p->trajectory[b]);
-        if (p->dt[b] != p->dt[0]) return 0;
-    }
+    for (size_t b = 0; b < p->live->n; b++) p->lanes.scratch->t[b] = nde_start_of(s, p->trajectory[b]);
     return s->rhs.step->run(&site) ? 0 : most;
 }
 
@@ -120,7 +124,8 @@ nde_marched nde_march(nde_solver *s, nde_panel *p) {
     if (!most) return NDE_MARCH_NOT;
     memset(p->mark, NDE_LANE_OK, n);
     aim(s, p, 0);
-    int64_t done = s->runs && most >= LEAST && stays_visible(&s->table) ? run(s, p, most) : 0;
+    const bool compiled = s->rhs.step && p->ld > 1;
+    int64_t done = s->runs && most >= LEAST && stays_visible(&s->table) && (!compiled || are_equal(p)) ? run(s, p, most) : 0;
     if (!done) done = walk(s, p, most, &waits);
     const int64_t tried = done + waits, room = p->ld == 1 ? 1 : (int64_t)((n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
     p->live->attempts += tried, p->live->lane_attempts += tried*(int64_t)n, p->live->lane_room += tried*room;

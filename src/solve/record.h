@@ -45,7 +45,7 @@ typedef struct nde_record {
     bool failed;             /* it did not write */
 } nde_record;
 
-/* What nde_record_state_before returns when the store does not read: no code of a field. */
+/* What nde_record_state_before returns when the store does not read. A field may return it too: see nde_worker.unread. */
 enum { NDE_STORE_FAILED = INT32_MIN };
 
 /* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when they were

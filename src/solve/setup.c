@@ -47,13 +47,7 @@ nde_division nde_solver_divide(const nde_solver *s) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void *array(nde_arena *arena, size_t rows, size_t columns, size_t bytes) {
-    size_t count;
-    if (!nde_size_multiply(rows, columns, &count)) return arena->overflow = true, NULL;
-    return nde_arena_take(arena, count, bytes);
-}
-
-#define TAKE(pointer, rows, columns) ((pointer) = array(arena, (rows), (columns), sizeof *(pointer)))
+#define TAKE(pointer, rows, columns) ((pointer) = nde_arena_take_rows(arena, (rows), (columns), sizeof *(pointer)))
 
 /* What of a panel outlives a step. */
 static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_t capacity) {
@@ -313,7 +307,7 @@ static size_t directions_at_once(const nde_solver *s, size_t capacity) {
 static nde_status lay(nde_solver *s, nde_arena *arena) {
     const nde_division d = nde_solver_divide(s);
     const nde_problem *q = &s->rhs.problem;
-    (void)array(arena, 1, 1, sizeof *s); /* the solver itself comes first */
+    (void)nde_arena_take_rows(arena, 1, 1, sizeof *s); /* the solver itself comes first */
     s->n_panels = d.panels, s->n_shards = d.shards, s->directions = directions_at_once(s, d.capacity);
     TAKE(s->panel, 1, d.panels), TAKE(s->shard, 1, d.shards), TAKE(s->worker, 1, s->n_workers);
     nde_status bad = nde_write_method(s, arena);

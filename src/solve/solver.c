@@ -17,7 +17,9 @@ nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
 }
 
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
-    if (code == NDE_STORE_FAILED && s->options.store) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
+    bool unread = false;
+    for (size_t i = 0; i < s->n_workers; i++) unread = unread || s->worker[i].unread, s->worker[i].unread = false;
+    if (code == NDE_STORE_FAILED && unread) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
     const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }

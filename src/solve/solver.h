@@ -158,6 +158,7 @@ typedef struct nde_worker {
     double *since, *a_since;
     nde_real *a_start, *at_hit;
     nde_obstacle obstacle;
+    bool unread;           /* the store has not read a state: NDE_STORE_FAILED is then no code of a field */
     struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions; NULL: one direction at a time */
 } nde_worker;
 

@@ -5,26 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring.h"
 #include "solve/solver.h"
 
 enum { DIM = 16, N_MOST = 5 };
-
-/* y_i' = p cos(t) - y_i y_{i+1}/4. */
-static int f(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
-    const nde_real force = p[0]*(nde_real)cos(t);
-    (void)ctx;
-    for (size_t i = 0; i < DIM; i++) dy[i] = force - y[i]*y[(i + 1)%DIM]/4;
-    return 0;
-}
-static int vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
-    (void)p, (void)at, (void)ctx;
-    for (size_t i = 0; i < DIM; i++) {
-        const size_t next = (i + 1)%DIM;
-        ay[i] -= a[i]*y[next]/4, ay[next] -= a[i]*y[i]/4;
-        if (ap) ap[0] += (double)(a[i]*(nde_real)cos(t));
-    }
-    return 0;
-}
 
 typedef struct rig {
     nde_problem problem;
@@ -40,13 +24,11 @@ typedef struct rig {
     size_t peak, now;
 } rig;
 
-static const nde_pointwise one = { .size = sizeof one, .f = f, .vjp = vjp };
 static nde_field field;
 
 static void make(rig *r, size_t n) {
     *r = (rig){ .p = { 1 } };
-    field = nde_field_pointwise(&one, DIM, 1);
-    for (size_t i = 0; i < DIM*n; i++) r->y0[i] = (nde_real)(0.5 + 0.4*sin((double)i)), r->seed[i] = (nde_real)cos((double)i);
+    field = ring_make(DIM, n, r->y0, r->seed);
     r->problem = NDE_INIT(nde_problem, .n = n, .t1 = 4, .y0 = r->y0, .p = r->p, .drift = &field);
     r->options = NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE, .max_steps = NDE_ZERO);
 }

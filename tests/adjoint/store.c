@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * store.c - states that go to a store: the gradient of full memory, steps made again once or, where times have taken room meanwhile, twice; and stores that are full,
- * short or cannot be read. */
+ * store.c - states that go to a store: the gradient of full memory, steps made again once or, where times have taken room
+ * meanwhile, twice; and stores that are full, short or cannot be read. */
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ring.h"
+
 enum { DIM = 6, N_MOST = 7, ROOM = 1 << 22 };
 
-static int f(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
-    (void)ctx;
-    for (size_t i = 0; i < DIM; i++) dy[i] = p[0]*(nde_real)cos(t) - y[i]*y[(i + 1)%DIM]/4;
-    return 0;
-}
-static int vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
-    (void)p, (void)at, (void)ctx;
-    for (size_t i = 0; i < DIM; i++) {
-        const size_t next = (i + 1)%DIM;
-        ay[i] -= a[i]*y[next]/4, ay[next] -= a[i]*y[i]/4;
-        if (ap) ap[0] += (double)(a[i]*(nde_real)cos(t));
-    }
-    return 0;
-}
-static const nde_pointwise one = { .size = sizeof one, .f = f, .vjp = vjp };
 static nde_field field;
 
 typedef struct rig {
@@ -65,8 +53,7 @@ static void make(rig *x, int kind) {
     memset(x, 0, sizeof *x);
     const size_t n = kind == ONE ? 1 : N_MOST;
     x->p[0] = 1, x->bad_write = x->bad_read = -1;
-    field = nde_field_pointwise(&one, DIM, 1);
-    for (size_t i = 0; i < DIM*n; i++) x->y0[i] = (nde_real)(0.5 + 0.4*sin((double)i)), x->seed[i] = (nde_real)cos((double)i);
+    field = ring_make(DIM, n, x->y0, x->seed);
     for (size_t b = 0; b < n; b++) x->t1[b] = 3 + cos((double)b);
     x->problem = NDE_INIT(nde_problem, .n = n, .t1 = 4, .y0 = x->y0, .p = x->p, .drift = &field);
     if (kind == SEVERAL) x->problem.t1_each = x->t1;
@@ -184,6 +171,26 @@ static void unreadable_stores(void **state) {
     nde_solver_destroy(r.solver), nde_solver_destroy(full.solver);
 }
 
+/* A field may return any code, the one that stands for a store too. */
+static void fields_that_refuse(void **state) {
+    (void)state;
+    const int codes[] = { INT_MIN, INT_MIN + 1, -1 };
+    solve_fully(ONE);
+    make_small(ONE);
+    assert_int_equal(run(&r), NDE_OK);
+    for (size_t i = 0; i < sizeof codes/sizeof codes[0]; i++) {
+        char said[32];
+        snprintf(said, sizeof said, "returned %d", codes[i]);
+        ring_code = codes[i];
+        assert_int_equal(back(&r), NDE_E_FIELD);
+        assert_non_null(strstr(nde_solver_error(r.solver), said));
+        ring_code = 0;
+        assert_int_equal(back(&r), NDE_OK);
+        assert_same();
+    }
+    nde_solver_destroy(r.solver), nde_solver_destroy(full.solver);
+}
+
 static void files(void **state) {
     (void)state;
     char path[] = "/tmp/nde-store-XXXXXX";
@@ -233,7 +240,7 @@ static void refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gradient_of_full_memory), cmocka_unit_test(full_stores), cmocka_unit_test(unreadable_stores),
-        cmocka_unit_test(files), cmocka_unit_test(refusals),
+        cmocka_unit_test(fields_that_refuse), cmocka_unit_test(files), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * builder.c - what programs refuse and how they say it; memory that cannot be had; what is left out, shared and reused; derivatives
  * within programs; the network and the library's own; solving with programs. */
 #include "../field/rig.h"
+#include "heap.h"
 #include "program/graph.h"
 
 #include <stdio.h>
@@ -161,24 +162,6 @@ static void sizes(void **state) {
 }
 
 /* ---- memory ---- */
-
-typedef struct heap {
-    long blocks, calls, fail_at;
-    size_t bytes;
-} heap;
-static void *heap_take(void *ctx, size_t bytes, size_t align) {
-    heap *h = ctx;
-    void *block = NULL;
-    if (h->calls++ == h->fail_at || posix_memalign(&block, align < 64 ? 64 : align, bytes)) return NULL;
-    memset(block, 0xff, bytes);
-    h->blocks++, h->bytes += bytes;
-    return block;
-}
-static void heap_give(void *ctx, void *block, size_t bytes) {
-    heap *h = ctx;
-    h->blocks--, h->bytes -= bytes;
-    free(block);
-}
 
 /* Something of everything. */
 static nde_var busy(nde_program *g) {

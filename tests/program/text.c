@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * text.c - programs as text: what they mean, and where they are wrong. */
 #include "../field/rig.h"
+#include "heap.h"
 
 #include <stdio.h>
 
@@ -160,22 +161,6 @@ static void errors(void **state) {
 
 /* ---- memory ---- */
 
-typedef struct heap {
-    long blocks, calls, fail_at;
-} heap;
-static void *heap_take(void *ctx, size_t bytes, size_t align) {
-    heap *h = ctx;
-    void *block = NULL;
-    if (h->calls++ == h->fail_at || posix_memalign(&block, align < 64 ? 64 : align, bytes)) return NULL;
-    h->blocks++;
-    return block;
-}
-static void heap_give(void *ctx, void *block, size_t bytes) {
-    (void)bytes;
-    ((heap *)ctx)->blocks--;
-    free(block);
-}
-
 static void allocation(void **state) {
     (void)state;
     long calls = 0;
@@ -189,6 +174,7 @@ static void allocation(void **state) {
         if (k < 0) calls = h.calls;
         nde_program_destroy(g);
         assert_int_equal(h.blocks, 0);
+        assert_int_equal(h.bytes, 0);
     }
     assert_in_range(calls, 20, 100000);
 }

@@ -52,12 +52,12 @@ static nde_status admit_beside(nde_rhs *r, nde_part *part, const nde_field *fiel
 }
 
 static nde_status admit_noise(nde_rhs *r, nde_part *part, const nde_term *term) {
-    const nde_status bad = nde_noise_validate(term->noise);
+    const nde_status bad = nde_noise_read(&part->noise, term->noise);
     if (bad) return bad;
     const bool diagonal = term->kind == NDE_NOISE_DIAGONAL;
     if (term->kind < NDE_NOISE_DIAGONAL || term->kind > NDE_NOISE_GENERAL)
         return nde_fail(NDE_E_ARG, "problem.terms: kind %d is no kind of noise", (int)term->kind);
-    size_t m = term->noise->dim;
+    size_t m = part->noise.dim;
     if (diagonal) {
         if (m && m != r->dim)
             return nde_fail(NDE_E_ARG, "problem.terms: diagonal noise has dim %zu, the problem %zu", m,
@@ -101,7 +101,7 @@ static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
     if (term->field->nu != width && (term->field->nu || width != r->channels))
         return nde_fail(NDE_E_ARG, "problem.terms: field '%s' has nu %zu, needed is %zu",
                         nde_field_name(term->field), term->field->nu, width);
-    part->piece = place.piece, part->rate = place.rate, part->rates = place.rates;
+    part->piece = place.piece, part->rate = place.rate, part->rates = place.rates, part->noise = place.noise;
     return NDE_OK;
 }
 

@@ -24,6 +24,8 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->a_t = nde_arena_take(arena, ld, sizeof *s->a_t);
     s->dw = nde_arena_take_rows(arena, r->rates, ld, sizeof *s->dw);
     s->cell = nde_arena_take(arena, ld, sizeof *s->cell);
+    s->from = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->from);
+    s->to = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->to);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
 }
 
@@ -58,36 +60,41 @@ void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *r, nde_scratch *scratch) {
 
 static const nde_term *term_at(const nde_rhs *r, size_t k) { return &r->problem.terms[k]; }
 
+/* The slopes of a noise term. */
+static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, const double *t, const double *dt, const int64_t *step) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    const nde_problem *q = &r->problem;
+    const size_t *who = lanes->site.index;
+    const nde_part *part = &r->term[k];
+    nde_scratch *s = lanes->scratch;
+    nde_noise noise = part->noise;
+    noise.seed = term_at(r, k)->noise->seed; /* may change between runs */
+    const int64_t cells = noise.grid ? noise.grid/r->steps : 1;
+    for (size_t b = 0; b < n; b++) {
+        s->from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
+        s->to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
+        s->cell[b] = t[b] + dt[b];
+        s->cell_first[b] = step[b]*cells;
+    }
+    const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = t, .t = s->cell,
+                              .first = s->cell_first, .count = cells, .grid = r->steps*cells };
+    nde_noise_over(&noise, &at, part->rates, s->dw, NULL, NULL);
+    nde_real *rate = lanes->rate + part->rate*ld;
+    for (size_t i = 0; i < part->rates; i++)
+        for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
+}
+
 void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt,
                    const int64_t *step) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_problem *q = &r->problem;
-    const size_t *who = lanes->site.index;
     if (q->splitting && r->paced) /* what stands still multiplies its slope with 0, which must be finite */
         for (size_t b = 0; b < n; b++) lanes->rate[b] = dt[b] != 0 ? (nde_real)dt[b] : 1;
     for (size_t k = 0; k < q->n_terms; k++) {
-        const nde_term *term = term_at(r, k);
-        const nde_part *part = &r->term[k];
-        if (term->path) {
-            size_t *piece = lanes->piece + part->piece*ld;
-            for (size_t b = 0; b < n; b++) piece[b] = nde_path_piece(term->path, t[b] + 0.5*dt[b]);
-            continue;
-        }
-        nde_scratch *s = lanes->scratch;
-        const int64_t cells = term->noise->grid ? term->noise->grid/r->steps : 1;
-        /* the span's own cells: one path for any number of steps */
-        for (size_t b = 0; b < n; b++) {
-            const double t0 = q->t0_each ? q->t0_each[who[b]] : q->t0,
-                         t1 = q->t1_each ? q->t1_each[who[b]] : q->t1;
-            s->cell[b] = (t1 - t0)/(double)(r->steps*cells);
-            s->cell_first[b] = step[b]*cells;
-        }
-        nde_noise_increment(term->noise, r->steps*cells, part->rates, n, ld, who, s->cell,
-                            s->cell_first, cells, s->dw);
-        nde_real *rate = lanes->rate + part->rate*ld;
-        for (size_t i = 0; i < part->rates; i++)
-            for (size_t b = 0; b < n; b++)
-                rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
+        const nde_path *path = term_at(r, k)->path;
+        size_t *piece = lanes->piece + r->term[k].piece*ld;
+        if (path) for (size_t b = 0; b < n; b++) piece[b] = nde_path_piece(path, t[b] + 0.5*dt[b]);
+        else begin_noise(r, lanes, k, t, dt, step);
     }
 }
 

@@ -17,6 +17,7 @@ typedef struct nde_part {
     size_t tape, cotape, prepared; /* first row, first row, first real */
     size_t piece;                  /* row of its path in nde_lanes.piece */
     size_t rate, rates;            /* noise: first row and rows in nde_lanes.rate */
+    nde_noise noise;               /* in today's layout; its seed is that of when it was read */
 } nde_part;
 
 /* An event of the problem. */
@@ -53,6 +54,7 @@ typedef struct nde_scratch {
     nde_real *Y, *a_Y;                /* [dim][ld] a stage and its cotangent or tangent */
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
+    double *from, *to;                /* [ld] ends of the whole spans */
     int64_t *cell_first;              /* [ld] */
     nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
     int *count;                       /* its stages [ld] */

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * kernel.c - increments of the Brownian path of a grid, on lanes. Compiled once for each
+ * kernel.c - the Brownian path of a grid, on lanes: increments and Levy areas. Compiled once for each
  * instruction set: see core/isa.h.
  *
  * The increment of a cell is sqrt(cell)*z, rounded to a multiple of 2^(e - 44), where 2^e is the
  * least power of two >= sqrt(span) and span is the length of the grid. W stays far below 2^(e + 9),
  * so that every sum of increments is exact in double: over adjoining cells they add up to the bit,
- * in any order. The rounding is 2^-44 sqrt(span) at most, 10^-13 of what W does over the span. */
+ * in any order. The rounding is 2^-44 sqrt(span) at most, 10^-13 of what W does over the span.
+ *
+ * H and K of a cell are sqrt(cell/12)*z and sqrt(cell/720)*z, rounded to the same unit. Over N cells, with
+ * S_k = W_0 + ... + W_(k-1) and X_k = S_k + W_k/2 + H_k, the mean of the path over cell k,
+ *   H = (1/N) sum X_k - S_N/2
+ *   K = (1/N^2) sum ((N - 1)/2 - k) X_k + (1/N^2) sum K_k + S_N (1 - 1/N^2)/12
+ * whose sums are taken in two doubles: what cancels leaves H and K right to an ulp or two. */
 #include "noise/kernel.h"
 #include "core/isa.h"
 #include "noise/normal.h"
+#include "noise/pair.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -25,9 +32,14 @@ typedef struct chunk {
     size_t n;
     uint64_t seed;
     uint64_t trajectory[CHUNK], first[CHUNK];
-    /* deviation of a cell; 1.5 2^52 units: adding and subtracting it rounds to a unit */
-    double scale[CHUNK], round[CHUNK];
+    /* deviations of W, H, K of a cell; 1.5 2^52 units: adding and subtracting it rounds to a unit */
+    double scale[3][CHUNK], round[CHUNK];
 } chunk;
+
+/* Sums over cells for one component: S; X and prefix sums of X in two doubles; K. */
+typedef struct sums {
+    double s[CHUNK], x[2][CHUNK], xx[2][CHUNK], k[CHUNK];
+} sums;
 
 /* The product of the lower halves. gcc 12 and clang 14 find this instruction by themselves only
  * behind many shuffles. */
@@ -46,12 +58,12 @@ static inline words product(words a, words b) {
 static inline words load(const uint64_t *x) { words v; memcpy(&v, x, sizeof v); return v; }
 static inline void store(uint64_t *x, words v) { memcpy(x, &v, sizeof v); }
 
-/* even, odd [n]: the two halves of the blocks of (component, first + cell): nde_philox of
+/* even, odd [n]: the two halves of the blocks of (purpose, component, first + cell): nde_philox of
  * nde_counter, in vectors. */
-static void draw(const chunk *lanes, uint64_t component, uint64_t cell, uint64_t *even,
-                 uint64_t *odd) {
+static void draw(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell,
+                 uint64_t *even, uint64_t *odd) {
     const words none = { 0 }, m0 = none + 0xD2511F53u, m1 = none + 0xCD9E8D57u;
-    const uint32_t word0 = nde_counter(NDE_PURPOSE_W, 0, 0, component).x[0];
+    const uint32_t word0 = nde_counter(purpose, 0, 0, component).x[0];
     for (size_t b = 0; b < lanes->n; b += WORDS) {
         const words trajectory = load(lanes->trajectory + b);
         const words position = load(lanes->first + b) + cell;
@@ -69,25 +81,73 @@ static void draw(const chunk *lanes, uint64_t component, uint64_t cell, uint64_t
     }
 }
 
-/* even, odd [n]: sums over `count` cells of the rounded increments of a component and the next,
- * which `both` asks for. Two loops with an array between them: Philox in vectors, Box-Muller left
- * to the compiler, which vectorises it. */
-static inline __attribute__((always_inline)) void sums(const chunk *lanes, uint64_t component,
-                                                       uint64_t count, int both,
-                                                       double *restrict even,
-                                                       double *restrict odd) {
-    const double *scale = lanes->scale, *round = lanes->round;
+#define INLINE static inline __attribute__((always_inline))
+
+/* even, odd [n] += W, H or K of a cell (purpose NDE_PURPOSE_W, _H or _K), for a component and the next,
+ * which `both` asks for. Two loops with an array between them: Philox in vectors, Box-Muller left to the
+ * compiler, which vectorises it. */
+INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both,
+                double *restrict even, double *restrict odd) {
+    const double *scale = lanes->scale[purpose], *round = lanes->round;
     uint64_t bits[2][CHUNK];
-    for (size_t b = 0; b < lanes->n; b++) even[b] = odd[b] = 0;
-    for (uint64_t cell = 0; cell < count; cell++) {
-        draw(lanes, component, cell, bits[0], bits[1]);
-        for (size_t b = 0; b < lanes->n; b++) {
-            double z0, z1;
-            nde_box_muller(bits[0][b], bits[1][b], &z0, &z1);
-            even[b] += (scale[b]*z0 + round[b]) - round[b];
-            if (both) odd[b] += (scale[b]*z1 + round[b]) - round[b];
-        }
+    draw(lanes, purpose, component, cell, bits[0], bits[1]);
+    for (size_t b = 0; b < lanes->n; b++) {
+        double z0, z1;
+        nde_box_muller(bits[0][b], bits[1][b], &z0, &z1);
+        even[b] += (scale[b]*z0 + round[b]) - round[b];
+        if (both) odd[b] += (scale[b]*z1 + round[b]) - round[b];
     }
+}
+
+/* W over `count` cells. */
+INLINE void increments(const chunk *lanes, uint64_t component, uint64_t count, int both, double *even,
+                       double *odd) {
+    for (size_t b = 0; b < lanes->n; b++) even[b] = odd[b] = 0;
+    for (uint64_t cell = 0; cell < count; cell++) add(lanes, NDE_PURPOSE_W, component, cell, both, even, odd);
+}
+
+/* The next cell into the sums; its W, H and K stand in w, h and k. */
+static void gather(sums *a, size_t n, const double *w, const double *h, const double *k) {
+    for (size_t b = 0; b < n; b++) {
+        nde_pair x = { a->x[0][b], a->x[1][b] };
+        const nde_pair xx = nde_pair_add((nde_pair){ a->xx[0][b], a->xx[1][b] }, x);
+        x = nde_pair_add(x, nde_pair_sum(a->s[b] + 0.5*w[b], h[b]));
+        a->x[0][b] = x.high, a->x[1][b] = x.low;
+        a->xx[0][b] = xx.high, a->xx[1][b] = xx.low;
+        a->s[b] += w[b];
+        a->k[b] += k[b];
+    }
+}
+
+static void finish(const sums *a, size_t n, uint64_t count, double *w, double *h, double *k) {
+    const double N = (double)count, square = N*N;
+    for (size_t b = 0; b < n; b++) {
+        const nde_pair x = { a->x[0][b], a->x[1][b] }, xx = { a->xx[0][b], a->xx[1][b] };
+        const nde_pair level = nde_pair_product(a->s[b], -0.5*N), rest = nde_pair_product(a->s[b], square - 1);
+        w[b] = a->s[b];
+        h[b] = nde_pair_add(x, level).high/N;
+        if (!k) continue;
+        nde_pair sum = nde_pair_add(nde_pair_times(xx, 12), nde_pair_times(x, -6*(N - 1)));
+        sum = nde_pair_add(sum, rest);
+        k[b] = nde_pair_add(sum, nde_pair_product(a->k[b], 12)).high/(12*square);
+    }
+}
+
+/* W and H, and K where k is not NULL, over `count` cells > 0, for a component and the next: [2][CHUNK]. */
+static void areas(const chunk *lanes, uint64_t component, uint64_t count, double (*w)[CHUNK],
+                  double (*h)[CHUNK], double (*k)[CHUNK]) {
+    const size_t n = lanes->n;
+    double one[3][2][CHUNK];
+    sums a[2];
+    memset(a, 0, sizeof a);
+    for (uint64_t cell = 0; cell < count; cell++) {
+        memset(one, 0, sizeof one);
+        add(lanes, NDE_PURPOSE_W, component, cell, 1, one[0][0], one[0][1]);
+        add(lanes, NDE_PURPOSE_H, component, cell, 1, one[1][0], one[1][1]);
+        if (k) add(lanes, NDE_PURPOSE_K, component, cell, 1, one[2][0], one[2][1]);
+        for (size_t i = 0; i < 2; i++) gather(&a[i], n, one[0][i], one[1][i], one[2][i]);
+    }
+    for (size_t i = 0; i < 2; i++) finish(&a[i], n, count, w[i], h[i], k ? k[i] : NULL);
 }
 
 /* The least power of two >= x, for x normal; an x within 2^-40 above a power of two counts as it:
@@ -107,29 +167,32 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
     }
     for (size_t b = n; b % WORDS; b++) lanes->trajectory[b] = lanes->first[b] = 0;
     for (size_t b = 0; b < n; b++) {
-        lanes->scale[b] = sqrt(cell[b]);
-        lanes->round[b] = 0x1.8p8*power_of_two(lanes->scale[b]*root);
+        lanes->scale[0][b] = sqrt(cell[b]);
+        lanes->scale[1][b] = sqrt(cell[b]/12);
+        lanes->scale[2][b] = sqrt(cell[b]/720);
+        lanes->round[b] = 0x1.8p8*power_of_two(lanes->scale[0][b]*root);
     }
 }
 
-void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t m, size_t n,
-                                    size_t ld, const size_t *trajectory, const double *cell,
-                                    const int64_t *first, int64_t count, double *dw) {
+void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld,
+                                    const size_t *trajectory, const double *cell, const int64_t *first,
+                                    int64_t count, double *w, double *h, double *k) {
     const uint64_t cells = count > 0 ? (uint64_t)count : 0;
+    double *const out[3] = { w, h, k };
+    double x[3][2][CHUNK] = { { { 0 } } };
     chunk lanes;
-    double even[CHUNK], odd[CHUNK];
     lanes.seed = noise->seed;
     for (size_t begin = 0; begin < n; begin += CHUNK) {
         const size_t width = n - begin < CHUNK ? n - begin : CHUNK;
         fill(&lanes, grid, width, trajectory + begin, cell + begin, first + begin);
-        size_t i = 0;
-        for (; i + 1 < m; i += 2) {
-            sums(&lanes, i, cells, 1, even, odd);
-            memcpy(dw + i*ld + begin, even, width*sizeof *even);
-            memcpy(dw + (i + 1)*ld + begin, odd, width*sizeof *odd);
+        for (size_t i = 0; i < m; i += 2) {
+            const size_t pair = i + 1 < m ? 2 : 1;
+            if (h && cells) areas(&lanes, i, cells, x[0], x[1], k ? x[2] : NULL);
+            else if (pair == 2) increments(&lanes, i, cells, 1, x[0][0], x[0][1]);
+            else increments(&lanes, i, cells, 0, x[0][0], x[0][1]);
+            for (size_t what = 0; what < 3; what++)
+                for (size_t j = 0; j < pair && out[what]; j++)
+                    memcpy(out[what] + (i + j)*ld + begin, x[what][j], width*sizeof(double));
         }
-        if (i == m) continue;
-        sums(&lanes, i, cells, 0, even, odd);
-        memcpy(dw + i*ld + begin, even, width*sizeof *even);
     }
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * kernel.h - nde_noise_increment compiled for each instruction set; equal bits in all of them. */
+ * kernel.h - nde_noise_cells compiled for each instruction set; equal bits in all of them. */
 #ifndef NDE_NOISE_KERNEL_H
 #define NDE_NOISE_KERNEL_H
 
 #include "noise/noise.h"
 
-typedef void nde_noise_kernel(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld,
-                              const size_t *trajectory,
-                              const double *cell, const int64_t *first, int64_t count, double *dw);
+typedef void nde_noise_kernel(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
+                              const double *cell, const int64_t *first, int64_t count, double *w, double *h, double *k);
 
 extern nde_noise_kernel nde_noise_kernel_baseline, nde_noise_kernel_v3, nde_noise_kernel_v4;
 

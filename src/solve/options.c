@@ -278,8 +278,8 @@ static nde_status read_estimates(const nde_solver *s) {
 static nde_status check_noise(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     for (size_t k = 0; k < q->n_terms; k++) {
-        const nde_noise *noise = q->terms[k].noise;
-        if (noise && noise->grid && noise->grid % s->options.steps)
+        const nde_noise *noise = &s->rhs.term[k].noise;
+        if (q->terms[k].noise && noise->grid && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
     }

@@ -299,12 +299,20 @@ enum {
 /* Brownian motion as a pure function of (seed, trajectory, component, cell): never stored, the same on the way back.
  * The span [t0, t1] of the problem has `grid` equal cells; the increment over several cells is the sum of theirs,
  * exactly: increments are multiples of one power of two. The float library sees the double path, rounded.
+ * Methods that need more than the increment W of a step of length h also see
+ *   H = (1/h) int_0^h (W_s - s/h W) ds                  the space-time Levy area, of variance h/12
+ *   K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds       the space-time-time Levy area, of variance h/720
+ * W, H and K of a step are independent, and so are different steps. Over several cells they are what the path over these
+ * cells gives, so that coarse and fine steps see one path. H and K of a cell are the normals of their purposes at the position
+ * of the cell, times sqrt(cell/12) and sqrt(cell/720); W those of purpose W times sqrt(cell); all rounded to one unit.
+ *   seed   may change between runs of a solver; what else stands here is read when it is made
  *   dim    independent components m; 0: what the term's field needs
  *   grid   > 0: cells; must be a multiple of options.steps. 0: options.steps
  * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24,
  * purpose : 8 }, { cell, low 32 }, { cell, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the result
  * are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
- * Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011). */
+ * Sources: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011); J. Foster, T. Lyons, H. Oberhauser, SIAM
+ * J. Numer. Anal. 58 (2020) 1393-1421 (H, K). */
 typedef struct nde_noise {
     size_t size;
     uint64_t seed;

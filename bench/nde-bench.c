@@ -3,7 +3,8 @@
  *
  * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample
  * repeats the work so often that it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest
- * build; of an adjoint_ case, the median with the gradient over that without. */
+ * build; of an adjoint_ case, the median with the gradient over that without; of a program_ case, the program's over that of the
+ * same field by hand. */
 #include "bench.h"
 #include "child.h"
 #include "native_files.h"
@@ -28,7 +29,7 @@ typedef struct bench_case {
     const char *program, *argument;  /* of the reference: reference/PROGRAM.c */
     const char *builds[BUILDS];      /* each begins with its instruction set */
     bool slow;                       /* runs when it is asked for */
-    bool forward;                    /* beside libnde's own solve without the gradient, not beside a reference */
+    const char *beside;              /* no reference, but libnde itself, otherwise */
 } bench_case;
 
 #define ONE .subject = { &bench_one_double }, .program = "ode_dopri5", .builds = { "v3", "v4" }
@@ -36,7 +37,7 @@ typedef struct bench_case {
     .builds = { "v3", "v4" }
 
 #define GRADIENT .subject = { &bench_gradient_double }
-#define ADJOINT .subject = { &bench_adjoint_double, &bench_adjoint_single }, .forward = true
+#define ADJOINT .subject = { &bench_adjoint_double, &bench_adjoint_single }, .beside = "forward"
 #define ENSEMBLE                                                                                                             \
     .subject = { &bench_ensemble_double }, .program = "ode_batch", .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" }
 #define FIXED .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .builds = { "v3", "v4" }
@@ -66,6 +67,8 @@ static const bench_case cases[] = {
     { "ensemble_fixed", "10,000 Lorenz trajectories to t = 10 in 1000 equal steps of dopri5; field by pointer",
       FIXED, .argument = "ensemble_fixed" },
     { "ensemble_fixed_inline", "the same, field compiled into the step by nde/inline.h", FIXED, .argument = "ensemble_fixed" },
+    { "program_lorenz", "ensemble's with a program as the field, beside the field by pointer",
+      .subject = { &bench_ensemble_double }, .beside = "by_hand" },
     { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
       .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
       .builds = { "v3", "v4" } },
@@ -379,8 +382,8 @@ static bool run_case(const settings *set, const bench_case *c) {
     return good;
 }
 
-/* A solve with its gradient beside the solve alone. */
-static bool run_beside_forward(const settings *set, const bench_case *c) {
+/* A solve with its gradient beside the solve alone, a program beside a field by hand. */
+static bool run_beside(const settings *set, const bench_case *c) {
     static samples s[2];
     side sides[2];
     bench_facts facts[2];
@@ -389,14 +392,14 @@ static bool run_beside_forward(const settings *set, const bench_case *c) {
     bool good = true;
     for (int i = 0; i < 2; i++) {
         const bench_subject *subject = c->subject[set->precision];
-        const bench_setup setup = { .name = c->name, .threads = set->threads, .isa = set->isa, .forward = i == 1 };
+        const bench_setup setup = { .name = c->name, .threads = set->threads, .isa = set->isa, .beside = i == 1 };
         sides[i] = (side){ subject, good ? subject->make(&setup, text, sizeof text) : NULL, NULL };
         good = good && (sides[i].state ? verify(c, subject, sides[i].state, NULL, 0, facts + i) : wrong(c, text));
     }
     if (good && !(good = measure(sides, 2, set->pairs, s, &busy))) wrong(c, "a run failed while it was timed");
     if (good) {
         print(set, c, "libnde", set->threads, set->isa, s, facts, s[0].median/s[1].median);
-        print(set, c, "forward", set->threads, set->isa, s + 1, facts + 1, (double)NAN);
+        print(set, c, c->beside, set->threads, set->isa, s + 1, facts + 1, (double)NAN);
     }
     say_busy(set, c, busy);
     for (int i = 0; i < 2; i++)
@@ -488,6 +491,6 @@ int main(int argc, char **argv) {
     bool good = true;
     for (int i = 0; i < CASES; i++)
         if ((set.wanted[i] || (!set.any && !cases[i].slow)) && cases[i].subject[set.precision])
-            good &= (cases[i].forward ? run_beside_forward : run_case)(&set, cases + i);
+            good &= (cases[i].beside ? run_beside : run_case)(&set, cases + i);
     return good ? 0 : 1;
 }

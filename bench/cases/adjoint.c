@@ -60,7 +60,7 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     const bench_fields *fields = bench_fields_get(setup->isa);
     const kind *k = kinds;
     while (strcmp(k->name, setup->name) != 0) k++;
-    me->forward = setup->forward;
+    me->forward = setup->beside;
     me->mlp = NDE_INIT(nde_mlp, .layers = k->layers, .width = k->width);
     me->field = k->layers ? nde_field_mlp(&me->mlp)
         : NDE_INIT(nde_field, .name = "Lorenz", .dim = 3, .out = 3, .np = 3, .traits = NDE_AUTONOMOUS | NDE_LANEWISE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a million
  * (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with 1000 equal
- * steps. The field is a callback, or with _inline compiled into the step. */
+ * steps. The field is a callback, or with _inline compiled into the step, or in program_lorenz a program beside that callback. */
 #include "fields.h"
 
 #include <math.h>
@@ -14,6 +14,7 @@ enum { SET = 10000 };
 typedef struct ensemble {
     size_t count;
     bool fixed;
+    nde_program *program;
     nde_field field;
     nde_problem problem;
     nde_solver *solver;
@@ -25,8 +26,11 @@ typedef struct ensemble {
 static void destroy(void *state) {
     ensemble *me = state;
     nde_solver_destroy(me->solver);
+    nde_program_destroy(me->program);
     free(me->y0), free(me->rho), free(me);
 }
+
+static const char text_of_lorenz[] = "state x, y, z; own rho; dx = 10*(y - x); dy = x*(rho - z) - y; dz = x*y - 8/3*z";
 
 static void *make(const bench_setup *setup, char *text, size_t text_size) {
     ensemble *me = calloc(1, sizeof *me);
@@ -41,6 +45,8 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
                          .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
                          .eval = bench_fields_get(setup->isa)->lorenz_rho);
     if (strstr(setup->name, "inline")) me->field.step = bench_fields_get(setup->isa)->lorenz_rho_step;
+    const bool program = strncmp(setup->name, "program", 7) == 0 && !setup->beside;
+    if (program && nde_program_parse(text_of_lorenz, NULL, &me->program) == NDE_OK) me->field = nde_field_program(me->program);
     me->problem = NDE_INIT(nde_problem, .n = me->count, .t1 = 10, .drift = &me->field, .y0 = me->y0, .q = me->rho);
     nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .isa = setup->isa, .threads = setup->threads);
     if (me->fixed) options.steps = 1000;

@@ -76,6 +76,19 @@ typedef struct nde_operation_fact {
 } nde_operation_fact;
 extern const nde_operation_fact nde_operations[NDE_OPERATIONS];
 
+/* Two operations by entries that are done in one loop: which of the second's operands is the first's result. */
+#define NDE_PAIR_LIST(X) NDE_PAIRS_OF(X, ADD) NDE_PAIRS_OF(X, SUB) NDE_PAIRS_OF(X, MUL)
+#define NDE_PAIRS_OF(X, first)                                                                                              \
+    X(first, ADD, 0) X(first, SUB, 0) X(first, SUB, 1) X(first, MUL, 0) X(first, FMA, 0) X(first, FMA, 2) X(first, FMS, 0) \
+    X(first, FMS, 2) X(first, FNMA, 0) X(first, FNMA, 2)
+enum {
+    NDE_PAIR_NONE,
+#define NDE_X(first, second, operand) NDE_PAIR_##first##_##second##operand,
+    NDE_PAIR_LIST(NDE_X)
+#undef NDE_X
+    NDE_PAIRS
+};
+
 /* Where rows stand. Inputs of lanes; inputs that all lanes share; what code writes. */
 typedef enum nde_space {
     NDE_SPACE_NONE,
@@ -101,6 +114,7 @@ typedef struct nde_operand {
 typedef struct nde_instruction {
     uint16_t op, detail; /* nde_operation; activation */
     bool small;          /* on one number a row: it knows no lanes */
+    uint8_t pair;        /* its result is for the next instruction alone, and both are one of these */
     uint32_t want;       /* it serves these cotangents */
     uint32_t rows;       /* of the result; of ADD_OUTER those of x */
     uint32_t inner;      /* rows summed over: SUM, DOT, MATVEC ..., products; SCATTER: of x; ADD_OUTER: those of y */

@@ -101,9 +101,9 @@ static nde_frame strip_of(const nde_frame *all, size_t b, size_t n) {
 static int run(const nde_program *g, int which, const nde_frame *f) {
     enum { CACHE = 32768/(int)sizeof(nde_real), LEAST = 64, LEAST_OF_PRODUCTS = 128, ALIGN = 64/(int)sizeof(nde_real) };
     const nde_code *code = &g->code[which];
-    const size_t least = code->products ? LEAST_OF_PRODUCTS : LEAST, fits = most(CACHE/(code->rows + 1), least);
-    const size_t strips = (f->n + fits - 1)/fits;
-    if (strips <= 1) return f->kernels->program->run(code, f), NDE_FIELD_OK;
+    const size_t least = code->products ? LEAST_OF_PRODUCTS : LEAST;
+    if (f->n <= least || f->n*(code->rows + 1) <= CACHE) return f->kernels->program->run(code, f), NDE_FIELD_OK;
+    const size_t fits = most(CACHE/(code->rows + 1), least), strips = (f->n + fits - 1)/fits;
     const size_t each = ((f->n + strips - 1)/strips + ALIGN - 1)/ALIGN*ALIGN;
     for (size_t b = 0; b < f->n; b += each) {
         const nde_frame strip = strip_of(f, b, f->n - b < each ? f->n - b : each);

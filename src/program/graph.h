@@ -50,6 +50,7 @@ struct nde_program {
     uint32_t named, lettered;
     uint32_t most;                         /* nodes that it may have */
     uint32_t value;                        /* the node that was finished with */
+    nde_growing absorbs;                   /* of each node up to the value: 0, or 1 + the operand that its instruction makes, too */
     nde_code code[NDE_CODES], prepare;
     size_t rows, small;                    /* most rows of any code, most uniform reals: see field.c */
     uint32_t prepared;                     /* reals that code finds prepared: values of static nodes */
@@ -115,7 +116,7 @@ typedef struct nde_root {
     uint32_t node, row;
     int space;
 } nde_root;
-/* Code that sends nodes to their roots. */
+/* Code that sends nodes to their roots; first that of the value. */
 void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code);
 /* Code of all static nodes that other code needs: last. */
 void nde_lower_prepare(nde_program *g);

@@ -135,6 +135,65 @@ UNARY(NEG) UNARY(ABS) UNARY(SIGN) UNARY(EXP) UNARY(EXPM1) UNARY(LOG) UNARY(LOG1P
 BINARY(ADD) BINARY(SUB) BINARY(MUL) BINARY(DIV) BINARY(MAXIMUM) BINARY(LESS) BINARY(LESS_EQUAL)
 TERNARY(SELECT) TERNARY(FMA) TERNARY(FMS) TERNARY(FNMA)
 
+/* ---- pairs ---- */
+
+/* Four operands: one row each at a time, LANES or no lanes a step. */
+typedef struct four {
+    size_t rows, n;
+    view x[4];
+    nde_real *to;
+    size_t step;
+} four;
+
+INLINE four four_of(const instruction *i, const int at, const int count, const frame *f) {
+    const instruction *j = i + 1;
+    four o = { .rows = j->rows, .n = f->n, .to = target(f, &j->to), .step = f->ld[j->to.space] };
+    o.x[0] = view_of(f, &i->x[0]), o.x[1] = view_of(f, &i->x[1]);
+    o.x[2] = view_of(f, &j->x[at == 0]);
+    if (count > 3) o.x[3] = view_of(f, &j->x[at == 2 ? 1 : 2]);
+    if (f->n != 1 || o.step != 1) return o;
+    o.n = o.rows, o.rows = 1;
+    for (int k = 0; k < count; k++) o.x[k].flat = o.x[k].step == 0;
+    return o;
+}
+
+INLINE vec second_of(const int op, const int at, vec x, vec y, vec z) {
+    return at == 0 ? apply(op, x, y, z) : at == 1 ? apply(op, y, x, z) : apply(op, y, z, x);
+}
+
+/* Which of the operands are flat is not known to the compiler, but the same all along a row. */
+INLINE void pair(const int first, const int second, const int at, const instruction *i, const frame *f) {
+    const int count = second == NDE_OP_ADD || second == NDE_OP_SUB || second == NDE_OP_MUL ? 3 : 4;
+    four o = four_of(i, at, count, f);
+    const size_t full = o.n/LANES*LANES, rest = o.n - full;
+    for (; o.rows > 0; o.rows--, o.to += o.step) {
+        vec v[4] = { { 0 } };
+        UNROLL for (int k = 0; k < count; k++)
+            if (o.x[k].flat) v[k] = splat(*o.x[k].x);
+        for (size_t b = 0; b < full; b += LANES) {
+            UNROLL for (int k = 0; k < count; k++)
+                if (!o.x[k].flat) v[k] = load(o.x[k].x + b);
+            store(o.to + b, second_of(second, at, apply(first, v[0], v[1], v[1]), v[2], v[3]));
+        }
+        UNROLL for (int k = 0; k < count; k++)
+            if (rest && !o.x[k].flat) v[k] = load_first(o.x[k].x + full, rest);
+        if (rest) store_first(o.to + full, second_of(second, at, apply(first, v[0], v[1], v[1]), v[2], v[3]), rest);
+        UNROLL for (int k = 0; k < count; k++) o.x[k].x += o.x[k].step;
+    }
+}
+#define NDE_X(first, second, operand)                                                   \
+    static void run_##first##_##second##operand(const instruction *i, const frame *f) { \
+        pair(NDE_OP_##first, NDE_OP_##second, operand, i, f);                           \
+    }
+NDE_PAIR_LIST(NDE_X)
+#undef NDE_X
+
+static kernel *const pairs[NDE_PAIRS] = {
+#define NDE_X(first, second, operand) [NDE_PAIR_##first##_##second##operand] = run_##first##_##second##operand,
+    NDE_PAIR_LIST(NDE_X)
+#undef NDE_X
+};
+
 /* The compiler makes vectors of it, which rounds as IEEE 754 has it, too. */
 static void run_SQRT(const instruction *i, const frame *f) {
     const operands o = operands_of(i, f, 1);
@@ -315,10 +374,13 @@ static kernel *const kernels[NDE_OPERATIONS] = {
 
 static void run(const nde_code *code, const nde_frame *f) {
     const instruction *i = code->at, *end = i + code->count;
-    nde_frame one = { 0 };
+    nde_frame one;
+    one.n = 0; /* the rest is made when it is needed: to clear it takes as long as an instruction */
     for (; i < end; i++) {
         if (!(i->want & f->want)) continue;
-        if (!i->small) {
+        if (i->pair) {
+            pairs[i->pair](i, f), i++;
+        } else if (!i->small) {
             kernels[i->op](i, f);
         } else {
             if (one.n == 0) one = *f, one.n = 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * lower.c - code of a program: which nodes are needed and where their values stand. Products are fused into the sums that alone use
  * them, a bias into its product with weights; parts of a concatenation and of the result are made in their place; rows are used
- * again once their value is not. What depends on p and constants alone is prepared once a run. */
+ * again once their value is not. What the program's value fuses, all its derivatives fuse when they make it again: the bits of a value are
+ * the same everywhere, and it may be kept instead. Two operations of which one serves the other alone join. What depends on p and constants alone is prepared once a run. */
 #include "program/rows.h"
 
 /* A value that goes where others want it: `node` at `row` of `space`. */
@@ -20,7 +21,15 @@ typedef struct info {
     uint8_t absorbed;        /* made by the node that uses it */
     uint8_t absorbs;         /* 1 + operand */
     bool lent;               /* its rows are another's now */
+    bool joined;             /* made in the same loop as what alone uses it */
 } info;
+
+/* What an instruction by entries computes; an operand may be the rows that it writes. */
+#define TARGET UINT32_MAX
+typedef struct formula {
+    uint16_t op; /* 0: none */
+    uint32_t x[3], rows;
+} formula;
 
 typedef struct block {
     uint32_t first, rows;
@@ -29,7 +38,7 @@ typedef struct block {
 typedef struct lowering {
     nde_program *g;
     nde_code *code;
-    uint32_t top;
+    uint32_t top, decided; /* nodes; those whose fusing is */
     info *of;
     nde_growing sinks, temporary; /* sink, from 1 on; block, of one instruction only */
     uint32_t n_sinks, n_temporary;
@@ -46,7 +55,8 @@ static bool is_time(const nde_node *n) {
 /* Has it rows that an instruction writes? */
 static bool is_made(const lowering *l, uint32_t id) {
     const nde_node n = node_at(l, id);
-    return !(n.flags & NDE_NODE_STATIC) && !is_view(n.op) && !l->of[id].absorbed && (n.op != NDE_OP_INPUT || is_time(&n));
+    return !(n.flags & NDE_NODE_STATIC) && !is_view(n.op) && !l->of[id].absorbed && !l->of[id].joined &&
+           (n.op != NDE_OP_INPUT || is_time(&n));
 }
 
 /* ---- static values ---- */
@@ -109,12 +119,12 @@ static nde_operand place_of(const lowering *l, uint32_t id) {
 
 /* ---- uses ---- */
 
-/* Operands of the instruction that makes `by`: those of id, and of what it absorbs instead of that. */
+/* Operands of the instructions that make `by`: those of id, and of what it absorbs or what joins it instead of that. */
 static void visit(lowering *l, uint32_t id, uint32_t by, void (*see)(lowering *l, uint32_t x, uint32_t by)) {
     const nde_node n = node_at(l, id);
     for (size_t i = 0; i < 3; i++) {
         if (!n.x[i]) continue;
-        if (l->of[id].absorbs == i + 1) visit(l, n.x[i], by, see);
+        if (l->of[id].absorbs == i + 1 || l->of[n.x[i]].joined) visit(l, n.x[i], by, see);
         else see(l, n.x[i], by);
     }
     for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) see(l, *nde_list(l->g, n.list + i), by);
@@ -176,16 +186,16 @@ static bool is_weights_product(const lowering *l, uint32_t id) {
     return (n.op == NDE_OP_MATVEC || n.op == NDE_OP_MATVEC_TRANSPOSED) && is_uniform(l, n.x[0]);
 }
 
-/* Can the sum or difference `id` make its operand i, too? */
+/* Can the sum or difference `id` make its operand i, too? Not when that is the value's, which may be kept. */
 static bool can_absorb(const lowering *l, uint32_t id, size_t i) {
     const nde_node n = node_at(l, id), x = node_at(l, n.x[i]);
-    if (l->of[n.x[i]].uses != 1 || x.flags & NDE_NODE_UNIFORM || x.rows != n.rows) return false;
+    if (n.x[i] <= l->decided || l->of[n.x[i]].uses != 1 || x.flags & NDE_NODE_UNIFORM || x.rows != n.rows) return false;
     if (x.op == NDE_OP_MUL) return true;
     return n.op == NDE_OP_ADD && is_weights_product(l, n.x[i]) && is_uniform(l, n.x[1 - i]) && node_at(l, n.x[1 - i]).rows == n.rows;
 }
 
 static void fuse(lowering *l) {
-    for (uint32_t id = 1; id <= l->top; id++) {
+    for (uint32_t id = l->decided + 1; id <= l->top; id++) {
         const nde_node n = node_at(l, id);
         if (l->of[id].uses == 0 || n.flags & NDE_NODE_UNIFORM || (n.op != NDE_OP_ADD && n.op != NDE_OP_SUB)) continue;
         for (size_t i = 2; i-- > 0 && !l->of[id].absorbs;) {
@@ -194,6 +204,18 @@ static void fuse(lowering *l) {
             l->of[n.x[i]].absorbed = true;
         }
     }
+}
+
+/* What the value's code has fused: a product that others use too is made for them besides. */
+static void follow_value(lowering *l) {
+    const uint8_t *absorbs = l->g->absorbs.data;
+    l->decided = absorbs ? l->g->value : 0;
+    for (uint32_t id = 1; id <= l->decided; id++) l->of[id].absorbs = absorbs[id];
+}
+
+static void lead(lowering *l) {
+    if (l->g->absorbs.data || !nde_grow(l->g, &l->g->absorbs, (size_t)l->g->value + 1, sizeof(uint8_t))) return;
+    for (uint32_t id = 1; id <= l->g->value; id++) ((uint8_t *)l->g->absorbs.data)[id] = l->of[id].absorbs;
 }
 
 static bool is_lanes(int space) { return space > NDE_SPACE_TO && !is_shared(space) && space != NDE_SPACE_TO + NDE_SPACE_T &&
@@ -209,6 +231,72 @@ static void attach_sinks(lowering *l) {
         if (of->uses != 1 || of->absorbs || n.flags & NDE_NODE_UNIFORM) continue;
         of->absorbed |= (n.op == NDE_OP_OUTER && is_shared(sinks[i].space)) ||
                         ((n.op == NDE_OP_MUL || n.op == NDE_OP_NEG) && is_lanes(sinks[i].space));
+    }
+}
+
+/* ---- what is done in one loop ---- */
+
+/* Of a node by entries, and of the product that it absorbs. */
+static formula formula_of(const lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    const uint32_t i = l->of[id].absorbs;
+    formula f = { .rows = n.rows, .x = { n.x[0], n.x[1], n.x[2] } };
+    if (nde_operations[n.op].form == NDE_FORM_POINTWISE) f.op = n.op;
+    if (i == 0) return f;
+    const nde_node product = node_at(l, n.x[i - 1]);
+    f.op = product.op != NDE_OP_MUL ? NDE_OP_NONE : n.op == NDE_OP_ADD ? NDE_OP_FMA : i == 1 ? NDE_OP_FMS : NDE_OP_FNMA;
+    f.x[0] = product.x[0], f.x[1] = product.x[1], f.x[2] = n.x[2 - i];
+    return f;
+}
+
+/* Of what adds a node to a sink. */
+static formula sum_of(const lowering *l, uint32_t id) {
+    const nde_node n = node_at(l, id);
+    if (!l->of[id].absorbed) return (formula){ NDE_OP_ADD, { TARGET, id }, n.rows };
+    if (n.op == NDE_OP_NEG) return (formula){ NDE_OP_SUB, { TARGET, n.x[0] }, n.rows };
+    return (formula){ NDE_OP_FMA, { n.x[0], n.x[1], TARGET }, n.rows };
+}
+
+/* 0: there is no such pair. */
+static uint8_t pair_of(int first, int second, size_t operand) {
+    static const struct { int first, second; size_t operand; } pairs[NDE_PAIRS] = {
+#define NDE_X(first, second, operand) [NDE_PAIR_##first##_##second##operand] = { NDE_OP_##first, NDE_OP_##second, operand },
+        NDE_PAIR_LIST(NDE_X)
+#undef NDE_X
+    };
+    uint8_t k = NDE_PAIRS;
+    while (--k > 0 && (pairs[k].first != first || pairs[k].second != second || pairs[k].operand != operand)) continue;
+    return k;
+}
+
+/* The operand that joins it; 3: none. */
+static size_t joined_of(const lowering *l, const formula *f) {
+    size_t k = 0;
+    while (k < 3 && (f->x[k] == TARGET || !l->of[f->x[k]].joined)) k++;
+    return k;
+}
+
+/* Products and sums are symmetric: what joins them is the first operand. */
+static void join_one(lowering *l, const formula *f) {
+    for (size_t k = 0; k < 3; k++) {
+        const uint32_t id = f->x[k];
+        if (id == 0 || id == TARGET || l->of[id].uses != 1 || !is_made(l, id) || is_uniform(l, id)) continue;
+        const formula x = formula_of(l, id);
+        if (x.rows != f->rows || joined_of(l, &x) < 3) continue;
+        if (!pair_of(x.op, f->op, k == 1 && f->op != NDE_OP_SUB ? 0 : k)) continue;
+        l->of[id].joined = true;
+        return;
+    }
+}
+
+static void join(lowering *l) {
+    for (uint32_t id = 1; id <= l->top; id++) {
+        const sink *s = (const sink *)l->sinks.data + l->of[id].sink;
+        if (l->of[id].uses == 0 || is_uniform(l, id)) continue;
+        const bool lanes = l->of[id].uses == 1 && l->of[id].sink && is_lanes(s->space);
+        const formula f = formula_of(l, id), sum = sum_of(l, id);
+        if (is_made(l, id) && f.op) join_one(l, &f);
+        if (lanes && (l->of[id].absorbed || is_made(l, id))) join_one(l, &sum);
     }
 }
 
@@ -358,23 +446,41 @@ static void emit_product(lowering *l, uint32_t id, uint32_t product, uint32_t st
     emit(l->g, l->code, x);
 }
 
-/* x y + z and its like, of `sum` and the product that it absorbs. */
-static void emit_fused(lowering *l, uint32_t sum, nde_operand to) {
-    const nde_node n = node_at(l, sum);
-    const size_t i = l->of[sum].absorbs - 1u;
-    const nde_node product = node_at(l, n.x[i]);
-    if (product.op != NDE_OP_MUL) {
-        emit_product(l, sum, n.x[i], n.x[1 - i], to);
-        return;
-    }
-    const uint32_t operands[3] = { product.x[0], product.x[1], n.x[1 - i] };
-    nde_instruction x = { .want = l->of[sum].want, .rows = n.rows, .to = to };
-    x.op = n.op == NDE_OP_ADD ? NDE_OP_FMA : i == 0 ? NDE_OP_FMS : NDE_OP_FNMA;
+/* Do the operands but one stay when the rows of the result are written? */
+static bool may_write_first(const nde_instruction *x, size_t but) {
     for (size_t k = 0; k < 3; k++) {
-        x.x[k] = place_of(l, operands[k]);
-        x.x[k].still = n.rows > 1 && node_at(l, operands[k]).rows == 1;
+        const nde_operand *o = &x->x[k];
+        if (k != but && o->space == x->to.space && o->row < x->to.row + x->rows && x->to.row < o->row + x->rows) return false;
     }
-    emit(l->g, l->code, x);
+    return true;
+}
+
+static nde_instruction instruction_of(const lowering *l, const formula *f, uint32_t want, nde_operand to) {
+    nde_instruction x = { .op = f->op, .want = want, .rows = f->rows, .to = to };
+    for (size_t k = 0; k < 3 && f->x[k]; k++) {
+        x.x[k] = f->x[k] == TARGET ? to : place_of(l, f->x[k]);
+        x.x[k].still = f->x[k] != TARGET && f->rows > 1 && node_at(l, f->x[k]).rows == 1;
+    }
+    return x;
+}
+
+/* With what joins it: one after the other for those who read code, in one loop where it runs. */
+static void emit_formula(lowering *l, formula f, uint32_t want, nde_operand to) {
+    size_t k = joined_of(l, &f);
+    if (k == 1 && f.op != NDE_OP_SUB) {
+        const uint32_t x = f.x[0];
+        f.x[0] = f.x[1], f.x[1] = x, k = 0;
+    }
+    nde_instruction second = instruction_of(l, &f, want, to);
+    if (k < 3) {
+        const formula x = formula_of(l, f.x[k]);
+        const bool here = may_write_first(&second, k);
+        second.x[k] = here ? to : (nde_operand){ .space = NDE_SPACE_WORK, .row = borrow_rows(l, f.rows) };
+        nde_instruction first = instruction_of(l, &x, want, second.x[k]);
+        first.pair = pair_of(x.op, f.op, k);
+        emit(l->g, l->code, first);
+    }
+    emit(l->g, l->code, second);
 }
 
 /* The parts that are not made in their place. */
@@ -429,18 +535,16 @@ static bool emit_uniform_dot(lowering *l, uint32_t id, nde_operand to) {
 static void make(lowering *l, uint32_t id) {
     const nde_node n = node_at(l, id);
     const info *of = &l->of[id];
-    const bool small = n.flags & NDE_NODE_UNIFORM, fused = of->absorbs && node_at(l, n.x[of->absorbs - 1]).op == NDE_OP_MUL;
-    const bool pointwise = nde_operations[n.op].form == NDE_FORM_POINTWISE && (fused || !of->absorbs);
-    if (!small && !of->space && !of->parent && (pointwise || n.op == NDE_OP_ACTIVATE)) {
-        uint32_t x[4] = { n.x[0], n.x[1], n.x[2], 0 };
-        if (fused) {
-            const nde_node product = node_at(l, n.x[of->absorbs - 1]);
-            x[of->absorbs - 1] = product.x[0], x[2] = product.x[1];
-        }
-        reuse_rows(l, id, x, 3);
+    const bool small = n.flags & NDE_NODE_UNIFORM;
+    const formula f = formula_of(l, id);
+    if (!small && !of->space && !of->parent && (f.op || n.op == NDE_OP_ACTIVATE)) {
+        const size_t k = joined_of(l, &f);
+        const formula first = k < 3 ? formula_of(l, f.x[k]) : (formula){ 0 };
+        reuse_rows(l, id, (uint32_t[]){ k == 0 ? 0 : f.x[0], k == 1 ? 0 : f.x[1], k == 2 ? 0 : f.x[2], first.x[0], first.x[1], first.x[2] }, 6);
     }
     const nde_operand to = own_rows(l, id);
-    if (of->absorbs) emit_fused(l, id, to);
+    if (f.op && !small) emit_formula(l, f, of->want, to);
+    else if (of->absorbs) emit_product(l, id, n.x[of->absorbs - 1], n.x[2 - of->absorbs], to);
     else if (!small && is_weights_product(l, id) && !is_uniform(l, n.x[1])) emit_product(l, id, id, 0, to);
     else if (small || !emit_uniform_dot(l, id, to)) emit_node(l, id, to, small);
 }
@@ -454,16 +558,9 @@ static void pour(lowering *l, uint32_t id, const sink *s) {
     if (s->space == NDE_SPACE_OUT) {
         if (of->space == NDE_SPACE_OUT && of->row == s->row) return;
         x.op = NDE_OP_COPY, x.x[0] = place_of(l, id);
-    } else if (is_lanes(s->space) && of->absorbed) {
-        x.op = n.op == NDE_OP_MUL ? NDE_OP_FMA : NDE_OP_SUB;
-        for (size_t i = 0; i < 2 && n.x[i]; i++) {
-            nde_operand *p = &x.x[n.op == NDE_OP_MUL ? i : 1];
-            *p = place_of(l, n.x[i]);
-            p->still = n.rows > 1 && node_at(l, n.x[i]).rows == 1;
-        }
-        x.x[n.op == NDE_OP_MUL ? 2 : 0] = to;
     } else if (is_lanes(s->space)) {
-        x.x[0] = to, x.x[1] = place_of(l, id);
+        emit_formula(l, sum_of(l, id), x.want, to);
+        return;
     } else if (is_shared(s->space) && of->absorbed) {
         x.op = NDE_OP_ADD_OUTER, x.rows = node_at(l, n.x[0]).rows, x.inner = node_at(l, n.x[1]).rows;
         for (size_t i = 0; i < 2; i++) x.x[i] = by_lanes(l, place_of(l, n.x[i]), node_at(l, n.x[i]).rows, &x);
@@ -492,10 +589,12 @@ void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *cod
     if (g->status != NDE_OK || count == 0) return;
     const uint32_t top = g->count - 1;
     lowering l = { .g = g, .code = code, .top = top, .of = nde_scratch(g, (size_t)top + 1, sizeof *l.of) };
-    if (l.of) collect_sinks(&l, root, count);
+    if (l.of) follow_value(&l), collect_sinks(&l, root, count);
     if (g->status == NDE_OK) {
         fuse(&l);
+        lead(&l);
         attach_sinks(&l);
+        join(&l);
         settle(&l);
         note_lives(&l);
         emit_all(&l);

@@ -351,30 +351,3 @@ nde_var nde_vjp_of(nde_program *g, nde_var f, nde_var x, nde_var a) {
     nde_scratch_free(g, bar, (size_t)top + 1, sizeof *bar);
     return sum.id || g->status != NDE_OK ? sum : zeros(g, of.rows);
 }
-
-/* Row `row` of x; of a product only that row is formed. */
-static nde_var one_row(nde_program *g, nde_var x, uint32_t row) {
-    const nde_node n = nde_node_at(g, x.id);
-    if (n.op != NDE_OP_MATVEC) return nde_cut(g, x, row, 1);
-    const nde_var v = { n.x[1] };
-    const uint32_t in = rows_of(g, v);
-    return nde_matvec(g, nde_cut(g, (nde_var){ n.x[0] }, (size_t)row*in, in), v);
-}
-
-nde_var nde_divergence_of(nde_program *g, nde_var f, nde_var x) {
-    static const char who[] = "nde_divergence_of";
-    if (!nde_may_derive(g, who, f, x, f, true)) return none;
-    const uint32_t rows = rows_of(g, x);
-    if (rows_of(g, f) != rows)
-        return nde_program_fail(g, NDE_E_ARG, "%s: f has %u rows, x %u", who, (unsigned)rows_of(g, f), (unsigned)rows);
-    double *unit = nde_scratch(g, rows, sizeof *unit);
-    nde_var sum = none;
-    for (uint32_t i = 0; unit && i < rows && g->status == NDE_OK; i++) {
-        unit[i] = 1;
-        const nde_var column = nde_jvp_of(g, f, x, nde_constants(g, unit, rows));
-        if (column.id) sum = add_to(g, sum, one_row(g, column, i));
-        unit[i] = 0;
-    }
-    if (unit) nde_scratch_free(g, unit, rows, sizeof *unit);
-    return g->status == NDE_OK ? sum : none;
-}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * field.c - a finished program as a field: its code on the site of a call.
  *
- * work: the rows of the longest code, its uniform values, one row of zeros for directions that are NULL, and a direction for the
- * Jacobian. Lanes go through the code in strips whose rows stay in the first-level cache. */
+ * work: the rows of the longest code, its uniform values, one row of zeros for directions that are NULL, a direction for the
+ * Jacobian, and what comes of it. Lanes go through the code in strips whose rows stay in the first-level cache. */
 #include "nde/program.h"
 #include "field/parts.h"
 #include "program/graph.h"
@@ -131,11 +131,22 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
 /* Is the direction one of y alone? */
 static bool of_y(const nde_tangent *v) { return !v->t && !v->u && !v->q && !v->p; }
 
+/* Directions differ in p, which lanes share: one after the other. */
+static int run_directions(const nde_program *g, const nde_tangent *v, const nde_frame *f) {
+    for (size_t b = 0; b < f->n; b += v->lanes) {
+        nde_frame one = strip_of(f, b, f->n - b < v->lanes ? f->n - b : v->lanes);
+        lend(&one, NDE_SPACE_VP, v->p + b/v->lanes*v->p_stride, 1);
+        run(g, NDE_CODE_JVP, &one);
+    }
+    return NDE_FIELD_OK;
+}
+
 static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
     nde_frame f;
     enter(&f, self, at, y);
     move(&f, at, v, zeros_of(self, at));
     set(&f, NDE_SPACE_OUT, dv, at->ld);
+    if (v->lanes && v->p) return run_directions(self->ctx, v, &f);
     return run(self->ctx, of_y(v) ? NDE_CODE_JVP_Y : NDE_CODE_JVP, &f);
 }
 
@@ -156,18 +167,33 @@ static int vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y,
     return run(self->ctx, y_alone ? NDE_CODE_SECOND_Y : NDE_CODE_SECOND, &f);
 }
 
-/* By columns, each in its place: the rows of a column stand dim rows apart. */
+/* The entries that columns of one color have, from their sum [out][ld]. */
+static void spread(const nde_program *g, uint32_t color, const nde_site *at, const nde_real *sum, nde_real *j) {
+    const size_t *start = g->jacobian.start.data, *index = g->jacobian.index.data;
+    const uint32_t *color_of = g->color.data;
+    for (size_t row = 0; row < g->jacobian.rows; row++)
+        for (size_t e = start[row]; e < start[row + 1]; e++)
+            if (color_of[index[e]] == color)
+                memcpy(j + (row*g->shape.dim + index[e])*at->ld, sum + row*at->ld, at->n*sizeof *j);
+}
+
+/* By directions that are the sum of columns of a color, or one column: then in its place, where rows stand dim rows apart. */
 static int jacobian(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *j) {
+    const nde_program *g = self->ctx;
+    const bool apart = g->colors == self->dim;
+    const uint32_t *color_of = g->color.data;
     nde_frame f;
     enter(&f, self, at, y);
-    nde_real *unit = zeros_of(self, at) + at->ld;
-    for (size_t i = 0; i < self->dim; i++) memset(unit + i*at->ld, 0, at->n*sizeof *unit);
-    lend(&f, NDE_SPACE_VY, unit, at->ld);
-    for (size_t i = 0; i < self->dim; i++) {
-        for (size_t b = 0; b < at->n; b++) unit[i*at->ld + b] = 1;
-        set(&f, NDE_SPACE_OUT, j + i*at->ld, self->dim*at->ld);
-        run(self->ctx, NDE_CODE_JVP_Y, &f);
-        memset(unit + i*at->ld, 0, at->n*sizeof *unit);
+    nde_real *v = zeros_of(self, at) + at->ld, *sum = v + self->dim*at->ld;
+    lend(&f, NDE_SPACE_VY, v, at->ld);
+    for (size_t i = 0; !apart && i < self->out*self->dim; i++) memset(j + i*at->ld, 0, at->n*sizeof *j);
+    for (uint32_t k = 0; k < g->colors; k++) {
+        for (size_t i = 0; i < self->dim; i++)
+            for (size_t b = 0; b < at->n; b++) v[i*at->ld + b] = apart ? i == k : color_of[i] == k + 1;
+        if (apart) set(&f, NDE_SPACE_OUT, j + k*at->ld, self->dim*at->ld);
+        else set(&f, NDE_SPACE_OUT, sum, at->ld);
+        run(g, NDE_CODE_JVP_Y, &f);
+        if (!apart) spread(g, k + 1, at, sum, j);
     }
     return NDE_FIELD_OK;
 }
@@ -198,11 +224,13 @@ nde_field nde_field_program(const nde_program *g) {
     if (!g) return (void)nde_fail(NDE_E_ARG, "nde_field_program: program is NULL"), none;
     if (g->status != NDE_OK) return (void)nde_fail(g->status, "%s", g->text), none;
     if (!g->finished) return (void)nde_fail(NDE_E_ARG, "nde_field_program: the program is not finished"), none;
+    const size_t out = nde_node_at(g, g->value).rows;
     const nde_field field = {
         .size = sizeof field, .name = g->shape.name, .ctx = g,
-        .dim = g->shape.dim, .nu = g->shape.nu, .np = g->shape.np, .nq = g->shape.nq, .out = nde_node_at(g, g->value).rows,
-        .work = g->rows + g->small + 1 + g->shape.dim, .prepared = g->prepared, .prepare = g->prepared ? prepare : NULL,
-        .traits = NDE_LANEWISE | (knows_time(g) ? 0u : NDE_AUTONOMOUS),
+        .dim = g->shape.dim, .nu = g->shape.nu, .np = g->shape.np, .nq = g->shape.nq, .out = out,
+        .work = g->rows + g->small + 1 + g->shape.dim + (g->colors < g->shape.dim ? out : 0), .prepared = g->prepared, .prepare = g->prepared ? prepare : NULL,
+        .traits = NDE_LANEWISE | NDE_DIRECTIONS | (knows_time(g) ? 0u : NDE_AUTONOMOUS) | (g->linear_in_u ? NDE_LINEAR_IN_U : 0u),
+        .sparsity_start = g->jacobian.start.data, .sparsity_index = g->jacobian.index.data,
         .gemm_eval = g->gemm_eval, .gemm_vjp = g->gemm_vjp,
         .eval = eval, .vjp = vjp, .jvp = jvp, .vjp_jvp = vjp_jvp, .jacobian = jacobian,
     };

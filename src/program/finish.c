@@ -62,6 +62,8 @@ nde_status nde_program_finish(nde_program *g, nde_var value) {
         return g->status;
     }
     g->value = value.id;
+    nde_find_jacobian(g, value.id);
+    g->linear_in_u = g->shape.nu && nde_is_linear_in_u(g, value.id);
     nde_code *code = g->code;
     nde_lower(g, &(nde_root){ value.id, 0, NDE_SPACE_OUT }, 1, &code[NDE_CODE_EVAL]);
     const nde_var a = nde_input_node(g, NDE_SPACE_A, 0, nde_node_at(g, value.id).rows);

@@ -38,6 +38,12 @@ typedef struct nde_fixed {
     double value;
 } nde_fixed;
 
+/* Entries of a Jacobian that can differ from zero: index[start[row]], ... are the columns of a row, ascending. */
+typedef struct nde_pattern {
+    size_t rows, columns;
+    nde_growing start, index; /* size_t [rows + 1], [start[rows]] */
+} nde_pattern;
+
 struct nde_program {
     nde_program_shape shape;
     nde_allocator allocator;
@@ -58,6 +64,10 @@ struct nde_program {
     uint32_t constants;
     nde_growing fixed;                     /* nde_fixed [constants] */
     double gemm_eval, gemm_vjp;            /* flops in products of weights, a lane */
+    nde_pattern jacobian;                  /* by y; no start: dense */
+    nde_growing color;                     /* uint32_t [dim], from 1 to colors: columns of a color come from one direction (0: empty); none: each */
+    uint32_t colors;
+    bool linear_in_u;
 };
 
 static inline nde_node *nde_nodes(const nde_program *g) { return g->nodes.data; }
@@ -108,6 +118,24 @@ bool nde_may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_v
 bool nde_keeps_input(int activation);
 /* exp(-z^2/2)/sqrt(2 pi) */
 nde_var nde_normal_density(nde_program *g, nde_var z);
+
+/* ---- jet.c ---- */
+
+/* Which nodes has `top` need of? needed [top + 1], all false. */
+void nde_find_needed(const nde_program *g, uint32_t top, bool *needed);
+
+/* ---- structure.c ---- */
+
+/* Where df/dx can differ from zero; false: dense, or the program has failed. */
+bool nde_find_pattern(nde_program *g, uint32_t f, uint32_t x, nde_pattern *to);
+void nde_pattern_free(nde_program *g, nde_pattern *pattern);
+/* color [columns], all 0: columns of one color have no row in common; those without entries have none, 0. diagonal (rows = columns):
+ * only diagonal entries need be alone of their color in their row; 0 where there is none. Returns the number of colors. Source: A. Curtis, M. Powell, J. Reid,
+ * On the estimation of sparse Jacobian matrices, J. Inst. Maths. Applics. 13 (1974) 117-119. */
+uint32_t nde_color_columns(nde_program *g, const nde_pattern *of, bool diagonal, uint32_t *color);
+/* g->jacobian, color and colors. */
+void nde_find_jacobian(nde_program *g, uint32_t value);
+bool nde_is_linear_in_u(nde_program *g, uint32_t value);
 
 /* ---- lower.c ---- */
 

@@ -274,8 +274,7 @@ static void expand_node(jet *j, uint32_t id) {
     for (size_t k = 1; k < j->count; k++) j->at[k][id] = y.c[k].id;
 }
 
-/* Which nodes has `top` need of? */
-static void find_needed(const nde_program *g, uint32_t top, bool *needed) {
+void nde_find_needed(const nde_program *g, uint32_t top, bool *needed) {
     needed[top] = true;
     for (uint32_t id = top; id > 0; id--) {
         const nde_node n = nde_node_at(g, id);
@@ -291,7 +290,7 @@ static void expand(nde_program *g, bool mixed, size_t count, uint32_t f, const n
     uint32_t *at = nde_scratch(g, count*nodes, sizeof *at);
     bool *needed = nde_scratch(g, nodes, sizeof *needed);
     jet j = { .g = g, .mixed = mixed, .count = count };
-    if (at && needed) find_needed(g, f, needed);
+    if (at && needed) nde_find_needed(g, f, needed);
     for (size_t k = 0; at && k < count; k++) j.at[k] = at + k*nodes;
     for (uint32_t id = 1; id <= f && g->status == NDE_OK; id++) {
         if (!needed[id]) continue;

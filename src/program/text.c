@@ -172,7 +172,7 @@ static const struct { const char *name; unary *call; } unaries[] = {
 static const struct { const char *name; binary *call; } binaries[] = {
     { "pow", nde_pow }, { "maximum", nde_maximum }, { "minimum", nde_minimum }, { "less", nde_less },
     { "less_equal", nde_less_equal }, { "dot", nde_dot }, { "cross", nde_cross }, { "matvec", nde_matvec },
-    { "matvec_transposed", nde_matvec_transposed }, { "outer", nde_outer },
+    { "matvec_transposed", nde_matvec_transposed }, { "outer", nde_outer }, { "divergence", nde_divergence_of },
 };
 enum { UNARIES = sizeof unaries/sizeof *unaries, BINARIES = sizeof binaries/sizeof *binaries };
 
@@ -242,6 +242,7 @@ static nde_var call(parser *p, const char *word, size_t length) {
     if (is_word(word, length, "grad")) return arguments(p, 2, x) ? made(p, nde_vjp_of(g, x[0], x[1], nde_constant(g, 1))) : none;
     if (is_word(word, length, "vjp")) return arguments(p, 3, x) ? made(p, nde_vjp_of(g, x[0], x[1], x[2])) : none;
     if (is_word(word, length, "jvp")) return arguments(p, 3, x) ? made(p, nde_jvp_of(g, x[0], x[1], x[2])) : none;
+    if (is_word(word, length, "divergence_by")) return arguments(p, 3, x) ? made(p, nde_divergence_by(g, x[0], x[1], x[2])) : none;
     if (is_word(word, length, "mixed"))
         return arguments(p, 5, x) ? made(p, nde_mixed_of(g, x[0], (nde_var[]){ x[1], x[3] }, (nde_var[]){ x[2], x[4] }, 2)) : none;
     if (is_word(word, length, "jet")) return jet_call(p);

@@ -116,6 +116,9 @@ static void refusals(void **state) {
     REFUSED(nde_vjp_of(g, x, x, none), "no value");
     REFUSED(nde_divergence_of(g, w, x), "f has 4 rows, x 3");
     REFUSED(nde_divergence_of(g, x, nde_neg(g, x)), "x is neg");
+    REFUSED(nde_divergence_by(g, w, x, x), "f has 4 rows, x 3");
+    REFUSED(nde_divergence_by(g, nde_exp(g, x), x, w), "v has 4 rows, not one or more times 3");
+    REFUSED(nde_divergence_by(g, nde_exp(g, x), x, none), "v has 0 rows");
     assert_int_equal(nde_vjp_of(NULL, (nde_var){ 1 }, (nde_var){ 1 }, (nde_var){ 1 }).id, 0);
     assert_int_equal(nde_var_rows(NULL, (nde_var){ 1 }), 0);
     assert_int_equal(nde_t(NULL).id + nde_y(NULL, 0, 1).id + nde_u(NULL, 0, 1).id + nde_p(NULL, 0, 1).id + nde_q(NULL, 0, 1).id, 0);
@@ -173,7 +176,8 @@ static nde_var busy(nde_program *g) {
     nde_var jet[4];
     nde_jet_of(g, e, s, nde_constant(g, 1), 3, jet);
     const nde_var mixed = nde_mixed_of(g, jet[3], (nde_var[]){ s, x }, (nde_var[]){ slope, x }, 2);
-    return nde_concat(g, (nde_var[]){ nde_add(g, far, nde_matvec(g, nde_p(g, 8, 16), x)), out, slope, mixed }, 4);
+    const nde_var trace = nde_add(g, nde_divergence_of(g, slope, s), nde_divergence_by(g, far, x, nde_constants(g, (double[4]){ 1 }, 4)));
+    return nde_concat(g, (nde_var[]){ nde_add(g, far, nde_matvec(g, nde_p(g, 8, 16), x)), out, slope, mixed, trace }, 5);
 }
 
 static void allocation(void **state) {

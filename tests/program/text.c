@@ -60,6 +60,8 @@ static void values(void **state) {
     VALUE("jvp(v*v, v, [1, 0, 1])", 2, 0, 6);
     VALUE("vjp(v*v, v, 1)", 2, -4, 6);
     VALUE("jet(x^3*v, x, 2, 2)", 6, -12, 18);
+    VALUE("divergence(x*v*v + [v[1], v[2], v[0]], v)", 2);
+    VALUE("divergence_by(x*v*v, v, [1, -1, 1, 0, 2, 0])", -3);
     VALUE("mixed(x^3*v, x, 2, v, [0, 1, 0])", 0, 1.5, 0);
     VALUE("(1 +\n 2) # a comment\n", 3);
 }

@@ -138,9 +138,15 @@ NDE_API nde_var nde_independent(nde_program *g, nde_var x);
 NDE_API nde_var nde_jvp_of(nde_program *g, nde_var f, nde_var x, nde_var v);
 /* (df/dx)' a, a with the rows of f or one. The gradient of an f of one row: a = nde_constant(g, 1). */
 NDE_API nde_var nde_vjp_of(nde_program *g, nde_var f, nde_var x, nde_var a);
-/* The sum of df_i/dx_i, f and x with as many rows; exact, by a derivative for each of them. By a probe v it is
- * nde_dot(g, v, nde_jvp_of(g, f, x, v)). */
+/* The sum of df_i/dx_i, f and x with as many rows; exact, by as many derivatives as there are groups of columns whose diagonal entries
+ * stand alone in their rows: one where f_i depends on x_i alone, two for three neighbours, one for each row when all depend on all. */
 NDE_API nde_var nde_divergence_of(nde_program *g, nde_var f, nde_var x);
+/* The same by probes: the mean of v' (df/dx) v, one derivative each, whose expectation it is when the entries of v are independent, of
+ * mean 0 and variance 1. Signs (1 or -1) have the least variance, 0 for a diagonal df/dx; for normal numbers it is twice the sum of
+ * squares of the symmetric part. A program draws nothing: v is a constant or an input, as nde_q, one draw a trajectory for a whole solve.
+ *   v      probes one under the other: the rows of x, once or more
+ * Source: M. Hutchinson, Comm. Statist. Simul. 19 (1990) 433-450. */
+NDE_API nde_var nde_divergence_by(nde_program *g, nde_var f, nde_var x, nde_var v);
 /* Taylor coefficients of f: along x + s v it is jet[0] + jet[1] s + ... + jet[order] s^order + ..., so that jet[0] is f, jet[1] that of
  * nde_jvp_of, and k! jet[k] the derivative of order k. v stays as it is while x moves. Exact; the work grows with the square of the
  * order, where that of nested nde_jvp_of doubles with each. Coefficients are values as others are: they have derivatives, and jets.
@@ -168,7 +174,7 @@ NDE_API nde_var nde_mixed_of(nde_program *g, nde_var f, const nde_var *x, const 
  * + and -, comparisons < <= > >= (1 or 0); [a, b] puts rows one under the other. Functions: those above under their names without
  * nde_ (exp, maximum, select, sum, dot, cross, matvec, outer ...), activations under theirs, repeat(x, 3), blend(c, a, b, 0.1),
  * jvp(f, x, v), vjp(f, x, a), grad(f, x) = vjp(f, x, 1) with x a state, an input ... or a name of independent(...); jet(f, x, v, 3),
- * one coefficient; mixed(f, x, v, z, w), along v in x and w in z.
+ * one coefficient; mixed(f, x, v, z, w), along v in x and w in z; divergence(f, x), divergence_by(f, x, v).
  *   allocator  NULL: malloc and free
  *   program    out; NULL after a failure
  * Errors: NDE_E_ARG and NDE_E_SIZE, the text with line and column; NDE_E_NOMEM. */

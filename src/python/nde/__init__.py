@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""Neural and ordinary differential equations with exact gradients: libnde from Python.
+
+    import nde
+    sol = nde.solve(nde.program(lambda t, y, p: [y[1], -p[0]*y[0]]), [1.0, 0.0], (0, 10), p=[4.0], rtol=1e-8)
+    sol.y, sol.stats.accepted, sol(2.5)
+    gradient = sol.backward(sol.y)          # of a loss whose derivative by y is sol.y: .y0, .p
+"""
+from . import ops
+from ._field import CField, Field, MLP, PythonField, Retry, Stop, compose, concatenate
+from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, activations, methods
+from ._library import VERSION as __version__
+from ._program import program
+from ._solve import Control, Event, Gradient, Path, Solution, Solver, mse, options, solve, value_and_grad

@@ -4,7 +4,9 @@ C struct, and for a Python function the callbacks, whose exceptions are kept and
 import ctypes
 import inspect
 import os
+import signal
 from dataclasses import dataclass, field as _member
+from threading import current_thread, get_ident, main_thread
 
 import numpy as np
 
@@ -24,29 +26,56 @@ class Stop(Exception):
 
 
 class Calls:
-    """What callbacks of one solver raised: the first exception, until it is raised again."""
+    """What callbacks of one solver raised: the first exception, until it is raised again.
+
+    A callback must never raise into C, where its exception would be lost and its value taken for success. Python can raise
+    KeyboardInterrupt even before the callback's first line: so SIGINT has a handler of its own during a run, which raises only
+    within the user's function, and else keeps the exception until C has returned.
+    """
 
     def __init__(self):
-        self.raised = None
+        self.raised, self.inside, self.thread, self.handler = None, False, None, None
 
     def guard(self, function):
         """A callback that never raises into C."""
         def call(*given):
             try:
-                return function(*given) or 0
+                self.inside = get_ident() == self.thread
+                try:
+                    code = function(*given) or 0
+                finally:
+                    self.inside = False
+                return FAILED if self.raised else code
             except Retry:
                 return RETRY
             except Stop:
                 return STOP
-            except BaseException as error: # KeyboardInterrupt too
+            except BaseException as error:
                 self.raised = self.raised or error
                 return FAILED
         return call
 
-    def again(self):
+    def __enter__(self):
+        self.thread = get_ident()
+        if current_thread() is main_thread() and callable(handler := signal.getsignal(signal.SIGINT)):
+            self.handler = handler
+            signal.signal(signal.SIGINT, self.interrupt)
+
+    def __exit__(self, *_):
+        handler, self.handler = self.handler, None
+        if handler:
+            signal.signal(signal.SIGINT, handler)
         raised, self.raised = self.raised, None
         if raised is not None:
             raise raised
+
+    def interrupt(self, number, frame):
+        try:
+            self.handler(number, frame)
+        except BaseException as error:
+            if self.inside:
+                raise
+            self.raised = self.raised or error
 
 
 @dataclass

@@ -100,7 +100,6 @@ class Solver:
         self._set(self.options, {"adjoint": "discrete", **options})
         self._hook()
         status = names.solver_create(ctypes.addressof(self.problem), ctypes.addressof(self.options), ctypes.addressof(self.pointer))
-        self.calls.again()
         check(status)
 
     def __del__(self):
@@ -156,7 +155,7 @@ class Solver:
         self._list("terms", "term", terms)
 
     def _events(self, events, channels):
-        events = [event if isinstance(event, Event) else Event(event) for event in ([events] if callable(events) else events)]
+        events = [event if isinstance(event, Event) else Event(event) for event in (events if isinstance(events, (list, tuple)) else [events])]
         self._list("events", "event", [struct("event")(g=self._bind(event.g, 1, channels), **event.members,
                                                        reset=self._bind(event.reset, self.dim, channels)) for event in events])
 
@@ -238,10 +237,11 @@ class Running:
     def __enter__(self):
         if not self.solver.lock.acquire(blocking=False):
             raise RuntimeError("nde: this solver is running")
+        self.solver.calls.__enter__()
 
     def __exit__(self, *_):
         self.solver.lock.release()
-        self.solver.calls.again()
+        self.solver.calls.__exit__()
 
 
 class Gradient:

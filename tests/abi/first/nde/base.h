@@ -88,6 +88,9 @@ NDE_API const char *nde_error(void);
 NDE_API const char *nde_version(void);
 /* One line: version, instruction sets compiled in and found, BLAS, compiler. */
 NDE_API const char *nde_build_info(void);
+/* Bytes of a public struct in the library that is loaded, by its name ("nde_options"); 0 when there is none of that name. For
+ * bindings, which have layouts of their own to compare. */
+NDE_API size_t nde_size_of(const char *type);
 
 /* ---- memory and threads ------------------------------------------------------------------------------------------ */
 

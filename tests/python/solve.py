@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: MIT
+"""Solves from Python: shapes, arrays of any kind (P5), fields of every kind, gradients, events, ensembles, threads (P4)."""
+import array
+import sys
+import threading
+import unittest
+
+import numpy as np
+
+import nde
+from support import main
+
+DECAY = nde.program(lambda t, y, p: -p[0]*y)
+PENDULUM = nde.program(lambda t, y, p: [y[1], -p[0]*np.sin(y[0])])
+TIMES = np.linspace(0, 1, 5)
+
+
+def differences(value, x, h=1e-3):
+    """Differences of fourth order of value(x) by every entry of x."""
+    found = np.zeros(x.shape)
+    for i in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[i] = h
+        found[i] = (8*(value(x + step) - value(x - step)) - value(x + 2*step) + value(x - 2*step))/(12*h)
+    return found
+
+
+class Shapes(unittest.TestCase):
+    def test_one(self):
+        found = nde.solve(DECAY, [1.0, 2.0], TIMES, [0.5], rtol=1e-9)
+        self.assertEqual(found.y.shape, (5, 2))
+        np.testing.assert_allclose(found.y, np.exp(-0.5*TIMES)[:, None]*[1, 2], rtol=1e-8)
+        np.testing.assert_array_equal(found.y[-1], found.y_end)
+        self.assertEqual((found.status, found.t_end, found.ok), (nde.Status.OK, 1.0, True))
+        self.assertGreater(found.stats.accepted, 1)
+        np.testing.assert_allclose(found([0.1, 0.7]), np.exp([[-0.05], [-0.35]])*[1, 2], rtol=1e-7)
+        np.testing.assert_allclose(found(0.3, derivative=True), -0.5*found(0.3), rtol=1e-5)
+
+    def test_many(self):
+        y0 = np.arange(12.0).reshape(6, 2)
+        found = nde.solve(DECAY, y0, TIMES, [0.5], rtol=1e-9)
+        self.assertEqual(found.y.shape, (5, 6, 2))
+        np.testing.assert_allclose(found.y, np.exp(-0.5*TIMES)[:, None, None]*y0, rtol=1e-8)
+        self.assertEqual((found.y_end.shape, found.t_end.shape, found.stats.evals.shape), ((6, 2), (6,), (6,)))
+        self.assertEqual(found([0.1, 0.2, 0.3]).shape, (3, 6, 2))
+        self.assertEqual(found(0.1).shape, (6, 2))
+        alone = nde.solve(DECAY, y0[3], TIMES, [0.5], rtol=1e-9)
+        np.testing.assert_array_equal(found.y[:, 3], alone.y)
+
+    def test_own_parameters_and_times(self):
+        field, t = nde.program(lambda t, y, q: -q[0]*y), np.array([[0, 1.0, 2.0], [0, 0.5, 1.0]])
+        found = nde.solve(field, [[1.0], [1.0]], t, q=[[1.0], [3.0]], rtol=1e-9)
+        np.testing.assert_allclose(found.y[:, :, 0], np.exp(-t*[[1], [3]]).T, rtol=1e-8)
+        self.assertEqual(found.t.shape, (3, 2))
+
+    def test_every_step(self):
+        found = nde.solve(DECAY, [1.0], (0, 1), [1.0], save_every=1)
+        self.assertEqual(len(found.t), found.stats.accepted + 1)
+        np.testing.assert_allclose(found.y[:, 0], np.exp(-found.t), rtol=1e-5)
+        gradient = found.backward(found.y)
+        self.assertEqual(gradient.p.shape, (1,))
+
+    def test_backwards_in_time(self):
+        np.testing.assert_allclose(nde.solve(DECAY, [1.0], (1, 0), [1.0], rtol=1e-9).y[-1], np.e, rtol=1e-8)
+
+    def test_views_outlive_their_solution(self):
+        rows = [nde.solve(DECAY, [float(i)], TIMES, [0.0]).y for i in range(50)]
+        self.assertEqual([row[-1, 0] for row in rows], list(range(50)))
+        self.assertFalse(rows[0].flags.writeable)
+
+
+class Arrays(unittest.TestCase):
+    """P5: accepted with the right answer, or TypeError or ValueError."""
+
+    def test_accepted(self):
+        want = nde.solve(DECAY, np.array([1.0, 2.0]), (0, 1), np.array([1.0])).y
+        strided = np.array([1.0, 9.0, 2.0, 9.0])[::2]
+        fixed = np.array([1.0, 2.0])
+        fixed.flags.writeable = False
+        for y0 in ([1, 2], (1.0, 2), array.array("d", [1, 2]), memoryview(np.array([1.0, 2.0])), np.array([1, 2]),
+                   np.array([1, 2], "u1"), np.array([1, 2], ">f8"), strided, fixed, np.array([1, 2], np.longdouble)):
+            np.testing.assert_array_equal(nde.solve(DECAY, y0, (0, 1), [1]).y, want)
+        single = nde.solve(DECAY, np.array([1, 2], np.float32), (0, 1), [1.0])
+        self.assertEqual(single.y.dtype, np.float32)
+        np.testing.assert_allclose(single.y, want, rtol=1e-3)
+        self.assertEqual(nde.solve(DECAY, [1, 2], (0, 1), [1], dtype="float32").y.dtype, np.float32)
+
+    def test_layouts(self):
+        y0 = np.arange(6.0).reshape(3, 2)
+        want = nde.solve(DECAY, y0, (0, 1), [1]).y
+        for other in (np.asfortranarray(y0), y0.tolist(), np.repeat(y0, 2, axis=0)[::2], y0[::-1][::-1]):
+            np.testing.assert_array_equal(nde.solve(DECAY, other, (0, 1), [1]).y, want)
+
+    def test_without_copy(self):
+        y0, p = np.asfortranarray(np.ones((3, 2))), np.ones(1)
+        solver = nde.Solver(DECAY, y0, (0, 1), p)
+        before = solver.run().y_end.copy()
+        y0[...], p[...] = 2, 0
+        np.testing.assert_array_equal(solver.run().y_end, 2)
+        self.assertTrue(np.shares_memory(y0, solver.y0) and np.shares_memory(p, solver.p))
+        self.assertTrue((before < 1).all())
+
+    def test_refused(self):
+        for y0 in (["a"], [1j, 2], [None], [True], [[1], [2, 3]], object(), {}, "12", b"12"):
+            with self.subTest(y0=y0), self.assertRaises((TypeError, ValueError)):
+                nde.solve(DECAY, y0, (0, 1), [1.0])
+        for y0 in ([], np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((1, 1, 1)), 1.0):
+            with self.subTest(y0=y0), self.assertRaises(ValueError):
+                nde.solve(DECAY, y0, (0, 1), [1.0])
+        for t in ((0,), 3, [], [0, 1, 0.5], [[0, 1], [0, 1]], "01"):
+            with self.subTest(t=t), self.assertRaises((TypeError, ValueError)):
+                nde.solve(DECAY, [1.0], t, [1.0])
+        for p in (["a"], [[1.0]], [1j]):
+            with self.subTest(p=p), self.assertRaises((TypeError, ValueError)):
+                nde.solve(DECAY, [1.0], (0, 1), p)
+        with self.assertRaises(ValueError):
+            nde.solve(DECAY, np.ones((3, 2)), (0, 1), [1.0], q=np.ones((2, 1)))
+        with self.assertRaises(TypeError):
+            nde.solve(DECAY, [1.0], (0, 1), [1.0], dtype="int")
+        with self.assertRaisesRegex(ValueError, r"atol_each has shape \(3,\), not \(1,\)"):
+            nde.solve(DECAY, [1.0], (0, 1), [1.0], atol_each=[1, 2, 3])
+
+    def test_numbers_that_are_not_finite(self):
+        with self.assertRaises(nde.Error) as caught:
+            nde.solve(DECAY, [np.nan], (0, 1), [1.0])
+        self.assertIn("E_", caught.exception.status.name)
+
+
+class Gradients(unittest.TestCase):
+    def loss(self, field, t=TIMES, **more):
+        weight = np.cos(np.arange(100.0))
+        def value(y0, p):
+            y = nde.solve(field, y0, t, p, rtol=1e-11, atol=1e-12, **more).y
+            return float((weight[:y.size].reshape(y.shape)*y).sum())
+        def gradient(y0, p):
+            found = nde.solve(field, y0, t, p, rtol=1e-11, atol=1e-12, **more)
+            return found.backward(weight[:found.y.size].reshape(found.y.shape))
+        return value, gradient
+
+    def check(self, field, y0, p, accuracy=1e-7, **more):
+        value, gradient = self.loss(field, **more)
+        found = gradient(y0, p)
+        np.testing.assert_allclose(found.y0, differences(lambda x: value(x, p), y0), rtol=accuracy, atol=accuracy)
+        np.testing.assert_allclose(found.p, differences(lambda x: value(y0, x), p), rtol=accuracy, atol=accuracy)
+
+    def test_programs(self):
+        self.check(PENDULUM, np.array([1.0, 0.5]), np.array([4.0]))
+        self.check(PENDULUM, np.array([[1.0, 0.5], [0.2, -0.3], [0.0, 1.0]]), np.array([4.0]))
+        self.check("state x, v; param k; dx = v; dv = -k*sin(x)", np.array([1.0, 0.5]), np.array([4.0]))
+
+    def test_networks(self):
+        for more in ({}, {"time": True}, {"residual": True, "layer_norm": True, "activation": "silu"}):
+            net = nde.MLP([2, 4, 4, 2], seed=3, **more)
+            self.check(net, np.array([[1.0, 0.5], [0.2, -0.3]]), net.p)
+
+    def test_python_functions(self):
+        def f(t, y, p):
+            return [y[1], -p[0]*np.sin(y[0])]
+
+        def vjp(t, y, p, a):
+            return [-p[0]*np.cos(y[0])*a[1], a[0]], [-np.sin(y[0])*a[1]]
+        for y0 in (np.array([1.0, 0.5]), np.array([[1.0, 0.5], [0.2, -0.3]])):
+            self.check(nde.PythonField(f, vjp), y0, np.array([4.0]))
+
+        def fs(t, y, p):
+            return np.stack([y[:, 1], -p[0]*np.sin(y[:, 0])], axis=1)
+
+        def vjps(t, y, p, a):
+            return np.stack([-p[0]*np.cos(y[:, 0])*a[:, 1], a[:, 0]], axis=1), [-(np.sin(y[:, 0])*a[:, 1]).sum()]
+        self.check(nde.PythonField(fs, vjps, vectorised=True), y0, np.array([4.0]))
+
+    def test_same_bits_from_all_fields(self):
+        def f(t, y, p):
+            return [y[1], -p[0]*y[0]*y[0]]
+        y0, p = [1.0, 0.5], [4.0]
+        program = nde.solve(nde.program(f), y0, TIMES, p, steps=100)
+        python = nde.solve(f, y0, TIMES, p, steps=100)
+        np.testing.assert_allclose(python.y, program.y, rtol=1e-13)
+
+    def test_without_vjp(self):
+        found = nde.solve(lambda t, y: -y, [1.0], (0, 1))
+        with self.assertRaises(nde.Error) as caught:
+            found.backward(found.y)
+        self.assertEqual(caught.exception.status, nde.Status.E_NO_VJP)
+
+    def test_without_record(self):
+        found = nde.solve(DECAY, [1.0], (0, 1), [1.0], adjoint="none")
+        self.assertEqual(found.record, "none")
+        with self.assertRaises(ValueError):
+            found.backward(found.y)
+        with self.assertRaises(ValueError):
+            found(0.5)
+
+    def test_of_times(self):
+        found = nde.solve(DECAY, [1.0], (0, 1), [1.0], rtol=1e-10)
+        gradient = found.backward(y_end=[1.0], wanted=("t0", "t1", "p"))
+        self.assertAlmostEqual(gradient.t1, -np.exp(-1), places=7)
+        self.assertAlmostEqual(gradient.t0, np.exp(-1), places=7)
+        self.assertAlmostEqual(gradient.p[0], -np.exp(-1), places=7)
+
+    def test_seeds_of_another_shape(self):
+        found = nde.solve(DECAY, [[1.0], [2.0]], (0, 1), [1.0])
+        for seed in (np.ones((2, 2)), 1.0, np.ones((3, 2, 1))):
+            with self.assertRaisesRegex(ValueError, "shape"):
+                found.backward(seed)
+        with self.assertRaisesRegex(ValueError, "wanted has 'x'"):
+            found.backward(found.y, wanted=["x"])
+
+    def test_value_and_grad(self):
+        data = np.full((5, 1), np.nan)
+        data[2:] = 0.5
+        value, gradient = nde.value_and_grad(nde.mse(data), DECAY, [1.0], TIMES, [1.0], rtol=1e-10)
+        y = np.exp(-TIMES[2:])
+        self.assertAlmostEqual(value, 0.5*((y - 0.5)**2).mean(), places=8)
+        self.assertAlmostEqual(gradient.p[0], (-(y - 0.5)*TIMES[2:]*y).mean(), places=8)
+
+    def test_sums_of_fields(self):
+        network = nde.MLP([2, 3, 2], seed=1)
+        physics = nde.program(lambda t, y, p: -p[0]*y, p=np.array([0.5]))
+        both = physics + network
+        self.assertEqual(len(both.p), 1 + len(network.p))
+        self.check(both, np.array([1.0, -1.0]), both.p)
+        alone = nde.solve(network, [1.0, -1.0], (0, 1)).y
+        both.p[0] = 0
+        np.testing.assert_allclose(nde.solve(both, [1.0, -1.0], (0, 1)).y, alone, rtol=1e-12)
+
+
+class Problems(unittest.TestCase):
+    def test_events(self):
+        def bounce(t, y):
+            return [y[0], -0.9*y[1]]
+        ground = nde.Event(nde.program(lambda t, y: y[0]), direction=-1, reset=nde.program(bounce))
+        found = nde.solve(nde.program(lambda t, y: [y[1], -10.0]), [5.0, 0.0], (0, 3), events=[ground], rtol=1e-9)
+        (t, y), = found.events
+        self.assertAlmostEqual(t[0], 1.0, places=9)
+        self.assertAlmostEqual(t[1], 1.0 + 1.8, places=8)
+        self.assertAlmostEqual(y[0, 1], -10.0, places=8)
+        end = nde.solve(nde.program(lambda t, y: [y[1], -10.0]), [[5.0, 0.0], [20.0, 0.0]], (0, 3),
+                        events=nde.Event(nde.program(lambda t, y: y[0]), terminal=1))
+        self.assertEqual([status.name for status in end.status], ["EVENT", "EVENT"])
+        np.testing.assert_allclose(end.t_end, [1, 2], rtol=1e-6)
+        self.assertTrue(end.ok)
+        self.assertEqual(len(end.events), 2)
+        python = nde.solve(nde.program(lambda t, y: [y[1], -10.0]), [5.0, 0.0], (0, 3), events=lambda t, y: y[0])
+        np.testing.assert_allclose(python.events[0][0], [1.0], rtol=1e-6)
+
+    def test_quadrature_and_observation(self):
+        found = nde.solve(DECAY, [1.0, 2.0], TIMES, [1.0], quadrature=nde.program(lambda t, y: y[0]*y[0]),
+                          observe=nde.program(lambda t, y: y[0] + y[1]), rtol=1e-10)
+        self.assertAlmostEqual(found.quadrature[0], (1 - np.exp(-2))/2, places=8)
+        np.testing.assert_allclose(found.y[:, 0], 3*np.exp(-TIMES), rtol=1e-8)
+
+    def test_jumps(self):
+        found = nde.solve(DECAY, [1.0], (0, 1), [1.0], jump=nde.program(lambda t, y, u: y + u), jump_t=[0.5], jump_u=[[2.0]],
+                          rtol=1e-10)
+        self.assertAlmostEqual(found.y_end[0], np.exp(-1) + 2*np.exp(-0.5), places=8)
+
+    def test_controlled(self):
+        knots = np.linspace(0, 1, 5)
+        path = nde.Path(knots, np.stack([knots, knots**2], axis=1))
+        term = nde.Control(nde.program(lambda t, y, u: y*u[1]), path) # y' = y dX_1/dt
+        found = nde.solve(None, [[1.0], [2.0]], (0, 1), terms=[term], rtol=1e-10)
+        np.testing.assert_allclose(found.y_end, [[np.e], [2*np.e]], rtol=1e-8)
+        seen = nde.solve(nde.program(lambda t, y, u: [u[0]]), [0.0], (0, 1), input=path, rtol=1e-10)
+        self.assertAlmostEqual(seen.y_end[0], 0.5, places=8)
+
+    def test_splits(self):
+        found = nde.solve(nde.program(lambda t, y: [y[1], -y[0]]), [1.0, 0.0], (0, 20*np.pi), split=1, steps=20000,
+                          method="yoshida4")
+        np.testing.assert_allclose(found.y_end, [1, 0], atol=1e-8)
+
+    def test_failures_keep_what_there_is(self):
+        explosion = nde.program(lambda t, y: y*y)
+        with self.assertRaises(nde.Error) as caught:
+            nde.solve(explosion, [1.0], [0, 0.5, 2.0])
+        self.assertLess(caught.exception.status, 0)
+        self.assertAlmostEqual(caught.exception.solution.y[1, 0], 2.0, places=4)
+        self.assertIn("trajectory 0", str(caught.exception))
+        found = nde.solve(explosion, [[1.0], [0.1]], [0, 0.5, 2.0], check=False)
+        self.assertEqual([status < 0 for status in found.status], [True, False])
+        self.assertFalse(found.ok)
+        self.assertTrue(np.isnan(found.y[2, 0, 0]) and found.error)
+
+    def test_threads(self):
+        """P4: fields of every kind in eight threads, and many threads in one solve."""
+        want = {kind: nde.solve(field, [1.0, 0.5], TIMES, [4.0]).y.copy() for kind, field in self.fields().items()}
+        wrong = []
+
+        def work():
+            for kind, field in self.fields().items():
+                for _ in range(10):
+                    if not np.array_equal(nde.solve(field, [1.0, 0.5], TIMES, [4.0]).y, want[kind]):
+                        wrong.append(kind)
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        self.assertEqual(wrong, [])
+        y0 = np.random.default_rng(0).normal(size=(200, 2))
+        for kind, field in self.fields().items():
+            one, three = (nde.solve(field, y0, TIMES, [4.0], threads=n, group=16).y for n in (1, 3))
+            np.testing.assert_array_equal(one, three)
+
+    def fields(self):
+        return {"program": PENDULUM, "python": nde.PythonField(lambda t, y, p: [y[1], -p[0]*np.sin(y[0])]),
+                "text": nde.program("state x, v; param k; dx = v; dv = -k*sin(x)")}
+
+    def test_one_thread_in_a_solver(self):
+        def within(t, y):
+            solver.run()
+            return -y
+        solver = nde.Solver(within, [1.0], (0, 1))
+        with self.assertRaisesRegex(RuntimeError, "is running"):
+            solver.run()
+
+
+main()

@@ -22,7 +22,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn $(printf "examples/%s " $pictures)
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/pinn_heat $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -32,4 +32,5 @@ build/examples/chaos 10000 build/pictures/chaos.svg
 build/examples/ensemble 100000 1 build/pictures/ensemble.svg
 build/examples/regularised 3 build/pictures/regularised.svg
 build/examples/hnn 1 build/pictures/hnn.svg
+build/examples/pinn_heat 1 build/pictures/pinn_heat.svg
 build/examples/lynx_hare --out build/pictures "$@"

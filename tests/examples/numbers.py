@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION HNN"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION HNN PINN_HEAT"""
 import math
 import re
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from support import check, finish, refuses, run
 
 (chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz,
- equation, hnn) = (Path(program).resolve() for program in sys.argv[1:])
+ equation, hnn, pinn_heat) = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -121,6 +121,19 @@ def energies(scratch):
         refuses(run(hnn, *wrong, cwd=scratch), "usage", f"hnn {wrong}")
 
 
+def heat(scratch):
+    """The method of lines is as exact as its distance lets it be, the network as residuals at points and Levenberg-Marquardt do."""
+    for seed in (1, 2):
+        text = report(pinn_heat, seed, cwd=scratch)
+        rows = {name: float(largest) for name, largest in re.findall(rf"^(\w[\w ]* - [\w ]*\w) +{NUMBER} +[-+.\de]+$", text, re.M)}
+        check(len(rows) == 3, f"pinn_heat: {text}")
+        lines, network, both = rows.values()
+        check(1e-6 < lines < 2e-5, f"pinn_heat: the method of lines is {lines} off")
+        check(network < 2e-3 and both < 2e-3 and both < network + lines, f"pinn_heat: the network is {network} off, {both} from the lines")
+    for wrong in (["0"], ["one"], ["1", "a.svg", "b"]):
+        refuses(run(pinn_heat, *wrong, cwd=scratch), "usage", f"pinn_heat {wrong}")
+
+
 def equations(scratch):
     """A pendulum of small swings and its derivatives; the derivatives of Lorenz by differences; errors name their place."""
     def table(*arguments):
@@ -150,4 +163,5 @@ with tempfile.TemporaryDirectory() as folder:
     forecasts(folder)
     equations(folder)
     energies(folder)
+    heat(folder)
 finish()

@@ -15,6 +15,7 @@ from ._library import CONSTANTS, ArgumentError, Status, activations, c_type, dou
 
 STOP, RETRY, FAILED = CONSTANTS["NDE_FIELD_STOP"], CONSTANTS["NDE_FIELD_RETRY"], -1
 IDLE = CONSTANTS["NDE_LANE_IDLE"]
+MOST_SEEN = 500 # addresses whose views are kept
 
 
 class Retry(Exception):
@@ -293,32 +294,47 @@ class Bridge:
     def __init__(self, field, shape):
         self.function, self.vjp, self.vectorised = field.function, field.vjp, field.vectorised
         self.shape, self.dtype = shape, shape.names.dtype
-        self.letters = [letter for letter in field.letters]
-        self.more = [letter for letter in self.letters if letter not in "typ"]
-        self.views = {}
+        self.letters = field.letters
+        self.sizes = {"y": shape.dim, "p": shape.np, "q": shape.nq, "u": shape.nu}
+        self.real = ctypes.c_float if self.dtype.itemsize == 4 else ctypes.c_double
+        self.sites, self.vectors = {}, {}
 
-    def rows(self, where, rows, n, ld, dtype=None):
+    def site(self, at):
+        """The nde_site at an address; solvers use few addresses."""
+        if at not in self.sites:
+            if len(self.sites) > MOST_SEEN:
+                self.sites.clear()
+            self.sites[at] = struct("site").from_address(at)
+        return self.sites[at]
+
+    def vector(self, where, count, real=None):
+        """`count` numbers at an address, to read and to write."""
+        real = real or self.real
+        key = where, count, real
+        if key not in self.vectors:
+            if len(self.vectors) > MOST_SEEN:
+                self.vectors.clear()
+            self.vectors[key] = np.ctypeslib.as_array((real*count).from_address(where)) if count else np.empty(0)
+        return self.vectors[key]
+
+    def rows(self, where, rows, n, ld):
         """The block [rows][ld] at an address as (n, rows), to read and to write."""
-        key = where, rows, n, ld, dtype
-        if key not in self.views:
-            if len(self.views) > 500:
-                self.views.clear()
-            block = np.ctypeslib.as_array(((ctypes.c_float if (dtype or self.dtype).itemsize == 4 else ctypes.c_double)*(rows*ld))
-                                          .from_address(where)) if rows else np.empty(0)
-            self.views[key] = block.reshape(rows, ld)[:, :n].T
-        return self.views[key]
+        return self.vector(where, rows*ld).reshape(rows, ld)[:, :n].T
 
     def arguments(self, site, y):
         """The arguments of the block: lists of t, and of each letter's rows (n, rows)."""
-        n, ld, shape = site.n, site.ld, self.shape
-        given = {"t": self.rows(site.t, 1, n, n, double.dtype)[:, 0].copy(), "y": self.rows(y, shape.dim, n, ld).copy()}
+        given = {"t": self.vector(site.t, site.n, ctypes.c_double).copy(), "y": self.rows(y, self.shape.dim, site.n, site.ld).copy()}
         for letter in self.letters:
             if letter == "p":
-                given["p"] = self.rows(site.p, shape.np, 1, 1)[0].copy() if shape.np else np.empty(0, self.dtype)
+                given["p"] = self.vector(site.p, self.shape.np).copy()
             elif letter in "qu":
-                count = shape.nq if letter == "q" else shape.nu
-                given[letter] = self.rows(getattr(site, letter), count, n, ld).copy()
+                given[letter] = self.rows(getattr(site, letter), self.sizes[letter], site.n, site.ld).copy()
         return given
+
+    def single(self, site, y):
+        """The arguments of one trajectory alone."""
+        return [float(self.vector(site.t, 1, ctypes.c_double)[0]) if letter == "t" else
+                self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy() for letter in self.letters]
 
     def each(self, site, given):
         """(lanes, arguments) of each call of the function."""
@@ -342,14 +358,19 @@ class Bridge:
         return found
 
     def eval(self, _, at, y, dy):
-        site = struct("site").from_address(at)
+        site = self.site(at)
+        if site.ld == 1 and not self.vectorised:
+            found, out = self.function(*self.single(site, y)), self.vector(dy, self.shape.out)
+            known = type(found) is np.ndarray and found.dtype == self.dtype and found.shape == out.shape
+            out[:] = found if known else self.value(found, out.shape, "the function")
+            return
         out, given = self.rows(dy, self.shape.out, site.n, site.ld), self.arguments(site, y)
         out[...] = 0
         for lanes, arguments in self.each(site, given):
             out[lanes] = self.value(self.function(*arguments), out[lanes].shape, "the function")
 
     def pull(self, _, at, y, a, to):
-        site, to = struct("site").from_address(at), struct("cotangent").from_address(to)
+        site, to = self.site(at), struct("cotangent").from_address(to)
         n, ld, shape = site.n, site.ld, self.shape
         given, cotangent = self.arguments(site, y), self.rows(a, shape.out, n, ld).copy()
         letters = [letter for letter in self.letters if letter != "t"]
@@ -366,8 +387,7 @@ class Bridge:
         if not where:
             return
         if letter == "p":
-            self.rows(where, shape.np, 1, 1, double.dtype)[0] += self.value(value, (shape.np,), "the vjp, for p,")
+            self.vector(where, shape.np, ctypes.c_double)[:] += self.value(value, (shape.np,), "the vjp, for p,")
             return
-        rows = {"y": shape.dim, "q": shape.nq, "u": shape.nu}[letter]
-        block = self.rows(where, rows, n, ld)
+        block = self.rows(where, self.sizes[letter], n, ld)
         block[lanes] += self.value(value, block[lanes].shape, f"the vjp, for {letter},")

@@ -191,6 +191,19 @@ class Gradients(unittest.TestCase):
         with self.assertRaises(ValueError):
             found(0.5)
 
+    def test_solved_again_for_a_record(self):
+        p = np.array([4.0])
+        for y0 in ([1.0, 0.5], [[1.0, 0.5], [2.0, 0.1]]):
+            later, once = nde.solve(PENDULUM, y0, TIMES, p), nde.solve(PENDULUM, y0, TIMES, p, adjoint="discrete")
+            self.assertEqual((later.record, once.record), ("none", "tape"))
+            np.testing.assert_array_equal(later(0.3), once(0.3))
+            np.testing.assert_array_equal(later.backward(later.y).y0, once.backward(once.y).y0)
+            self.assertEqual(later.record, "tape")
+        later = nde.solve(PENDULUM, y0, TIMES, p)
+        p[0] = 3
+        with self.assertRaisesRegex(nde.Error, "another end"):
+            later.backward(later.y)
+
     def test_of_times(self):
         found = nde.solve(DECAY, [1.0], (0, 1), [1.0], rtol=1e-10)
         gradient = found.backward(y_end=[1.0], wanted=("t0", "t1", "p"))

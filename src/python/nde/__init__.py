@@ -8,7 +8,9 @@
 """
 from . import ops
 from ._field import CField, Field, MLP, PythonField, Retry, Stop, compose, concatenate
+from ._fit import Fit, Optimiser, fit, load, save
 from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, activations, methods
 from ._library import VERSION as __version__
 from ._program import program
+from ._scipy import solve_ivp
 from ._solve import Control, Event, Gradient, Path, Solution, Solver, mse, options, solve, value_and_grad

@@ -41,6 +41,8 @@ class Calls:
         """A callback that never raises into C."""
         def call(*given):
             try:
+                if self.raised:
+                    return FAILED
                 self.inside = get_ident() == self.thread
                 try:
                     code = function(*given) or 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _library
 from ._field import Calls, Shape, as_field
-from ._library import ArgumentError, Status, address, array, check, double, names_of, number, struct, view
+from ._library import ArgumentError, Error, Status, address, array, check, double, names_of, number, struct, view
 
 MANY = (1, 2)
 STATS = np.dtype(struct("stats"))
@@ -64,6 +64,10 @@ class Solver:
     def __init__(self, field, y0, t, p=None, q=None, *, dtype=None, terms=(), quadrature=None, observe=None, observe_rows=None,
                  quadrature_rows=1, jump=None, jump_t=None, jump_u=None, events=(), input=None, split=0, positive=None,
                  second=None, progress=None, **options):
+        self.given = {"dtype": dtype, "terms": terms, "quadrature": quadrature, "observe": observe, "observe_rows": observe_rows,
+                      "quadrature_rows": quadrature_rows, "jump": jump, "jump_t": jump_t, "jump_u": jump_u, "events": events,
+                      "input": input, "split": split, "positive": positive, "second": second, "progress": progress, **options}
+        self.t = t
         given = getattr(y0, "dtype", None)
         self.names = names = names_of(dtype or (given if given == np.float32 else np.float64))
         self.calls, self.lock, self.pointer, self.progress = Calls(), threading.Lock(), ctypes.c_void_p(), progress
@@ -108,6 +112,10 @@ class Solver:
             self.pointer = None
 
     # ---- the problem ----
+
+    def recording(self):
+        """One that does the same and keeps a record."""
+        return Solver(self.field, self.y0, self.t, self.p, self.q, **{**self.given, "dtype": self.names.dtype, "adjoint": "discrete"})
 
     @property
     def y0(self):
@@ -267,7 +275,18 @@ class Solution:
 
     def __init__(self, solver, found, status):
         self.solver, self.found, self.result = solver, found, Status(status)
-        self.many, self.n, self.dim = solver.many, solver.n, solver.dim
+        self.many, self.n, self.dim, self.again = solver.many, solver.n, solver.dim, False
+
+    def _recorded(self):
+        """The solver with its record: nde.solve keeps none unless it is told so, and what needs one solves once more."""
+        if self.again and not self.solver.options.adjoint:
+            solver = self.solver.recording()
+            found = solver.run(check=False)
+            if found.y_end.tobytes() != self.y_end.tobytes():
+                raise Error(Status.E_ARG, "nde: solved again for a record, it came to another end: arrays were changed in between, or "
+                            "the function is not the same; solve with adjoint=\"discrete\"")
+            self.solver, self.found = solver, found.found
+        return self.solver
 
     def _view(self, name, shape, dtype=None):
         """[...][rows][n] of the library as (..., n, rows)."""
@@ -350,6 +369,7 @@ class Solution:
     def __call__(self, t, derivative=False):
         """y at times t within what was solved, (..., n, dim); derivative: dy/dt instead."""
         times = array("t", np.atleast_1d(t), float)
+        self._recorded()
         names, found = self.solver.names, np.empty((self.n, times.size, self.dim), self.solver.names.dtype)
         with Running(self.solver):
             for b in range(self.n):
@@ -365,7 +385,7 @@ class Solution:
     def backward(self, y=None, *, y_end=None, quadrature=None, wanted=("y0", "p", "q")):
         """Gradient of a loss whose derivatives by sol.y, sol.y_end and sol.quadrature are given, any number of times.
         wanted: of "y0", "p", "q", "t0", "t1", "save_t"."""
-        s, names = self.solver, self.solver.names
+        s, names = self._recorded(), self.solver.names
         given = {"y": y, "y_end": y_end, "quadrature": quadrature}
         seed = struct("seed")(**{name: self._seed(name, value) for name, value in given.items() if value is not None})
         shapes = {"y0": (self.dim, self.n), "p": (s.np,), "q": (s.nq, self.n), "t0": (self.n,), "t1": (self.n,),
@@ -434,9 +454,12 @@ def solve(field, y0, t, p=None, q=None, *, check=True, **more):
     second       a second part of the field (splitting methods)
     progress     progress(fraction, steps); True: stop
     check        False: a failure raises nothing, see .status
-    Raises nde.Error. Gradients: see Solution.backward.
+    Raises nde.Error. Gradients and values in between, Solution.backward and sol(t), need a record: with adjoint="discrete" (or
+    another one of the adjoints) it is kept at once, without adjoint they solve once more.
     """
-    return Solver(field, y0, t, p, q, **more).run(check)
+    found = Solver(field, y0, t, p, q, **{"adjoint": "none", **more}).run(check)
+    found.again = "adjoint" not in more
+    return found
 
 
 def value_and_grad(loss, field, y0, t, p=None, q=None, *, wanted=("y0", "p", "q"), **more):

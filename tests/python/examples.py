@@ -11,6 +11,7 @@ from pathlib import Path
 from support import main
 
 FOLDER = Path(sys.argv[2])
+README = FOLDER.parents[1]/"README.md"
 sys.argv = sys.argv[:1]
 
 
@@ -36,6 +37,15 @@ class Examples(unittest.TestCase):
         text, values = self.said("lynx_hare")
         self.assertTrue((values["rates"].p > 0).all())
         self.assertLess(values["fit"].best, 0.06)
+
+    def test_readme(self):
+        blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+        self.assertEqual(len(blocks), 1)
+        values = {}
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(blocks[0], values)
+        self.assertEqual(values["gradient"].p.shape, (2,))
+        self.assertLess(values["fit"].loss[-1], values["fit"].loss[0])
 
     def test_all_are_tested(self):
         self.assertEqual({file.stem for file in FOLDER.glob("*.py")}, {"lorenz", "kepler", "lynx_hare"})

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="build-essential meson ninja-build pkg-config libopenblas-dev"
+packages="build-essential meson ninja-build pkg-config libopenblas-dev libfftw3-dev"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
@@ -20,7 +20,8 @@ fi
 export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
-if [ ! -e build/build.ninja ]; then meson setup build -Dtests=false -Dbench=false; fi
+if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
+else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz"
 ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/pinn_heat $(printf "examples/%s " $pictures)
 

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="build-essential meson ninja-build pkg-config libopenblas-dev libcmocka-dev python3 python3-numpy"
+packages="build-essential meson ninja-build pkg-config libopenblas-dev libcmocka-dev libfftw3-dev python3 python3-numpy"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
@@ -18,8 +18,8 @@ elif [ -n "$missing" ]; then
 fi
 export PATH="/usr/bin:/bin:$PATH" # Debian's Meson and Python before others
 
-if [ -e build/build.ninja ]; then meson configure build -Dtests=true -Dbench=true # examples/run.sh leaves them out
-else meson setup build; fi
+if [ -e build/build.ninja ]; then meson configure build -Dtests=true -Dbench=true -Dfftw=enabled # examples/run.sh leaves them out
+else meson setup build -Dfftw=enabled; fi
 ninja -C build
 rm -f build/meson-logs/testlog.json # that of another run
 meson test -C build --no-rebuild --no-suite long --quiet || true

@@ -129,6 +129,47 @@ NDE_API nde_var nde_outer(nde_program *g, nde_var a, nde_var b);
 /* s(W x + b): W [out*in] at p_first, b [out] behind it, as in nde_mlp. */
 NDE_API nde_var nde_dense(nde_program *g, int activation, size_t p_first, size_t out, nde_var x);
 
+/* ---- matrices and tokens: row-major ---- */
+
+/* [n*m]: a [n][inner] times b [inner][m]. */
+NDE_API nde_var nde_matmul(nde_program *g, nde_var a, nde_var b, size_t inner);
+/* [n*m]: a [n][inner] times b [m][inner] transposed. By weights b of p, tokens of `inner` rows become tokens of m. */
+NDE_API nde_var nde_matmul_transposed(nde_program *g, nde_var a, nde_var b, size_t inner);
+/* exp(x) over its sum in each group of `width` rows that follow each other. Finite for every finite x. */
+NDE_API nde_var nde_softmax(nde_program *g, nde_var x, size_t width);
+/* [n*width]: softmax(q k'/sqrt(d)) v, where n tokens q [n][d] ask m others k [m][d], v [m][width].
+ * Source: A. Vaswani et al., Attention is all you need, NeurIPS (2017). */
+NDE_API nde_var nde_attention(nde_program *g, nde_var q, nde_var k, nde_var v, size_t d);
+
+/* ---- sparse matrices and graphs ----
+ * By compressed rows: entries [start[i], start[i + 1]) are those of row i, entry e stands in column[e]; twice the same place: they
+ * are added. For a graph row i is a node and columns are its neighbours. Copied. */
+
+typedef struct nde_csr {
+    size_t size;
+    size_t rows, columns;
+    const size_t *start, *column; /* [rows + 1], [start[rows]] */
+} nde_csr;
+
+/* [rows]: the matrix with the entries w, [entries] or one row for all, times x [columns]. */
+NDE_API nde_var nde_csr_matvec(nde_program *g, const nde_csr *a, nde_var w, nde_var x);
+/* Of each entry what its column (its neighbour) or its row (its node) has: [entries*width] of x [columns*width] or [rows*width]. */
+NDE_API nde_var nde_csr_columns(nde_program *g, const nde_csr *a, nde_var x);
+NDE_API nde_var nde_csr_rows(nde_program *g, const nde_csr *a, nde_var x);
+/* [rows*width]: what the entries x [entries*width] of each row have, added. */
+NDE_API nde_var nde_csr_sum(nde_program *g, const nde_csr *a, nde_var x);
+
+/* ---- on a circle ---- */
+
+/* Row i is the sum over j of k[j] x[(i + centre - j) mod rows]; k has at most the rows of x. */
+NDE_API nde_var nde_convolve(nde_program *g, nde_var k, nde_var x, size_t centre);
+/* Discrete Fourier transform of the rows of x: X_m, the sum of x_j exp(-2 pi i j m/n), in n rows: the real parts of X_0 ... X_[n/2],
+ * then the imaginary parts of X_[(n - 1)/2] ... X_1, so that row n - m belongs to row m. The inverse is its inverse. By FFTW, both
+ * precisions; the same bits in any company. Written as C it is n^2 operations. Errors: NDE_E_ARG in a library without FFTW.
+ * Source: M. Frigo, S. Johnson, The design and implementation of FFTW3, Proc. IEEE 93 (2005). */
+NDE_API nde_var nde_fft(nde_program *g, nde_var x);
+NDE_API nde_var nde_fft_inverse(nde_program *g, nde_var x);
+
 /* ---- derivatives, of derivatives too ----
  * x is one of nde_t, nde_y, nde_u, nde_p, nde_q or nde_independent. */
 
@@ -172,9 +213,12 @@ NDE_API nde_var nde_mixed_of(nde_program *g, nde_var f, const nde_var *x, const 
  * Statements end with a line or a semicolon; within parentheses and brackets lines go on. The value is d<name> for each state, which has
  * its rows or one, or `out` alone. t is the time, pi a number. In order of strength: x[2] and x[0:2] (rows 0 and 1), ^, -, * and /,
  * + and -, comparisons < <= > >= (1 or 0); [a, b] puts rows one under the other. Functions: those above under their names without
- * nde_ (exp, maximum, select, sum, dot, cross, matvec, outer ...), activations under theirs, repeat(x, 3), blend(c, a, b, 0.1),
- * jvp(f, x, v), vjp(f, x, a), grad(f, x) = vjp(f, x, 1) with x a state, an input ... or a name of independent(...); jet(f, x, v, 3),
- * one coefficient; mixed(f, x, v, z, w), along v in x and w in z; divergence(f, x), divergence_by(f, x, v).
+ * nde_ (exp, maximum, select, sum, dot, cross, matvec, outer, fft ...), activations under theirs; with numbers as in C repeat(x, 3),
+ * blend(c, a, b, 0.1), matmul(a, b, 4), softmax(x, 8), attention(q, k, v, 4), convolve(k, x, 1), and with lists of them
+ * gather(x, [2, 0]), scatter(x, [2, 0], 3), csr_matvec(columns, [starts], [column of each entry], w, x) and so csr_columns, csr_rows,
+ * csr_sum; dense(tanh, w, b, x) is tanh(w x + b); jvp(f, x, v), vjp(f, x, a), grad(f, x) = vjp(f, x, 1) with x a state, an input ... or
+ * a name of independent(...); jet(f, x, v, 3), one coefficient; mixed(f, x, v, z, w), along v in x and w in z;
+ * divergence(f, x), divergence_by(f, x, v).
  *   allocator  NULL: malloc and free
  *   program    out; NULL after a failure
  * Errors: NDE_E_ARG and NDE_E_SIZE, the text with line and column; NDE_E_NOMEM. */
@@ -192,7 +236,10 @@ enum {
                             *   void NAME(double t, const double *y, const double *u, const double *p, const double *q, double *dy);
                             *   void NAME_vjp(double t, y, u, p, q, const double *a, double *at, double *ay, double *au, double *ap, double *aq);
                             *   void NAME_jvp(double t, y, u, p, q, double vt, const double *vy, *vu, *vp, *vq, double *dv);
-                            * NAME_vjp adds to what it is given. Arrays of no rows may be NULL, all others must be there */
+                            *   void NAME_vjp_jvp(double t, y, u, p, q, double vt, vy, vu, vp, vq, const double *a, const double *b,
+                            *       double *at, *ay, *au, *ap, *aq, double *bt, *by, *bu, *bp, *bq);
+                            * NAME_vjp adds to what it is given; NAME_vjp_jvp adds the gradient of a'F + b'(J v) by the inputs to at
+                            * ..., by the direction to bt ... Arrays of no rows may be NULL, all others must be there */
 };
 /* Writes a finished program.
  *   name   of the functions or the graph: a C name; NULL: "program"

@@ -47,6 +47,11 @@
     X(MATVEC, "matvec", BILINEAR, 2)                                                      \
     X(MATVEC_TRANSPOSED, "matvec_transposed", BILINEAR, 2)                                \
     X(OUTER, "outer", BILINEAR, 2)                                                        \
+    X(MATMUL, "matmul", BILINEAR, 2)                                                      \
+    X(SPARSE, "sparse", BILINEAR, 2)                                                      \
+    X(CIRCULAR, "circular", BILINEAR, 2)                                                  \
+    X(TRANSFORM, "transform", LINEAR, 1)    /* FFTW's, halfcomplex; detail 1: back */     \
+    X(LARGEST, "largest", STILL, 1)         /* of each `first` rows */                    \
     X(TRANSPOSE, "transpose", LOWERED, 1)   /* x [rows/inner][inner], of p alone */        \
     X(COPY, "copy", LOWERED, 1)             /* rows, or uniform rows to all lanes */       \
     X(TIME, "time", LOWERED, 0)             /* from double */                              \
@@ -65,10 +70,18 @@ typedef enum nde_operation {
 } nde_operation;
 
 /* What an operation is to derivatives and to code (its form). POINTWISE: kernels of vectors; ROWS: of whole rows. FUSED and LOWERED ones are made of
- * others when code is written. */
+ * others when code is written. STILL: derivatives are not to see it. */
 enum {
-    NDE_FORM_LEAF = 1, NDE_FORM_POINTWISE, NDE_FORM_FUSED, NDE_FORM_ROWS, NDE_FORM_LINEAR, NDE_FORM_BILINEAR, NDE_FORM_LOWERED
+    NDE_FORM_LEAF = 1, NDE_FORM_POINTWISE, NDE_FORM_FUSED, NDE_FORM_ROWS, NDE_FORM_LINEAR, NDE_FORM_BILINEAR, NDE_FORM_LOWERED,
+    NDE_FORM_STILL
 };
+
+/* Bilinear operations that are closed under transposition by either operand.
+ * MATMUL: matrices A B, A B' or A' B (detail), with `first` terms in a sum.
+ * SPARSE: x [entries], y; row list[e] of the result gets x[e] y[list[entries + e]].
+ * CIRCULAR: row i is the sum over j of x[j] y[(first +- j +- i) mod rows of y]; the bits of detail say where it is minus. */
+enum { NDE_MATMUL_AB, NDE_MATMUL_ABT, NDE_MATMUL_ATB };
+enum { NDE_CIRCULAR_MINUS_J = 1, NDE_CIRCULAR_MINUS_I = 2 };
 typedef struct nde_operation_fact {
     const char *name;
     int form;
@@ -112,13 +125,14 @@ typedef struct nde_operand {
 } nde_operand;
 
 typedef struct nde_instruction {
-    uint16_t op, detail; /* nde_operation; activation */
+    uint16_t op, detail; /* nde_operation; activation, or what else the node has */
     bool small;          /* on one number a row: it knows no lanes */
     uint8_t pair;        /* its result is for the next instruction alone, and both are one of these */
     uint32_t want;       /* it serves these cotangents */
     uint32_t rows;       /* of the result; of ADD_OUTER those of x */
-    uint32_t inner;      /* rows summed over: SUM, DOT, MATVEC ..., products; SCATTER: of x; ADD_OUTER: those of y */
-    uint32_t list;       /* GATHER, SCATTER: indices */
+    uint32_t inner;      /* rows summed over: SUM, DOT, MATVEC ..., products; of x; ADD_OUTER: those of y */
+    uint32_t outer;      /* rows of the first operand; `inner` then has those of the last one */
+    uint32_t first, list; /* the node's: TRANSFORM: which one; GATHER, SCATTER, SPARSE: indices */
     nde_operand to, x[3];
 } nde_instruction;
 

@@ -83,21 +83,26 @@ static nde_var through(nde_program *g, nde_var s, size_t k, nde_var v) {
 
 /* ---- linear in each operand ---- */
 
+/* x [rows] within zeros, from row `first` of `all` on. */
+static nde_var embed(nde_program *g, nde_var x, uint32_t first, uint32_t all) {
+    const uint32_t rows = rows_of(g, x), behind = all - first - rows;
+    nde_var parts[3];
+    size_t n = 0;
+    if (first) parts[n++] = zeros(g, first);
+    parts[n++] = x;
+    if (behind) parts[n++] = zeros(g, behind);
+    return nde_concat(g, parts, n);
+}
+
 /* GATHER or SCATTER with the list of another node, to `rows` rows. */
 static nde_var with_list(nde_program *g, int op, nde_var x, const nde_node *n, uint32_t rows) {
-    uint32_t *list = nde_scratch(g, n->n, sizeof *list);
-    if (!list) return none;
-    memcpy(list, nde_list(g, n->list), n->n*sizeof *list);
-    const nde_var y = nde_make(g, (nde_node){ .op = (uint8_t)op, .rows = rows, .x = { x.id }, .n = n->n }, list);
-    nde_scratch_free(g, list, n->n, sizeof *list);
-    return y;
+    return nde_make_like(g, (nde_node){ .op = (uint8_t)op, .rows = rows, .x = { x.id }, .list = n->list, .n = n->n });
 }
 
 nde_var nde_again(nde_program *g, const nde_node *n, nde_var a, nde_var b) {
     switch (n->op) {
     case NDE_OP_INDEPENDENT: return a;
     case NDE_OP_PART: return nde_cut(g, a, n->first, n->rows);
-    case NDE_OP_GATHER: case NDE_OP_SCATTER: return with_list(g, n->op, a, n, n->rows);
     case NDE_OP_REPEAT: return nde_repeat(g, a, n->rows);
     case NDE_OP_SUM: return nde_sum(g, a);
     case NDE_OP_DOT: return nde_dot(g, a, b);
@@ -105,8 +110,74 @@ nde_var nde_again(nde_program *g, const nde_node *n, nde_var a, nde_var b) {
     case NDE_OP_MATVEC: return nde_matvec(g, a, b);
     case NDE_OP_MATVEC_TRANSPOSED: return nde_matvec_transposed(g, a, b);
     case NDE_OP_OUTER: return nde_outer(g, a, b);
-    default: return none;
+    case NDE_OP_MATMUL: return nde_matrix_product(g, n->detail, a, b, n->first);
+    default: {
+        nde_node other = *n;
+        other.x[0] = a.id, other.x[1] = b.id;
+        return nde_make_like(g, other);
     }
+    }
+}
+
+/* Of matrices: sums are over the sides that v has and the operand has not. */
+static nde_var matmul_transposed(nde_program *g, const nde_node *n, size_t k, nde_var other, nde_var v) {
+    const uint32_t rows = nde_node_at(g, n->x[0]).rows/n->first, columns = n->rows/rows;
+    switch (n->detail) {
+    case NDE_MATMUL_AB: return k == 0 ? nde_matrix_product(g, NDE_MATMUL_ABT, v, other, columns) :
+                                        nde_matrix_product(g, NDE_MATMUL_ATB, other, v, rows);
+    case NDE_MATMUL_ABT: return k == 0 ? nde_matrix_product(g, NDE_MATMUL_AB, v, other, columns) :
+                                         nde_matrix_product(g, NDE_MATMUL_ATB, v, other, rows);
+    default: return k == 0 ? nde_matrix_product(g, NDE_MATMUL_ABT, other, v, columns) :
+                             nde_matrix_product(g, NDE_MATMUL_AB, other, v, rows);
+    }
+}
+
+/* Rows from `first` on of the node's list. */
+static nde_var gathered(nde_program *g, const nde_node *n, uint32_t first, nde_var x) {
+    const uint32_t entries = n->n/2;
+    return nde_make_like(g, (nde_node){ .op = NDE_OP_GATHER, .rows = entries, .x = { x.id }, .list = n->list + first, .n = entries });
+}
+
+/* By the entries: v at their rows, the other one at their columns. By the vector: rows and columns change places. */
+static nde_var sparse_transposed(nde_program *g, const nde_node *n, size_t k, nde_var other, nde_var v) {
+    const uint32_t entries = n->n/2;
+    if (k == 0) return nde_mul(g, gathered(g, n, 0, v), gathered(g, n, entries, other));
+    uint32_t *list = nde_scratch(g, n->n, sizeof *list);
+    if (!list) return none;
+    memcpy(list, nde_list(g, n->list + entries), entries*sizeof *list);
+    memcpy(list + entries, nde_list(g, n->list), entries*sizeof *list);
+    const nde_node turned = { .op = NDE_OP_SPARSE, .rows = nde_node_at(g, n->x[1]).rows, .x = { other.id, v.id }, .n = n->n };
+    const nde_var y = nde_make(g, turned, list);
+    nde_scratch_free(g, list, n->n, sizeof *list);
+    return y;
+}
+
+/* In y_i = sum_j a_j b_m, m = first + s j + r i with signs s and r, by a: i and j change places. By b: i = r (m - first - s j), for
+ * which v has to have all rows of the circle. */
+static nde_var circular_transposed(nde_program *g, const nde_node *n, size_t k, nde_var other, nde_var v) {
+    const uint32_t all = nde_node_at(g, n->x[1]).rows;
+    const bool s = n->detail & NDE_CIRCULAR_MINUS_J, r = n->detail & NDE_CIRCULAR_MINUS_I;
+    nde_node to = { .op = NDE_OP_CIRCULAR, .rows = nde_node_at(g, n->x[k]).rows };
+    if (k == 0) {
+        to.detail = (r ? NDE_CIRCULAR_MINUS_J : 0) | (s ? NDE_CIRCULAR_MINUS_I : 0);
+        to.first = n->first, to.x[0] = v.id, to.x[1] = other.id;
+    } else {
+        to.detail = (r == s ? NDE_CIRCULAR_MINUS_J : 0) | (r ? NDE_CIRCULAR_MINUS_I : 0);
+        to.first = r ? n->first : (all - n->first)%all;
+        to.x[0] = other.id, to.x[1] = n->rows == all ? v.id : embed(g, v, 0, all).id;
+    }
+    return nde_make(g, to, NULL);
+}
+
+/* FFTW's sums there and back are each other's transposes but for the weight of numbers that stand for two: twice on the way back. */
+static nde_var transform_transposed(nde_program *g, const nde_node *n, nde_var v) {
+    static const char who[] = "the derivative of a transform";
+    double *weight = nde_scratch(g, n->rows, sizeof *weight);
+    if (!weight) return none;
+    for (uint32_t i = 0; i < n->rows; i++) weight[i] = i == 0 || 2*i == n->rows ? 1 : n->detail ? 2 : 0.5;
+    const nde_var w = nde_constants(g, weight, n->rows);
+    nde_scratch_free(g, weight, n->rows, sizeof *weight);
+    return n->detail ? nde_mul(g, w, nde_transform_of(g, who, false, v)) : nde_transform_of(g, who, true, nde_mul(g, w, v));
 }
 
 /* Transpose of a bilinear node by its operand k: the other operand and v, the node's cotangent. */
@@ -117,6 +188,9 @@ static nde_var transposed(nde_program *g, const nde_node *n, size_t k, nde_var v
     case NDE_OP_CROSS: return k == 0 ? nde_cross(g, other, v) : nde_cross(g, v, other);
     case NDE_OP_MATVEC: return k == 0 ? nde_outer(g, v, other) : nde_matvec_transposed(g, other, v);
     case NDE_OP_MATVEC_TRANSPOSED: return k == 0 ? nde_outer(g, other, v) : nde_matvec(g, other, v);
+    case NDE_OP_MATMUL: return matmul_transposed(g, n, k, other, v);
+    case NDE_OP_SPARSE: return sparse_transposed(g, n, k, other, v);
+    case NDE_OP_CIRCULAR: return circular_transposed(g, n, k, other, v);
     default: return k == 0 ? nde_matvec(g, v, other) : nde_matvec_transposed(g, v, other); /* outer */
     }
 }
@@ -247,6 +321,7 @@ static void reverse_node(nde_program *g, uint32_t id, const bool *active, nde_va
         else if (n.op == NDE_OP_PART) add_piece(g, to, x, n.first, v);
         else if (n.op == NDE_OP_GATHER) add_whole(g, to, x, with_list(g, NDE_OP_SCATTER, v, &n, rows));
         else if (n.op == NDE_OP_SCATTER) add_whole(g, to, x, with_list(g, NDE_OP_GATHER, v, &n, rows));
+        else if (n.op == NDE_OP_TRANSFORM) add_whole(g, to, x, transform_transposed(g, &n, v));
         else add_whole(g, to, x, v); /* sum, repeat, independent */
     }
 }
@@ -256,6 +331,7 @@ static void find_active(const nde_program *g, uint32_t top, bool *active) {
     for (uint32_t id = 1; id <= top; id++) {
         const nde_node n = nde_node_at(g, id);
         active[id] = (n.op == NDE_OP_INPUT && n.detail < NDE_SPACE_A) || n.op == NDE_OP_INDEPENDENT;
+        if (nde_operations[n.op].form == NDE_FORM_STILL) continue;
         for (size_t i = 0; i < nde_operations[n.op].operands; i++) active[id] |= active[n.x[i]];
         for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) active[id] |= active[*nde_list(g, n.list + i)];
     }
@@ -283,17 +359,6 @@ static uint32_t overlap(const nde_node *a, const nde_node *b, uint32_t *in_a, ui
     const uint32_t end = a->first + a->rows < b->first + b->rows ? a->first + a->rows : b->first + b->rows;
     *in_a = begin - a->first, *in_b = begin - b->first;
     return begin < end ? end - begin : 0;
-}
-
-/* x [rows] within zeros, from row `first` of `all` on. */
-static nde_var embed(nde_program *g, nde_var x, uint32_t first, uint32_t all) {
-    const uint32_t rows = rows_of(g, x), behind = all - first - rows;
-    nde_var parts[3];
-    size_t n = 0;
-    if (first) parts[n++] = zeros(g, first);
-    parts[n++] = x;
-    if (behind) parts[n++] = zeros(g, behind);
-    return nde_concat(g, parts, n);
 }
 
 nde_var nde_along(nde_program *g, uint32_t id, const void *ctx) {

@@ -42,6 +42,7 @@ static void begin(nde_frame *f, const nde_program *g, size_t n, const nde_kernel
     f->used = 0, f->n = n, f->want = NDE_WANT_ALL;
     f->kernels = kernels ? kernels : nde_kernels_get(NDE_ISA_AUTO, true);
     f->lists = g->lists.data;
+    f->transforms = g->transforms.data;
     f->t = f->vt = NULL;
     f->to_t = f->to_vt = f->to_p = f->to_vp = NULL;
 }

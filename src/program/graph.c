@@ -85,10 +85,12 @@ nde_status nde_program_create(const nde_program_shape *shape, nde_program **prog
 
 void nde_program_destroy(nde_program *g) {
     if (!g) return;
+    for (uint32_t i = 0; i < g->transformed; i++) nde_transform_free((nde_transform *)g->transforms.data + i);
     for (size_t i = 0; i < NDE_CODES; i++) nde_code_free(g, &g->code[i]);
     nde_code_free(g, &g->prepare);
     nde_pattern_free(g, &g->jacobian), nde_growing_free(g, &g->color);
-    nde_growing *const arrays[] = { &g->nodes, &g->lists, &g->values, &g->table, &g->places, &g->fixed, &g->absorbs, &g->names, &g->letters };
+    nde_growing *const arrays[] = { &g->nodes, &g->lists, &g->values, &g->table, &g->places, &g->fixed, &g->absorbs, &g->names, &g->letters,
+                                    &g->transforms };
     for (size_t i = 0; i < sizeof arrays/sizeof *arrays; i++) nde_growing_free(g, arrays[i]);
     g->allocator.give(g->allocator.ctx, g, sizeof *g);
 }
@@ -188,10 +190,7 @@ static bool ready(nde_program *g, const char *who) {
     return g->status == NDE_OK;
 }
 
-#define FAIL(g, who, ...) fail_at(g, NDE_E_ARG, who, __VA_ARGS__)
-static nde_var fail_at(nde_program *g, nde_status status, const char *who, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static nde_var fail_at(nde_program *g, nde_status status, const char *who, const char *format, ...) {
+nde_var nde_refuse(nde_program *g, nde_status status, const char *who, const char *format, ...) {
     char text[160];
     va_list arguments;
     va_start(arguments, format);
@@ -200,15 +199,15 @@ static nde_var fail_at(nde_program *g, nde_status status, const char *who, const
     return nde_program_fail(g, status, "%s, operation %u: %s", who, (unsigned)g->count, text);
 }
 
-static bool is_value(nde_program *g, const char *who, const char *name, nde_var x) {
+bool nde_is_value(nde_program *g, const char *who, const char *name, nde_var x) {
     if (!ready(g, who)) return false;
     if (x.id > 0 && x.id < g->count) return true;
     return FAIL(g, who, "%s is no value of this program", name), false;
 }
 
-static bool fits(nde_program *g, const char *who, uint64_t rows) {
+bool nde_rows_fit(nde_program *g, const char *who, uint64_t rows) {
     if (rows == 0) return FAIL(g, who, "0 rows"), false;
-    return rows <= MOST || (fail_at(g, NDE_E_SIZE, who, "%llu rows", (unsigned long long)rows), false);
+    return rows <= MOST || (nde_refuse(g, NDE_E_SIZE, who, "%llu rows", (unsigned long long)rows), false);
 }
 
 static uint32_t rows_of(const nde_program *g, nde_var x) { return nde_node_at(g, x.id).rows; }
@@ -253,7 +252,7 @@ static double *room_for_values(nde_program *g, size_t n) {
 
 nde_var nde_constants(nde_program *g, const double *value, size_t rows) {
     static const char who[] = "nde_constants";
-    if (!ready(g, who) || !fits(g, who, rows)) return none;
+    if (!ready(g, who) || !nde_rows_fit(g, who, rows)) return none;
     if (!value) return FAIL(g, who, "value is NULL");
     double *to = room_for_values(g, rows);
     if (!to) return none;
@@ -345,7 +344,7 @@ static nde_var pointwise(nde_program *g, const char *who, int op, int detail, nd
     uint32_t rows = 1;
     bool repeated = true;
     for (size_t i = 0; i < operands; i++) {
-        if (!is_value(g, who, name[i], x[i])) return none;
+        if (!nde_is_value(g, who, name[i], x[i])) return none;
         const uint32_t own = rows_of(g, x[i]);
         if (own != 1 && rows != 1 && own != rows) return FAIL(g, who, "%s has %u rows, another one %u", name[i], own, rows);
         if (own > rows) rows = own;
@@ -398,7 +397,7 @@ nde_var nde_slope(nde_program *g, int activation, nde_var kept, nde_var a) {
 }
 nde_var nde_activate(nde_program *g, int activation, nde_var x) {
     static const char who[] = "nde_activate";
-    if (!is_value(g, who, "x", x)) return none;
+    if (!nde_is_value(g, who, "x", x)) return none;
     if (activation < NDE_ACTIVATION_DEFAULT || activation > NDE_LIPSWISH) return FAIL(g, who, "activation is %d", activation);
     if (activation <= NDE_IDENTITY) return x;
     return pointwise(g, who, NDE_OP_ACTIVATE, activation, x, none, none, 1);
@@ -420,7 +419,7 @@ nde_var nde_cosh(nde_program *g, nde_var x) {
 }
 nde_var nde_minimum(nde_program *g, nde_var a, nde_var b) { return nde_neg(g, nde_maximum(g, nde_neg(g, a), nde_neg(g, b))); }
 nde_var nde_blend(nde_program *g, nde_var c, nde_var a, nde_var b, double width) {
-    if (!is_value(g, "nde_blend", "c", c)) return none;
+    if (!nde_is_value(g, "nde_blend", "c", c)) return none;
     if (!(width > 0) || !isfinite(width)) return FAIL(g, "nde_blend", "width is %g", width);
     const nde_var share = nde_activate(g, NDE_SIGMOID, nde_div(g, c, nde_constant(g, width)));
     return nde_add(g, b, nde_mul(g, share, nde_sub(g, a, b)));
@@ -435,7 +434,7 @@ static nde_var whole_power(nde_program *g, nde_var a, unsigned k) {
 }
 nde_var nde_pow(nde_program *g, nde_var a, nde_var b) {
     double v;
-    if (!is_value(g, "nde_pow", "a", a) || !is_value(g, "nde_pow", "b", b)) return none;
+    if (!nde_is_value(g, "nde_pow", "a", a) || !nde_is_value(g, "nde_pow", "b", b)) return none;
     const uint32_t rows = rows_of(g, b);
     if (nde_is_constant(g, b, &v)) {
         const nde_var one = nde_constant(g, 1);
@@ -452,7 +451,7 @@ nde_var nde_pow(nde_program *g, nde_var a, nde_var b) {
 /* ---- rows ---- */
 
 nde_var nde_independent(nde_program *g, nde_var x) {
-    if (!is_value(g, "nde_independent", "x", x)) return none;
+    if (!nde_is_value(g, "nde_independent", "x", x)) return none;
     const uint32_t own = g->count; /* no two of them are one */
     return nde_make(g, (nde_node){ .op = NDE_OP_INDEPENDENT, .rows = rows_of(g, x), .x = { x.id }, .first = own }, NULL);
 }
@@ -497,7 +496,7 @@ static nde_var part(nde_program *g, nde_var x, uint32_t first, uint32_t rows) {
 }
 nde_var nde_cut(nde_program *g, nde_var x, size_t first, size_t rows) {
     static const char who[] = "nde_cut";
-    if (!is_value(g, who, "x", x) || !fits(g, who, rows)) return none;
+    if (!nde_is_value(g, who, "x", x) || !nde_rows_fit(g, who, rows)) return none;
     const size_t all = rows_of(g, x);
     if (first > all || rows > all - first) return FAIL(g, who, "rows %zu to %zu of %zu", first, first + rows, all);
     return part(g, x, (uint32_t)first, (uint32_t)rows);
@@ -544,10 +543,10 @@ nde_var nde_concat(nde_program *g, const nde_var *x, size_t count) {
     uint64_t rows = 0;
     size_t most = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_value(g, who, "one of x", x[i])) return none;
+        if (!nde_is_value(g, who, "one of x", x[i])) return none;
         const nde_node node = nde_node_at(g, x[i].id);
         rows += node.rows, most += node.op == NDE_OP_CONCAT ? node.n : 1;
-        if (!fits(g, who, rows)) return none;
+        if (!nde_rows_fit(g, who, rows)) return none;
     }
     uint32_t *list = nde_scratch(g, most, sizeof *list), n = 0;
     if (!list) return none;
@@ -562,7 +561,7 @@ nde_var nde_concat(nde_program *g, const nde_var *x, size_t count) {
 static nde_var indexed(nde_program *g, const char *who, int op, nde_var x, const size_t *index, size_t count, size_t limit,
                        size_t rows) {
     if (!index) return FAIL(g, who, "index is NULL");
-    if (!fits(g, who, count) || !fits(g, who, rows)) return none;
+    if (!nde_rows_fit(g, who, count) || !nde_rows_fit(g, who, rows)) return none;
     uint32_t *list = nde_scratch(g, count, sizeof *list);
     nde_var y = none;
     if (!list) return none;
@@ -577,17 +576,17 @@ static nde_var indexed(nde_program *g, const char *who, int op, nde_var x, const
 }
 nde_var nde_gather(nde_program *g, nde_var x, const size_t *index, size_t rows) {
     static const char who[] = "nde_gather";
-    return is_value(g, who, "x", x) ? indexed(g, who, NDE_OP_GATHER, x, index, rows, rows_of(g, x), rows) : none;
+    return nde_is_value(g, who, "x", x) ? indexed(g, who, NDE_OP_GATHER, x, index, rows, rows_of(g, x), rows) : none;
 }
 nde_var nde_scatter(nde_program *g, nde_var x, const size_t *index, size_t rows) {
     static const char who[] = "nde_scatter";
-    return is_value(g, who, "x", x) ? indexed(g, who, NDE_OP_SCATTER, x, index, rows_of(g, x), rows, rows) : none;
+    return nde_is_value(g, who, "x", x) ? indexed(g, who, NDE_OP_SCATTER, x, index, rows_of(g, x), rows, rows) : none;
 }
 
 nde_var nde_repeat(nde_program *g, nde_var x, size_t rows) {
     static const char who[] = "nde_repeat";
     double v;
-    if (!is_value(g, who, "x", x) || !fits(g, who, rows)) return none;
+    if (!nde_is_value(g, who, "x", x) || !nde_rows_fit(g, who, rows)) return none;
     if (rows_of(g, x) != 1) return FAIL(g, who, "x has %u rows", (unsigned)rows_of(g, x));
     if (rows == 1) return x;
     if (rows > MOST_CONSTANTS || !nde_is_constant(g, x, &v))
@@ -598,7 +597,7 @@ nde_var nde_repeat(nde_program *g, nde_var x, size_t rows) {
 }
 
 nde_var nde_sum(nde_program *g, nde_var x) {
-    if (!is_value(g, "nde_sum", "x", x)) return none;
+    if (!nde_is_value(g, "nde_sum", "x", x)) return none;
     return rows_of(g, x) == 1 ? x : nde_make(g, (nde_node){ .op = NDE_OP_SUM, .rows = 1, .x = { x.id } }, NULL);
 }
 
@@ -609,7 +608,7 @@ static nde_var bilinear(nde_program *g, int op, nde_var a, nde_var b, uint64_t r
 }
 
 static bool are_values(nde_program *g, const char *who, nde_var a, nde_var b) {
-    return is_value(g, who, "the first operand", a) && is_value(g, who, "the second operand", b);
+    return nde_is_value(g, who, "the first operand", a) && nde_is_value(g, who, "the second operand", b);
 }
 
 nde_var nde_dot(nde_program *g, nde_var a, nde_var b) {
@@ -644,15 +643,15 @@ nde_var nde_outer(nde_program *g, nde_var a, nde_var b) {
     static const char who[] = "nde_outer";
     if (!are_values(g, who, a, b)) return none;
     const uint64_t rows = (uint64_t)rows_of(g, a)*rows_of(g, b);
-    if (!fits(g, who, rows)) return none;
+    if (!nde_rows_fit(g, who, rows)) return none;
     return bilinear(g, NDE_OP_OUTER, a, b, rows);
 }
 
 nde_var nde_dense(nde_program *g, int activation, size_t p_first, size_t out, nde_var x) {
     static const char who[] = "nde_dense";
-    if (!is_value(g, who, "x", x) || !fits(g, who, out)) return none;
+    if (!nde_is_value(g, who, "x", x) || !nde_rows_fit(g, who, out)) return none;
     const uint64_t weights = (uint64_t)rows_of(g, x)*out;
-    if (!fits(g, who, weights)) return none;
+    if (!nde_rows_fit(g, who, weights)) return none;
     if (p_first > g->shape.np || weights + out > g->shape.np - p_first)
         return FAIL(g, who, "%llu parameters from %zu on, np is %zu", (unsigned long long)weights + out, p_first, g->shape.np);
     const nde_var w = nde_p(g, p_first, weights), b = nde_p(g, p_first + weights, out);

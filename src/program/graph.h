@@ -7,6 +7,7 @@
 #include "nde/program.h"
 #include "core/core.h"
 #include "program/code.h"
+#include "program/transform.h"
 
 enum { NDE_NODE_UNIFORM = 1 /* the same in all lanes */, NDE_NODE_STATIC = 2 /* known once p is */ };
 
@@ -16,8 +17,8 @@ typedef struct nde_node {
     uint16_t detail;  /* of an INPUT its nde_space; an activation */
     uint32_t rows;
     uint32_t x[3];    /* operands; 0: none */
-    uint32_t first;   /* PART, INPUT: first row */
-    uint32_t list, n; /* CONCAT: parts; GATHER, SCATTER: indices; CONSTANT: values */
+    uint32_t first;   /* PART, INPUT: first row; what else an operation is of, see code.h */
+    uint32_t list, n; /* CONCAT: parts; GATHER, SCATTER ...: indices; CONSTANT: values */
 } nde_node;
 
 /* An array of one kind that grows. */
@@ -63,6 +64,8 @@ struct nde_program {
     nde_growing places;                    /* of each static node: 0, or 1 + where it is prepared */
     uint32_t constants;
     nde_growing fixed;                     /* nde_fixed [constants] */
+    nde_growing transforms;                /* nde_transform [transformed] */
+    uint32_t transformed;
     double gemm_eval, gemm_vjp;            /* flops in products of weights, a lane */
     nde_pattern jacobian;                  /* by y; no start: dense */
     nde_growing color;                     /* uint32_t [dim], from 1 to colors: columns of a color come from one direction (0: empty); none: each */
@@ -85,6 +88,12 @@ void nde_scratch_free(nde_program *g, void *block, size_t count, size_t bytes);
 /* Keeps the first failure. */
 nde_var nde_program_fail(nde_program *g, nde_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Of the public functions: those who call are named, and the operation's number. */
+nde_var nde_refuse(nde_program *g, nde_status status, const char *who, const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define FAIL(g, who, ...) nde_refuse(g, NDE_E_ARG, who, __VA_ARGS__)
+bool nde_is_value(nde_program *g, const char *who, const char *name, nde_var x);
+bool nde_rows_fit(nde_program *g, const char *who, uint64_t rows);
+
 /* The node, made if there is none equal. `list` [n] for those that have one. */
 nde_var nde_make(nde_program *g, nde_node node, const uint32_t *list);
 nde_var nde_input_node(nde_program *g, int space, size_t first, size_t rows);
@@ -93,6 +102,10 @@ nde_var nde_widen(nde_program *g, nde_var x, uint32_t rows);
 /* *value of a constant all of whose rows are equal. */
 bool nde_is_constant(const nde_program *g, nde_var x, double *value);
 nde_var nde_slope(nde_program *g, int activation, nde_var kept, nde_var a);
+/* The node again, with its list (of another node), and its own operands. */
+nde_var nde_make_like(nde_program *g, nde_node node);
+/* The sums of FFTW's transform, or of the one back, without a factor. */
+nde_var nde_transform_of(nde_program *g, const char *who, bool back, nde_var x);
 
 /* ---- derive.c ---- */
 
@@ -136,6 +149,11 @@ uint32_t nde_color_columns(nde_program *g, const nde_pattern *of, bool diagonal,
 /* g->jacobian, color and colors. */
 void nde_find_jacobian(nde_program *g, uint32_t value);
 bool nde_is_linear_in_u(nde_program *g, uint32_t value);
+
+/* ---- matrix.c ---- */
+
+/* a b, a b' or a' b, with `inner` terms in each sum: code.h. */
+nde_var nde_matrix_product(nde_program *g, int form, nde_var a, nde_var b, uint32_t inner);
 
 /* ---- lower.c ---- */
 

@@ -273,13 +273,17 @@ static void run_SUM(const instruction *i, const frame *f) {
     }
 }
 
-/* to = the sum over i < inner of x[i] y[i], rows x_step and y_step apart. */
-INLINE void sum_products(const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y, size_t y_step, nde_real *to) {
+/* to = the sum over i < inner of x[i] y[i], rows x_step and y_step apart; flat: one number a row. */
+INLINE void sum_any(const bool fx, const bool fy, const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y,
+                    size_t y_step, nde_real *to) {
     EACH_VECTOR(b, count) {
-        vec sum = get(false, x, b, count)*get(false, y, b, count);
-        for (size_t r = 1; r < inner; r++) sum = fused(get(false, x + r*x_step, b, count), get(false, y + r*y_step, b, count), sum);
+        vec sum = get(fx, x, b, count)*get(fy, y, b, count);
+        for (size_t r = 1; r < inner; r++) sum = fused(get(fx, x + r*x_step, b, count), get(fy, y + r*y_step, b, count), sum);
         store_first(to + b, sum, count);
     }
+}
+INLINE void sum_products(const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y, size_t y_step, nde_real *to) {
+    sum_any(false, false, f, inner, x, x_step, y, y_step, to);
 }
 
 static void run_DOT(const instruction *i, const frame *f) {
@@ -316,6 +320,92 @@ static void run_CROSS(const instruction *i, const frame *f) {
             store_first(to + r*f->ld[i->to.space] + b, more - less, count);
         }
     }
+}
+
+/* ---- matrices, sparse ones, convolutions: operands by lanes or flat ---- */
+
+#define BY_OPERANDS(name, OP)                                                                \
+    static void run_##OP(const instruction *i, const frame *f) {                             \
+        const view x = view_of(f, &i->x[0]), y = view_of(f, &i->x[1]);                       \
+        if (!x.flat && !y.flat) name(false, false, i, f, x, y);                              \
+        else if (!y.flat) name(true, false, i, f, x, y);                                     \
+        else if (!x.flat) name(false, true, i, f, x, y);                                     \
+        else name(true, true, i, f, x, y);                                                   \
+    }
+
+/* A [n][k] or its transpose times B [k][m] or its transpose. */
+INLINE void matmul(const bool fx, const bool fy, const instruction *i, const frame *f, view x, view y) {
+    const size_t k = i->first, m = i->inner/k, n = i->outer/k, ld = f->ld[i->to.space];
+    const size_t x_row = i->detail == NDE_MATMUL_ATB ? 1 : k, x_step = i->detail == NDE_MATMUL_ATB ? n : 1;
+    const size_t y_column = i->detail == NDE_MATMUL_ABT ? k : 1, y_step = i->detail == NDE_MATMUL_ABT ? 1 : m;
+    nde_real *to = target(f, &i->to);
+    for (size_t r = 0; r < n; r++)
+        for (size_t c = 0; c < m; c++, to += ld)
+            sum_any(fx, fy, f, k, x.x + r*x_row*x.step, x_step*x.step, y.x + c*y_column*y.step, y_step*y.step, to);
+}
+BY_OPERANDS(matmul, MATMUL)
+
+INLINE void sparse(const bool fx, const bool fy, const instruction *i, const frame *f, view x, view y) {
+    const uint32_t *row = f->lists + i->list, *column = row + i->outer;
+    const size_t ld = f->ld[i->to.space];
+    nde_real *to = target(f, &i->to);
+    for (size_t r = 0; r < i->rows; r++) memset(to + r*ld, 0, f->n*sizeof *to);
+    for (size_t e = 0; e < i->outer; e++) {
+        nde_real *sum = to + row[e]*ld;
+        EACH_VECTOR(b, count)
+            store_first(sum + b, fused(get(fx, x.x + e*x.step, b, count), get(fy, y.x + column[e]*y.step, b, count),
+                                       get(false, sum, b, count)), count);
+    }
+}
+BY_OPERANDS(sparse, SPARSE)
+
+/* In two stretches, before and behind the end of the circle. */
+INLINE void circular(const bool fx, const bool fy, const instruction *i, const frame *f, view x, view y) {
+    const size_t all = i->inner, terms = i->outer;
+    const bool down = i->detail & NDE_CIRCULAR_MINUS_J, back = i->detail & NDE_CIRCULAR_MINUS_I;
+    nde_real *to = target(f, &i->to);
+    for (size_t r = 0; r < i->rows; r++, to += f->ld[i->to.space]) {
+        const size_t first = (i->first + (back ? all - r : r))%all;
+        EACH_VECTOR(b, count) {
+            vec sum = get(fx, x.x, b, count)*get(fy, y.x + first*y.step, b, count);
+            for (size_t j = 1, m = first; j < terms; j++) {
+                m = down ? (m == 0 ? all : m) - 1 : m + 1 == all ? 0 : m + 1;
+                sum = fused(get(fx, x.x + j*x.step, b, count), get(fy, y.x + m*y.step, b, count), sum);
+            }
+            store_first(to + b, sum, count);
+        }
+    }
+}
+BY_OPERANDS(circular, CIRCULAR)
+
+/* ---- Fourier transforms, largest rows ---- */
+
+/* Lane after lane in rows of the work space, where a lane's numbers touch; uniform ones touch in their place. */
+static void run_TRANSFORM(const instruction *i, const frame *f) {
+    const view x = view_of(f, &i->x[0]);
+    const size_t ld = f->ld[i->to.space], n = i->rows;
+    nde_real *to = target(f, &i->to), *data = i->small ? to : target(f, &i->x[1]);
+    for (size_t r = 0; r < n; r++)
+        for (size_t b = 0; b < f->n; b++) data[b*n + r] = x.x[r*x.step + b];
+    for (size_t b = 0; b < f->n; b++)
+        BY_PRECISION(nde_transform_run, nde_transform_run_single)(&f->transforms[i->first], i->detail, data + b*n);
+    for (size_t r = 0; !i->small && r < n; r++)
+        for (size_t b = 0; b < f->n; b++) to[r*ld + b] = data[b*n + r];
+}
+
+static void run_LARGEST(const instruction *i, const frame *f) {
+    const view x = view_of(f, &i->x[0]);
+    nde_real *to = target(f, &i->to);
+    for (size_t r = 0; r < i->rows; r++, to += f->ld[i->to.space])
+        EACH_VECTOR(b, count) {
+            const nde_real *from = x.x + r*i->first*x.step;
+            vec most = get(false, from, b, count);
+            for (size_t k = 1; k < i->first; k++) {
+                const vec one = get(false, from + k*x.step, b, count);
+                most = if_above(one, most, one, most);
+            }
+            store_first(to + b, most, count);
+        }
 }
 
 /* ---- products with weights that all lanes share ---- */

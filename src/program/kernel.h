@@ -8,12 +8,14 @@
 #include "nde/real.h"
 #include "core/kernels.h"
 #include "program/code.h"
+#include "program/transform.h"
 
 typedef struct nde_frame {
     size_t n;
     unsigned want;                        /* NDE_WANT ...: what else the code makes is left out */
     const nde_kernels *kernels;
     const uint32_t *lists;
+    const nde_transform *transforms;
     unsigned used;                        /* bit s: what stands here of space s is set */
     const nde_real *read[NDE_SPACES];
     nde_real *write[NDE_SPACES];

@@ -423,6 +423,12 @@ void nde_code_free(nde_program *g, nde_code *code) {
     *code = (nde_code){ 0 };
 }
 
+/* Do the operation's kernels take uniform operands, too? */
+static bool takes_uniform(int op) {
+    return nde_operations[op].form == NDE_FORM_POINTWISE || op == NDE_OP_REPEAT || op == NDE_OP_MATMUL || op == NDE_OP_SPARSE ||
+           op == NDE_OP_CIRCULAR;
+}
+
 /* An operand by lanes, for kernels that know no other. */
 static nde_operand by_lanes(lowering *l, nde_operand x, uint32_t rows, const nde_instruction *of) {
     if (!x.uniform || of->small) return x;
@@ -503,7 +509,8 @@ static void emit_concat(lowering *l, uint32_t id, const nde_instruction *like) {
 static void emit_node(lowering *l, uint32_t id, nde_operand to, bool small) {
     const nde_node n = node_at(l, id);
     const nde_operation_fact *fact = &nde_operations[n.op];
-    nde_instruction x = { .op = n.op, .detail = n.detail, .small = small, .want = l->of[id].want, .rows = n.rows, .to = to, .list = n.list };
+    nde_instruction x = { .op = n.op, .detail = n.detail, .small = small, .want = l->of[id].want, .rows = n.rows, .to = to,
+                          .first = n.first, .list = n.list };
     if (n.op == NDE_OP_CONCAT) {
         emit_concat(l, id, &x);
         return;
@@ -512,10 +519,11 @@ static void emit_node(lowering *l, uint32_t id, nde_operand to, bool small) {
         const uint32_t rows = node_at(l, n.x[i]).rows;
         const bool each_row = fact->form == NDE_FORM_POINTWISE || fact->form == NDE_FORM_ROWS;
         x.x[i] = place_of(l, n.x[i]);
-        if (fact->form != NDE_FORM_POINTWISE && n.op != NDE_OP_REPEAT) x.x[i] = by_lanes(l, x.x[i], rows, &x);
+        if (!takes_uniform(n.op)) x.x[i] = by_lanes(l, x.x[i], rows, &x);
         x.x[i].still = n.op == NDE_OP_REPEAT || (each_row && n.rows > 1 && rows == 1);
-        x.inner = rows;
+        x.outer = i ? x.outer : rows, x.inner = rows;
     }
+    if (n.op == NDE_OP_TRANSFORM && !small) x.x[1] = (nde_operand){ .space = NDE_SPACE_WORK, .row = take_rows(l, n.rows, 0) };
     if (n.op == NDE_OP_INPUT) x.op = NDE_OP_TIME;
     if (n.op == NDE_OP_REPEAT) x.op = NDE_OP_COPY;
     if (n.op == NDE_OP_TRANSPOSE) x.inner = n.first;

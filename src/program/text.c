@@ -167,7 +167,7 @@ static const struct { const char *name; unary *call; } unaries[] = {
     { "sqrt", nde_sqrt }, { "square", nde_square }, { "exp", nde_exp }, { "expm1", nde_expm1 }, { "log", nde_log },
     { "log1p", nde_log1p }, { "sin", nde_sin }, { "cos", nde_cos }, { "tan", nde_tan }, { "sinh", nde_sinh }, { "cosh", nde_cosh },
     { "tanh", nde_tanh }, { "erf", nde_erf }, { "abs", nde_abs }, { "sign", nde_sign }, { "sum", nde_sum },
-    { "independent", nde_independent },
+    { "independent", nde_independent }, { "fft", nde_fft }, { "fft_inverse", nde_fft_inverse },
 };
 static const struct { const char *name; binary *call; } binaries[] = {
     { "pow", nde_pow }, { "maximum", nde_maximum }, { "minimum", nde_minimum }, { "less", nde_less },
@@ -176,81 +176,146 @@ static const struct { const char *name; binary *call; } binaries[] = {
 };
 enum { UNARIES = sizeof unaries/sizeof *unaries, BINARIES = sizeof binaries/sizeof *binaries };
 
-/* The arguments of a call, up to the closing parenthesis. */
-static bool arguments(parser *p, size_t needed, nde_var *x) {
-    const char *start = p->token;
-    size_t n = 0;
-    if (!expect(p, '(')) return false;
+/* What stands between the parentheses of a call, kind by kind: x a value, n a whole number, r a number, s an activation's name, l a
+ * list of whole numbers. */
+typedef struct arguments {
+    nde_var x[5];
+    size_t n, count[2];
+    double r;
+    int activation;
+    nde_growing list[2];
+} arguments;
+
+static bool take_list(parser *p, arguments *to, size_t which) {
+    size_t *n = &to->count[which];
+    if (!expect(p, '[')) return false;
     do {
-        if (n == needed) return fail_here(p, "too many arguments"), false;
-        x[n] = expression(p);
-        if (!x[n++].id) return false;
+        if (!nde_grow(p->g, &to->list[which], *n + 1, sizeof(size_t)) || !take_size(p, (size_t *)to->list[which].data + *n)) return false;
+        ++*n;
     } while (take(p, ','));
+    return expect(p, ']');
+}
+
+static bool take_activation(parser *p, int *activation) {
+    const char *word;
+    char name[32] = { 0 };
+    const size_t length = take_word(p, &word);
+    if (length < sizeof name) memcpy(name, word, length);
+    *activation = nde_activation_find(name);
+    return *activation || (fail(p, "'@' is no activation", word, length), false);
+}
+
+/* Up to the closing parenthesis; what it has taken is given back by release(). */
+static bool take_arguments(parser *p, const char *kinds, arguments *to) {
+    const char *start = p->token;
+    size_t x = 0, l = 0;
+    *to = (arguments){ 0 };
+    if (!expect(p, '(')) return false;
+    for (const char *kind = kinds; *kind; kind++) {
+        p->token = start;
+        if (kind > kinds && *p->at == ')') return fail(p, "too few arguments", "", 0), false;
+        if (kind > kinds && !expect(p, ',')) return false;
+        if (*kind == 'x' && !(to->x[x++] = expression(p)).id) return false;
+        if (*kind == 'n' && !take_size(p, &to->n)) return false;
+        if (*kind == 'r' && !take_number(p, &to->r)) return false;
+        if (*kind == 's' && !take_activation(p, &to->activation)) return false;
+        if (*kind == 'l' && !take_list(p, to, l++)) return false;
+    }
+    if (*p->at == ',') return fail_here(p, "too many arguments"), false;
     if (!expect(p, ')')) return false;
     p->token = start;
-    return n == needed || (fail(p, "too few arguments", "", 0), false);
+    return true;
+}
+static void release(parser *p, arguments *v) {
+    for (size_t i = 0; i < 2; i++) nde_growing_free(p->g, &v->list[i]);
 }
 
-/* Functions that take a number, too. */
-static nde_var repeat_call(parser *p) {
-    const char *start = p->token;
-    size_t rows;
-    if (!expect(p, '(')) return none;
-    const nde_var x = expression(p);
-    if (!x.id || !expect(p, ',') || !take_size(p, &rows) || !expect(p, ')')) return none;
-    p->token = start;
-    return made(p, nde_repeat(p->g, x, rows));
+/* Functions of more than values. */
+static nde_var call_select(parser *p, const arguments *v) { return nde_select(p->g, v->x[0], v->x[1], v->x[2]); }
+static nde_var call_grad(parser *p, const arguments *v) { return nde_vjp_of(p->g, v->x[0], v->x[1], nde_constant(p->g, 1)); }
+static nde_var call_vjp(parser *p, const arguments *v) { return nde_vjp_of(p->g, v->x[0], v->x[1], v->x[2]); }
+static nde_var call_jvp(parser *p, const arguments *v) { return nde_jvp_of(p->g, v->x[0], v->x[1], v->x[2]); }
+static nde_var call_divergence_by(parser *p, const arguments *v) { return nde_divergence_by(p->g, v->x[0], v->x[1], v->x[2]); }
+static nde_var call_mixed(parser *p, const arguments *v) {
+    return nde_mixed_of(p->g, v->x[0], (nde_var[]){ v->x[1], v->x[3] }, (nde_var[]){ v->x[2], v->x[4] }, 2);
 }
-static nde_var blend_call(parser *p) {
-    const char *start = p->token;
-    nde_var x[3];
-    double width;
-    if (!expect(p, '(')) return none;
-    for (size_t i = 0; i < 3; i++) {
-        x[i] = expression(p);
-        if (!x[i].id || !expect(p, ',')) return none;
-    }
-    if (!take_number(p, &width) || !expect(p, ')')) return none;
-    p->token = start;
-    return made(p, nde_blend(p->g, x[0], x[1], x[2], width));
+static nde_var call_jet(parser *p, const arguments *v) {
+    nde_var jet[9];
+    nde_jet_of(p->g, v->x[0], v->x[1], v->x[2], v->n, v->n < sizeof jet/sizeof *jet ? jet : NULL);
+    return p->g->status == NDE_OK ? jet[v->n] : none;
+}
+static nde_var call_repeat(parser *p, const arguments *v) { return nde_repeat(p->g, v->x[0], v->n); }
+static nde_var call_blend(parser *p, const arguments *v) { return nde_blend(p->g, v->x[0], v->x[1], v->x[2], v->r); }
+static nde_var call_matmul(parser *p, const arguments *v) { return nde_matmul(p->g, v->x[0], v->x[1], v->n); }
+static nde_var call_matmul_transposed(parser *p, const arguments *v) { return nde_matmul_transposed(p->g, v->x[0], v->x[1], v->n); }
+static nde_var call_softmax(parser *p, const arguments *v) { return nde_softmax(p->g, v->x[0], v->n); }
+static nde_var call_attention(parser *p, const arguments *v) { return nde_attention(p->g, v->x[0], v->x[1], v->x[2], v->n); }
+static nde_var call_convolve(parser *p, const arguments *v) { return nde_convolve(p->g, v->x[0], v->x[1], v->n); }
+static nde_var call_dense(parser *p, const arguments *v) {
+    return nde_activate(p->g, v->activation, nde_add(p->g, nde_matvec(p->g, v->x[0], v->x[2]), v->x[1]));
+}
+static nde_var call_gather(parser *p, const arguments *v) { return nde_gather(p->g, v->x[0], v->list[0].data, v->count[0]); }
+static nde_var call_scatter(parser *p, const arguments *v) {
+    if (v->count[0] != nde_var_rows(p->g, v->x[0])) return fail(p, "the value has not as many rows as the list", "", 0);
+    return nde_scatter(p->g, v->x[0], v->list[0].data, v->n);
 }
 
-static nde_var jet_call(parser *p) {
-    const char *start = p->token;
-    nde_var x[3], jet[9];
-    size_t order;
-    if (!expect(p, '(')) return none;
-    for (size_t i = 0; i < 3; i++) {
-        x[i] = expression(p);
-        if (!x[i].id || !expect(p, ',')) return none;
-    }
-    if (!take_size(p, &order) || !expect(p, ')')) return none;
-    p->token = start;
-    nde_jet_of(p->g, x[0], x[1], x[2], order, order < sizeof jet/sizeof *jet ? jet : NULL);
-    return made(p, p->g->status == NDE_OK ? jet[order] : none);
+/* n columns, lists of starts and of columns. false: they do not belong together. */
+static bool matrix_of(parser *p, const arguments *v, nde_csr *a) {
+    const size_t *start = v->list[0].data, rows = v->count[0] - 1;
+    *a = NDE_INIT(nde_csr, .rows = rows, .columns = v->n, .start = start, .column = v->list[1].data);
+    return start[rows] == v->count[1] || (fail(p, "the last start is not the number of entries", "", 0), false);
+}
+static nde_var call_csr_matvec(parser *p, const arguments *v) {
+    nde_csr a;
+    return matrix_of(p, v, &a) ? nde_csr_matvec(p->g, &a, v->x[0], v->x[1]) : none;
+}
+static nde_var call_csr_columns(parser *p, const arguments *v) {
+    nde_csr a;
+    return matrix_of(p, v, &a) ? nde_csr_columns(p->g, &a, v->x[0]) : none;
+}
+static nde_var call_csr_rows(parser *p, const arguments *v) {
+    nde_csr a;
+    return matrix_of(p, v, &a) ? nde_csr_rows(p->g, &a, v->x[0]) : none;
+}
+static nde_var call_csr_sum(parser *p, const arguments *v) {
+    nde_csr a;
+    return matrix_of(p, v, &a) ? nde_csr_sum(p->g, &a, v->x[0]) : none;
+}
+
+static const struct { const char *name, *kinds; nde_var (*call)(parser *p, const arguments *v); } others[] = {
+    { "select", "xxx", call_select }, { "grad", "xx", call_grad }, { "vjp", "xxx", call_vjp }, { "jvp", "xxx", call_jvp },
+    { "divergence_by", "xxx", call_divergence_by }, { "mixed", "xxxxx", call_mixed }, { "jet", "xxxn", call_jet }, { "repeat", "xn", call_repeat }, { "blend", "xxxr", call_blend }, { "gather", "xl", call_gather },
+    { "scatter", "xln", call_scatter }, { "dense", "sxxx", call_dense }, { "matmul", "xxn", call_matmul },
+    { "matmul_transposed", "xxn", call_matmul_transposed }, { "softmax", "xn", call_softmax },
+    { "attention", "xxxn", call_attention }, { "convolve", "xxn", call_convolve }, { "csr_matvec", "nllxx", call_csr_matvec },
+    { "csr_columns", "nllx", call_csr_columns }, { "csr_rows", "nllx", call_csr_rows }, { "csr_sum", "nllx", call_csr_sum },
+};
+enum { OTHERS = sizeof others/sizeof *others };
+
+/* All that the table says of a call, from its arguments to its value. */
+static nde_var other_call(parser *p, size_t which) {
+    arguments v;
+    const bool taken = take_arguments(p, others[which].kinds, &v);
+    const nde_var x = taken ? others[which].call(p, &v) : none;
+    release(p, &v);
+    return taken ? made(p, x) : none;
 }
 
 static nde_var call(parser *p, const char *word, size_t length) {
     nde_program *g = p->g;
-    nde_var x[5];
+    arguments v;
     char name[32] = { 0 };
     for (size_t i = 0; i < UNARIES; i++)
-        if (is_word(word, length, unaries[i].name)) return arguments(p, 1, x) ? made(p, unaries[i].call(g, x[0])) : none;
+        if (is_word(word, length, unaries[i].name)) return take_arguments(p, "x", &v) ? made(p, unaries[i].call(g, v.x[0])) : none;
     for (size_t i = 0; i < BINARIES; i++)
-        if (is_word(word, length, binaries[i].name)) return arguments(p, 2, x) ? made(p, binaries[i].call(g, x[0], x[1])) : none;
-    if (is_word(word, length, "select")) return arguments(p, 3, x) ? made(p, nde_select(g, x[0], x[1], x[2])) : none;
-    if (is_word(word, length, "grad")) return arguments(p, 2, x) ? made(p, nde_vjp_of(g, x[0], x[1], nde_constant(g, 1))) : none;
-    if (is_word(word, length, "vjp")) return arguments(p, 3, x) ? made(p, nde_vjp_of(g, x[0], x[1], x[2])) : none;
-    if (is_word(word, length, "jvp")) return arguments(p, 3, x) ? made(p, nde_jvp_of(g, x[0], x[1], x[2])) : none;
-    if (is_word(word, length, "divergence_by")) return arguments(p, 3, x) ? made(p, nde_divergence_by(g, x[0], x[1], x[2])) : none;
-    if (is_word(word, length, "mixed"))
-        return arguments(p, 5, x) ? made(p, nde_mixed_of(g, x[0], (nde_var[]){ x[1], x[3] }, (nde_var[]){ x[2], x[4] }, 2)) : none;
-    if (is_word(word, length, "jet")) return jet_call(p);
-    if (is_word(word, length, "repeat")) return repeat_call(p);
-    if (is_word(word, length, "blend")) return blend_call(p);
+        if (is_word(word, length, binaries[i].name))
+            return take_arguments(p, "xx", &v) ? made(p, binaries[i].call(g, v.x[0], v.x[1])) : none;
+    for (size_t i = 0; i < OTHERS; i++)
+        if (is_word(word, length, others[i].name)) return other_call(p, i);
     if (length < sizeof name) memcpy(name, word, length);
     const int activation = nde_activation_find(name);
-    if (activation) return arguments(p, 1, x) ? made(p, nde_activate(g, activation, x[0])) : none;
+    if (activation) return take_arguments(p, "x", &v) ? made(p, nde_activate(g, activation, v.x[0])) : none;
     return fail(p, "no function is called '@'", word, length);
 }
 

@@ -70,21 +70,46 @@ static void put_label(writer *w, uint32_t id) {
     } else {
         put(w, "%s", nde_operations[n.op].name);
         if (n.op == NDE_OP_PART) put(w, " %u:%u", (unsigned)n.first, (unsigned)(n.first + n.rows));
+        if (n.op == NDE_OP_MATMUL) put(w, n.detail == NDE_MATMUL_ABT ? " A B'" : n.detail == NDE_MATMUL_ATB ? " A' B" : " A B");
+        if (n.op == NDE_OP_MATMUL || n.op == NDE_OP_LARGEST) put(w, " of %u", (unsigned)n.first);
+        if (n.op == NDE_OP_CIRCULAR) put(w, " from %u", (unsigned)n.first);
+        if (n.op == NDE_OP_TRANSFORM && n.detail) put(w, " back");
     }
 }
 
-/* Flops of a lane: a product and a sum are two, a function is one. Bytes that go between instructions and rows. */
+/* Flops of a lane: a product and a sum are two, a function is one. */
+static double flops_of(const nde_instruction *x) {
+    const double rows = x->rows, inner = x->inner;
+    switch (x->op) {
+    case NDE_OP_COPY: case NDE_OP_GATHER: case NDE_OP_TIME: return 0;
+    case NDE_OP_SUM: return inner;
+    case NDE_OP_LARGEST: return rows*x->first;
+    case NDE_OP_OUTER: case NDE_OP_CROSS: return 2*rows;
+    case NDE_OP_MATMUL: return 2*rows*x->first;
+    case NDE_OP_SPARSE: return 2*(double)x->outer;
+    case NDE_OP_CIRCULAR: return 2*rows*(double)x->outer;
+    case NDE_OP_TRANSFORM: return 2.5*rows*log2(rows); /* as FFTW counts */
+    case NDE_OP_DOT: case NDE_OP_MATVEC: case NDE_OP_MATVEC_TRANSPOSED: case NDE_OP_PRODUCT: case NDE_OP_PRODUCT_ROWS:
+    case NDE_OP_ADD_OUTER: return 2*rows*inner;
+    default: return nde_operations[x->op].form == NDE_FORM_FUSED ? 2*rows : rows;
+    }
+}
+
+/* Numbers that go between an instruction and rows. */
+static double reals_of(const nde_instruction *x) {
+    const nde_operation_fact *fact = &nde_operations[x->op];
+    const double rows = x->rows;
+    if (x->op == NDE_OP_MATMUL || x->op == NDE_OP_SPARSE || x->op == NDE_OP_CIRCULAR) return rows + (double)x->outer + x->inner;
+    const bool sums = fact->form == NDE_FORM_BILINEAR || x->op == NDE_OP_PRODUCT || x->op == NDE_OP_PRODUCT_ROWS || x->op == NDE_OP_ADD_OUTER;
+    return rows + (sums ? (double)x->inner : rows*(double)fact->operands);
+}
+
 static void put_counts(writer *w, const char *what, const nde_code *code) {
     double flops = 0, reals = 0;
     for (size_t i = 0; i < code->count; i++) {
         const nde_instruction *x = &code->at[i];
-        const nde_operation_fact *fact = &nde_operations[x->op];
-        const bool sums = fact->form == NDE_FORM_BILINEAR || x->op == NDE_OP_PRODUCT || x->op == NDE_OP_PRODUCT_ROWS || x->op == NDE_OP_ADD_OUTER;
-        const double rows = x->rows;
-        if (sums) flops += 2*rows*(x->op == NDE_OP_OUTER || x->op == NDE_OP_CROSS ? 1 : (double)x->inner);
-        else if (fact->form == NDE_FORM_FUSED) flops += 2*rows;
-        else if (x->op != NDE_OP_COPY && x->op != NDE_OP_GATHER && x->op != NDE_OP_TIME) flops += x->op == NDE_OP_SUM ? (double)x->inner : rows;
-        reals += rows + (sums ? (double)x->inner : rows*(double)fact->operands);
+        flops += flops_of(x);
+        reals += reals_of(x);
     }
     put(w, "%s: %zu instructions, %.0f flops and %.0f bytes a lane in double, %u rows of work\n", what, code->count, flops, 8*reals,
         (unsigned)code->rows);
@@ -150,7 +175,7 @@ static const char *const activations[][2] = {
 };
 
 static const char *space_name(int space) {
-    static const char *const to[] = { "", "at", "ay", "au", "ap", "aq" };
+    static const char *const to[] = { "", "at", "ay", "au", "ap", "aq", "bt", "by", "bu", "bp", "bq" };
     if (space > NDE_SPACE_TO) return to[space - NDE_SPACE_TO];
     switch (space) {
     case NDE_SPACE_PREPARED: return "k";
@@ -198,15 +223,65 @@ static void put_sums(writer *w, const nde_instruction *x, const char *xi, const 
     put(w, " = r;\n    }\n");
 }
 
+static void put_table(writer *w, const char *name, const uint32_t *list, uint32_t n) {
+    put(w, "static const unsigned %s[] = {", name);
+    for (uint32_t i = 0; i < n; i++) put(w, "%s%u", i ? ", " : "", (unsigned)list[i]);
+    put(w, "};\n");
+}
+
+/* GATHER, SCATTER, SPARSE: rows at places that tables give. */
 static void put_moves(writer *w, const nde_instruction *x) {
-    const nde_program *g = w->g;
-    const bool gather = x->op == NDE_OP_GATHER;
-    for (uint32_t i = 0; !gather && i < x->rows; i++) put(w, "    %s[%u] = 0;\n", space_name(x->to.space), (unsigned)(x->to.row + i));
-    for (uint32_t i = 0; i < (gather ? x->rows : x->inner); i++) {
-        const uint32_t index = *nde_list(g, x->list + i), to = gather ? i : index, from = gather ? index : i;
-        put(w, "    %s[%u] %s %s[%u];\n", space_name(x->to.space), (unsigned)(x->to.row + to), gather ? "=" : "+=",
-            space_name(x->x[0].space), (unsigned)(x->x[0].row + from));
-    }
+    const uint32_t *list = nde_list(w->g, x->list), n = x->op == NDE_OP_GATHER ? x->rows : x->outer;
+    put(w, "    {\n        "), put_table(w, "row", list, n);
+    if (x->op == NDE_OP_SPARSE) put(w, "        "), put_table(w, "column", list + n, n);
+    if (x->op != NDE_OP_GATHER) put(w, "        for (i = 0; i < %u; i++) ", (unsigned)x->rows), put_row(w, &x->to, "i"), put(w, " = 0;\n");
+    put(w, "        for (i = 0; i < %u; i++) ", (unsigned)n);
+    put_row(w, &x->to, x->op == NDE_OP_GATHER ? "i" : "row[i]");
+    put(w, x->op == NDE_OP_GATHER ? " = " : " += ");
+    put_row(w, &x->x[0], x->op == NDE_OP_GATHER ? "row[i]" : "i");
+    if (x->op == NDE_OP_SPARSE) put(w, "*"), put_row(w, &x->x[1], "column[i]");
+    put(w, ";\n    }\n");
+}
+
+static void put_matmul(writer *w, const nde_instruction *x) {
+    char xi[60], yi[60];
+    const unsigned k = x->first, n = x->outer/x->first, m = x->inner/x->first;
+    nde_instruction one = *x;
+    one.inner = k;
+    if (x->detail == NDE_MATMUL_ATB) snprintf(xi, sizeof xi, "j*%u + i/%u", n, m);
+    else snprintf(xi, sizeof xi, "i/%u*%u + j", m, k);
+    if (x->detail == NDE_MATMUL_ABT) snprintf(yi, sizeof yi, "i%%%u*%u + j", m, k);
+    else snprintf(yi, sizeof yi, "j*%u + i%%%u", m, m);
+    put_sums(w, &one, xi, yi);
+}
+
+static void put_circular(writer *w, const nde_instruction *x) {
+    char yi[80];
+    const unsigned all = x->inner, j = x->detail & NDE_CIRCULAR_MINUS_J ? all : 0, i = x->detail & NDE_CIRCULAR_MINUS_I ? all : 0;
+    nde_instruction one = *x;
+    one.inner = x->outer;
+    snprintf(yi, sizeof yi, "(%u %c j %c i)%%%u", (unsigned)x->first + j + i, j ? '-' : '+', i ? '-' : '+', all);
+    put_sums(w, &one, "j", yi);
+}
+
+/* Sums of cosines and sines: this C needs no library. */
+static void put_transform(writer *w, const nde_instruction *x) {
+    const unsigned n = x->rows;
+    const char *row = x->detail ? "j" : "i";
+    put(w, "    for (i = 0; i < %u; i++) {\n        r = 0;\n        for (j = 0; j < %u; j++) r += ", n, n);
+    if (x->detail) put(w, "(j == 0 || 2*j == %u ? 1 : 2)*", n);
+    put(w, "(2*%s <= %u ? cos(6.2831853071795865*fmod((double)i*j, %u)/%u)", row, n, n, n);
+    put(w, " : sin(6.2831853071795865*fmod((double)i*j, %u)/%u))*", n, n);
+    put_row(w, &x->x[0], "j"), put(w, ";\n        "), put_row(w, &x->to, "i"), put(w, " = r;\n    }\n");
+}
+
+static void put_largest(writer *w, const nde_instruction *x) {
+    char at[40];
+    snprintf(at, sizeof at, "i*%u + j", (unsigned)x->first);
+    put(w, "    for (i = 0; i < %u; i++) {\n        r = -INFINITY;\n        for (j = 0; j < %u; j++)\n            if (", (unsigned)x->rows,
+        (unsigned)x->first);
+    put_row(w, &x->x[0], at), put(w, " > r) r = "), put_row(w, &x->x[0], at), put(w, ";\n        ");
+    put_row(w, &x->to, "i"), put(w, " = r;\n    }\n");
 }
 
 static void put_instruction(writer *w, const nde_instruction *x) {
@@ -214,7 +289,11 @@ static void put_instruction(writer *w, const nde_instruction *x) {
     switch (x->op) {
     case NDE_OP_ACTIVATE: put_each_row(w, x, activations[x->detail][0]); break;
     case NDE_OP_SLOPE: put_each_row(w, x, activations[x->detail][1]); break;
-    case NDE_OP_GATHER: case NDE_OP_SCATTER: put_moves(w, x); break;
+    case NDE_OP_GATHER: case NDE_OP_SCATTER: case NDE_OP_SPARSE: put_moves(w, x); break;
+    case NDE_OP_MATMUL: put_matmul(w, x); break;
+    case NDE_OP_CIRCULAR: put_circular(w, x); break;
+    case NDE_OP_TRANSFORM: put_transform(w, x); break;
+    case NDE_OP_LARGEST: put_largest(w, x); break;
     case NDE_OP_SUM: put_sums(w, x, "j", NULL); break;
     case NDE_OP_DOT: put_sums(w, x, "j", "j"); break;
     case NDE_OP_MATVEC: case NDE_OP_PRODUCT_ROWS:
@@ -248,15 +327,18 @@ static void put_instruction(writer *w, const nde_instruction *x) {
         break;
     }
     case NDE_OP_TIME: put(w, "    %s[%u] = %s;\n", space_name(x->to.space), (unsigned)x->to.row, input_name(x->detail)); break;
-    case NDE_OP_ADD_TIME: put(w, "    *at += "), put_row(w, &x->x[0], ""), put(w, ";\n"); break;
+    case NDE_OP_ADD_TIME: put(w, "    *%s += ", space_name(x->to.space)), put_row(w, &x->x[0], ""), put(w, ";\n"); break;
     case NDE_OP_ADD_OUTER:
-        put(w, "    for (i = 0; i < %u; i++)\n        for (j = 0; j < %u; j++) ap[%u + i*%u + j] += ", (unsigned)x->rows, (unsigned)x->inner,
-            (unsigned)x->to.row, (unsigned)x->inner);
+        put(w, "    for (i = 0; i < %u; i++)\n        for (j = 0; j < %u; j++) %s[%u + i*%u + j] += ", (unsigned)x->rows, (unsigned)x->inner,
+            space_name(x->to.space), (unsigned)x->to.row, (unsigned)x->inner);
         put_row(w, &x->x[0], "i"), put(w, "*"), put_row(w, &x->x[1], "j"), put(w, ";\n");
         break;
     default: put_each_row(w, x, formulas[x->op]);
     }
 }
+
+#define DIRECTION "double vt, const double *vy, const double *vu, const double *vp, const double *vq"
+#define COTANGENTS(to) ", double *" to "t, double *" to "y, double *" to "u, double *" to "p, double *" to "q"
 
 static void write_function(writer *w, const char *suffix, const char *more, int which) {
     const nde_program *g = w->g;
@@ -266,8 +348,9 @@ static void write_function(writer *w, const char *suffix, const char *more, int 
     put(w, "    double w[%u], s[%u], k[%u], r = 0;\n    int i = 0, j = 0;\n", (unsigned)code->rows + 1, (unsigned)code->small + 1,
         (unsigned)g->prepared + 1);
     put(w, "    (void)t, (void)y, (void)u, (void)p, (void)q, (void)w, (void)s, (void)k, (void)r, (void)i, (void)j;\n");
-    if (which == NDE_CODE_VJP) put(w, "    (void)a, (void)at, (void)ay, (void)au, (void)ap, (void)aq;\n");
-    if (which == NDE_CODE_JVP) put(w, "    (void)vt, (void)vy, (void)vu, (void)vp, (void)vq;\n");
+    if (which == NDE_CODE_VJP || which == NDE_CODE_SECOND) put(w, "    (void)a, (void)at, (void)ay, (void)au, (void)ap, (void)aq;\n");
+    if (which == NDE_CODE_JVP || which == NDE_CODE_SECOND) put(w, "    (void)vt, (void)vy, (void)vu, (void)vp, (void)vq;\n");
+    if (which == NDE_CODE_SECOND) put(w, "    (void)b, (void)bt, (void)by, (void)bu, (void)bp, (void)bq;\n");
     for (uint32_t i = 0; i < g->constants; i++) {
         put(w, "    k[%u] = ", (unsigned)fixed[i].at);
         put_number(w, fixed[i].value);
@@ -283,8 +366,9 @@ static void write_c(writer *w) {
     put(w, "/* %s: y [%zu], u [%zu], p [%zu], q [%zu], value [%u]. Written by libnde. */\n#include <math.h>\n", w->name, g->shape.dim,
         g->shape.nu, g->shape.np, g->shape.nq, (unsigned)nde_node_at(g, g->value).rows);
     write_function(w, "", "double *out", NDE_CODE_EVAL);
-    write_function(w, "_vjp", "const double *a, double *at, double *ay, double *au, double *ap, double *aq", NDE_CODE_VJP);
-    write_function(w, "_jvp", "double vt, const double *vy, const double *vu, const double *vp, const double *vq, double *out", NDE_CODE_JVP);
+    write_function(w, "_vjp", "const double *a" COTANGENTS("a"), NDE_CODE_VJP);
+    write_function(w, "_jvp", DIRECTION ", double *out", NDE_CODE_JVP);
+    write_function(w, "_vjp_jvp", DIRECTION ", const double *a, const double *b" COTANGENTS("a") COTANGENTS("b"), NDE_CODE_SECOND);
 }
 
 static bool is_name(const char *name) {

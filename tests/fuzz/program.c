@@ -15,12 +15,22 @@ static const char *const texts[] = {
     "state x[3]; param w[9], b[3]; input u; own a[2]\ndx = tanh(matvec(w, x) + b)*a[0] + [u, t, a[1]^2]",
     "state x; out = [select(x < 1.5e-3, exp(x), log(2 + x^2)), maximum(x, -x), blend(x, 1, 2, 0.25), repeat(x/pi, 3)]",
     "state x[3]; v = independent(cross(x, x*t)); dx = jvp(softplus(v), v, x) + vjp(v, x, 1) - outer(x[0:1], x)[1:2]",
+    "state x[4]; param w[8], b[2]; dx = scatter(dense(silu, w, b, gather(x, [3, 1, 1, 0])), [2, 0], 4) + softmax(x, 2)*convolve(b, x, 1)",
+    "state x[4]; dx = attention(x, matmul(x, x, 2), matmul_transposed(x, x, 2), 2) - csr_matvec(4, [0, 2, 2, 3, 4], [1, 3, 0, 0], 2, x)",
+    "state x[6]; e = csr_columns(3, [0, 1, 3, 4], [2, 0, 1, 1], x) - csr_rows(3, [0, 1, 3, 4], [2, 0, 1, 1], x)\n"
+    "dx = csr_sum(3, [0, 1, 3, 4], [2, 0, 1, 1], tanh(e)) + vjp(softmax(x*x, 3), x, x)",
+#ifdef NDE_TEST_FFTW
+    "state x[8]; z = fft(x)*[0, 1, 2, 3, 0, -3, -2, -1]; dx = fft_inverse(gather(z, [0, 7, 6, 5, 4, 3, 2, 1]))*x - grad(dot(z, z), x)",
+#endif
 };
 const char *const fuzz_tokens[] = {
     "state ", "param ", "input ", "own ", "out = ", "dx = ", "x", "y", "t", "pi", "0", "1", "2", "1e308", "1e-400", "0.5", ".", "67108864",
     "99999999999999999999", "+", "-", "*", "/", "^", "<", "<=", ">", ">=", "=", "(", ")", "[", "]", ",", ":", ";", "\n", "#", " ",
-    "grad(x, x)", "jet(x, x, 1, 3)", "mixed(", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(", "matvec_transposed(",
-    "outer(", "repeat(", "select(", "blend(", "independent(", "tanh(", "gelu(", "pow(", "log1p(", "((((((((", "--------", "[[[[", "[0]", "[0:2]", "\xff", "\x80", NULL };
+    "grad(x, x)", "jet(x, x, 1, 3)", "mixed(", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(",
+    "matvec_transposed(", "outer(", "repeat(", "select(", "blend(",
+    "gather(x, [", "scatter(x, [", "dense(tanh, ", "matmul(", "matmul_transposed(", "softmax(", "attention(x, x, x, ", "convolve(",
+    "csr_matvec(", "csr_columns(", "csr_rows(", "csr_sum(", "fft(", "fft_inverse(", "[0, 1, 2]", "[2, 0]", ", ",
+    "independent(", "tanh(", "gelu(", "pow(", "log1p(", "((((((((", "--------", "[[[[", "[0]", "[0:2]", "\xff", "\x80", NULL };
 
 size_t fuzz_seed(size_t i, uint8_t *to) {
     if (i >= sizeof texts/sizeof *texts) return 0;

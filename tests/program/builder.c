@@ -54,6 +54,7 @@ static void refusals(void **state) {
                                       nde_sinh, nde_cosh, nde_tanh, nde_erf, nde_abs, nde_sign, nde_sum, nde_independent };
     static binary *const binaries[] = { nde_add, nde_sub, nde_mul, nde_div, nde_pow, nde_maximum, nde_minimum, nde_less,
                                         nde_less_equal, nde_dot, nde_cross, nde_matvec, nde_matvec_transposed, nde_outer };
+    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 3, .start = (size_t[]){ 0, 2, 3 }, .column = (size_t[]){ 0, 1, 2 });
     for (size_t i = 0; i < sizeof unaries/sizeof *unaries; i++) {
         REFUSED(unaries[i](g, none), "no value of this program");
         REFUSED(unaries[i](g, foreign), "no value of this program");
@@ -119,6 +120,50 @@ static void refusals(void **state) {
     REFUSED(nde_divergence_by(g, w, x, x), "f has 4 rows, x 3");
     REFUSED(nde_divergence_by(g, nde_exp(g, x), x, w), "v has 4 rows, not one or more times 3");
     REFUSED(nde_divergence_by(g, nde_exp(g, x), x, none), "v has 0 rows");
+    REFUSED(nde_matmul(g, none, x, 1), "the first operand is no value");
+    REFUSED(nde_matmul(g, x, foreign, 1), "the second operand is no value");
+    REFUSED(nde_matmul(g, x, w, 0), "nde_matmul, operation 4: the first operand has 3 rows, no multiple of 0");
+    REFUSED(nde_matmul(g, w, x, 2), "the second operand has 3 rows, no multiple of 2");
+    REFUSED(nde_matmul_transposed(g, x, none, 1), "no value");
+    REFUSED(nde_matmul_transposed(g, x, w, SIZE_MAX), "no multiple of");
+    REFUSED(nde_softmax(g, none, 1), "no value");
+    REFUSED(nde_softmax(g, w, 3), "nde_softmax, operation 4: x has 4 rows, no multiple of 3");
+    REFUSED(nde_softmax(g, w, 0), "no multiple of 0");
+    REFUSED(nde_attention(g, none, x, x, 1), "q is no value");
+    REFUSED(nde_attention(g, x, none, x, 1), "k is no value");
+    REFUSED(nde_attention(g, x, x, none, 1), "v is no value");
+    REFUSED(nde_attention(g, w, x, x, 2), "nde_attention, operation 4: k has 3 rows, no multiple of 2");
+    REFUSED(nde_attention(g, w, x, w, 1), "v has 4 rows, no multiple of 3");
+    REFUSED(nde_attention(g, x, w, w, 0), "q has 3 rows, no multiple of 0");
+    REFUSED(nde_csr_matvec(g, NULL, x, x), "nde_csr_matvec, operation 4: the matrix is NULL");
+    REFUSED(nde_csr_matvec(g, &(nde_csr){ .size = 4 }, x, x), "size unknown");
+    REFUSED(nde_csr_matvec(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1), x, x), "start or column is NULL");
+    REFUSED(nde_csr_matvec(g, &chain, none, x), "w is no value");
+    REFUSED(nde_csr_matvec(g, &chain, x, none), "x is no value");
+    REFUSED(nde_csr_matvec(g, &chain, w, x), "w has 4 rows, the matrix 3 entries");
+    REFUSED(nde_csr_matvec(g, &chain, x, w), "x has 4 rows, the matrix 3 columns");
+    REFUSED(nde_csr_columns(g, &chain, w), "x has 4 rows, no multiple of 3");
+    REFUSED(nde_csr_columns(g, NULL, x), "the matrix is NULL");
+    REFUSED(nde_csr_rows(g, &chain, x), "x has 3 rows, no multiple of 2");
+    REFUSED(nde_csr_rows(g, &chain, none), "no value");
+    REFUSED(nde_csr_sum(g, &chain, w), "x has 4 rows, no multiple of 3");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 1, 1 }, .column = (size_t[]){ 0 }), x), "start[0] is 1");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 2, .columns = 1, .start = (size_t[]){ 0, 1, 0 }, .column = (size_t[]){ 0 }), x),
+            "start[2] is 0, after 1");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 1 }, .column = (size_t[]){ 1 }), x),
+            "column[0] is 1 of 1");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 0 }, .column = (size_t[]){ 1 }), x), "0 rows");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .columns = 1, .start = (size_t[]){ 0, 0 }, .column = (size_t[]){ 1 }), x), "0 rows");
+    REFUSED(nde_convolve(g, none, x, 0), "k is no value");
+    REFUSED(nde_convolve(g, x, none, 0), "x is no value");
+    REFUSED(nde_convolve(g, w, x, 0), "nde_convolve, operation 4: k has 4 rows, x 3");
+    REFUSED(nde_convolve(g, x, w, 3), "the centre is 3 of 3");
+    REFUSED(nde_fft(g, none), "no value");
+    REFUSED(nde_fft_inverse(g, foreign), "no value");
+#ifndef NDE_TEST_FFTW
+    REFUSED(nde_fft(g, x), "nde_fft, operation 4: the library was built without FFTW");
+    REFUSED(nde_fft_inverse(g, x), "nde_fft_inverse, operation 4: the library was built without FFTW");
+#endif
     assert_int_equal(nde_vjp_of(NULL, (nde_var){ 1 }, (nde_var){ 1 }, (nde_var){ 1 }).id, 0);
     assert_int_equal(nde_var_rows(NULL, (nde_var){ 1 }), 0);
     assert_int_equal(nde_t(NULL).id + nde_y(NULL, 0, 1).id + nde_u(NULL, 0, 1).id + nde_p(NULL, 0, 1).id + nde_q(NULL, 0, 1).id, 0);
@@ -172,7 +217,13 @@ static nde_var busy(nde_program *g) {
     const nde_var e = nde_dot(g, nde_exp(g, s), nde_constants(g, (double[]){ 1, -2, 3 }, 3));
     const nde_var slope = nde_vjp_of(g, e, s, nde_constant(g, 1)), bend = nde_jvp_of(g, slope, s, nde_tanh(g, s));
     const nde_var far = nde_scatter(g, nde_gather(g, x, (size_t[]){ 3, 1 }, 2), (size_t[]){ 2, 0 }, 4);
-    const nde_var out = nde_sum(g, nde_outer(g, bend, nde_mul(g, nde_q(g, 0, 2), nde_t(g))));
+    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 2, .start = (size_t[]){ 0, 2, 3 }, .column = (size_t[]){ 0, 1, 0 });
+    nde_var q = nde_csr_matvec(g, &chain, bend, nde_q(g, 0, 2));
+#ifdef NDE_TEST_FFTW
+    q = nde_fft_inverse(g, nde_mul(g, nde_fft(g, q), nde_fft(g, nde_p(g, 0, 2))));
+#endif
+    q = nde_add(g, q, nde_convolve(g, nde_p(g, 2, 2), nde_attention(g, q, nde_q(g, 0, 2), q, 1), 1));
+    const nde_var out = nde_sum(g, nde_outer(g, bend, nde_mul(g, q, nde_t(g))));
     nde_var jet[4];
     nde_jet_of(g, e, s, nde_constant(g, 1), 3, jet);
     const nde_var mixed = nde_mixed_of(g, jet[3], (nde_var[]){ s, x }, (nde_var[]){ slope, x }, 2);

@@ -14,6 +14,14 @@ typedef void vjp_call(double t, const double *y, const double *u, const double *
                       double *ay, double *au, double *ap, double *aq);
 typedef void jvp_call(double t, const double *y, const double *u, const double *p, const double *q, double vt, const double *vy,
                       const double *vu, const double *vp, const double *vq, double *out);
+typedef void second_call(double t, const double *y, const double *u, const double *p, const double *q, double vt, const double *vy,
+                         const double *vu, const double *vp, const double *vq, const double *a, const double *b, double *at, double *ay,
+                         double *au, double *ap, double *aq, double *bt, double *by, double *bu, double *bp, double *bq);
+
+/* Cotangents of all inputs; begin at zero. */
+typedef struct sums {
+    double t, y[REC_DIM], u[REC_NU], p[REC_NP], q[REC_NQ];
+} sums;
 
 static int to_file(void *ctx, const char *text, size_t length) { return fwrite(text, 1, length, ctx) != length; }
 
@@ -30,6 +38,11 @@ static void near(const double *x, const double *y, size_t n, const char *what) {
         if (!(fabs(x[i] - y[i]) <= 1e-10*(1 + fabs(y[i])))) fail_msg("%s: row %zu is %.17g, in C %.17g", what, i, y[i], x[i]);
 }
 
+static void near_sums(const sums *x, const rig *r, const nde_cotangent *to, const char *what) {
+    near(&x->t, to->t, 1, what), near(x->y, to->y, r->field->dim, what), near(x->u, to->u, r->field->nu, what);
+    near(x->p, to->p, r->field->np, what), near(x->q, to->q, r->field->nq, what);
+}
+
 static void compare(void *library, int number, const nde_program *g) {
     const nde_field f = nde_field_program(g);
     rig r = rig_make(&f, 1, 1, 1, NULL, 0);
@@ -37,13 +50,17 @@ static void compare(void *library, int number, const nde_program *g) {
     eval_call *eval;
     vjp_call *vjp;
     jvp_call *jvp;
-    double out[3*REC_ROWS], at = 0, ay[REC_DIM] = { 0 }, au[REC_NU] = { 0 }, ap[REC_NP] = { 0 }, aq[REC_NQ] = { 0 };
+    second_call *second;
+    double out[3*REC_ROWS];
+    sums first = { 0 }, bent = { 0 }, moved = { 0 };
     snprintf(name, sizeof name, "p%d", number);
     FIND(eval, library, name);
     snprintf(name, sizeof name, "p%d_vjp", number);
     FIND(vjp, library, name);
     snprintf(name, sizeof name, "p%d_jvp", number);
     FIND(jvp, library, name);
+    snprintf(name, sizeof name, "p%d_vjp_jvp", number);
+    FIND(second, library, name);
     assert_int_equal(f.eval(&f, &r.at, r.y, r.dy), 0);
     eval(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, out);
     near(out, r.dy, f.out, "eval");
@@ -51,9 +68,13 @@ static void compare(void *library, int number, const nde_program *g) {
     jvp(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.v.t[0], r.v.y, r.v.u, r.v.p, r.v.q, out);
     near(out, r.dv, f.out, "jvp");
     assert_int_equal(f.vjp(&f, &r.at, r.y, r.a, &r.to), 0);
-    vjp(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.a, &at, ay, au, ap, aq);
-    near(&at, r.to.t, 1, "vjp to t"), near(ay, r.to.y, f.dim, "vjp to y"), near(au, r.to.u, f.nu, "vjp to u");
-    near(ap, r.to.p, f.np, "vjp to p"), near(aq, r.to.q, f.nq, "vjp to q");
+    vjp(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.a, &first.t, first.y, first.u, first.p, first.q);
+    near_sums(&first, &r, &r.to, "vjp");
+    rig_zero(&r, &r.to);
+    assert_int_equal(f.vjp_jvp(&f, &r.at, r.y, &r.v, r.a, r.b, &r.to, &r.to_v), 0);
+    second(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.v.t[0], r.v.y, r.v.u, r.v.p, r.v.q, r.a, r.b, &bent.t, bent.y, bent.u, bent.p,
+           bent.q, &moved.t, moved.y, moved.u, moved.p, moved.q);
+    near_sums(&bent, &r, &r.to, "vjp_jvp by the inputs"), near_sums(&moved, &r, &r.to_v, "vjp_jvp by the direction");
     rig_free(&r);
 }
 
@@ -78,7 +99,7 @@ static void c(void **state) {
             rec_random(&rec, 10 + (int)rec_below(40), false, &lane, v);
             programs[i] = rec_program(&rec, 1 + (int)rec_below(3));
             snprintf(name, sizeof name, "p%d", i);
-            fprintf(to, "void %s(), %s_vjp(), %s_jvp();\n", name, name, name);
+            fprintf(to, "void %s(), %s_vjp(), %s_jvp(), %s_vjp_jvp();\n", name, name, name, name);
             assert_int_equal(nde_program_write(programs[i], NDE_PROGRAM_C, name, to_file, to), NDE_OK);
         }
         assert_int_equal(fclose(to), 0);

@@ -22,7 +22,14 @@ enum { REC_DIM = 5, REC_NU = 3, REC_NP = 24, REC_NQ = 2, REC_ROWS = 12, REC_STEP
     X(LESS, 2, 0) X(LESS_EQUAL, 2, 0) X(SELECT, 3, 0)                                                             \
     X(CUT, 1, 1) X(CONCAT, 1, 1) X(GATHER, 1, 1) X(SCATTER, 1, 1) X(REPEAT, 1, 1) X(SUM, 1, 1)                    \
     X(DOT, 2, 1) X(CROSS, 2, 1) X(MATVEC, 2, 1) X(MATVEC_TRANSPOSED, 2, 1) X(OUTER, 2, 1) X(DENSE, 1, 1)          \
+    X(MATMUL, 2, 1) X(MATMUL_TRANSPOSED, 2, 1) X(SOFTMAX, 1, 1) X(ATTENTION, 3, 1) X(CSR_MATVEC, 2, 1)            \
+    X(CSR_COLUMNS, 1, 1) X(CSR_ROWS, 1, 1) X(CSR_SUM, 1, 1) X(CONVOLVE, 2, 1) RECORD_FFTW(X)                      \
     X(INDEPENDENT, 1, 1)
+#ifdef NDE_TEST_FFTW
+#define RECORD_FFTW(X) X(FFT, 1, 1) X(FFT_INVERSE, 1, 1)
+#else
+#define RECORD_FFTW(X)
+#endif
 
 enum {
 #define X(name, operands, smooth) REC_##name,
@@ -48,7 +55,7 @@ static const bool rec_smooth[] = {
 
 typedef struct rec_step {
     int op, x[3];
-    size_t first, rows; /* rows of the result */
+    size_t first, rows; /* side of a matrix, width, centre ...; rows of the result */
     double value;
     size_t index[REC_ROWS];
 } rec_step;
@@ -62,10 +69,18 @@ typedef struct recording {
 
 static inline nde_var rec_safe(nde_program *g, nde_var x) { return nde_add(g, nde_square(g, x), nde_constant(g, 1)); }
 
+/* A matrix of `rows`, some of them empty, with entries in the columns of step s. start [rows + 1]. */
+static inline nde_csr rec_csr(const rec_step *s, size_t rows, size_t columns, size_t entries, size_t *start) {
+    for (size_t i = 0; i <= rows; i++) start[i] = i*i*entries/(rows*rows);
+    return NDE_INIT(nde_csr, .rows = rows, .columns = columns, .start = start, .column = s->index);
+}
+
 static inline nde_var rec_build(nde_program *g, const rec_step *s, const nde_var *v) {
     const nde_var none = { 0 }, a = rec_operands[s->op] > 0 ? v[s->x[0]] : none, b = rec_operands[s->op] > 1 ? v[s->x[1]] : none;
     const nde_var c = rec_operands[s->op] > 2 ? v[s->x[2]] : none;
     double values[REC_ROWS];
+    size_t start[REC_ROWS + 1], na = nde_var_rows(g, a), nb = nde_var_rows(g, b);
+    nde_csr csr;
     switch (s->op) {
     case REC_T: return nde_t(g);
     case REC_Y: return nde_y(g, s->first, s->rows);
@@ -125,6 +140,19 @@ static inline nde_var rec_build(nde_program *g, const rec_step *s, const nde_var
     case REC_MATVEC_TRANSPOSED: return nde_matvec_transposed(g, a, b);
     case REC_OUTER: return nde_outer(g, a, b);
     case REC_DENSE: return nde_dense(g, NDE_TANH, s->first, s->rows, a);
+    case REC_MATMUL: return nde_matmul(g, a, b, s->first);
+    case REC_MATMUL_TRANSPOSED: return nde_matmul_transposed(g, a, b, s->first);
+    case REC_SOFTMAX: return nde_softmax(g, a, s->first);
+    case REC_ATTENTION: return nde_attention(g, a, b, c, s->first);
+    case REC_CSR_MATVEC: csr = rec_csr(s, s->rows, nb, na == 1 ? 4 : na, start); return nde_csr_matvec(g, &csr, a, b);
+    case REC_CSR_COLUMNS: csr = rec_csr(s, 3, na/s->first, s->rows/s->first, start); return nde_csr_columns(g, &csr, a);
+    case REC_CSR_ROWS: csr = rec_csr(s, na/s->first, REC_ROWS, s->rows/s->first, start); return nde_csr_rows(g, &csr, a);
+    case REC_CSR_SUM: csr = rec_csr(s, s->rows/s->first, REC_ROWS, na/s->first, start); return nde_csr_sum(g, &csr, a);
+    case REC_CONVOLVE: return nde_convolve(g, a, b, s->first);
+#ifdef NDE_TEST_FFTW
+    case REC_FFT: return nde_fft(g, a);
+    case REC_FFT_INVERSE: return nde_fft_inverse(g, a);
+#endif
     default: return nde_independent(g, a);
     }
 }
@@ -178,6 +206,28 @@ static inline double rec_entry(int op, double a, double b, double c) {
     }
 }
 
+/* exp(x_i) over the sum of all. */
+static inline double rec_share(const double *x, size_t n, size_t i) {
+    double sum = 0;
+    for (size_t j = 0; j < n; j++) sum += exp(x[j]);
+    return exp(x[i])/sum;
+}
+
+/* Row i of softmax(q k'/sqrt(d)) v, v [m][width]. */
+static inline double rec_attention(const double *q, const double *k, const double *v, size_t d, size_t m, size_t width, size_t i) {
+    double score[REC_ROWS] = { 0 }, sum = 0;
+    for (size_t j = 0; j < m; j++)
+        for (size_t r = 0; r < d; r++) score[j] += q[i/width*d + r]*k[j*d + r]/sqrt((double)d);
+    for (size_t j = 0; j < m; j++) sum += rec_share(score, m, j)*v[j*width + i%width];
+    return sum;
+}
+
+/* Entry (m, j) of the transform of n rows: cosines, then sines. */
+static inline double rec_wave(size_t m, size_t j, size_t n) {
+    const double angle = 6.283185307179586477*(double)(j*m%n)/(double)n;
+    return 2*m <= n ? cos(angle) : sin(angle);
+}
+
 static inline void rec_eval(const recording *r, int k, const rec_lane *lane, double v[][REC_ROWS]) {
     const rec_step *s = &r->step[k];
     const int operands = rec_operands[s->op];
@@ -185,6 +235,7 @@ static inline void rec_eval(const recording *r, int k, const rec_lane *lane, dou
     const size_t na = operands > 0 ? r->step[s->x[0]].rows : 0, nb = operands > 1 ? r->step[s->x[1]].rows : 0;
     const size_t nc = operands > 2 ? r->step[s->x[2]].rows : 0;
     double *to = v[k];
+    size_t start[REC_ROWS + 1];
     memset(to, 0, sizeof(double[REC_ROWS]));
     for (size_t i = 0; i < s->rows; i++) {
         switch (s->op) {
@@ -221,6 +272,41 @@ static inline void rec_eval(const recording *r, int k, const rec_lane *lane, dou
             for (size_t j = 0; j < na; j++) to[i] += lane->p[s->first + i*na + j]*a[j];
             to[i] = tanh(to[i]);
             break;
+        case REC_MATMUL: case REC_MATMUL_TRANSPOSED: {
+            const size_t inner = s->first, m = nb/inner;
+            for (size_t j = 0; j < inner; j++)
+                to[i] += a[i/m*inner + j]*b[s->op == REC_MATMUL ? j*m + i%m : i%m*inner + j];
+            break;
+        }
+        case REC_SOFTMAX: to[i] = rec_share(a + i/s->first*s->first, s->first, i%s->first); break;
+        case REC_ATTENTION: to[i] = rec_attention(a, b, c, s->first, nb/s->first, nc/(nb/s->first), i); break;
+        case REC_CSR_MATVEC:
+            rec_csr(s, s->rows, nb, na == 1 ? 4 : na, start);
+            for (size_t e = start[i]; e < start[i + 1]; e++) to[i] += a[na == 1 ? 0 : e]*b[s->index[e]];
+            break;
+        case REC_CSR_COLUMNS: to[i] = a[s->index[i/s->first]*s->first + i%s->first]; break;
+        case REC_CSR_ROWS:
+            rec_csr(s, na/s->first, REC_ROWS, s->rows/s->first, start);
+            for (size_t l = 0; l < na/s->first; l++)
+                if (start[l] <= i/s->first && i/s->first < start[l + 1]) to[i] = a[l*s->first + i%s->first];
+            break;
+        case REC_CSR_SUM: {
+            const size_t l = i/s->first;
+            rec_csr(s, s->rows/s->first, REC_ROWS, na/s->first, start);
+            for (size_t e = start[l]; e < start[l + 1]; e++) to[i] += a[e*s->first + i%s->first];
+            break;
+        }
+        case REC_CONVOLVE:
+            for (size_t j = 0; j < na; j++) to[i] += a[j]*b[(i + s->first + nb - j)%nb];
+            break;
+#ifdef NDE_TEST_FFTW
+        case REC_FFT:
+            for (size_t j = 0; j < na; j++) to[i] += rec_wave(i, j, na)*a[j];
+            break;
+        case REC_FFT_INVERSE:
+            for (size_t m = 0; m < na; m++) to[i] += (m == 0 || 2*m == na ? 1 : 2)*rec_wave(m, i, na)*a[m]/(double)na;
+            break;
+#endif
         case REC_INDEPENDENT: to[i] = a[i]; break;
         default: to[i] = rec_entry(s->op, a[na == 1 ? 0 : i], b ? b[nb == 1 ? 0 : i] : 0, c ? c[nc == 1 ? 0 : i] : 0);
         }
@@ -281,6 +367,28 @@ static inline bool rec_choose(const recording *r, int op, rec_step *s) {
         s->x[1] = rec_pick(r, side), s->rows = na/side;
         return na%side == 0 && s->x[1] >= 0;
     }
+    case REC_MATMUL: case REC_MATMUL_TRANSPOSED:
+        s->first = 1 + rec_below(3), s->x[1] = rec_pick(r, 0);
+        if (s->x[1] < 0 || na%s->first || r->step[s->x[1]].rows%s->first) return false;
+        return s->rows = na/s->first*(r->step[s->x[1]].rows/s->first), s->rows <= REC_ROWS;
+    case REC_ATTENTION: {
+        s->first = 1 + rec_below(3), s->x[1] = rec_pick(r, 0), s->x[2] = rec_pick(r, 0);
+        if (s->x[1] < 0 || s->x[2] < 0 || na%s->first || r->step[s->x[1]].rows%s->first) return false;
+        const size_t m = r->step[s->x[1]].rows/s->first, nv = r->step[s->x[2]].rows;
+        return s->rows = na/s->first*(nv/m), nv%m == 0 && s->rows <= REC_ROWS;
+    }
+    case REC_SOFTMAX: s->first = rec_below(3) ? na : 1 + rec_below(3); return na%s->first == 0;
+    case REC_CSR_MATVEC:
+        s->x[1] = rec_pick(r, 0), s->rows = 1 + rec_below(4);
+        for (size_t i = 0; i < REC_ROWS && s->x[1] >= 0; i++) s->index[i] = rec_below(r->step[s->x[1]].rows);
+        return s->x[1] >= 0;
+    case REC_CSR_COLUMNS: case REC_CSR_ROWS: case REC_CSR_SUM:
+        s->first = 1 + rec_below(2), s->rows = (op == REC_CSR_SUM ? 3 : 5)*s->first;
+        for (size_t i = 0; i < REC_ROWS && op == REC_CSR_COLUMNS; i++) s->index[i] = rec_below(na < 2 ? 1 : na/s->first);
+        return na%s->first == 0;
+    case REC_CONVOLVE:
+        s->x[1] = rec_pick(r, 0), s->first = rec_below(na);
+        return s->x[1] >= 0 && (s->rows = r->step[s->x[1]].rows) >= na;
     default: break;
     }
     for (int i = 1; i < rec_operands[op]; i++) { /* one row goes with any number */

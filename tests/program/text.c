@@ -64,6 +64,24 @@ static void values(void **state) {
     VALUE("divergence_by(x*v*v, v, [1, -1, 1, 0, 2, 0])", -3);
     VALUE("mixed(x^3*v, x, 2, v, [0, 1, 0])", 0, 1.5, 0);
     VALUE("(1 +\n 2) # a comment\n", 3);
+    VALUE("gather(v, [2, 0, 2])", 3, 1, 3);
+    VALUE("scatter(v, [1, 1, 0], 3)", 3, -1, 0);
+    VALUE("dense(relu, [1, 0, 0,\n -1, 0, 0], [k, 2], v)", 5, 1);
+    VALUE("matmul([1, 2, 3, 4], [1, 0, 2, 1], 2)", 5, 2, 11, 4);
+    VALUE("matmul_transposed([1, 2, 3, 4], [1, 0, 2, 1], 2)", 1, 4, 3, 10);
+    VALUE("softmax([0, log(3), 1000, 1000], 2)", 0.25, 0.75, 0.5, 0.5);
+    VALUE("attention([1, 0], [0, 1, 0, 2], v[0:2], 2)", -0.5);
+    VALUE("convolve([1, 10], v, 0)", 31, 8, -17);
+    VALUE("convolve([1, 10], v, 1)", 8, -17, 31);
+    VALUE("csr_matvec(3, [0, 2, 2, 3], [0, 2, 1], [1, 2, 3], v)", 7, 0, -6);
+    VALUE("csr_matvec(3, [0, 2], [0, 2], 2, v)", 8);
+    VALUE("csr_columns(3, [0, 1, 3], [2, 0, 0], v)", 3, 1, 1);
+    VALUE("csr_rows(9, [0, 1, 1, 3], [2, 0, 0], v)", 1, 3, 3);
+    VALUE("csr_sum(9, [0, 1, 1, 3], [2, 0, 0], v)", 1, 0, 1);
+#ifdef NDE_TEST_FFTW
+    VALUE("fft([1, 2, 3, 5])", 11, -2, -3, 3);
+    VALUE("fft_inverse(fft(v))", 1, -2, 3);
+#endif
 }
 
 static void fields(void **state) {
@@ -150,6 +168,28 @@ static void errors(void **state) {
     wrong("state x; y = dx", "nothing is called 'dx'");
     wrong("state x; dx = \x01\xff", "expected a value, not '?'");
 
+    wrong("state x[3]; dx = gather(x, [0, 3])", "line 1, column 18: nde_gather, operation 2: index[1] is 3 of 3");
+    wrong("state x[3]; dx = gather(x, [])", "column 29: expected a whole number");
+    wrong("state x[3]; dx = gather(x, 1)", "column 28: expected '[', not '1'");
+    wrong("state x[3]; dx = gather(x, [1, 2)", "expected ']', not ')'");
+    wrong("state x[3]; dx = gather(x)", "column 18: too few arguments");
+    wrong("state x[3]; dx = gather(x, [1], 2)", "too many arguments");
+    wrong("state x[3]; dx = scatter(x, [0, 1], 3)", "column 18: the value has not as many rows as the list");
+    wrong("state x[3]; dx = scatter(x, [0, 1, 2], 2)", "index[2] is 2 of 2");
+    wrong("state x[3]; dx = dense(tan, x, x, x)", "column 24: 'tan' is no activation");
+    wrong("state x[3]; dx = dense(2, x, x, x)", "'' is no activation");
+    wrong("state x[3]; dx = dense(tanh, [x, 1], x, x)", "nde_matvec, operation");
+    wrong("state x[3]; dx = matmul(x, x, 2)", "nde_matmul, operation 2: the first operand has 3 rows, no multiple of 2");
+    wrong("state x[3]; dx = softmax(x, 0)", "no multiple of 0");
+    wrong("state x[3]; dx = convolve(x, x, 3)", "the centre is 3 of 3");
+    wrong("state x[3]; dx = csr_matvec(3, [0, 9], [0], x, x)", "the last start is not the number of entries");
+    wrong("state x[3]; dx = csr_matvec(3, [1], [0], x, x)", "nde_csr_matvec");
+    wrong("state x[3]; dx = csr_columns(3, [0, 2, 1, 3], [0, 1, 2], x)", "start[2] is 1, after 2");
+    wrong("state x[3]; dx = csr_sum(3, [0, 3], [0, 1, 3], x)", "column[2] is 3 of 3");
+#ifndef NDE_TEST_FFTW
+    wrong("state x[3]; dx = fft(x)", "line 1, column 18: nde_fft, operation 2: the library was built without FFTW");
+#endif
+
     char deep[5000] = "state x; dx = ";
     memset(deep + strlen(deep), '(', 4000);
     wrong(deep, "too many expressions within each other");
@@ -170,7 +210,8 @@ static void allocation(void **state) {
         heap h = { .fail_at = k };
         const nde_allocator allocator = { heap_take, heap_give, &h };
         nde_program *g;
-        const nde_status status = nde_program_parse("state x[3]; param w[9], b[3]; dx = [tanh(matvec(w, x) + b)][0:3] - grad(dot(x, x), x)",
+        const nde_status status = nde_program_parse("state x[3]; param w[9], b[3]; dx = [tanh(matvec(w, x) + b)][0:3] - grad(dot(x, x), x)"
+                                                    " + csr_matvec(3, [0, 1, 2, 3], [2, 1, 0], gather(w, [0, 4, 8]), softmax(x, 3))",
                                                     &allocator, &g);
         assert_int_equal(status, k < 0 ? NDE_OK : NDE_E_NOMEM);
         if (k < 0) calls = h.calls;

@@ -523,7 +523,7 @@ static void emit_node(lowering *l, uint32_t id, nde_operand to, bool small) {
         x.x[i].still = n.op == NDE_OP_REPEAT || (each_row && n.rows > 1 && rows == 1);
         x.outer = i ? x.outer : rows, x.inner = rows;
     }
-    if (n.op == NDE_OP_TRANSFORM && !small) x.x[1] = (nde_operand){ .space = NDE_SPACE_WORK, .row = take_rows(l, n.rows, 0) };
+    if (n.op == NDE_OP_TRANSFORM && !small) x.x[1] = (nde_operand){ .space = NDE_SPACE_WORK, .row = borrow_rows(l, n.rows) };
     if (n.op == NDE_OP_INPUT) x.op = NDE_OP_TIME;
     if (n.op == NDE_OP_REPEAT) x.op = NDE_OP_COPY;
     if (n.op == NDE_OP_TRANSPOSE) x.inner = n.first;

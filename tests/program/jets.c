@@ -229,7 +229,7 @@ static void derivatives(void **state) {
         const nde_var mixed = nde_mixed_of(g, f, (nde_var[]){ y, nde_t(g) }, (nde_var[]){ nde_constant(g, 1), nde_q(g, 0, 1) }, 2);
         const nde_field field = finish(g, nde_concat(g, (nde_var[]){ jet[2], mixed }, 2));
         rig r = rig_make(&field, 3, 5, 3, NULL, 0);
-        if (rec_smooth[op] || sizeof(nde_real) == 8) rig_check_derivatives(&r);
+        if (sizeof(nde_real) == 8) rig_check_derivatives(&r); /* in float, differences of fourth derivatives have few digits */
         rig_check_identity(&r);
         rig_free(&r);
         nde_program_destroy(g);

@@ -72,6 +72,7 @@ nde_var nde_softmax(nde_program *g, nde_var x, size_t width) {
     static const char who[] = "nde_softmax";
     if (!nde_is_value(g, who, "x", x) || !has_sides(g, who, "x", x, width)) return none;
     const uint32_t rows = rows_of(g, x), groups = rows/(uint32_t)width;
+    if (width == 1) return nde_repeat(g, nde_constant(g, 1), rows);
     const nde_var most = nde_make(g, (nde_node){ .op = NDE_OP_LARGEST, .rows = groups, .first = (uint32_t)width, .x = { x.id } }, NULL);
     const nde_var e = nde_exp(g, nde_sub(g, x, blocks(g, NDE_OP_GATHER, most, NULL, width, rows, 1, rows)));
     const nde_var sum = blocks(g, NDE_OP_SCATTER, e, NULL, width, rows, 1, groups);

@@ -96,7 +96,7 @@ typedef struct reach {
     nde_growing rows; /* sets of nodes' rows, one after the other */
     uint32_t used;
     uint32_t *first;  /* [top + 1] a node's; 0: no row has any */
-    uint32_t *head, *next; /* of a SCATTER: 1 + the first row of x that goes to a row, 1 + the next one behind 1 + a row */
+    uint32_t *head, *next; /* of a SCATTER: 1 + the first row of x that goes to a row, 1 + the next one behind 1 + a row; of a SPARSE: entries */
 } reach;
 
 static uint32_t set_of(const reach *to, uint32_t id, uint32_t row) {
@@ -165,9 +165,21 @@ static void bilinear_row(reach *to, const nde_node *n, uint32_t row) {
         for (uint32_t i = 0; i < rows_b; i++) unite_product(to, a, i*n->rows + row, b, i);
         return;
     case NDE_OP_OUTER: unite_product(to, a, row/rows_b, b, row%rows_b); return;
-    default: /* all with all */
-        for (uint32_t i = 0; i < rows_a; i++) unite(&to->sets, set_of(to, a, i));
-        for (uint32_t i = 0; i < rows_b; i++) unite(&to->sets, set_of(to, b, i));
+    case NDE_OP_SPARSE: /* see begin_scatter */
+        for (uint32_t e = to->head[row]; e; e = to->next[e]) unite_product(to, a, e - 1, b, *nde_list(g, n->list + rows_a + e - 1));
+        return;
+    case NDE_OP_CIRCULAR:
+        for (uint32_t i = 0; i < rows_a; i++) {
+            const uint32_t j = n->detail & NDE_CIRCULAR_MINUS_J ? rows_b - i : i, k = n->detail & NDE_CIRCULAR_MINUS_I ? rows_b - row : row;
+            unite_product(to, a, i, b, (n->first + j + k)%rows_b);
+        }
+        return;
+    default: { /* MATMUL */
+        const uint32_t inner = n->first, rows = rows_a/inner, columns = rows_b/inner, r = row/columns, c = row%columns;
+        for (uint32_t i = 0; i < inner; i++)
+            unite_product(to, a, n->detail == NDE_MATMUL_ATB ? i*rows + r : r*inner + i, b,
+                          n->detail == NDE_MATMUL_ABT ? c*inner + i : i*columns + c);
+    }
     }
 }
 
@@ -193,11 +205,13 @@ static uint32_t row_of_node(reach *to, uint32_t id, uint32_t x, uint32_t row) {
     return end_union(s);
 }
 
+/* Of SCATTER the rows of x, of SPARSE the entries, by the rows of the result. */
 static bool begin_scatter(reach *to, const nde_node *n) {
     nde_program *g = to->sets.g;
+    const uint32_t count = n->op == NDE_OP_SPARSE ? n->n/2 : n->n;
     to->head = nde_scratch(g, n->rows, sizeof *to->head);
     to->next = nde_scratch(g, (size_t)n->n + 1, sizeof *to->next);
-    for (uint32_t i = 0; to->head && to->next && i < n->n; i++) {
+    for (uint32_t i = 0; to->head && to->next && i < count; i++) {
         uint32_t *head = to->head + *nde_list(g, n->list + i);
         to->next[i + 1] = *head, *head = i + 1;
     }
@@ -220,7 +234,7 @@ static void reach_rows(reach *to, uint32_t id, uint32_t x, uint32_t *row) {
         }
         return;
     }
-    if (n.op == NDE_OP_SCATTER && !begin_scatter(to, &n)) {
+    if ((n.op == NDE_OP_SCATTER || n.op == NDE_OP_SPARSE) && !begin_scatter(to, &n)) {
         end_scatter(to, &n);
         return;
     }

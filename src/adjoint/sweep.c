@@ -614,8 +614,8 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     const nde_field *without = nde_rhs_without_vjp(&s->rhs);
     if (!without && (cut || from.event_t || from.event_y)) without = nde_events_without(s, false);
     if (without)
-        return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no vjp",
-                                             without->name ? without->name : "field"));
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no %s",
+                                             without->name ? without->name : "field", without->vjp ? "vjp_jvp" : "vjp"));
     if (s->back && (from.error_estimate || from.stiffness_estimate))
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
                                              from.error_estimate ? "error" : "stiffness"));

@@ -12,6 +12,7 @@ static const nde_coefficient dense[] = { R(1, 1) };
 
 const nde_method nde_method_euler_maruyama = {
     .name = "euler_maruyama", .source = "G. Maruyama, Rend. Circ. Mat. Palermo 4 (1955) 48-90",
-    .kind = NDE_KIND_EULER_MARUYAMA, .order = 1, .dense_order = 1, .stages = 1, .dense_terms = 1,
+    .kind = NDE_KIND_STOCHASTIC, .order = 1, .dense_order = 1, .stages = 1, .dense_terms = 1,
+    .calculus = NDE_ITO, NDE_STRONG(1, 1, 2, 1, 1),
     .a = b, .b = b, .c = c, .dense = dense,
 };

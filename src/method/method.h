@@ -47,7 +47,8 @@ enum {
  *   e2                   a second estimate, of lower order: the norm of the error is that of e squared, over the
  *                        root of its square and a hundredth of that of e2 squared (HNW II.10)
  *   first_same_as_last   k of the last stage is k_0 of the next step
- *   KIND_EULER_MARUYAMA  Euler's table, with the slope dW/h of the noise in F
+ *   KIND_STOCHASTIC      needs noise. An explicit table like the first, in which W/h is part of the slope, or whose stages have
+ *                        drives: then c is the time of each, and Y_i sums over slopes of drift and noise alike
  *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean slope
  *                        takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
@@ -56,6 +57,19 @@ enum {
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
+/* Members of a method: its strong orders, twice each. */
+#define NDE_STRONG(diagonal, scalar, additive, commutative, general) .strong = { 0, diagonal, scalar, additive, commutative, general }
+
+/* What stage i of a KIND_STOCHASTIC is: the drift, or the noise g with a multiplier of its own, over h. With I_1 = W(h), I_10 the
+ * integral of W, and I_11, I_111 the repeated Ito integrals of dW, of one component each:
+ *     w I_1 + area I_10/h + root sqrt(h) + twice I_11/sqrt(h) + thrice I_111/h
+ * All of them are as sqrt(h) to h. root, twice and thrice are for diagonal and scalar noise.
+ *   along   > 0: not g itself but its derivative at the stage's state along h times slope along - 1 */
+typedef struct nde_drive {
+    nde_coefficient w, area, root, twice, thrice;
+    int along;
+} nde_drive;
+
 struct nde_method {
     const char *name, *source;
     int kind, order, error_order, e2_order, dense_order;
@@ -64,6 +78,10 @@ struct nde_method {
     int partners, partner; /* NDE_PARTNER_* */
     const nde_coefficient *a, *b, *c, *e, *e2, *dense;
     const nde_coefficient *a2, *b2, *dense2, *e_velocity, *part, *share;
+    int calculus;               /* NDE_ITO | NDE_STRATONOVICH: whose solution it finds with noise; 0: not for noise */
+    int strong[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the strong order; 0: not for this kind */
+    bool converts;              /* it integrates the other calculus too, with the drift corrected */
+    const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
 
@@ -73,6 +91,13 @@ extern const nde_coefficient nde_adams_explicit[], nde_adams_implicit[];
 /* The weights [order] of an order among those. */
 static inline const nde_coefficient *nde_adams_weights(const nde_coefficient *all, int order) {
     return all + order*(order - 1)/2;
+}
+
+/* Is a derivative of the noise part of its steps? */
+static inline bool nde_method_follows(const nde_method *m) {
+    for (int i = 0; m->drive && i < m->stages; i++)
+        if (m->drive[i].along) return true;
+    return false;
 }
 
 /* Does it want problem.split? */

@@ -78,6 +78,17 @@ static nde_status admit_noise(nde_rhs *r, nde_part *part, const nde_term *term) 
                : nde_fail(NDE_E_SIZE, "problem.terms: noise.dim is too large");
 }
 
+/* What the terms of noise are together. */
+static int noise_together(const nde_rhs *r) {
+    int kind = 0;
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_term *term = &r->problem.terms[k];
+        if (!term->noise) continue;
+        kind = !kind || (kind == NDE_NOISE_ADDITIVE && term->kind == NDE_NOISE_ADDITIVE) ? term->kind : NDE_NOISE_GENERAL;
+    }
+    return kind;
+}
+
 static nde_status admit_term(nde_rhs *r, nde_part *part, const nde_term *term) {
     if (!term->field) return nde_fail(NDE_E_ARG, "problem.terms: field is NULL");
     if (!term->noise == !term->path)
@@ -230,6 +241,7 @@ nde_status nde_rhs_make(nde_rhs *r, const nde_problem *problem, nde_part *parts,
                         "problem.calculus is %d: with noise it must be NDE_ITO or NDE_STRATONOVICH",
                         (int)q->calculus);
     r->paced = r->paced || r->noisy;
+    r->noise = noise_together(r), r->rate_rows = r->rates;
     r->plain = !q->n_terms && !q->quadrature && !r->channels && !q->splitting && !(q->drift->nq && q->drift->q_first);
     r->autonomous = r->plain && (q->drift->traits & NDE_AUTONOMOUS);
     r->rows = r->dim + r->nz; /* each is small enough, by nde_field_validate */
@@ -267,7 +279,17 @@ const nde_field *nde_rhs_without(const nde_rhs *r, bool (*lacks)(const nde_field
     return NULL;
 }
 
+/* A noise term whose derivatives are in the step, without those of them. */
+static const nde_field *without_second(const nde_rhs *r) {
+    for (size_t k = 0; (r->correction != 0 || r->follows) && k < r->problem.n_terms; k++)
+        if (r->problem.terms[k].noise && !r->term[k].field->vjp_jvp) return r->term[k].field;
+    return NULL;
+}
+
 static bool lacks_vjp(const nde_field *f) { return !f->vjp; }
 static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
-const nde_field *nde_rhs_without_vjp(const nde_rhs *r) { return nde_rhs_without(r, lacks_vjp); }
+const nde_field *nde_rhs_without_vjp(const nde_rhs *r) {
+    const nde_field *without = nde_rhs_without(r, lacks_vjp);
+    return without ? without : without_second(r);
+}
 const nde_field *nde_rhs_without_jvp(const nde_rhs *r) { return nde_rhs_without(r, lacks_jvp); }

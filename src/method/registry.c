@@ -50,6 +50,8 @@ int nde_method_kind(const nde_method *m) { return m ? m->kind : 0; }
 int nde_method_order(const nde_method *m) { return m ? m->order : 0; }
 int nde_method_error_order(const nde_method *m) { return m ? m->error_order : 0; }
 int nde_method_dense_order(const nde_method *m) { return m ? m->dense_order : 0; }
+int nde_method_calculus(const nde_method *m) { return !m ? 0 : m->converts ? NDE_ITO | NDE_STRATONOVICH : m->calculus; }
+int nde_method_strong(const nde_method *m, int kind) { return m && kind > 0 && kind <= NDE_NOISE_GENERAL ? m->strong[kind] : 0; }
 size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
 size_t nde_method_evaluations(const nde_method *m) {
     const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP); /* a slope that is none of the field */

@@ -27,11 +27,13 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->from = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->from);
     s->to = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->to);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
+    const bool second = r->correction != 0 || r->follows;
+    s->along = matrix(arena, second ? r->dim : 0, ld, real);
+    s->a_along = matrix(arena, second && derivatives ? r->dim : 0, ld, real);
+    s->bent = matrix(arena, second ? r->dim : 0, ld, real);
 }
 
-/* The site of one field from the site of the drift's lanes. */
-static nde_site site_of(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape,
-                        size_t tape_ld) {
+nde_site nde_rhs_site(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld) {
     const nde_field *f = part->field;
     nde_site at = lanes->site;
     at.p = f->np ? r->problem.p + f->p_first : NULL;
@@ -98,9 +100,8 @@ void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, co
     }
 }
 
-/* The first rows of u: values of the input path. They are continuous, so that a step may pass
- * over knots: the piece is that of the stage. */
-static void input_values(const nde_rhs *r, nde_lanes *lanes, const double *t) {
+/* They are continuous, so that a step may pass over knots: the piece is that of the stage. */
+void nde_rhs_inputs(const nde_rhs *r, nde_lanes *lanes, const double *t) {
     if (!r->channels) return;
     for (size_t b = 0; b < lanes->site.n; b++) lanes->piece[b] = nde_path_piece(r->problem.input, t[b]);
     nde_path_value(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index,
@@ -119,7 +120,7 @@ static void drive(const nde_rhs *r, nde_lanes *lanes, size_t k) {
         nde_path_slope(term->path, r->N, n, ld, lanes->site.index, lanes->piece + r->term[k].piece*ld,
                        u);
     else if (term->kind != NDE_NOISE_DIAGONAL)
-        memcpy(u, lanes->rate + r->term[k].rate*ld, r->term[k].rates*ld*sizeof *u);
+        memcpy(u, nde_rhs_rate(r, lanes, k), r->term[k].rates*ld*sizeof *u);
 }
 
 /* The part of the drift whose turn it is; its tau stands behind its inputs. */
@@ -135,12 +136,15 @@ static bool is_diagonal(const nde_term *term) {
     return term->noise && term->kind == NDE_NOISE_DIAGONAL;
 }
 
-/* k += value, times the rate for diagonal noise. */
-static void add_value(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value,
-                      nde_real *to) {
+/* Has term k no part in this stage? */
+static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
+    return lanes->turn != NDE_TURN_ALL && (lanes->turn == NDE_TURN_NOISE) != (term_at(r, k)->noise != NULL);
+}
+
+void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const bool diagonal = is_diagonal(term_at(r, k));
-    const nde_real *rate = row_at(lanes->rate, r->term[k].rate, ld);
+    const nde_real *rate = nde_rhs_rate(r, lanes, k);
     for (size_t i = 0; i < r->dim; i++)
         for (size_t b = 0; b < n; b++)
             to[i*ld + b] += diagonal ? value[i*ld + b]*rate[i*ld + b] : value[i*ld + b];
@@ -157,29 +161,36 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
                     nde_real *tape, size_t tape_ld) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *u = lanes->scratch->u;
-    input_values(r, lanes, t);
+    nde_rhs_inputs(r, lanes, t);
     const nde_part *drift = part_in_turn(r, lanes);
-    if (drift->field) {
-        nde_site at = site_of(r, lanes, drift, tape, tape_ld);
+    const bool still = lanes->turn == NDE_TURN_NOISE;
+    if (drift->field && !still) {
+        nde_site at = nde_rhs_site(r, lanes, drift, tape, tape_ld);
         at.t = t, at.u = drift->field->nu ? u : NULL;
         const int rc = drift->field->eval(drift->field, &at, y, k);
         if (rc) return rc;
     } else {
         zero(k, r->dim, n, ld);
     }
+    if (r->correction != 0 && !still) {
+        const int rc = nde_correction_eval(r, lanes, t, y, k);
+        if (rc) return rc;
+    }
     for (size_t j = 0; j < r->problem.n_terms; j++) {
+        if (is_out(r, lanes, j)) continue;
         const nde_field *f = r->term[j].field;
-        nde_site at = site_of(r, lanes, &r->term[j], tape, tape_ld);
+        nde_site at = nde_rhs_site(r, lanes, &r->term[j], tape, tape_ld);
         drive(r, lanes, j);
         at.t = t, at.u = f->nu ? u : NULL;
         poison(lanes->scratch->value, n);
         const int rc = f->eval(f, &at, y, lanes->scratch->value);
         if (rc) return rc;
-        add_value(r, lanes, j, lanes->scratch->value, k);
+        nde_rhs_add(r, lanes, j, lanes->scratch->value, k);
     }
     if (!r->nz) return 0;
+    if (still) return zero(k + r->dim*ld, r->nz, n, ld), 0;
     const nde_field *f = r->quadrature.field;
-    nde_site at = site_of(r, lanes, &r->quadrature, tape, tape_ld);
+    nde_site at = nde_rhs_site(r, lanes, &r->quadrature, tape, tape_ld);
     at.t = t, at.u = f->nu ? u : NULL;
     poison(k + r->dim*ld, n);
     return f->eval(f, &at, y, k + r->dim*ld);
@@ -196,9 +207,9 @@ int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
 }
 
 int nde_part_eval(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out) {
-    nde_site at = site_of(r, lanes, part, NULL, 0);
+    nde_site at = nde_rhs_site(r, lanes, part, NULL, 0);
     at.t = t;
-    if (part->field->nu) input_values(r, lanes, t), at.u = lanes->scratch->u;
+    if (part->field->nu) nde_rhs_inputs(r, lanes, t), at.u = lanes->scratch->u;
     poison(out, at.n);
     return part->field->eval(part->field, &at, y, out);
 }
@@ -217,7 +228,7 @@ static int window_part(const nde_rhs *r, const nde_lanes *lanes, const nde_part 
                        nde_real *tape, size_t tape_ld, const nde_real *cotape, double *p) {
     const nde_field *f = part->field;
     if (!f || !f->vjp_window) return 0;
-    nde_site at = site_of(r, lanes, part, tape, tape_ld);
+    nde_site at = nde_rhs_site(r, lanes, part, tape, tape_ld);
     at.n = n, at.t = NULL, at.index = at.interval = NULL, at.q = NULL, at.lane = NULL;
     return f->vjp_window(f, &at, cotape + part->cotape*tape_ld, p + f->p_first);
 }
@@ -245,7 +256,7 @@ static int vjp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, co
     const nde_field *f = part->field;
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    nde_site at = site_of(r, lanes, part, tape, tape_ld);
+    nde_site at = nde_rhs_site(r, lanes, part, tape, tape_ld);
     at.t = t, at.u = f->nu ? s->u : NULL;
     want_u = want_u && f->nu;
     if (want_u) zero(s->a_u, f->nu, n, ld);
@@ -272,11 +283,11 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = row_at(lanes->rate, part->rate, ld);
+    const nde_real *rate = nde_rhs_rate(r, lanes, k);
     drive(r, lanes, k);
     if (is_diagonal(term)) { /* k = g rate: the field sees a rate; the rate sees a g */
         if (sink->noise) {
-            nde_site at = site_of(r, lanes, part, NULL, tape_ld);
+            nde_site at = nde_rhs_site(r, lanes, part, NULL, tape_ld);
             at.t = t, at.u = part->field->nu ? s->u : NULL;
             const int rc = part->field->eval(part->field, &at, y, s->value);
             if (rc) return rc;
@@ -318,19 +329,25 @@ static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
                    const nde_real *a, nde_real *tape, size_t tape_ld, nde_real *cotape, nde_real *a_y,
                    const nde_sink *sink) {
     const bool want_u = r->channels && (sink->x_input || sink->t);
-    input_values(r, lanes, t);
+    nde_rhs_inputs(r, lanes, t);
     const nde_part *drift = part_in_turn(r, lanes);
-    if (drift->field) {
+    const bool still = lanes->turn == NDE_TURN_NOISE;
+    if (drift->field && !still) {
         const bool flows = r->problem.splitting && sink->noise && nde_is_flow(r, drift->field);
         const int rc = vjp_part(r, lanes, drift, t, y, a, tape, tape_ld, cotape, a_y, want_u || flows, sink);
         if (rc) return rc;
         if (flows) add_pace(r, lanes, sink);
     }
+    if (r->correction != 0 && !still) {
+        const int rc = nde_correction_vjp(r, lanes, t, y, a, a_y, sink);
+        if (rc) return rc;
+    }
     for (size_t k = 0; k < r->problem.n_terms; k++) {
+        if (is_out(r, lanes, k)) continue;
         const int rc = vjp_term(r, lanes, k, t, y, a, tape, tape_ld, cotape, a_y, sink);
         if (rc) return rc;
     }
-    if (!r->nz) return 0;
+    if (!r->nz || still) return 0;
     return vjp_part(r, lanes, &r->quadrature, t, y, a + r->dim*lanes->site.ld, tape, tape_ld, cotape,
                     a_y, want_u, sink);
 }
@@ -375,7 +392,7 @@ int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
 
 int nde_part_vjp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
                  nde_real *a_y, const nde_sink *sink) {
-    if (part->field->nu) input_values(r, lanes, t);
+    if (part->field->nu) nde_rhs_inputs(r, lanes, t);
     return vjp_part(r, lanes, part, t, y, a, NULL, 0, NULL, a_y, r->channels && (sink->x_input || sink->t), sink);
 }
 
@@ -391,7 +408,7 @@ static int jvp_part(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, co
                     const nde_real *y, const nde_real *v_y, const nde_real *v_u, const nde_source *from,
                     nde_real *v) {
     const nde_field *f = part->field;
-    nde_site at = site_of(r, lanes, part, NULL, 0);
+    nde_site at = nde_rhs_site(r, lanes, part, NULL, 0);
     at.t = t, at.u = f->nu ? lanes->scratch->u : NULL;
     nde_tangent tangent = {
         .t = from->t,
@@ -417,7 +434,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = row_at(lanes->rate, part->rate, ld);
+    const nde_real *rate = nde_rhs_rate(r, lanes, k);
     nde_real *v_drive = row_at(s->a_u, r->channels, ld);
     drive(r, lanes, k);
     if (term->path)
@@ -432,9 +449,9 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
                         : 0;
     int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, s->value);
     if (rc) return rc;
-    add_value(r, lanes, k, s->value, v_k);
+    nde_rhs_add(r, lanes, k, s->value, v_k);
     if (!is_diagonal(term) || !from->v_h) return 0; /* lanes that stand still have rate 0 */
-    nde_site at = site_of(r, lanes, part, NULL, 0);
+    nde_site at = nde_rhs_site(r, lanes, part, NULL, 0);
     at.t = t, at.u = part->field->nu ? s->u : NULL;
     if ((rc = part->field->eval(part->field, &at, y, s->value))) return rc;
     for (size_t i = 0; i < r->dim; i++)
@@ -447,7 +464,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
 
 /* Values of the input path, and their tangents. */
 static void input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_source *from) {
-    input_values(r, lanes, t);
+    nde_rhs_inputs(r, lanes, t);
     if (r->channels)
         nde_path_value_tangent(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index, lanes->piece, t,
                                from->x_input, from->t, lanes->scratch->a_u);
@@ -498,13 +515,15 @@ static int jvp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
     const nde_part *drift = part_in_turn(r, lanes);
     if (r->problem.splitting && nde_is_flow(r, drift->field))
         for (size_t b = 0; b < n; b++) s->a_u[r->channels*ld + b] = from->v_h ? lanes->share*(nde_real)from->v_h[b] : 0;
-    if (drift->field)
+    const bool still = lanes->turn == NDE_TURN_NOISE;
+    if (drift->field && !still)
         rc = jvp_part(r, lanes, drift, t, y, v_y, s->a_u, from, v_k);
     else
         zero(v_k, r->dim, n, ld);
     for (size_t k = 0; k < r->problem.n_terms && !rc; k++)
-        rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
+        if (!is_out(r, lanes, k)) rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
     if (rc || !r->nz) return rc;
+    if (still) return zero(v_k + r->dim*ld, r->nz, n, ld), 0;
     return jvp_part(r, lanes, &r->quadrature, t, y, v_y, s->a_u, from, v_k + r->dim*ld);
 }
 
@@ -525,7 +544,7 @@ int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
 /* ---- jumps ----------------------------------------------------------------------------------- */
 
 static nde_site jump_site(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *u) {
-    nde_site at = site_of(r, lanes, &r->jump, NULL, 0);
+    nde_site at = nde_rhs_site(r, lanes, &r->jump, NULL, 0);
     at.t = t, at.u = r->problem.jump_inputs ? u : NULL;
     return at;
 }

@@ -43,6 +43,12 @@ typedef struct nde_rhs {
     bool paced;          /* slopes depend on the length of the step: noise, flows */
     size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
+    int noise;            /* NDE_NOISE_*: what all terms together are; 0 without */
+    bool driven;          /* stages of the method have multipliers of the noise of their own: nde_drive */
+    bool follows;         /* some of them are derivatives of the noise along a slope */
+    double correction;    /* what is added to the drift is that times sum_j dg_j/dy g_j, g_j the columns of g: 1/2 or -1/2 for a method
+                           * of the other calculus; 0: nothing */
+    size_t rate_rows;     /* of nde_lanes.rate */
     const nde_kernels *kernels;
     nde_real *prepared_values;
     nde_watched event[NDE_MOST_EVENTS];
@@ -58,6 +64,7 @@ typedef struct nde_scratch {
     int64_t *cell_first;              /* [ld] */
     nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
     int *count;                       /* its stages [ld] */
+    nde_real *along, *a_along, *bent; /* with rhs.correction or rhs.follows, [dim][ld]: a direction, its cotangent, a derivative along it */
     nde_real *start_h, *start_tape;   /* of a multistep method's starting one: its steps [ld], [s][tape][ld]; slopes are
                                        * in part, its evaluations in count */
     double *start_dt, *start_end;     /* [ld] */
@@ -65,11 +72,15 @@ typedef struct nde_scratch {
     int stage;                        /* at which the last attempt failed */
 } nde_scratch;
 
+enum { NDE_TURN_ALL = 0, NDE_TURN_DRIFT = 1 /* and path terms, and quadrature */, NDE_TURN_NOISE = 2 };
+
 /* The lanes that a call works on. */
 typedef struct nde_lanes {
     nde_site site;      /* complete for the drift but for t and tape */
     size_t *piece;      /* [paths][ld] */
-    nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h */
+    nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it [rates][ld] of the integral
+                         * of W over the step, over h^2, and the multipliers of the stage, over h */
+    int turn;           /* NDE_TURN_*: what the stage evaluates */
     bool turned;        /* of a splitting: second is evaluated, not the drift */
     nde_real share;     /* of the step that this flow takes */
     nde_scratch *scratch;
@@ -77,6 +88,11 @@ typedef struct nde_lanes {
 
 /* Does the field stand for its own flow: with the length of the sub-step behind its inputs? */
 static inline bool nde_is_flow(const nde_rhs *r, const nde_field *field) { return field && field->nu == r->channels + 1; }
+
+/* What multiplies the noise of term k in this stage, over h. */
+static inline const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
+    return lanes->rate ? lanes->rate + (r->term[k].rate + (r->driven ? 2*r->rates : 0))*lanes->site.ld : NULL;
+}
 
 enum { NDE_MOST_TERMS = 32 };
 
@@ -93,6 +109,13 @@ void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *rhs, nde_scratch *scratch);
 /* Pieces of the paths that drive terms, and slopes of the noise, for a step from t to t + dt; step [n]: number of the
  * fixed step. */
 void nde_rhs_begin(const nde_rhs *rhs, const nde_lanes *lanes, const double *t, const double *dt, const int64_t *step);
+
+/* The site of one field from that of the drift's lanes. */
+nde_site nde_rhs_site(const nde_rhs *rhs, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld);
+/* The first rows of u: values of the input path. */
+void nde_rhs_inputs(const nde_rhs *rhs, nde_lanes *lanes, const double *t);
+/* to += value of term k, times what multiplies diagonal noise. */
+void nde_rhs_add(const nde_rhs *rhs, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to);
 
 /* k [rows][ld] = [F; l] at (t, y); tape NULL or [tape][tape_ld]. The first row is poisoned before, so that a field that
  * writes nothing is seen. Returns what the field returned. */
@@ -145,6 +168,20 @@ int nde_rhs_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde
 
 int nde_part_jvp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
                  const nde_real *v_y, const nde_source *source, nde_real *v);
+
+/* Whose turn it is in a stage, and with which multipliers. */
+struct nde_drive;
+void nde_rhs_turn(const nde_rhs *rhs, nde_lanes *lanes, const double *dt, const struct nde_drive *drive);
+/* k [rows][ld] = derivative of the noise at (t, y) along h v: v [dim][ld]. */
+int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                   nde_real *k);
+/* Adds to a_y and the sink; scratch.along becomes h v, scratch.a_along its cotangent; k as before. */
+int nde_along_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                  const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink);
+/* k += rhs.correction sum_j dg_j/dy g_j; and its transpose. */
+int nde_correction_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
+int nde_correction_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
+                       const nde_sink *sink);
 
 /* The jump map and its derivatives on lanes: u [jump_inputs][ld]. */
 int nde_jump_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, nde_real *z);

@@ -54,10 +54,24 @@ static const nde_real *sum_exactly(const nde_attempt *s) {
     return s->z;
 }
 
-/* Of a splitting: which field has its turn. */
+/* Of a splitting: which field has its turn. Of a stochastic method: drift or noise. */
 static void take_turn(const nde_attempt *s, int i) {
     const nde_method *m = s->table->method;
     if (m->part) s->lanes->turned = m->part[i] != 0, s->lanes->share = (nde_real)m->share[i];
+    if (m->drive) nde_rhs_turn(s->rhs, s->lanes, s->dt, &m->drive[i]);
+}
+
+/* The slope along which stage i is a derivative of the noise; -1: it is none. */
+static int followed(const nde_attempt *s, int i) {
+    const nde_drive *drive = s->table->method->drive;
+    return drive ? drive[i].along - 1 : -1;
+}
+
+static int evaluate_stage(const nde_attempt *s, int i, const nde_real *Y, nde_real *k) {
+    const double *t = nde_stage_time(s, s->table->method->c[i]);
+    const int j = followed(s, i);
+    if (j >= 0) return nde_along_eval(s->rhs, s->lanes, t, s->h, Y, s->k + (size_t)j*s->slab, k);
+    return nde_rhs_eval(s->rhs, s->lanes, t, Y, k, nde_stage_tape(s, i), s->lanes->site.ld);
 }
 
 /* Stages from `first` to before `end`. */
@@ -69,8 +83,7 @@ static int evaluate(const nde_attempt *s, int first, int end) {
         const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
                                                          : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
         nde_real *k = s->k + (is_new && s->onward ? 0 : (size_t)i*s->slab);
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, k, nde_stage_tape(s, i),
-                                    s->lanes->site.ld);
+        const int rc = evaluate_stage(s, i, Y, k);
         if (rc) return s->lanes->scratch->stage = i, rc;
     }
     return 0;
@@ -114,6 +127,19 @@ static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangen
     if (split < s->rhs->dim) nde_combine_transpose(s, c, second, split, rows - split, a_z + split*ld);
 }
 
+/* From the cotangent of slope i to that of its state, of what it follows, and of the sink. */
+static int evaluate_stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, const nde_real *Y, const nde_sink *sink) {
+    nde_scratch *scratch = s->lanes->scratch;
+    const size_t ld = s->lanes->site.ld, at = (size_t)i*s->slab;
+    const double *t = nde_stage_time(s, s->table->method->c[i]);
+    const int j = followed(s, i);
+    if (j < 0) return nde_rhs_vjp(s->rhs, s->lanes, t, Y, c->k + at, nde_stage_tape(s, i), ld, scratch->a_Y, sink);
+    const size_t from = (size_t)j*s->slab;
+    const int rc = nde_along_vjp(s->rhs, s->lanes, t, s->h, Y, s->k + from, s->k + at, c->k + at, scratch->a_Y, sink);
+    if (!rc) nde_place_transpose(s, c, s->rhs->dim, s->k + from, scratch->a_along, c->k + from);
+    return rc;
+}
+
 /* Stages from before `end` down to `first`. */
 static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int first, int end) {
     const nde_table *table = s->table;
@@ -132,8 +158,7 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
         if (!idle) {
-            const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, c->k + (size_t)i*s->slab,
-                                       nde_stage_tape(s, i), ld, scratch->a_Y, &sink);
+            const int rc = evaluate_stage_transpose(s, c, i, Y, &sink);
             if (rc) return rc;
             nde_add_rows(s, dim, scratch->a_Y, c->y);
         }

@@ -8,6 +8,7 @@
 
 #include "core/isa.h"
 #include "adjoint/retrace.h"
+#include "field/parts.h"
 #include "solve/sprint.h"
 
 /* ---- the method ------------------------------------------------------------------------------ */
@@ -186,6 +187,54 @@ static void choose_step(nde_solver *s) {
     if (!strcmp(m->name, f.step->method)) s->rhs.step = f.step;
 }
 
+static const char *const noise_names[] = { "no", "diagonal", "scalar", "additive", "commutative", "general" };
+
+/* The field of a noise term that has none. */
+static const nde_field *noise_without_jvp(const nde_rhs *r) {
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_field *f = r->term[k].field;
+        if (r->problem.terms[k].noise && !f->jvp) return f;
+    }
+    return NULL;
+}
+
+/* Derivatives of the noise in the step itself. */
+static nde_status check_second(const nde_solver *s, const char *who) {
+    const nde_rhs *r = &s->rhs;
+    if (r->correction == 0 && !r->follows) return NDE_OK;
+    const nde_field *without = noise_without_jvp(r);
+    if (without) return nde_fail(NDE_E_NO_JVP, "field '%s' has no jvp: %s needs it", nde_field_name(without), who);
+    if (s->options.curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with %s", who);
+    return NDE_OK;
+}
+
+/* Does the method converge to the solution of this problem? With noise only. */
+static nde_status choose_calculus(nde_solver *s) {
+    nde_rhs *r = &s->rhs;
+    const nde_method *m = s->base;
+    const char *name = m->name ? m->name : "(tableau)";
+    const int asked = r->problem.calculus, convert = s->options.convert;
+    if (convert != 0 && convert != 1) return nde_wrong_option("convert", convert);
+    if (!r->noisy)
+        return m->kind != NDE_KIND_STOCHASTIC ? NDE_OK : nde_fail(NDE_E_CALCULUS, "method %s needs a term with noise", name);
+    if (!m->calculus) return nde_fail(NDE_E_CALCULUS, "method %s cannot integrate noise", name);
+    if (!m->strong[r->noise])
+        return nde_fail(NDE_E_CALCULUS, "method %s does not converge with %s noise", name, noise_names[r->noise]);
+    if (s->options.steps <= 0)
+        return nde_fail(NDE_E_ARG, "options.steps is %lld: with noise, steps are fixed", (long long)s->options.steps);
+    if (s->options.error == NDE_ERROR_DOUBLING || s->options.coupling != 0)
+        return nde_fail(NDE_E_ARG, "options.%s is %g: not with noise", s->options.coupling != 0 ? "coupling" : "error",
+                        s->options.coupling != 0 ? s->options.coupling : (double)s->options.error);
+    const bool other = !(m->calculus & asked) && r->noise != NDE_NOISE_ADDITIVE;
+    if (other && !m->converts && !convert)
+        return nde_fail(NDE_E_CALCULUS, "method %s converges to the %s solution, problem.calculus is %s: see options.convert", name,
+                        m->calculus == NDE_ITO ? "Ito" : "Stratonovich", asked == NDE_ITO ? "Ito" : "Stratonovich");
+    r->correction = !other ? 0 : asked == NDE_ITO ? -0.5 : 0.5;
+    r->driven = m->drive != NULL, r->follows = nde_method_follows(m);
+    if (r->driven) r->rate_rows = 3*r->rates, r->cotape = 0; /* a window would mix columns of drift and noise */
+    return check_second(s, r->follows ? name : "options.convert");
+}
+
 nde_status nde_choose_method(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_problem *q = &s->rhs.problem;
@@ -214,7 +263,7 @@ nde_status nde_choose_method(nde_solver *s) {
         m = &s->own_method;
     } else {
         const int id = o->method      ? o->method
-                       : s->rhs.noisy ? NDE_EULER_MARUYAMA
+                       : s->rhs.noisy ? q->calculus == NDE_ITO ? NDE_EULER_MARUYAMA : NDE_HEUN
                        : q->split     ? NDE_VELOCITY_VERLET
                        : q->splitting ? NDE_STRANG
                                       : NDE_TSIT5;
@@ -223,15 +272,9 @@ nde_status nde_choose_method(nde_solver *s) {
     }
     s->base = m;
     m = plain_of(s);
-    if (s->rhs.noisy != (m->kind == NDE_KIND_EULER_MARUYAMA))
-        return nde_fail(NDE_E_CALCULUS, "method %s %s noise", m->name ? m->name : "(tableau)",
-                        s->rhs.noisy ? "cannot integrate" : "needs a term with");
-    if (s->rhs.noisy && q->calculus != NDE_ITO)
-        return nde_fail(NDE_E_CALCULUS,
-                        "method %s converges to the Ito solution, problem.calculus is Stratonovich",
-                        m->name);
-    nde_status bad = check_parts(q, m);
+    nde_status bad = choose_calculus(s);
     if (bad) return bad;
+    if ((bad = check_parts(q, m))) return bad;
     if (m->kind == NDE_KIND_NYSTROM && (2*q->split != s->rhs.dim || q->n_terms))
         return nde_fail(NDE_E_ARG, q->n_terms ? "problem.n_terms is %zu: method %s is for q' = v, v' = F2(t, q) alone"
                                               : "problem.split is %zu: method %s is for as many positions as velocities",

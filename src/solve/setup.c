@@ -85,7 +85,7 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
     TAKE(p->kept, s->runs ? s->state_rows + s->rhs.rows : 0, ld);
     TAKE(p->h_real, 1, ceil_to(ld, 16)), TAKE(p->chosen, 1, ld);
     TAKE(p->along, s->undoes && s->table.quantum == 0 ? s->rhs.dim : 0, ld);
-    TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rates, ld);
+    TAKE(p->lanes.piece, s->rhs.paths, ld), TAKE(p->lanes.rate, s->rhs.rate_rows, ld);
     p->lanes.site = (nde_site){
         .ld = ld, .index = p->trajectory, .interval = p->interval, .q = p->q, .lane = p->mark
     };
@@ -102,7 +102,7 @@ static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_
     TAKE(g->y, rows, ld), TAKE(g->z, rows, ld), TAKE(g->k, (extended ? slopes : 2)*rows, ld),
         TAKE(g->q, s->rhs.nq, ld);
     TAKE(g->t_new, extended, ld), TAKE(g->h, extended, ceil_to(ld, 16));
-    TAKE(g->rate, s->rhs.rates, ld), TAKE(g->u, inputs, ld);
+    TAKE(g->rate, s->rhs.rate_rows, ld), TAKE(g->u, inputs, ld);
     if (!s->options.adjoint) return;
     TAKE(g->a_y, rows, ld), TAKE(g->a_k, (extended ? slopes : 1)*rows, ld), TAKE(g->a_q, s->rhs.nq, ld),
         TAKE(g->a_u, inputs, ld), TAKE(g->a_t, 1, ld), TAKE(g->a_h, extended, ld);

@@ -19,7 +19,7 @@ static void repeat_lanes(const nde_solver *s, size_t k, const nde_lanes *from, n
     const nde_site *a = &from->site;
     for (size_t i = 0; i < s->rhs.paths; i++)
         repeat(k, a->n, sizeof *to->piece, from->piece + i*a->ld, to->piece + i*to->site.ld);
-    repeat_rows(k, a->n, s->rhs.rates, from->rate, a->ld, to->rate, to->site.ld);
+    repeat_rows(k, a->n, s->rhs.rate_rows, from->rate, a->ld, to->rate, to->site.ld);
 }
 
 #define REPEAT(member) repeat(k, n, sizeof *to->member, from->member, to->member)

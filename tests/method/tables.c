@@ -546,9 +546,13 @@ static void every_changed_stage_is_caught(void **state) {
         }
 }
 
+/* Of drift and noise apart: tests/method/stochastic.c. */
+static bool is_driven(size_t k) { return nde_method_at(k)->drive != NULL; }
+
 static void tables_have_no_fault(void **state) {
     (void)state;
     for (size_t k = 0; k < nde_method_count(); k++) {
+        if (is_driven(k)) continue;
         const char *fault = fault_of(nde_method_at(k));
         if (fault) fail_msg("%s: %s", nde_method_name(nde_method_at(k)), fault);
     }
@@ -587,7 +591,7 @@ static nde_coefficient *own(array which) {
 static void every_changed_coefficient_is_caught(void **state) {
     (void)state;
     for (size_t k = 0; k < nde_method_count(); k++) {
-        for (int which = 0; which < ARRAYS; which++) {
+        for (int which = 0; which < ARRAYS && !is_driven(k); which++) {
             nde_method m = *nde_method_at(k);
             array list[ARRAYS];
             list_arrays(&m, list);
@@ -615,7 +619,7 @@ static void every_coefficient_moved_within_its_row_is_caught(void **state) {
         nde_method m = *nde_method_at(k);
         array list[ARRAYS];
         list_arrays(&m, list);
-        if (m.kind == NDE_KIND_PARTITIONED || !list[0].count) continue;
+        if (m.kind == NDE_KIND_PARTITIONED || !list[0].count || is_driven(k)) continue;
         nde_coefficient *row = own(list[0]), *all = row;
         for (int i = 1; i < all_stages(&m); row += i++)
             for (int j = 1; j < i; j++) {
@@ -632,7 +636,7 @@ static void every_coefficient_moved_within_its_row_is_caught(void **state) {
 static void every_claim_is_exact(void **state) {
     (void)state;
     for (size_t k = 0; k < nde_method_count(); k++)
-        for (int by = -1; by <= 1; by += 2) {
+        for (int by = -1; by <= 1 && !is_driven(k); by += 2) {
             const nde_method *right = nde_method_at(k);
             nde_method m = *right;
             m.order += by;

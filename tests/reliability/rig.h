@@ -514,7 +514,10 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     const bool noise = r->kind == NOISE || r->kind == SCALAR_NOISE;
     const int kind = nde_method_kind(method);
     if (kind == NDE_KIND_SPLITTING) return false; /* tests/method/splitting.c */
-    if (noise != (kind == NDE_KIND_EULER_MARUYAMA) || (r->kind == SPLIT) != nde_method_is_split(method)) return false;
+    const int wanted = r->kind == SCALAR_NOISE ? NDE_NOISE_SCALAR : NDE_NOISE_DIAGONAL;
+    if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method))) return false; /* fields have no vjp_jvp */
+    if (noise) r->problem.calculus = nde_method_calculus(method) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH;
+    if (noise != (kind == NDE_KIND_STOCHASTIC) || (r->kind == SPLIT) != nde_method_is_split(method)) return false;
     if (!fixed && !nde_method_error_order(method)) return false;
     r->options.method = nde_method_id(method);
     r->options.steps = fixed ? 8 : 0;

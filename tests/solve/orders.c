@@ -128,7 +128,7 @@ static void orders_are_as_claimed(int32_t error) {
     const double window = NDE_TEST_EPS > 1e-10 ? 0.4 : 0.2, above = NDE_TEST_EPS > 1e-10 ? 0.4 : 0.3;
     for (size_t k = 0; k < nde_method_count(); k++) {
         const nde_method *method = nde_method_at(k);
-        if (nde_method_kind(method) == NDE_KIND_EULER_MARUYAMA) continue; /* below */
+        if (nde_method_kind(method) == NDE_KIND_STOCHASTIC) continue; /* below */
         if (nde_method_kind(method) == NDE_KIND_SPLITTING) continue; /* tests/method/splitting.c */
         if (doubled && nde_method_kind(method) != NDE_KIND_RUNGE_KUTTA) continue;
         const double eps = rounding(method);

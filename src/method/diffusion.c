@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ * diffusion.c - what noise terms are to a method beside the product with dW/h: multipliers of a stage, derivatives along a slope,
+ * and the drift with which a method of the other calculus finds the same solution.
+ *
+ * Letters: g_j the columns of a term, dim rows; a diagonal term's j-th one is g_j e_j, of which only row j depends on y_j: its
+ * derivative along its own value is that of all columns at once. */
+#include "method/method.h"
+#include "method/rhs.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "path/path.h"
+
+static const nde_term *term_at(const nde_rhs *r, size_t k) { return &r->problem.terms[k]; }
+static bool is_diagonal(const nde_term *term) { return term->kind == NDE_NOISE_DIAGONAL; }
+
+static void clear(nde_real *x, size_t rows, size_t n, size_t ld) {
+    for (size_t i = 0; i < rows; i++) memset(x + i*ld, 0, n*sizeof *x);
+}
+
+/* ---- multipliers ----------------------------------------------------------------------------- */
+
+static bool moves(const nde_drive *d) { return d->w != 0 || d->area != 0 || d->root != 0 || d->twice != 0 || d->thrice != 0; }
+
+void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nde_drive *d) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    const nde_real *w = lanes->rate, *area = w + r->rates*ld;
+    nde_real *to = lanes->rate + 2*r->rates*ld;
+    lanes->turn = moves(d) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
+    if (lanes->turn == NDE_TURN_DRIFT) return;
+    for (size_t i = 0; i < r->rates*ld; i += ld)
+        for (size_t b = 0; b < n; b++) {
+            const double root = dt[b] > 0 ? sqrt(dt[b]) : 0, x = (double)w[i + b]*root; /* W/sqrt(h) */
+            const double sum = d->w*x + d->root + d->twice*0.5*(x*x - 1) + d->thrice*(x*x - 3)*x/6;
+            to[i + b] = root > 0 ? (nde_real)(sum/root + d->area*(double)area[i + b]) : 0;
+        }
+}
+
+/* ---- along a direction ----------------------------------------------------------------------- */
+
+/* What drives the field of term k in this stage. */
+static nde_site drive(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t) {
+    nde_site at = nde_rhs_site(r, lanes, &r->term[k], NULL, 0);
+    nde_scratch *s = lanes->scratch;
+    at.t = t, at.u = r->term[k].field->nu ? s->u : NULL;
+    if (!is_diagonal(term_at(r, k)))
+        memcpy(s->u + r->channels*at.ld, nde_rhs_rate(r, lanes, k), r->term[k].rates*at.ld*sizeof *s->u);
+    return at;
+}
+
+/* The transpose of the derivative along scratch.along: adds to a_y, to scratch.a_along and to the sink. */
+static int bend_transpose(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y, const nde_real *a,
+                          nde_real *a_y, const nde_sink *sink) {
+    const nde_field *f = r->term[k].field;
+    nde_scratch *s = lanes->scratch;
+    const nde_tangent v = { .y = s->along };
+    const bool want_u = r->channels && f->nu && (sink->x_input || sink->t);
+    if (want_u) clear(s->a_u, f->nu, at->n, at->ld);
+    nde_cotangent to_y = { .t = sink->t, .y = a_y, .u = want_u ? s->a_u : NULL, .q = sink->q && f->nq ? sink->q + f->q_first*at->ld : NULL,
+                           .p = sink->p && f->np ? sink->p + f->p_first : NULL };
+    nde_cotangent to_v = { .y = s->a_along };
+    const int rc = f->vjp_jvp(f, at, y, &v, NULL, a, &to_y, &to_v);
+    if (!rc && want_u)
+        nde_path_value_transpose(r->problem.input, r->N, at->n, at->ld, at->index, lanes->piece, at->t, s->a_u, sink->x_input, sink->t);
+    return rc;
+}
+
+static void scale(const nde_lanes *lanes, size_t dim, const nde_real *h, const nde_real *v, nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    for (size_t i = 0; i < dim*ld; i += ld)
+        for (size_t b = 0; b < n; b++) to[i + b] = h[b]*v[i + b];
+}
+
+int nde_along_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                   nde_real *k) {
+    nde_scratch *s = lanes->scratch;
+    const nde_tangent along = { .y = s->along };
+    nde_rhs_inputs(r, lanes, t);
+    clear(k, r->rows, lanes->site.n, lanes->site.ld);
+    scale(lanes, r->dim, h, v, s->along);
+    for (size_t j = 0; j < r->problem.n_terms; j++) {
+        if (!term_at(r, j)->noise) continue;
+        const nde_site at = drive(r, lanes, j, t);
+        const nde_field *f = r->term[j].field;
+        const int rc = f->jvp(f, &at, y, &along, s->value);
+        if (rc) return rc;
+        nde_rhs_add(r, lanes, j, s->value, k);
+    }
+    return 0;
+}
+
+int nde_along_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                  const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_scratch *s = lanes->scratch;
+    nde_rhs_inputs(r, lanes, t);
+    clear(s->a_along, r->dim, n, ld);
+    scale(lanes, r->dim, h, v, s->along);
+    for (size_t i = 0; sink->noise && i < r->dim*ld; i += ld) /* it is linear in the multipliers */
+        for (size_t b = 0; b < n; b++) sink->noise[b] -= 0.5*(double)a[i + b]*(double)k[i + b];
+    for (size_t j = 0; j < r->problem.n_terms; j++) {
+        if (!term_at(r, j)->noise) continue;
+        const nde_site at = drive(r, lanes, j, t);
+        const nde_real *from = a;
+        if (is_diagonal(term_at(r, j))) clear(s->value, r->dim, n, ld), nde_rhs_add(r, lanes, j, a, s->value), from = s->value;
+        const int rc = bend_transpose(r, lanes, j, &at, y, from, a_y, sink);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* ---- the other calculus ---------------------------------------------------------------------- */
+
+/* Column j of term k into scratch.along, j < columns: all of a diagonal term's at once. */
+static int column(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, size_t j, const nde_real *y) {
+    const nde_field *f = r->term[k].field;
+    nde_real *u = at->u ? lanes->scratch->u + r->channels*at->ld : NULL;
+    if (!is_diagonal(term_at(r, k)))
+        for (size_t i = 0; i < r->term[k].rates; i++)
+            for (size_t b = 0; b < at->n; b++) u[i*at->ld + b] = i == j;
+    return f->eval(f, at, y, lanes->scratch->along);
+}
+
+static size_t columns(const nde_rhs *r, size_t k) {
+    const nde_term *term = term_at(r, k);
+    return !term->noise || term->kind == NDE_NOISE_ADDITIVE ? 0 : is_diagonal(term) ? 1 : r->term[k].rates;
+}
+
+static nde_site site(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *t) {
+    nde_site at = nde_rhs_site(r, lanes, &r->term[k], NULL, 0);
+    at.t = t, at.u = r->term[k].field->nu ? lanes->scratch->u : NULL;
+    return at;
+}
+
+int nde_correction_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_scratch *s = lanes->scratch;
+    const nde_tangent along = { .y = s->along };
+    const nde_real part = (nde_real)r->correction;
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_field *f = r->term[k].field;
+        const nde_site at = site(r, lanes, k, t);
+        for (size_t j = 0; j < columns(r, k); j++) {
+            int rc = column(r, lanes, k, &at, j, y);
+            if (!rc) rc = f->jvp(f, &at, y, &along, s->bent);
+            if (rc) return rc;
+            for (size_t i = 0; i < r->dim*ld; i += ld)
+                for (size_t b = 0; b < n; b++) to[i + b] += part*s->bent[i + b];
+        }
+    }
+    return 0;
+}
+
+int nde_correction_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
+                       const nde_sink *sink) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_scratch *s = lanes->scratch;
+    const nde_real part = (nde_real)r->correction;
+    for (size_t i = 0; i < r->dim*ld; i += ld)
+        for (size_t b = 0; b < n; b++) s->bent[i + b] = part*a[i + b];
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_site at = site(r, lanes, k, t);
+        for (size_t j = 0; j < columns(r, k); j++) {
+            int rc = column(r, lanes, k, &at, j, y);
+            clear(s->a_along, r->dim, n, ld);
+            if (!rc) rc = bend_transpose(r, lanes, k, &at, y, s->bent, a_y, sink);
+            if (!rc) rc = nde_part_vjp(r, lanes, &r->term[k], t, y, s->a_along, a_y, sink);
+            if (rc) return rc;
+        }
+    }
+    return 0;
+}

@@ -28,9 +28,9 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->to = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->to);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
     const bool second = r->correction != 0 || r->follows;
-    s->along = matrix(arena, second ? r->dim : 0, ld, real);
-    s->a_along = matrix(arena, second && derivatives ? r->dim : 0, ld, real);
-    s->bent = matrix(arena, second ? r->dim : 0, ld, real);
+    s->along = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
+    s->a_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
+    s->bent = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
 }
 
 nde_site nde_rhs_site(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld) {

@@ -132,7 +132,7 @@ typedef struct nde_method nde_method;
 
 /* Kinds of methods: which body runs the table, which problems it solves. */
 enum {
-    NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_EULER_MARUYAMA = 3, NDE_KIND_COMPOSITION = 4,
+    NDE_KIND_RUNGE_KUTTA = 1, NDE_KIND_PARTITIONED = 2, NDE_KIND_STOCHASTIC = 3, NDE_KIND_COMPOSITION = 4,
     NDE_KIND_REVERSIBLE = 5, NDE_KIND_CHEBYSHEV = 6,
     NDE_KIND_COUPLED = 7, /* of no method of the registry: see nde_options.coupling */
     NDE_KIND_NYSTROM = 8, /* for q' = v, v' = F2(t, q): dim = 2 problem.split. At starts and jumps q' is asked for too,
@@ -149,11 +149,15 @@ NDE_API int nde_method_id(const nde_method *method);
 NDE_API const char *nde_method_name(const nde_method *method);
 NDE_API const char *nde_method_source(const nde_method *method); /* paper or book of the coefficients */
 NDE_API int nde_method_kind(const nde_method *method);
-NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; strong order x 2 = 1
-                                                                  * for euler_maruyama */
+NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; with noise see
+                                                                  * nde_method_strong */
 NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed
                                                                   * steps only */
 NDE_API int nde_method_dense_order(const nde_method *method);    /* of the continuous extension */
+NDE_API int nde_method_calculus(const nde_method *method);       /* with noise: NDE_ITO, NDE_STRATONOVICH, their sum for both;
+                                                                  * 0: not for noise */
+NDE_API int nde_method_strong(const nde_method *method, int kind); /* twice its strong order with noise of a kind, NDE_NOISE_*;
+                                                                  * 0: not for this kind */
 NDE_API size_t nde_method_stages(const nde_method *method);      /* slopes of a step; of rkc2 see options.stages */
 NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step; 0: not always
                                                                   * as many */
@@ -282,11 +286,13 @@ enum {
  * Sources: A. Pal, Y. Ma, V. Shah, C. Rackauckas, Opening the blackbox, ICML (2021), 3; A. Pal, A. Edelman, C. Rackauckas, Locally
  * regularized neural differential equations, ICML (2023), 3; L. Shampine, ACM TOMS 3 (1977) 44-53. */
 enum { NDE_ESTIMATES_NONE = 0, NDE_ESTIMATES_ALL = 1, NDE_ESTIMATES_TIME = 2, NDE_ESTIMATES_STEP = 3 };
-/* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. */
+/* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. A method converges to the solution in its own calculus,
+ * nde_method_calculus; additive noise is the same in both. */
 enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
 /* nde_term.kind: what g(t, y) dW is, which decides how a term is called and which methods converge. DIAGONAL: component i sees
- * dW_i alone; SCALAR: m = 1; ADDITIVE: g does not depend on y; COMMUTATIVE: the columns of g commute; GENERAL: none of
- * these. */
+ * dW_i alone, and g_i depends on y_i alone (where it does not, only orders 1/2 and no conversion are to be had); SCALAR: m = 1;
+ * ADDITIVE: g does not depend on y; COMMUTATIVE: the columns of g commute, sum_i g_ij dg_k/dy_i = sum_i g_ik dg_j/dy_i; GENERAL: none
+ * of these. Several terms of noise count as ADDITIVE when all are, else as GENERAL. */
 enum { NDE_NOISE_DIAGONAL = 1, NDE_NOISE_SCALAR = 2, NDE_NOISE_ADDITIVE = 3, NDE_NOISE_COMMUTATIVE = 4, NDE_NOISE_GENERAL = 5 };
 /* options.isa: sets of kernels. V3 and V4 are x86-64-v3 (AVX2, FMA) and x86-64-v4 (AVX-512); a set that this machine or this
  * build does not have is NDE_E_ARG. */
@@ -421,7 +427,7 @@ enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COS
 
 typedef struct nde_options {
     size_t size;
-    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, euler_maruyama with noise, velocity_verlet with problem.split,
+    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, with noise euler_maruyama (Ito) or heun (Stratonovich), velocity_verlet with problem.split,
                           * strang with problem.splitting */
     int32_t stepping;    /* NDE_STEP_INDEPENDENT: own t, h and decision for each trajectory; NDE_STEP_JOINT: one for all */
     int32_t controller;  /* NDE_CONTROLLER_*; 0: PI. Ignored with fixed steps */
@@ -536,6 +542,9 @@ typedef struct nde_options {
                                     * each solver; its contents are of no use to others. NULL: none. Copied */
     int32_t curvature;             /* 1: room for nde_hessian_product, with a record of its own of `budget` bytes. Not with events, norms,
                                     * domains, spectra and controllers of the caller's own, quantum, discard and diagonal noise */
+    int32_t convert;               /* 1: a problem in the other calculus than the method's is solved with another drift that has the same
+                                    * solution there: Ito's less 1/2 sum_j dg_j/dy g_j is Stratonovich's, g_j the columns of the noise. Takes
+                                    * their jvp, gradients their vjp_jvp; nde_forward and curvature do not know it. 0: NDE_E_CALCULUS */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -277,6 +277,27 @@ class Problems(unittest.TestCase):
         seen = nde.solve(nde.program(lambda t, y, u: [u[0]]), [0.0], (0, 1), input=path, rtol=1e-10)
         self.assertAlmostEqual(seen.y_end[0], 0.5, places=8)
 
+    def test_noise(self):
+        """Geometric Brownian motion: the mean over 4,000 paths within 5 standard errors; gradients along the same paths."""
+        drift, g = nde.program(lambda t, y, p: p[0]*y), nde.program(lambda t, y, p: p[1]*y)
+        more = {"terms": [nde.Noise(g, "diagonal", seed=3)], "calculus": "ito", "steps": 64, "p": [0.3, 0.4]}
+        found = nde.solve(drift, np.ones((4000, 1)), (0, 1), **more)
+        ends = found.y_end[:, 0]
+        self.assertLess(abs(ends.mean() - np.exp(0.3)), 5*ends.std()/np.sqrt(len(ends)) + 0.01)
+        np.testing.assert_array_equal(nde.solve(drift, np.ones((4000, 1)), (0, 1), **more).y_end, found.y_end)
+        gradient = found.backward(y_end=np.full((4000, 1), 1/4000))
+        want = differences(lambda p: nde.solve(drift, np.ones((4000, 1)), (0, 1), **{**more, "p": p}).y_end.mean(), np.array([0.3, 0.4]))
+        np.testing.assert_allclose(gradient.p, want, rtol=1e-8)
+        scalar = nde.Noise(nde.program(lambda t, y, p, u: p[1]*y*u[0]), "scalar", seed=3)
+        one = nde.solve(drift, [1.0], (0, 1), **{**more, "terms": [scalar]})
+        np.testing.assert_allclose(one.y_end, found.y_end[0], rtol=1e-13)
+        with self.assertRaises(ValueError):
+            nde.solve(drift, [1.0], (0, 1), **{**more, "calculus": None})
+        with self.assertRaisesRegex(ValueError, "known are ito"):
+            nde.solve(drift, [1.0], (0, 1), **{**more, "calculus": "it"})
+        with self.assertRaisesRegex(ValueError, "known are diagonal"):
+            nde.Noise(g, "diag")
+
     def test_splits(self):
         found = nde.solve(nde.program(lambda t, y: [y[1], -y[0]]), [1.0, 0.0], (0, 20*np.pi), split=1, steps=20000,
                           method="yoshida4")

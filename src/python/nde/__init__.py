@@ -13,4 +13,4 @@ from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, acti
 from ._library import VERSION as __version__
 from ._program import program
 from ._scipy import solve_ivp
-from ._solve import Control, Event, Gradient, Path, Solution, Solver, mse, options, solve, value_and_grad
+from ._solve import Control, Event, Gradient, Noise, Path, Solution, Solver, mse, options, solve, value_and_grad

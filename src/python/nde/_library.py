@@ -84,17 +84,17 @@ def places():
     if "NDE_LIBRARY" in os.environ:
         return [os.environ["NDE_LIBRARY"]]
     name, here = f"libnde.so.{VERSION.split('.')[0]}", Path(__file__).resolve().parent
-    beside = [here/name, here.parent/".nde.mesonpy.libs"/name, here.parent.parent/name]
-    return [str(path) for path in beside if path.exists()] or [name]
+    folders = [here, here.parent/".nde.mesonpy.libs", here.parent.parent]
+    return [str(path) for folder in folders for path in (folder/f"libnde.so.{VERSION}", folder/name) if path.exists()] or [name]
 
 
 def load():
     """The library, or ImportError: it is not there, or is not the one of these headers."""
-    for place in places():
-        try:
-            found = ctypes.CDLL(place)
-        except OSError as error:
-            raise ImportError(f"nde: {error}") from None
+    place = places()[0]
+    try:
+        found = ctypes.CDLL(place)
+    except OSError as error:
+        raise ImportError(f"nde: {error}") from None
     try:
         found.nde_version.restype = ctypes.c_char_p
         version = found.nde_version().decode()

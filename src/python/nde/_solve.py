@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _library
 from ._field import Calls, Shape, as_field
-from ._library import ArgumentError, Error, Status, address, array, check, double, names_of, number, struct, view
+from ._library import CONSTANTS, ArgumentError, Error, Status, address, array, check, double, names_of, number, struct, view
 
 MANY = (1, 2)
 STATS = np.dtype(struct("stats"))
@@ -51,6 +51,36 @@ class Control:
     def __init__(self, field, path):
         self.field, self.path = as_field(field), path
 
+    def bind(self, solver, channels):
+        path = self.path.bind(solver.names, solver.n)
+        return struct("term")(field=solver._bind(self.field, solver.dim, channels + path.channels), path=path)
+
+
+class Noise:
+    """A term of a stochastic differential equation, for solve(..., terms=[...], calculus="ito").
+
+    field     g(t, y): with kind "diagonal" component i of it goes with dW_i; else the product g(t, y) u with u = dW [dim]
+    kind      "diagonal", "scalar", "additive", "commutative", "general"
+    seed      and other members of nde_noise (dim, grid ...): the path is a function of them; read when the solver is made
+    """
+
+    def __init__(self, field, kind="diagonal", *, seed=0, **members):
+        for name in members:
+            if name not in struct("noise").kinds or name == "size":
+                raise TypeError(f"nde: a noise has no {name!r}")
+        known = _library.group("NDE_NOISE_")
+        if kind not in known:
+            raise ArgumentError(Status.E_ARG, f"nde: kind is {kind!r}; known are {', '.join(known)}")
+        self.field, self.kind, self.number, self.members = as_field(field), kind, known[kind], {"seed": seed, **members}
+
+    def bind(self, solver, channels):
+        increments = 0 if self.kind == "diagonal" else self.members.get("dim") or (1 if self.kind == "scalar" else solver.dim)
+        return struct("term")(field=solver._bind(self.field, solver.dim, channels + increments), kind=self.number,
+                              noise=struct("noise")(**self.members))
+
+
+CALCULUS = {None: 0, "ito": CONSTANTS["NDE_ITO"], "stratonovich": CONSTANTS["NDE_STRATONOVICH"]}
+
 
 class Solver:
     """Made once, run as often as wanted: each run reads its arrays anew, so that a training updates them in place.
@@ -63,10 +93,12 @@ class Solver:
 
     def __init__(self, field, y0, t, p=None, q=None, *, dtype=None, terms=(), quadrature=None, observe=None, observe_rows=None,
                  quadrature_rows=1, jump=None, jump_t=None, jump_u=None, events=(), input=None, split=0, positive=None,
-                 second=None, progress=None, **options):
+                 second=None, calculus=None, progress=None, **options):
+        if calculus not in (*CALCULUS, *CALCULUS.values()):
+            raise ArgumentError(Status.E_ARG, f"nde: calculus is {calculus!r}; known are ito, stratonovich")
         self.given = {"dtype": dtype, "terms": terms, "quadrature": quadrature, "observe": observe, "observe_rows": observe_rows,
                       "quadrature_rows": quadrature_rows, "jump": jump, "jump_t": jump_t, "jump_u": jump_u, "events": events,
-                      "input": input, "split": split, "positive": positive, "second": second, "progress": progress, **options}
+                      "input": input, "split": split, "positive": positive, "second": second, "calculus": calculus, "progress": progress, **options}
         self.t = t
         given = getattr(y0, "dtype", None)
         self.names = names = names_of(dtype or (given if given == np.float32 else np.float64))
@@ -85,7 +117,7 @@ class Solver:
         self.np, self.nq = 0 if p is None else len(self.p), 0 if q is None else len(self._q)
 
         self.problem = struct("problem")(n=self.n, dim=self.dim, np=self.np, nq=self.nq, y0=self._y0, p=self.p, q=self._q,
-                                         split=split)
+                                         split=split, calculus=CALCULUS.get(calculus, calculus))
         self.options = struct("options")()
         self._times(t, options)
         path = input and input.bind(names, self.n)
@@ -158,9 +190,7 @@ class Solver:
         self.problem.put(jump=self._bind(jump, self.dim, inputs), jump_t=t, n_jumps=len(t), jump_u=u, jump_inputs=inputs)
 
     def _terms(self, terms, channels):
-        terms = [struct("term")(field=self._bind(term.field, self.dim, channels + path.channels), path=path)
-                 for term in terms for path in [term.path.bind(self.names, self.n)]]
-        self._list("terms", "term", terms)
+        self._list("terms", "term", [term.bind(self, channels) for term in terms])
 
     def _events(self, events, channels):
         events = [event if isinstance(event, Event) else Event(event) for event in (events if isinstance(events, (list, tuple)) else [events])]
@@ -444,7 +474,8 @@ def solve(field, y0, t, p=None, q=None, *, check=True, **more):
     p, q         parameters of all, (np,); of each, (n, nq)
     method       "tsit5", "dop853", "vern7" ...: nde.methods; and all other options by name: nde.options() lists them with
                  their help: rtol, atol, steps (fixed), save_every, adjoint="none", threads ...
-    terms        [nde.Control(...)]: beside the field, which may be None
+    terms        [nde.Control(...), nde.Noise(...)]: beside the field, which may be None; with noise calculus="ito" or
+                 "stratonovich"
     quadrature   field of quadrature_rows rows that is integrated along; observe: rows are what it makes of states
     jump         y+ = jump(t, y-, p, q, u) at times jump_t, with inputs jump_u (jumps, n, inputs)
     events       functions or nde.Event

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the package knows of the library: P6, P8. library.py LAYOUT_TXT COMPILER..."""
+import ast
 import ctypes
 import os
 import shutil
@@ -80,6 +81,22 @@ class Reflection(unittest.TestCase):
             nde.solve("state x; dx = -x", [1.0], (0, 1), rtoll=1)
         with self.assertRaisesRegex(ValueError, "known are .*silu"):
             nde.MLP([1, 1], activation="tanhh")
+
+
+class Package(unittest.TestCase):
+    def test_syntax_of_python_3_9(self):
+        files = list(Path(nde.__file__).parent.glob("*.py"))
+        self.assertGreater(len(files), 7)
+        for file in files:
+            ast.parse(file.read_text(), feature_version=(3, 9))
+
+    def test_everything_public_has_help(self):
+        for name in dir(nde):
+            thing = getattr(nde, name)
+            if not name.startswith("_") and callable(thing):
+                self.assertGreater(len(thing.__doc__ or ""), 10, name)
+        for name in nde.ops.__all__:
+            self.assertTrue(callable(getattr(nde.ops, name)), name)
 
 
 class Mismatch(unittest.TestCase):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Solves from Python: shapes, arrays of any kind (P5), fields of every kind, gradients, events, ensembles, threads (P4)."""
 import array
+import ctypes
+import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -169,6 +172,36 @@ class Gradients(unittest.TestCase):
             return np.stack([-p[0]*np.cos(y[:, 0])*a[:, 1], a[:, 0]], axis=1), [-(np.sin(y[:, 0])*a[:, 1]).sum()]
         self.check(nde.PythonField(fs, vjps, vectorised=True), y0, np.array([4.0]))
 
+    def test_c_functions(self):
+        source = """#include <math.h>
+            int f(double t, const REAL *y, const REAL *p, REAL *dy, void *ctx) {
+                (void)t, (void)ctx; dy[0] = y[1]; dy[1] = -p[0]*sin(y[0]); return y[0] > 100 ? -7 : 0; }
+            int pull(double t, const REAL *y, const REAL *p, const REAL *a, REAL *ay, double *ap, double *at, void *ctx) {
+                (void)t, (void)at, (void)ctx; ay[0] += -p[0]*cos(y[0])*a[1]; ay[1] += a[0];
+                if (ap) ap[0] += -sin(y[0])*a[1]; return 0; }"""
+        with tempfile.TemporaryDirectory() as folder:
+            for real, dtype in (("double", "f8"), ("float", "f4")):
+                c, so = f"{folder}/{real}.c", f"{folder}/{real}.so"
+                with open(c, "w") as file:
+                    file.write(source)
+                subprocess.run([*sys.argv[2:], "-shared", "-fPIC", f"-DREAL={real}", "-o", so, c, "-lm"], check=True)
+                field = nde.CField(so, "f", dim=2, np=1, vjp="pull", dtype=dtype)
+                y0, p = np.array([1.0, 0.5], dtype), np.array([4.0], dtype)
+                found, want = (nde.solve(f, y0, TIMES, p) for f in (field, PENDULUM))
+                near = {"rtol": 1e-12 if dtype == "f8" else 1e-4, "atol": 1e-12 if dtype == "f8" else 1e-5}
+                np.testing.assert_allclose(found.y, want.y, **near)
+                np.testing.assert_allclose(found.backward(found.y).p, want.backward(want.y).p, **near)
+                with self.assertRaises(TypeError):
+                    nde.solve(field, y0.astype("f4" if dtype == "f8" else "f8"), TIMES, p)
+                with self.assertRaises(nde.Error) as caught:
+                    nde.solve(field, [200, 0], TIMES, p, dtype=dtype)
+                self.assertEqual(caught.exception.status.name[:7], "E_FIELD")
+                with self.assertRaisesRegex(ValueError, "undefined symbol: g"):
+                    nde.CField(so, "g", dim=2)
+            address = ctypes.cast(ctypes.CDLL(f"{folder}/double.so").f, ctypes.c_void_p).value
+            np.testing.assert_array_equal(nde.solve(nde.CField(address, dim=2, np=1), [1.0, 0.5], TIMES, [4.0]).y,
+                                          nde.solve(nde.CField(f"{folder}/double.so", "f", dim=2, np=1), [1.0, 0.5], TIMES, [4.0]).y)
+
     def test_same_bits_from_all_fields(self):
         def f(t, y, p):
             return [y[1], -p[0]*y[0]*y[0]]
@@ -190,6 +223,17 @@ class Gradients(unittest.TestCase):
             found.backward(found.y)
         with self.assertRaises(ValueError):
             found(0.5)
+
+    def test_forward_is_the_transpose_of_backward(self):
+        chance = np.random.default_rng(5)
+        for y0 in (np.array([1.0, 0.5]), np.array([[1.0, 0.5], [0.2, -0.3]])):
+            found = nde.solve(PENDULUM, y0, TIMES, [4.0], adjoint="discrete")
+            a, v, w = chance.normal(size=found.y.shape), chance.normal(size=y0.shape), chance.normal(size=1)
+            gradient, tangent = found.backward(a), found.forward(y0=v, p=w)
+            self.assertAlmostEqual((a*tangent.y).sum(), (gradient.y0*v).sum() + (gradient.p*w).sum(), places=11)
+            np.testing.assert_array_equal(tangent.y[-1], tangent.y_end)
+        with self.assertRaisesRegex(ValueError, "direction of p has shape"):
+            found.forward(p=[1.0, 2.0])
 
     def test_solved_again_for_a_record(self):
         p = np.array([4.0])
@@ -297,6 +341,21 @@ class Problems(unittest.TestCase):
             nde.solve(drift, [1.0], (0, 1), **{**more, "calculus": "it"})
         with self.assertRaisesRegex(ValueError, "known are diagonal"):
             nde.Noise(g, "diag")
+
+    def test_tableaus_stores_and_blas(self):
+        half = nde.Tableau([[0, 0], [0.5, 0]], [0, 1], order=2)
+        np.testing.assert_allclose(nde.solve(PENDULUM, [1.0, 0.5], TIMES, [4.0], tableau=half, steps=64).y,
+                                   nde.solve(PENDULUM, [1.0, 0.5], TIMES, [4.0], method="midpoint", steps=64).y, rtol=1e-14)
+        with self.assertRaises(ValueError):
+            nde.Tableau([[0, 1], [0.5, 0]], [0, 1], order=2)
+        wide = nde.MLP([64, 256, 256, 64], seed=1)
+        y0 = np.random.default_rng(0).normal(size=(64, 64))
+        own, blas = (nde.solve(wide, y0, (0, 1), steps=2, stepping="joint", **more).y for more in ({"reproducible": 1}, {"blas": "numpy"}))
+        np.testing.assert_allclose(blas, own, rtol=1e-10)
+        with tempfile.TemporaryDirectory() as folder:
+            gradients = [nde.solve(PENDULUM, [1.0, 0.5], (0, 50), [4.0], adjoint="discrete", steps=5000, **more).backward(y_end=[1, 0]).p
+                         for more in ({}, {"store": nde.Store(f"{folder}/states"), "budget": 1 << 18})]
+        np.testing.assert_array_equal(*gradients)
 
     def test_splits(self):
         found = nde.solve(nde.program(lambda t, y: [y[1], -y[0]]), [1.0, 0.0], (0, 20*np.pi), split=1, steps=20000,

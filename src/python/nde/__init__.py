@@ -13,4 +13,5 @@ from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, acti
 from ._library import VERSION as __version__
 from ._program import program
 from ._scipy import solve_ivp
-from ._solve import Control, Event, Gradient, Noise, Path, Solution, Solver, mse, options, solve, value_and_grad
+from ._solve import Control, Event, Gradient, Noise, Path, Solution, Solver, Store, Tableau, mse, options, solve,\
+    value_and_grad

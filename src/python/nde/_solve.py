@@ -2,6 +2,7 @@
 """Solves: the problem and its options from Python's arrays, the solver, the solution and its gradients. Arrays of many
 trajectories are (..., n, dim) here and [...][dim][n] in the library: the same memory, seen transposed."""
 import ctypes
+import os
 import threading
 
 import numpy as np
@@ -43,6 +44,32 @@ class Path:
             raise ArgumentError(Status.E_ARG, f"nde: path.x has shape {x.shape}; ({len(t)}, {n}, channels) is needed")
         x = array("path.x", x.swapaxes(1, 2), names.dtype)
         return struct("path")(channels=x.shape[1], knots=len(t), t=t, x=x)
+
+
+class Tableau:
+    """An explicit Runge-Kutta method of your own, for the option tableau (nde_tableau): a (stages, stages) strictly lower, b [stages];
+    c: None for row sums of a; e: b less the embedded weights, None: no error estimate."""
+
+    def __init__(self, a, b, c=None, e=None, *, order, error_order=0, first_same_as_last=False):
+        a, b = array("a", a, float, 2), array("b", b, float, 1)
+        if a.shape != (len(b), len(b)) or np.triu(a).any():
+            raise ArgumentError(Status.E_ARG, f"nde: a has shape {a.shape}, b {len(b)} entries; a is strictly lower triangular")
+        rest = {name: array(name, x, float, 1) for name, x in {"c": c, "e": e}.items() if x is not None}
+        if any(len(x) != len(b) for x in rest.values()):
+            raise ArgumentError(Status.E_ARG, "nde: b, c and e have different lengths")
+        self.struct = struct("tableau")(stages=len(b), a=a[np.tril_indices(len(b), -1)], b=b, **rest, order=order,
+                                        error_order=error_order, first_same_as_last=bool(first_same_as_last))
+
+
+class Store:
+    """A file for the record's states beyond the budget, for the option store (nde_store_open)."""
+
+    def __init__(self, file):
+        self.struct = struct("store")()
+        check(double.store_open(ctypes.addressof(self.struct), os.fsencode(file)))
+
+    def __del__(self):
+        double.store_close(ctypes.addressof(self.struct))
 
 
 class Control:
@@ -216,7 +243,12 @@ class Solver:
             if name == "back":
                 self._set(back := struct("options")(), value)
                 value = back
-            elif name == "tableau" or name == "store":
+            elif name == "blas":
+                if value != "numpy":
+                    raise ArgumentError(Status.E_ARG, f"nde: blas is {value!r}; known is numpy")
+                value = _library.numpy_blas()
+            elif name in ("tableau", "store"):
+                options.kept.append(value)
                 value = value.struct
             elif name == "pid":
                 value = c_array(options, name, value)
@@ -283,7 +315,7 @@ class Running:
 
 
 class Gradient:
-    """Derivatives of a loss: y0, p, q and what else was wanted, in the shapes of what they are by."""
+    """Derivatives of a loss: y0, p, q and what else was wanted, in the shapes of what they are by; or tangents of outputs."""
 
     def __init__(self, **found):
         self.__dict__.update(found)
@@ -434,6 +466,23 @@ class Solution:
         times = {name: float(arrays[name][0]) for name in ("t0", "t1") if name in arrays and not self.many}
         return Gradient(**{**arrays, **rows, **times})
 
+    def forward(self, *, y0=None, p=None, q=None):
+        """How y, y_end and quadrature move as y0, p and q move along a direction: an object of these."""
+        s, names = self._recorded(), self.solver.names
+        shapes = {"y0": s.y0.shape, "p": (s.np,), "q": s.q.shape if s.nq else (0,)}
+        moved = {name: np.asarray(value) for name, value in {"y0": y0, "p": p, "q": q}.items() if value is not None}
+        for name, value in moved.items():
+            if value.shape != shapes[name]:
+                raise ArgumentError(Status.E_ARG, f"nde: the direction of {name} has shape {value.shape}, {name} itself {shapes[name]}")
+        direction = struct("direction")(**{name: array(f"the direction of {name}", value.T, names.dtype) for name, value in moved.items()})
+        outputs = {"y": (self.found.n_save, self.found.out, self.n), "y_end": (self.dim, self.n), "quadrature": (self.found.nz, self.n)}
+        arrays = {name: np.zeros(shape, names.dtype) for name, shape in outputs.items() if getattr(self.found, name)}
+        tangent = struct("output_tangent")(**arrays)
+        with Running(s):
+            status = names.forward(s.pointer, ctypes.addressof(direction), ctypes.addressof(tangent))
+        self._check(status)
+        return Gradient(**{name: self._shown(value) for name, value in arrays.items()})
+
     def _seed(self, name, value):
         shown = getattr(self, name)
         value = np.asarray(value)
@@ -520,7 +569,6 @@ def options():
     for name, kind in struct("options").kinds.items():
         words = f" One of: {', '.join(_library.choices[name])}." if name in _library.choices else ""
         found[name] = (help[name] or "") + words
-    for hidden in ("size", "save_t", "n_save", "n_clip", "progress", "progress_ctx", "save_t_each", "executor", "allocator", "blas",
-                   "decide"):
+    for hidden in ("size", "save_t", "n_save", "n_clip", "progress", "progress_ctx", "save_t_each", "executor", "allocator", "decide"):
         del found[hidden]
     return found

@@ -22,7 +22,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
-pictures="lorenz kepler three_body pleiades spiral neural_lorenz"
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv"
 ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/pinn_heat $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball

@@ -90,6 +90,10 @@ class Package(unittest.TestCase):
         for file in files:
             ast.parse(file.read_text(), feature_version=(3, 9))
 
+    def test_import_is_lean(self):
+        code = "import sys, nde; print(sorted({'torch', 'scipy', 'matplotlib'} & sys.modules.keys()))"
+        self.assertEqual(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout, "[]\n")
+
     def test_everything_public_has_help(self):
         for name in dir(nde):
             thing = getattr(nde, name)

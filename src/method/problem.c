@@ -71,6 +71,8 @@ static nde_status admit_noise(nde_rhs *r, nde_part *part, const nde_term *term) 
     }
     if (term->kind == NDE_NOISE_SCALAR && m != 1)
         return nde_fail(NDE_E_ARG, "problem.terms: scalar noise has dim %zu", m);
+    const nde_status wrong = nde_noise_check(&part->noise, m);
+    if (wrong) return wrong;
     part->rate = r->rates, part->rates = m;
     r->noisy = true;
     return nde_size_add(r->rates, m, &r->rates)

@@ -12,6 +12,20 @@
 
 /* ---- scratch --------------------------------------------------------------------------------- */
 
+/* Room for the sources of noise. */
+static void lay_noise(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t ld) {
+    s->from = nde_arena_take(arena, ld, sizeof *s->from);
+    s->to = nde_arena_take(arena, ld, sizeof *s->to);
+    s->noise = nde_arena_take(arena, r->problem.n_terms, sizeof *s->noise);
+    s->noise_room = ld;
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_noise *noise = &r->term[k].noise;
+        void *work = r->problem.terms[k].noise ? nde_arena_take(arena, nde_noise_bytes(noise, r->term[k].rates, ld), 1) : NULL;
+        if (s->noise) s->noise[k] = work;
+        if (work) nde_noise_clear(noise, work, ld);
+    }
+}
+
 void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t ld, bool derivatives) {
     const size_t real = sizeof(nde_real);
     s->work = nde_arena_take_rows(arena, r->work, ld, real);
@@ -24,13 +38,12 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->a_t = nde_arena_take(arena, ld, sizeof *s->a_t);
     s->dw = nde_arena_take_rows(arena, r->rates, ld, sizeof *s->dw);
     s->cell = nde_arena_take(arena, ld, sizeof *s->cell);
-    s->from = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->from);
-    s->to = nde_arena_take(arena, r->noisy ? ld : 0, sizeof *s->to);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
     const bool second = r->correction != 0 || r->follows;
     s->along = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
     s->a_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
     s->bent = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
+    if (r->noisy) lay_noise(s, arena, r, ld);
 }
 
 nde_site nde_rhs_site(const nde_rhs *r, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld) {
@@ -71,7 +84,7 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     nde_scratch *s = lanes->scratch;
     nde_noise noise = part->noise;
     noise.seed = term_at(r, k)->noise->seed; /* may change between runs */
-    const int64_t cells = noise.grid ? noise.grid/r->steps : 1;
+    const int64_t cells = noise.grid && noise.source != NDE_SOURCE_TREE ? noise.grid/r->steps : 1;
     for (size_t b = 0; b < n; b++) {
         s->from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
         s->to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
@@ -79,7 +92,8 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
         s->cell_first[b] = step[b]*cells;
     }
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = t, .t = s->cell,
-                              .first = s->cell_first, .count = cells, .grid = r->steps*cells };
+                              .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N, .work = s->noise[k],
+                              .room = s->noise_room };
     nde_noise_over(&noise, &at, part->rates, s->dw, NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld;
     for (size_t i = 0; i < part->rates; i++)
@@ -140,6 +154,9 @@ static bool is_diagonal(const nde_term *term) {
 static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
     return lanes->turn != NDE_TURN_ALL && (lanes->turn == NDE_TURN_NOISE) != (term_at(r, k)->noise != NULL);
 }
+
+/* With which power of the length of a step the slope of its noise falls: increments grow with its root, stored ones not at all. */
+static double fall(const nde_part *part) { return part->noise.source == NDE_SOURCE_STORED ? 1 : 0.5; }
 
 void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
@@ -293,7 +310,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             if (rc) return rc;
             for (size_t i = 0; i < r->dim; i++)
                 for (size_t b = 0; b < n; b++)
-                    sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
+                    sink->noise[b] -= fall(part)*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
                                       (double)rate[i*ld + b];
         }
         for (size_t i = 0; i < r->dim; i++)
@@ -313,7 +330,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     } else if (sink->noise && !is_diagonal(term)) {
         for (size_t i = 0; i < part->rates; i++)
             for (size_t b = 0; b < n; b++)
-                sink->noise[b] -= 0.5*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
+                sink->noise[b] -= fall(part)*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
     }
     return 0;
 }
@@ -445,7 +462,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             for (size_t b = 0; b < n; b++)
                 v_drive[i*ld + b] =
                     from->v_h && from->h[b] != 0
-                        ? (nde_real)(-0.5*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
+                        ? (nde_real)(-fall(part)*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
                         : 0;
     int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, s->value);
     if (rc) return rc;
@@ -457,7 +474,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     for (size_t i = 0; i < r->dim; i++)
         for (size_t b = 0; b < n; b++)
             if (from->h[b] != 0)
-                v_k[i*ld + b] -= (nde_real)(0.5*(double)s->value[i*ld + b] *
+                v_k[i*ld + b] -= (nde_real)(fall(part)*(double)s->value[i*ld + b] *
                                               (double)rate[i*ld + b]*from->v_h[b]/from->h[b]);
     return 0;
 }

@@ -61,6 +61,8 @@ typedef struct nde_scratch {
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
     double *from, *to;                /* [ld] ends of the whole spans */
+    void **noise;                     /* [n_terms] what their sources work with, for noise_room lanes */
+    size_t noise_room;
     int64_t *cell_first;              /* [ld] */
     nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
     int *count;                       /* its stages [ld] */

@@ -6,26 +6,23 @@
  * least power of two >= sqrt(span) and span is the length of the grid. W stays far below 2^(e + 9),
  * so that every sum of increments is exact in double: over adjoining cells they add up to the bit,
  * in any order. The rounding is 2^-44 sqrt(span) at most, 10^-13 of what W does over the span.
- *
- * H and K of a cell are sqrt(cell/12)*z and sqrt(cell/720)*z, rounded to the same unit. Over N cells, with
- * S_k = W_0 + ... + W_(k-1) and X_k = S_k + W_k/2 + H_k, the mean of the path over cell k,
- *   H = (1/N) sum X_k - S_N/2
- *   K = (1/N^2) sum ((N - 1)/2 - k) X_k + (1/N^2) sum K_k + S_N (1 - 1/N^2)/12
- * whose sums are taken in two doubles: what cancels leaves H and K right to an ulp or two. */
+ * So are H and K of a cell, sqrt(cell/12)*z and sqrt(cell/720)*z; over several cells see noise/fold.h. */
 #include "noise/kernel.h"
 #include "core/isa.h"
+#include "noise/fold.h"
 #include "noise/normal.h"
-#include "noise/pair.h"
+#include "noise/unit.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
 nde_noise_kernel NDE_ISA_NAME(nde_noise_kernel);
+nde_normals_kernel NDE_ISA_NAME(nde_normals_kernel);
 
 /* Words of Philox in 64-bit lanes; their upper halves hold rubbish, which no product reads. */
 typedef uint64_t words __attribute__((vector_size(NDE_VECTOR_BYTES)));
-enum { WORDS = NDE_VECTOR_BYTES/8, CHUNK = 64 };
+enum { WORDS = NDE_VECTOR_BYTES/8, CHUNK = NDE_NOISE_PIECE };
 
 /* Lanes that are worked on together; trajectory and first are filled up to a whole vector. */
 typedef struct chunk {
@@ -35,11 +32,6 @@ typedef struct chunk {
     /* deviations of W, H, K of a cell; 1.5 2^52 units: adding and subtracting it rounds to a unit */
     double scale[3][CHUNK], round[CHUNK];
 } chunk;
-
-/* Sums over cells for one component: S; X and prefix sums of X in two doubles; K. */
-typedef struct sums {
-    double s[CHUNK], x[2][CHUNK], xx[2][CHUNK], k[CHUNK];
-} sums;
 
 /* The product of the lower halves. gcc 12 and clang 14 find this instruction by themselves only
  * behind many shuffles. */
@@ -94,8 +86,8 @@ INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64
     for (size_t b = 0; b < lanes->n; b++) {
         double z0, z1;
         nde_box_muller(bits[0][b], bits[1][b], &z0, &z1);
-        even[b] += (scale[b]*z0 + round[b]) - round[b];
-        if (both) odd[b] += (scale[b]*z1 + round[b]) - round[b];
+        even[b] += nde_to_unit(scale[b]*z0, round[b]);
+        if (both) odd[b] += nde_to_unit(scale[b]*z1, round[b]);
     }
 }
 
@@ -106,55 +98,21 @@ INLINE void increments(const chunk *lanes, uint64_t component, uint64_t count, i
     for (uint64_t cell = 0; cell < count; cell++) add(lanes, NDE_PURPOSE_W, component, cell, both, even, odd);
 }
 
-/* The next cell into the sums; its W, H and K stand in w, h and k. */
-static void gather(sums *a, size_t n, const double *w, const double *h, const double *k) {
-    for (size_t b = 0; b < n; b++) {
-        nde_pair x = { a->x[0][b], a->x[1][b] };
-        const nde_pair xx = nde_pair_add((nde_pair){ a->xx[0][b], a->xx[1][b] }, x);
-        x = nde_pair_add(x, nde_pair_sum(a->s[b] + 0.5*w[b], h[b]));
-        a->x[0][b] = x.high, a->x[1][b] = x.low;
-        a->xx[0][b] = xx.high, a->xx[1][b] = xx.low;
-        a->s[b] += w[b];
-        a->k[b] += k[b];
-    }
-}
-
-static void finish(const sums *a, size_t n, uint64_t count, double *w, double *h, double *k) {
-    const double N = (double)count, square = N*N;
-    for (size_t b = 0; b < n; b++) {
-        const nde_pair x = { a->x[0][b], a->x[1][b] }, xx = { a->xx[0][b], a->xx[1][b] };
-        const nde_pair level = nde_pair_product(a->s[b], -0.5*N), rest = nde_pair_product(a->s[b], square - 1);
-        w[b] = a->s[b];
-        h[b] = nde_pair_add(x, level).high/N;
-        if (!k) continue;
-        nde_pair sum = nde_pair_add(nde_pair_times(xx, 12), nde_pair_times(x, -6*(N - 1)));
-        sum = nde_pair_add(sum, rest);
-        k[b] = nde_pair_add(sum, nde_pair_product(a->k[b], 12)).high/(12*square);
-    }
-}
-
 /* W and H, and K where k is not NULL, over `count` cells > 0, for a component and the next: [2][CHUNK]. */
 static void areas(const chunk *lanes, uint64_t component, uint64_t count, double (*w)[CHUNK],
                   double (*h)[CHUNK], double (*k)[CHUNK]) {
     const size_t n = lanes->n;
     double one[3][2][CHUNK];
-    sums a[2];
+    nde_fold a[2];
     memset(a, 0, sizeof a);
     for (uint64_t cell = 0; cell < count; cell++) {
         memset(one, 0, sizeof one);
         add(lanes, NDE_PURPOSE_W, component, cell, 1, one[0][0], one[0][1]);
         add(lanes, NDE_PURPOSE_H, component, cell, 1, one[1][0], one[1][1]);
         if (k) add(lanes, NDE_PURPOSE_K, component, cell, 1, one[2][0], one[2][1]);
-        for (size_t i = 0; i < 2; i++) gather(&a[i], n, one[0][i], one[1][i], one[2][i]);
+        for (size_t i = 0; i < 2; i++) nde_fold_cell(&a[i], n, one[0][i], one[1][i], one[2][i]);
     }
-    for (size_t i = 0; i < 2; i++) finish(&a[i], n, count, w[i], h[i], k ? k[i] : NULL);
-}
-
-/* The least power of two >= x, for x normal; an x within 2^-40 above a power of two counts as it:
- * cells whose length comes from rounded times agree on the unit. */
-static inline double power_of_two(double x) {
-    const uint64_t up = nde_bits_of(x*(1 - 0x1p-40)) + UINT64_C(0x000fffffffffffff);
-    return nde_from_bits(up & UINT64_C(0x7ff0000000000000));
+    for (size_t i = 0; i < 2; i++) nde_fold_end(&a[i], n, count, w[i], h[i], k ? k[i] : NULL);
 }
 
 static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory, const double *cell,
@@ -170,7 +128,7 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
         lanes->scale[0][b] = sqrt(cell[b]);
         lanes->scale[1][b] = sqrt(cell[b]/12);
         lanes->scale[2][b] = sqrt(cell[b]/720);
-        lanes->round[b] = 0x1.8p8*power_of_two(lanes->scale[0][b]*root);
+        lanes->round[b] = nde_unit_round(lanes->scale[0][b]*root);
     }
 }
 
@@ -193,6 +151,22 @@ void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t
             for (size_t what = 0; what < 3; what++)
                 for (size_t j = 0; j < pair && out[what]; j++)
                     memcpy(out[what] + (i + j)*ld + begin, x[what][j], width*sizeof(double));
+        }
+    }
+}
+
+void NDE_ISA_NAME(nde_normals_kernel)(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory,
+                                      const uint64_t *position, size_t sets, double *z) {
+    uint64_t bits[2][CHUNK];
+    double spare[CHUNK];
+    chunk lanes = { .n = n, .seed = seed };
+    for (size_t b = 0; b < n; b++) lanes.trajectory[b] = trajectory[b];
+    for (size_t set = 0; set < sets; set++, z += m*CHUNK) {
+        for (size_t b = 0; b < n; b++) lanes.first[b] = position[b] | (uint64_t)set << 46;
+        for (size_t i = 0; i < m; i += 2) {
+            double *even = z + i*CHUNK, *odd = i + 1 < m ? even + CHUNK : spare;
+            draw(&lanes, purpose, i, 0, bits[0], bits[1]);
+            for (size_t b = 0; b < n; b++) nde_box_muller(bits[0][b], bits[1][b], even + b, odd + b);
         }
     }
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adjoint/back.h"
+#include "noise/noise.h"
 
 /* No array in memory is longer. */
 #define MOST_ENTRIES ((size_t)PTRDIFF_MAX/sizeof(double))
@@ -275,13 +276,16 @@ static nde_status read_estimates(const nde_solver *s) {
     return NDE_OK;
 }
 
-static nde_status check_noise(const nde_solver *s) {
+static nde_status check_noise(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     for (size_t k = 0; k < q->n_terms; k++) {
-        const nde_noise *noise = &s->rhs.term[k].noise;
-        if (q->terms[k].noise && noise->grid && noise->grid % s->options.steps)
+        if (!q->terms[k].noise) continue;
+        nde_noise *noise = &s->rhs.term[k].noise;
+        if (noise->grid && noise->source != NDE_SOURCE_TREE && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
+        const nde_status bad = nde_noise_need(noise, NDE_LEVY_W);
+        if (bad) return bad;
     }
     return NDE_OK;
 }

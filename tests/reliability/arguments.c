@@ -296,6 +296,8 @@ static void structs_of_problem(void **state) {
     sweep("term", NOISE, offsetof(rig, term), noise_term, LENGTH(noise_term), NULL);
     static const member noise[] = {
         M(nde_noise, dim, SIZE, ".rrrrr"), M(nde_noise, grid, INT64, ".rrrrr"), M(nde_noise, seed, INT64, "......"),
+        M(nde_noise, source, INT32, ".r.rrr"), M(nde_noise, levy, INT32, ".r.rrr"), M(nde_noise, area, INT32, ".r.rrr"),
+        M(nde_noise, antithetic, INT32, ".r.rrr"), M(nde_noise, tolerance, DOUBLE, ".rrrrrrr"), M(nde_noise, h, POINTER, "."),
     };
     sweep("noise", NOISE, offsetof(rig, noise), noise, LENGTH(noise), NULL);
     static const member path[] = {

@@ -135,7 +135,8 @@ static void of_tree(const piece *p) {
     const nde_noise_at *at = p->at;
     const double *factor = p->noise->correlation;
     const size_t m = p->m, n = p->n, ld = at->ld;
-    double *start = factor ? (double *)((char *)at->work + nde_tree_bytes(p->noise, m, at->room)) : NULL;
+    void *behind = factor ? (char *)at->work + nde_tree_bytes(p->noise, m, at->room) : NULL;
+    double *start = behind;
     nde_tree_over(p->noise, at, m, p->begin, n, p->trajectory, p->out[0], p->out[1], p->out[2], start);
     if (!factor) return;
     double *w = p->out[0];

@@ -80,9 +80,9 @@ static void areas_are_those_of_the_path(void **state) {
         for (int64_t j = 0; j < counts[c]; j++) {
             cells(5, &l, 1 + j, 1, one);
             for (size_t i = 0; i < M*LD; i++) {
-                const long double w = one[0][i], mean = s[i] + w/2 + one[1][i], middle = (long double)j + 0.5L;
+                const long double w = (long double)one[0][i], mean = s[i] + w/2 + (long double)one[1][i], middle = (long double)j + 0.5L;
                 zero[i] += mean;
-                first[i] += mean*middle + (w/12 - one[2][i]);
+                first[i] += mean*middle + (w/12 - (long double)one[2][i]);
                 s[i] += w;
             }
         }

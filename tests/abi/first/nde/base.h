@@ -305,21 +305,45 @@ enum {
 
 /* ---- noise ------------------------------------------------------------------------------------------------------- */
 
-/* Brownian motion as a pure function of (seed, trajectory, component, cell): never stored, the same on the way back.
- * The span [t0, t1] of the problem has `grid` equal cells; the increment over several cells is the sum of theirs,
- * exactly: increments are multiples of one power of two. The float library sees the double path, rounded.
+/* noise.source: where the path comes from.
+ *   GRID    the span [t0, t1] of the problem has `grid` equal cells, made again whenever they are needed. Steps are of whole cells
+ *   TREE    a virtual Brownian tree: any times in any order, for steps that are not known before. [t0, t1] is halved down to
+ *           cells of `tolerance` of it; with at most one time in each such cell the law is exact, with more the path between them is a
+ *           chord. Costs one normal a component for a step that ends where an interval is halved, log2(step/(tolerance span)) + 1
+ *           for others: choose the tolerance somewhat below the smallest step
+ *   STORED  the caller's own increments w, h, k [grid][m][n], m components and n trajectories of the problem: not copied, to be there
+ *           as long as the solver; h and k NULL: for methods that do not need them */
+enum { NDE_SOURCE_GRID = 0, NDE_SOURCE_TREE = 1, NDE_SOURCE_STORED = 2 };
+/* noise.levy: what a tree's intervals know, which decides what path it is; grids and stored increments do not mind. 0: what the
+ * method needs; two methods see one path of a tree if both are given the larger of their needs. */
+enum { NDE_LEVY_W = 1, NDE_LEVY_H = 2, NDE_LEVY_K = 3 };
+/* noise.area: the approximation of the full Levy area A_ij = 1/2 int (W_i dW_j - W_j dW_i), for methods that need it: H_i W_j - W_i
+ * H_j and a normal of its own for each pair, whose variance is that of what is left over (FOSTER: h^2/20 + (h/5)(H_i^2 + H_j^2)) or the
+ * mean of that (DAVIE: h^2/12). */
+enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
+
+/* Brownian motion as a pure function of (seed, trajectory, component, times): never stored, the same on the way back.
+ * Increments W over adjoining steps add up exactly: they are multiples of one power of two, 2^-44 of the least one from
+ * sqrt(t1 - t0) on. The float library sees the double path, rounded.
  * Methods that need more than the increment W of a step of length h also see
  *   H = (1/h) int_0^h (W_s - s/h W) ds                  the space-time Levy area, of variance h/12
  *   K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds       the space-time-time Levy area, of variance h/720
- * W, H and K of a step are independent, and so are different steps. Over several cells they are what the path over these
- * cells gives, so that coarse and fine steps see one path. H and K of a cell are the normals of their purposes at the position
- * of the cell, times sqrt(cell/12) and sqrt(cell/720); W those of purpose W times sqrt(cell); all rounded to one unit.
- *   seed   may change between runs of a solver; what else stands here is read when it is made
- *   dim    independent components m; 0: what the term's field needs
- *   grid   > 0: cells; must be a multiple of options.steps. 0: options.steps
+ * W, H and K of a step are independent, and so are different steps. Coarse and fine steps see one path.
+ *   seed         may change between runs of a solver; what else stands here is read when it is made
+ *   dim          independent components m; 0: what the term's field needs
+ *   grid         > 0: cells, of grids and stored increments; must be a multiple of options.steps. 0: options.steps
+ *   tolerance    of a tree: a share of the span, 2^-40 to 1; 0: 2^-20
+ *   antithetic   1: trajectories 2k and 2k + 1 are a pair: the path of the second is the first one's times -1. Both count as
+ *                trajectory k. Not with stored increments
+ *   correlation  NULL, or L [dim][dim]: dW becomes L dW, of covariance L L^T dt; only its lower triangle, with the diagonal, is read. Not
+ *                copied. Not with stored increments
  * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24,
- * purpose : 8 }, { cell, low 32 }, { cell, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the result
- * are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
+ * purpose : 8 }, { position, low 32 }, { position, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the
+ * result are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
+ *   grid   W, H, K of a cell: purposes W, H, K, position = its number; times sqrt(cell), sqrt(cell/12), sqrt(cell/720); rounded to one
+ *          unit. What is left over of the area of (i, j), j < i: purpose AREA, component i (i - 1)/2 + j
+ *   tree   purpose TREE, position = 2^l + number of the interval among those of length 2^-l of the span, by the normal that halves
+ *          or cuts it; 0 for the whole span; plus 2^46 for the second normal, 2^47 for the third
  * Sources: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011); J. Foster, T. Lyons, H. Oberhauser, SIAM
  * J. Numer. Anal. 58 (2020) 1393-1421 (H, K). */
 typedef struct nde_noise {
@@ -327,6 +351,9 @@ typedef struct nde_noise {
     uint64_t seed;
     size_t dim;
     int64_t grid;
+    int32_t source, levy, area, antithetic; /* NDE_SOURCE_*, NDE_LEVY_*, NDE_AREA_* */
+    double tolerance;
+    const double *correlation, *w, *h, *k;
 } nde_noise;
 
 /* Purposes of random numbers under one seed, numbered for ever; 128 to 255 are the user's. */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * nde-noise.c - normals by the library's kernels of each instruction set, and steps of a grid beside those of a tree, as Markdown
+ * tables. Best of several runs, one thread. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/isa.h"
+#include "noise/kernel.h"
+
+enum { LANES = NDE_NOISE_PIECE, MOST = 16, RUNS = 7 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
+}
+
+static void normals(const char *name, int isa, nde_normals_kernel *kernel) {
+    enum { ROUNDS = 2000 };
+    static double z[MOST*LANES];
+    size_t who[LANES];
+    uint64_t position[LANES];
+    double best = 1;
+    if (!nde_isa_has(isa)) return;
+    for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b;
+    for (int run = 0; run < RUNS; run++) {
+        const double start = now();
+        for (uint64_t round = 0; round < ROUNDS; round++) position[0] = round, kernel(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
+        const double each = (now() - start)/((double)ROUNDS*MOST*LANES);
+        best = each < best ? each : best;
+    }
+    printf("| %s | %.2f |\n", name, 1e9*best);
+}
+
+/* Seconds for a component and a step: `steps` equal steps on [0, 1], from the first to the last. */
+static double walk(nde_noise noise, size_t m, int64_t steps) {
+    static double x[3*MOST*LANES];
+    size_t who[LANES];
+    double t0[LANES] = { 0 }, t1[LANES], s[LANES], t[LANES], best = 1;
+    int64_t first[LANES];
+    void *work = malloc(nde_noise_bytes(&noise, m, LANES) + 1);
+    if (!work) return 0;
+    const size_t all = m*LANES;
+    const nde_noise_at at = { .n = LANES, .ld = LANES, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t, .first = first, .count = 1,
+                              .grid = steps, .N = LANES, .work = work, .room = LANES };
+    nde_noise_clear(&noise, work, LANES);
+    for (int run = 0; run < RUNS; run++) {
+        const double start = now();
+        for (int64_t j = 0; j < steps; j++) {
+            for (size_t b = 0; b < LANES; b++)
+                who[b] = (size_t)run*LANES + b, t1[b] = 1, first[b] = j, s[b] = (double)j/(double)steps, t[b] = (double)(j + 1)/(double)steps;
+            nde_noise_over(&noise, &at, m, x, noise.levy > 1 ? x + all : NULL, noise.levy > 2 ? x + 2*all : NULL);
+        }
+        const double each = (now() - start)/((double)steps*(double)all);
+        best = each < best ? each : best;
+    }
+    free(work);
+    return best;
+}
+
+static void sources(int64_t steps, size_t m) {
+    static const char *const names[] = { "W", "W, H", "W, H, K" };
+    for (int levy = NDE_LEVY_W; levy <= NDE_LEVY_K; levy++) {
+        nde_noise noise = { .size = sizeof noise, .seed = 1, .levy = levy, .tolerance = 0x1p-10 }, read;
+        if (nde_noise_read(&read, &noise)) return;
+        const double grid = walk(read, m, steps);
+        read.source = NDE_SOURCE_TREE;
+        const double tree = walk(read, m, steps);
+        printf("| %lld | %zu | %s | %.2f | %.2f | %.2f |\n", (long long)steps, m, names[levy - 1], 1e9*grid, 1e9*tree, tree/grid);
+    }
+}
+
+int main(void) {
+    printf("normals; ns each\n\n| kernel | double |\n|---|---|\n");
+    normals("baseline", NDE_ISA_BASELINE, nde_normals_kernel_baseline);
+#ifdef __x86_64__
+    normals("v3", NDE_ISA_V3, nde_normals_kernel_v3);
+    normals("v4", NDE_ISA_V4, nde_normals_kernel_v4);
+#endif
+    printf("\nsteps of 64 trajectories, tolerance 2^-10; ns for a component and a step\n\n"
+           "| steps | components | | grid | tree | ratio |\n|---|---|---|---|---|---|\n");
+    for (size_t m = 1; m <= MOST; m *= 4) sources(1024, m), sources(1000, m);
+    return 0;
+}

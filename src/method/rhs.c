@@ -155,9 +155,6 @@ static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
     return lanes->turn != NDE_TURN_ALL && (lanes->turn == NDE_TURN_NOISE) != (term_at(r, k)->noise != NULL);
 }
 
-/* With which power of the length of a step the slope of its noise falls: increments grow with its root, stored ones not at all. */
-static double fall(const nde_part *part) { return part->noise.source == NDE_SOURCE_STORED ? 1 : 0.5; }
-
 void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const bool diagonal = is_diagonal(term_at(r, k));
@@ -310,7 +307,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             if (rc) return rc;
             for (size_t i = 0; i < r->dim; i++)
                 for (size_t b = 0; b < n; b++)
-                    sink->noise[b] -= fall(part)*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
+                    sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
                                       (double)rate[i*ld + b];
         }
         for (size_t i = 0; i < r->dim; i++)
@@ -330,7 +327,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     } else if (sink->noise && !is_diagonal(term)) {
         for (size_t i = 0; i < part->rates; i++)
             for (size_t b = 0; b < n; b++)
-                sink->noise[b] -= fall(part)*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
+                sink->noise[b] -= 0.5*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];
     }
     return 0;
 }
@@ -462,7 +459,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             for (size_t b = 0; b < n; b++)
                 v_drive[i*ld + b] =
                     from->v_h && from->h[b] != 0
-                        ? (nde_real)(-fall(part)*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
+                        ? (nde_real)(-0.5*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
                         : 0;
     int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, s->value);
     if (rc) return rc;
@@ -474,7 +471,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     for (size_t i = 0; i < r->dim; i++)
         for (size_t b = 0; b < n; b++)
             if (from->h[b] != 0)
-                v_k[i*ld + b] -= (nde_real)(fall(part)*(double)s->value[i*ld + b] *
+                v_k[i*ld + b] -= (nde_real)(0.5*(double)s->value[i*ld + b] *
                                               (double)rate[i*ld + b]*from->v_h[b]/from->h[b]);
     return 0;
 }

@@ -104,12 +104,12 @@ static bool is_left(const shape *s, const cursor *c, int level) {
 /* Another part behind the sums: `ticks` long, with rows part of W, H, K; NULL: zero. */
 static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld,
                    double *const *sum) {
-    const double r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks), rest = 1 - r;
+    const double r = sum[1] ? (double)(q->x - q->from)/(double)(q->x - q->from + ticks) : 0, rest = 1 - r;
     for (size_t i = 0; i < s->m; i++) {
-        const double w1 = sum[0][i*ld], w2 = w[i], skew = rest*w1 - r*w2;
+        const double w1 = sum[0][i*ld], w2 = w[i];
         sum[0][i*ld] = w1 + w2;
         if (!sum[1]) continue;
-        const double h1 = sum[1][i*ld], h2 = h ? h[i] : 0;
+        const double skew = rest*w1 - r*w2, h1 = sum[1][i*ld], h2 = h ? h[i] : 0;
         sum[1][i*ld] = r*h1 + rest*h2 + 0.5*skew;
         if (!sum[2]) continue;
         sum[2][i*ld] = r*r*sum[2][i*ld] + rest*rest*(k ? k[i] : 0) + 0.5*r*rest*(h1 - h2) + (rest - r)*skew/12;
@@ -220,19 +220,21 @@ static void cut(const shape *s, quest *q, const double *z, double *left, size_t 
         draw_root(s, q, z);
         return;
     }
-    const bool again = c->level > s->depth; /* a second time within one cell: the path from the first is a chord */
+    const bool again = c->level > s->depth; /* moving on within one cell: the path from the first time is a chord */
     if (again) c->level = s->depth;
     const int64_t begin = begin_at(s, c, c->level), length = length_at(c->level);
     const int64_t middle = c->level == s->depth ? q->target : begin + length/2;
     const bool stays = q->target < middle;
     const double *parent = q->levels + (size_t)c->level*s->level;
     double *child = q->levels + (size_t)(c->level + 1)*s->level, *own = child + s->m, *chord = left + s->levy*s->m;
-    for (size_t i = 0; i < s->m; i++) chord[i] = -child[i];
+    if (again) for (size_t i = 0; i < s->m; i++) chord[i] = -child[i];
     halve(s, (double)(middle - begin)/(double)length, (double)length*q->tick, c->round, z, parent, stays ? own : left,
           stays ? own + s->levy*s->m : own);
-    for (size_t i = 0; i < s->m; i++) child[i] = parent[i] + (stays ? 0 : left[i]), chord[i] += child[i];
-    if (q->moving && again) append(s, q, middle - c->begin, chord, NULL, NULL, ld, sum);
-    else if (q->moving && !stays) append(s, q, middle - begin, left, row(left, 1, s), row(left, 2, s), ld, sum);
+    for (size_t i = 0; i < s->m; i++) child[i] = parent[i] + (stays ? 0 : left[i]);
+    if (again) {
+        for (size_t i = 0; i < s->m; i++) chord[i] += child[i];
+        append(s, q, middle - c->begin, chord, NULL, NULL, ld, sum);
+    } else if (q->moving && !stays) append(s, q, middle - begin, left, row(left, 1, s), row(left, 2, s), ld, sum);
     c->level++;
     c->begin = stays ? begin : middle;
 }

@@ -107,13 +107,13 @@ static void states_and_gradients(void **state) {
         nde_solution solution = { 0 };
         if (nde_solver_create(&r.problem, &r.options, &solver)) fail_msg("%zu: %s", kind, nde_error());
         assert_int_equal(nde_solver_run(solver, &solution), NDE_OK);
-        const double h = 1.5/STEPS, own = kinds[kind].source == NDE_SOURCE_STORED ? 0 : 0.5;
+        const double h = 1.5/STEPS; /* dW/dt1 = W/(2 t1) */
         double of_p[2] = { 0 }, of_t1[N] = { 0 };
         for (size_t i = 0; i < ALL; i++) {
             double y = 1, p0 = 0, p1 = 0, t1 = 0;
             for (size_t j = 0; j < STEPS; j++) {
                 const double w = dw[j*ALL + i], step = 1 + (double)r.p[0]*h + (double)r.p[1]*w;
-                y *= step, p0 += h/step, p1 += w/step, t1 += ((double)r.p[0]*h + own*(double)r.p[1]*w)/1.5/step;
+                y *= step, p0 += h/step, p1 += w/step, t1 += ((double)r.p[0]*h + 0.5*(double)r.p[1]*w)/1.5/step;
             }
             if (!(fabs((double)solution.y_end[i] - y) < 50*NDE_TEST_EPS*y)) fail_msg("%zu: %g, not %g", kind, (double)solution.y_end[i], y);
             of_p[0] += y*p0, of_p[1] += y*p1, of_t1[i % N] += y*t1;

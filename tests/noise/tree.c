@@ -51,13 +51,14 @@ static void no_order_matters(void **state) {
         asker with = begin(noise, M, N, -1, 2);
         double times[TIMES];
         for (size_t i = 0; i < TIMES; i++)
-            times[i] = i == 7 ? -1 : i == 8 ? 2 : i < 30 ? -1 + 3*floor(64*nde_uniform(1, 200, 0, i, 0))/64
-                                                         : -1 + 3*nde_uniform(1, 200, 0, i, 0);
-        for (size_t round = 0; round < 400; round++) {
-            double s = times[(size_t)(TIMES*nde_uniform(1, 201, round, 0, 0))], t = times[(size_t)(TIMES*nde_uniform(1, 201, round, 0, 1))];
+            times[i] = i < 9 ? -1 + 3*(double)i/8 : i < 30 ? -1 + 3*floor(64*nde_uniform(1, 200, 0, i, 0))/64
+                                                  : -1 + 3*nde_uniform(1, 200, 0, i, 0);
+        for (size_t round = 0; round < 3000; round++) {
+            const double few = round % 400 < 200 ? 9 : TIMES; /* eighths of the span, again and again */
+            double s = times[(size_t)(few*nde_uniform(1, 201, round, 0, 0))], t = times[(size_t)(few*nde_uniform(1, 201, round, 0, 1))];
             if (s > t) { const double u = s; s = t, t = u; }
             double x[ALL] = { 0 }, y[ALL] = { 0 };
-            const size_t first = round % 3 ? 10 : round;
+            const size_t first = round % 16 ? 10 : round;
             ask(&with, first, s, t, x);
             asker without = begin(noise, M, N, -1, 2);
             ask(&without, first, s, t, y);

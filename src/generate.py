@@ -8,6 +8,7 @@ generate.py rename ROOT OUT DEPFILE     what the library's float build includes 
 generate.py tests ROOT OUT DEPFILE      the same for tests that have included ndef.h
 generate.py inline ROOT OUT DEPFILE     nde/OUT from OUT.in: its text, with the library's own where it includes files of src;
                                         OUT is inline.h, formula.h, or the same with an f before the dot: in float
+generate.py known FOLDER OUT NAME...    the tables of these methods, for kernels to be compiled with
 
 A header is precision-dependent when it includes nde/real.h, directly or not. Names that a precision-free header mentions
 exist once and keep their name.
@@ -106,14 +107,19 @@ def tests(headers):
 TABLE = re.compile(r"\bstatic const nde_coefficient (\w+)\[\]")
 
 
-def table(text, name):
+def table(text, name, prefix="nde_inline", kind="nde_inline_method"):
     """A method's file as part of a header: names of its own, and its macros undefined again."""
     for array in TABLE.findall(text):
-        text = re.sub(rf"(static const nde_coefficient |= ){array}\b", rf"\1nde_inline_{name}_{array}", text)
-    text = text.replace(f"const nde_method nde_method_{name}", f"static const nde_inline_method nde_inline_{name}")
+        text = re.sub(rf"(static const nde_coefficient |= ){array}\b", rf"\1{prefix}_{name}_{array}", text)
+    text = text.replace(f"const nde_method nde_method_{name}", f"static const {kind} {prefix}_{name}")
     text = re.sub(r"\b(R|D|ROW)\(", r"NDE_INLINE_\1(", text).replace("nde_coefficient", "double")
     ends = "".join(f"#undef {macro}\n" for macro in re.findall(r"^#define (\w+)", text, re.M) + ["NDE_INLINE_R", "NDE_INLINE_D"])
     return "#define NDE_INLINE_R(p, q) ((double)(p)/(double)(q))\n#define NDE_INLINE_D(x) x\n" + text + ends
+
+
+def known(paths):
+    tables = "".join(table(path.read_text(), path.stem, "nde_known", "nde_method") for path in paths)
+    return NOTE + f'#ifndef NDE_KNOWN_H\n#define NDE_KNOWN_H\n\n#include "method/method.h"\n\n{INCLUDE.sub("", tables)}\n#endif\n'
 
 
 def inline(headers, path, seen):
@@ -148,6 +154,8 @@ def main():
     what, source, out = sys.argv[1:4]
     if what == "methods":
         text = methods(Path(source))
+    elif what == "known":
+        text = known([Path(source)/f"{name}.c" for name in sys.argv[4:]])
     else:
         headers = Headers(source)
         text = {"single": single, "tests": tests, "rename": lambda h: rename(h, "float"),

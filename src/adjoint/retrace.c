@@ -18,9 +18,9 @@ static void add(nde_real *x, const nde_real *from, size_t rows) {
 
 /* Puts the step into the replica, as far as anything after it looks there, with slopes and tape: those of the record, else
  * attempted again. */
-static int load(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, nde_real **tape) {
+static inline __attribute__((always_inline)) int load(size_t dim, nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y,
+                                                      nde_real **tape) {
     nde_panel *r = &w->replica;
-    const size_t dim = s->rhs.dim;
     r->trajectory[0] = w->who[0];
     nde_panel_resize(r, 1);
     for (size_t i = 0; i < dim; i++) r->y[i] = y[i];
@@ -36,16 +36,45 @@ static int load(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real
     return rc;
 }
 
-/* dim: that of the problem; a constant once compiled, where it is small. */
-static inline __attribute__((always_inline)) int retrace(size_t dim, nde_solver *s, nde_worker *w, const nde_entry *e,
-                                                         const nde_real *y, const nde_seed *seed, const nde_sink *sink) {
+/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. */
+static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j, nde_real h,
+                                                         const nde_real *a, const nde_real *y, nde_real *z) {
+    if (!known) {
+        nde_combine_one(dim, h, &table->column[j], a, dim, y, z);
+        return;
+    }
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) {
+        nde_real sum = y[r];
+        if (known->b[j] != 0) sum += h*(nde_real)known->b[j]*a[(size_t)known->stages*dim + r];
+        NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
+            if (known->a[i*(i - 1)/2 + j] != 0) sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*a[(size_t)i*dim + r];
+        z[r] = sum;
+    }
+}
+
+/* The state of stage i > 0. */
+static inline __attribute__((always_inline)) void stage_state(size_t dim, const nde_method *known, const nde_table *table, int i,
+                                                              nde_real h, const nde_real *k, const nde_real *y, nde_real *Y) {
+    if (!known) {
+        nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y);
+        return;
+    }
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
+}
+
+/* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last, where it is
+ * known. */
+static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
+                                                         const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                                                         const nde_sink *sink) {
     const nde_table *table = &s->table;
-    const double *c = table->method->c;
-    const int last = table->stages - 1, first = table->fsal ? 1 : 0;
+    const double *c = known ? known->c : table->method->c;
+    const bool fsal = known || table->fsal;
+    const int last = (known ? known->stages : table->stages) - 1, first = fsal ? 1 : 0;
     nde_panel *r = &w->replica;
     nde_real *tape, *const a = w->a_k, *const a_new = a + (size_t)(last + 1)*dim, *const a_y = w->a_y, *const Y = w->scratch.Y,
              *const b = w->scratch.a_Y;
-    int rc = load(s, w, e, y, &tape);
+    int rc = load(dim, s, w, e, y, &tape);
     if (rc) return rc;
     const nde_real h = (nde_real)r->dt[0], *const k = r->k;
     const bool saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0;
@@ -57,29 +86,29 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, nde_solver 
     nde_cotangent to = { .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL };
     at->t = t, at->tape_ld = 1;
     zero(a, (size_t)(last + 1)*dim);
-    if (table->fsal)
+    if (fsal)
         for (size_t i = 0; i < dim; i++) a[(size_t)last*dim + i] = w->a_carry[i];
     if (saved) nde_save_before(s, r, 0, w->saved[0], w->accepted[0], seed, &save);
     for (size_t i = 0; i < dim; i++) a_new[i] = a_y[i];
-    for (int i = last; i >= first; i--) {
+    NDE_UNROLL for (int i = last; i >= first; i--) {
         nde_real *ai = a + (size_t)i*dim;
-        nde_combine_one(dim, h, &table->column[i], a, dim, ai, b);
-        bool idle = i == last && table->fsal;
+        gather(dim, known, table, i, h, a, ai, b);
+        bool idle = i == last && fsal;
         for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0, ai[j] = 0;
         if (!idle) {
             const nde_real *state = y;
             at->tape = tape ? tape + (size_t)i*s->rhs.tape : NULL;
-            if (i) nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y), state = Y;
+            if (i) stage_state(dim, known, table, i, h, k, y, Y), state = Y;
             t[0] = c[i] == 0 ? r->t[0] : c[i] == 1 ? r->t_new[0] : r->t[0] + c[i]*r->dt[0];
             to.y = ai;
             rc = windowed ? nde_rhs_vjp(&s->rhs, &r->lanes, t, state, b, at->tape, 1, ai, sink) : f->vjp(f, at, state, b, &to);
             if (rc) return rc;
             add(a_y, ai, dim);
         }
-        if (i == last && table->last_is_new)
+        if (i == last && (known || table->last_is_new))
             for (size_t j = 0; j < dim; j++) a_new[j] = a_y[j];
     }
-    if (table->fsal) nde_combine_one(dim, h, &table->column[0], a, dim, a, w->a_carry);
+    if (fsal) gather(dim, known, table, 0, h, a, a, w->a_carry);
     if (saved) nde_save_after(s, r, 0, &w->saved[0], w->accepted[0], seed, &save);
     w->now[0] = r->t[0];
     w->accepted[0]--;
@@ -89,9 +118,7 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, nde_solver 
 
 NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
                                          const nde_sink *sink) {
-    switch (s->rhs.dim) {
-    case 2: return retrace(2, s, w, e, y, seed, sink);
-    case 3: return retrace(3, s, w, e, y, seed, sink);
-    default: return retrace(s->rhs.dim, s, w, e, y, seed, sink);
-    }
+#define RETRACE(dim, known) return retrace(dim, known, s, w, e, y, seed, sink)
+    NDE_BY_SIZE_AND_TABLE(RETRACE, s->rhs.dim, s->table.method);
+#undef RETRACE
 }

@@ -450,7 +450,7 @@ static int sweep_panel(sweep *v) {
     int rc = 0;
     v->n = 0;
     nde_replay_map(v->s, v->w, NULL, 0);
-    for (size_t at = SIZE_MAX; !rc && nde_record_before(v->record, at, &e); at = e.at) {
+    for (bool more = nde_record_before(v->record, SIZE_MAX, &e); !rc && more; more = nde_record_back(v->record, &e)) {
         const nde_real *y = e.y;
         if (e.kind == NDE_ENTRY_STEP && !y && !v->s->undoes) rc = recall(v, &e, &y);
         if (!rc) rc = undo_entry(v, &e, y);

@@ -147,6 +147,9 @@ size_t nde_coupling_space(const nde_method *method);
 void nde_coupling_claim(const nde_method *method, nde_method *coupled);
 void nde_coupling_write(const nde_method *method, double coupling, nde_method *coupled, nde_coefficient *space);
 
+/* Those whose steps of one small trajectory are compiled with their tables: see one.h. */
+extern const nde_method nde_method_dopri5, nde_method_tsit5;
+
 /* Velocity Verlet as a composition, which has no quadrature: for the bit-reversible mode. */
 extern const nde_method nde_method_velocity_verlet, nde_method_velocity_verlet_kicks;
 

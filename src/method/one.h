@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * one.h - the step of one trajectory of a plain problem, without a detour: half of a small step is the way to its field. */
+ * one.h - the step of one trajectory of a plain problem, without a detour: half of a small step is the way to its field. Of some
+ * methods the table is known when this is compiled, and then nothing of it is left at run time but its numbers. */
 #ifndef NDE_METHOD_ONE_H
 #define NDE_METHOD_ONE_H
 
 #include <math.h>
 
 #include "core/one.h"
+#include "known.h"
 #include "method/body.h"
 
 static inline bool nde_is_one(const nde_rhs *rhs, const nde_table *table, const nde_lanes *lanes) {
@@ -39,6 +41,68 @@ static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *
     }
     if (!table->last_is_new) nde_combine_one(dim, h, &table->out[0], k, slab, y, z);
     return 0;
+}
+
+/* ---- tables that are known ---- */
+
+/* X(dim, known) with dim 2 or 3 as a constant, or as it is, and the table of a method or NULL. */
+#define NDE_BY_TABLE(X, dim, method)                                                  \
+    if ((method) == &nde_method_dopri5) X(dim, &nde_known_dopri5);                    \
+    else if ((method) == &nde_method_tsit5) X(dim, &nde_known_tsit5);                 \
+    else X(dim, NULL)
+#define NDE_BY_SIZE_AND_TABLE(X, dim, method)                                         \
+    do {                                                                              \
+        if ((dim) == 2) NDE_BY_TABLE(X, 2, method);                                   \
+        else if ((dim) == 3) NDE_BY_TABLE(X, 3, method);                              \
+        else X(dim, NULL);                                                            \
+    } while (0)
+
+/* sum + sum_j (h w_j) k_j of row r, in the order of nde_combine_one. */
+static inline __attribute__((always_inline)) nde_real nde_known_sum(int count, nde_real h, const nde_coefficient *w, const nde_real *k,
+                                                                    size_t slab, size_t r, nde_real sum) {
+    NDE_UNROLL for (int j = 0; j < count; j++)
+        if (w[j] != 0) sum += h*(nde_real)w[j]*k[(size_t)j*slab + r];
+    return sum;
+}
+
+/* nde_attempt_one by a method that is known, first same as last; slabs are dim apart. */
+static inline __attribute__((always_inline)) int nde_known_attempt(const nde_method *m, const nde_rhs *rhs, nde_lanes *lanes,
+                                                                   size_t dim, double t, double t_new, double dt, const nde_real *y,
+                                                                   nde_real *z, nde_real *k, nde_real *tape, size_t tape_slab) {
+    nde_site *at = &lanes->site;
+    const nde_field *f = rhs->drift.field;
+    double *const time = lanes->scratch->t;
+    nde_real *const X = lanes->scratch->Y;
+    at->tape_ld = 1;
+    at->tape = NULL;
+    at->t = time;
+    if (!f->tape) tape = NULL;
+    NDE_UNROLL for (int i = 1; i < m->stages; i++) {
+        nde_real *const Y = i == m->stages - 1 ? z : X, *const ki = k + (size_t)i*dim;
+        NDE_UNROLL for (size_t r = 0; r < dim; r++)
+            Y[r] = nde_known_sum(i, (nde_real)dt, m->a + i*(i - 1)/2, k, dim, r, y[r]);
+        time[0] = m->c[i] == 1 ? t_new : t + m->c[i]*dt;
+        if (tape) at->tape = tape + (size_t)i*tape_slab;
+        ki[0] = (nde_real)NAN;
+        const int rc = f->eval(f, at, Y, ki);
+        if (rc) return lanes->scratch->stage = i, rc;
+    }
+    return 0;
+}
+
+/* nde_error_one of it. */
+static inline __attribute__((always_inline)) double nde_known_error(const nde_method *m, size_t dim, nde_real h, const nde_real *k,
+                                                                    const nde_real *y, const nde_real *z,
+                                                                    const nde_tolerance *tolerance) {
+    const double rtol = tolerance->rtol, atol = tolerance->atol, *each = tolerance->atol_each;
+    double total = 0, bad = 0;
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) {
+        const double scale = 1/((each ? each[r] : atol) + rtol*(double)nde_larger_size(y[r], z[r]));
+        const double e = (double)nde_known_sum(m->stages, h, m->e, k, dim, r, 0)*scale;
+        total += e*e;
+        bad += (double)(z[r] - z[r]);
+    }
+    return total + bad;
 }
 
 #endif

@@ -14,7 +14,7 @@ typedef struct header {
 enum { UNIT = 8, LINE = 64, KIND = 15, PLACE_BITS = sizeof(size_t) > 4 ? 24 : 4 };
 static const size_t PLACES = (size_t)1 << PLACE_BITS;
 
-static size_t round_up(size_t x, size_t to) { return (x + to - 1)/to*to; }
+static size_t round_up(size_t x, size_t to) { return (x + to - 1) & ~(to - 1); } /* to: a power of two */
 static void *at(const nde_record *r, size_t offset) { return (void *)(r->base + offset); }
 static size_t place_of(size_t offset, size_t k) { return offset/UNIT << PLACE_BITS | k; }
 static size_t offset_of(size_t place) { return (place >> PLACE_BITS)*UNIT; }
@@ -60,11 +60,11 @@ static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
         return l;
     }
     end = round_up(end, UNIT);
-    if (kind & NDE_KEEPS_Y) l.y = round_up(end, LINE), end = l.y + r->y_reals*sizeof(nde_real);
+    if (kind & NDE_KEEPS_Y) l.y = round_up(end, r->line), end = l.y + r->y_reals*sizeof(nde_real);
     if (kind & NDE_KEEPS_STAGES)
-        l.k = round_up(end, LINE), end = l.k + r->stage_reals*sizeof(nde_real);
+        l.k = round_up(end, r->line), end = l.k + r->stage_reals*sizeof(nde_real);
     if (kind & NDE_KEEPS_TAPE)
-        l.tape = round_up(end, LINE), end = l.tape + r->tape_reals*sizeof(nde_real);
+        l.tape = round_up(end, r->line), end = l.tape + r->tape_reals*sizeof(nde_real);
     l.end = round_up(end, UNIT);
     return l;
 }
@@ -89,6 +89,7 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
         e->t = at(r, l.first);
         e->t_new = at(r, l.second);
         e->stride = kind & NDE_ENTRY_UNIFORM ? 0 : 1;
+        e->bytes = kind & NDE_ENTRY_RUN ? 0 : l.end - offset;
     } else if (what == NDE_ENTRY_CUT) {
         e->cuts = cuts_at(r, offset, n), e->lane = e->cuts.lane;
     } else {
@@ -101,6 +102,19 @@ static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t
     e->y = kind & NDE_KEEPS_Y || e->rows ? at(r, l.y) : NULL;
     e->k = kind & NDE_KEEPS_STAGES ? at(r, l.k) : NULL;
     e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
+}
+
+/* The like of step e at another offset; false: its parts would not stand in it as they do in e. */
+static bool shift(const nde_record *r, size_t offset, nde_entry *e) {
+    const size_t from = offset_of(e->at), by = offset - from;
+    if (!e->bytes || by % r->line || e->t != at(r, from + sizeof(header))) return false;
+    e->at = place_of(offset, 0);
+    e->t = at(r, offset + sizeof(header));
+    e->t_new = e->t + times_of((uint32_t)e->flags, e->n);
+    if (e->y) e->y = at(r, (size_t)((unsigned char *)e->y - r->base) + by);
+    if (e->k) e->k = at(r, (size_t)((unsigned char *)e->k - r->base) + by);
+    if (e->tape) e->tape = at(r, (size_t)((unsigned char *)e->tape - r->base) + by);
+    return true;
 }
 
 /* Step k of the run that e is the first one of. */
@@ -160,6 +174,7 @@ void nde_record_open(nde_record *r, unsigned char *base, size_t size, int riches
                        .y_reals = y_reals,
                        .stage_reals = stage_reals,
                        .tape_reals = tape_reals,
+                       .line = y_reals*sizeof(nde_real)%LINE ? UNIT : LINE,
                        .first_form = richest };
     nde_slots_open(&r->slots, base ? base + size : NULL, y_reals*sizeof(nde_real));
     nde_record_clear(r);
@@ -359,8 +374,10 @@ nde_status nde_record_list(nde_record *r, int kind, size_t m, nde_entry *entry) 
 
 nde_status nde_record_reserve(nde_record *r, size_t n, bool uniform, nde_entry *entry) {
     layout l;
-    uint32_t kind;
+    uint32_t kind = NDE_ENTRY_STEP | keeps(r) | (uniform ? NDE_ENTRY_UNIFORM : 0u);
     size_t slots;
+    const bool alike = ((uint32_t)entry->flags | NDE_ENTRY_STEP) == kind && entry->n == n && r->size - r->used >= entry->bytes;
+    if (alike && shift(r, r->used, entry)) return NDE_OK;
     const nde_status bad = make_room(r, NDE_ENTRY_STEP, n, uniform, &l, &kind, &slots);
     if (bad) return bad;
     take_apart(r, r->used, kind, n, entry);
@@ -382,7 +399,7 @@ void nde_record_commit(nde_record *r, nde_entry *entry, bool mixed) {
         if (entry->y) nde_slots_push(&r->slots, entry->at, r->steps);
     } else {
         if (mixed) kind |= NDE_ENTRY_MIXED;
-        close_entry(r, kind, entry->n, lay(r, r->used, kind, entry->n).end);
+        close_entry(r, kind, entry->n, r->used + entry->bytes);
     }
     r->steps++;
 }
@@ -415,6 +432,13 @@ bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
     const size_t before = place == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
     read(r, before, last_step(r, before), entry);
     return true;
+}
+
+bool nde_record_back(const nde_record *r, nde_entry *e) {
+    const size_t offset = offset_of(e->at);
+    const header *h = at(r, offset), *before = at(r, offset - (size_t)h->back*UNIT);
+    const bool alike = h->back && before->kind == h->kind && before->n == h->n && !(h->kind & NDE_ENTRY_CUTS);
+    return (alike && shift(r, offset - (size_t)h->back*UNIT, e)) || nde_record_before(r, e->at, e);
 }
 
 bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {

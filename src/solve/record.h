@@ -35,6 +35,7 @@ typedef struct nde_record {
     unsigned char *base;
     size_t size, used, last; /* used by the log; last: offset of its last header; SIZE_MAX when there is none */
     size_t dim, y_reals, stage_reals, tape_reals; /* of one step: [rows][ld], [s][rows][ld], [s][tape][ld] */
+    size_t line;             /* where they may begin: at its multiples */
     int form, first_form;
     size_t steps, rows;      /* rows: of a state */
     bool anchor;             /* times: the next step keeps its state, as the first one does */
@@ -58,6 +59,7 @@ typedef struct nde_cuts {
 /* An entry, taken apart: pointers into the record; NULL where it keeps none. */
 typedef struct nde_entry {
     size_t at;          /* its place: larger for later entries */
+    size_t bytes;       /* of a STEP that is no part of a run */
     int kind, flags;
     size_t n;
     size_t step;        /* number of a STEP in the forms states and checkpoints */
@@ -93,7 +95,8 @@ bool nde_record_fall(nde_record *record);
 
 /* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form; NDE_E_IO. */
 nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *entry);
-/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET, NDE_E_IO. */
+/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET, NDE_E_IO. *entry: all zero,
+ * or of the last one reserved: the next is mostly like it. */
 nde_status nde_record_reserve(nde_record *record, size_t n, bool uniform, nde_entry *entry);
 /* Keeps the reserved step. */
 void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
@@ -102,6 +105,8 @@ void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
 bool nde_record_before(const nde_record *record, size_t at, nde_entry *entry);
 bool nde_record_after(const nde_record *record, size_t at, nde_entry *entry);
 void nde_record_read(const nde_record *record, size_t at, nde_entry *entry);
+/* nde_record_before(record, entry->at, entry) */
+bool nde_record_back(const nde_record *record, nde_entry *entry);
 /* The last step at or before `at` whose state is kept; from the store it is read into `buffer`. 0 or NDE_STORE_FAILED. */
 int nde_record_state_before(const nde_record *record, size_t at, nde_real *buffer, nde_entry *entry);
 /* Bytes between log and states, at a multiple of 64. */

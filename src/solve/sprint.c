@@ -44,8 +44,9 @@ static void keep(const nde_solver *s, nde_panel *p) {
     nde_record_commit(&p->record, entry, false);
 }
 
-/* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. */
-static inline __attribute__((always_inline)) void sprint(size_t dim, nde_solver *s, nde_panel *p) {
+/* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. known: its method's table, where
+ * it is known. */
+static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_method *known, nde_solver *s, nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
     const nde_table *table = &s->table;
     nde_live *live = p->live;
@@ -67,16 +68,17 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, nde_solver 
         }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
-        p->rc = nde_attempt_one(rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
+        p->rc = known ? nde_known_attempt(known, rhs, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab)
+                      : nde_attempt_one(rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
         if (p->rc || p->mark[0] != NDE_LANE_OK) {
             p->error[0] = (double)NAN;
             return;
         }
-        double error =
-            nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
-        if (table->error2.count)
+        double error = known ? nde_known_error(known, dim, (nde_real)dt, k, p->y, p->z, &s->tolerance)
+                             : nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
+        if (!known && table->error2.count)
             error = nde_error_of_two(error, nde_error_one(dim, (nde_real)dt, &table->error2, k, slab, p->y, p->z, &s->tolerance));
-        for (int j = 0; j < table->unseen[1].count; j++) {
+        for (int j = 0; !known && j < table->unseen[1].count; j++) {
             const nde_real *x = k + (size_t)table->unseen[1].index[j]*slab;
             for (size_t i = 0; i < dim; i++) error += (double)(x[i] - x[i]);
         }
@@ -111,9 +113,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, nde_solver 
 }
 
 NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
-    switch (s->rhs.dim) {
-    case 2: sprint(2, s, p); return;
-    case 3: sprint(3, s, p); return;
-    default: sprint(s->rhs.dim, s, p);
-    }
+#define SPRINT(dim, known) sprint(dim, known, s, p)
+    NDE_BY_SIZE_AND_TABLE(SPRINT, s->rhs.dim, s->table.method);
+#undef SPRINT
 }

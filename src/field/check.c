@@ -335,6 +335,14 @@ static nde_status ask_vjp_jvp(check *c) {
 
 /* ---- all of it ---- */
 
+/* Is there an entry, as far as the field says? */
+static bool has_entry(const nde_field *field, size_t row, size_t column) {
+    if (!field->sparsity_start) return true;
+    for (size_t e = field->sparsity_start[row]; e < field->sparsity_start[row + 1]; e++)
+        if (field->sparsity_index[e] == column) return true;
+    return false;
+}
+
 static nde_status compare_entry(check *c, int kind, size_t row) {
     const nde_field *field = c->field;
     const size_t n = c->at.n, ld = c->at.ld;
@@ -362,6 +370,8 @@ static nde_status compare_entry(check *c, int kind, size_t row) {
             if (kind == Y && field->jacobian)
                 status = compare(c, "jacobian", "column", row, b, (double)c->j[(o*field->dim + row)*ld + b],
                                  c->slope[o*n + b]);
+            if (kind == Y && !status && !has_entry(field, o, row))
+                status = compare(c, "sparsity", "column", row, b, 0, c->slope[o*n + b]);
         }
     }
     return status;

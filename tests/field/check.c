@@ -264,9 +264,27 @@ static void validation(void **state) {
     rig_free(&r);
 }
 
+/* Entries that the sparsity lacks are found. */
+static void sparsity(void **state) {
+    (void)state;
+    static const size_t start[] = { 0, 2, 4 }, all[] = { 0, 1, 0, 1 }, fewer[] = { 0, 1, 3 };
+    const int spoil = NOTHING;
+    for (int lacks = 0; lacks < 2; lacks++) {
+        nde_field f = make(&spoil);
+        f.sparsity_start = lacks ? fewer : start, f.sparsity_index = lacks ? all + 1 : all;
+        rig r = rig_make(&f, 3, 4, 3, NULL, 0);
+        double worst;
+        char text[200];
+        assert_int_equal(nde_field_check(&f, &r.at, r.y, &worst, text, sizeof text), NDE_OK);
+        if (lacks) assert_true(worst > 0.002 && strstr(text, "sparsity column"));
+        else assert_true(worst < (sizeof(nde_real) == 8 ? 1e-10 : 1e-4));
+        rig_free(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_errors), cmocka_unit_test(refusals), cmocka_unit_test(validation),
+        cmocka_unit_test(finds_errors), cmocka_unit_test(sparsity), cmocka_unit_test(refusals), cmocka_unit_test(validation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,8 @@ struct nde_field {
     const nde_step *step;
 };
 
-/* Compares every derivative that a field gives with central differences of its eval, at one site.
+/* Compares every derivative that a field gives, and 0 where its sparsity has no entry, with central differences of its eval, at one
+ * site.
  *   at     n, ld, t, p, q, u as the field needs them; tape, work, lane, prepared may be NULL: they are made here
  *   y      [dim][ld]
  *   worst  out: largest error relative to 1 + the size of what is compared; may be NULL

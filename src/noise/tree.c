@@ -101,15 +101,13 @@ static bool is_left(const shape *s, const cursor *c, int level) {
     return level && level <= s->depth && !(c->begin >> (TICKS - level) & 1);
 }
 
-/* Another part behind the sums: `ticks` long, with rows part of W, H, K; NULL: zero. */
+/* Another part behind the sums: `ticks` long, with rows of W, H, K; NULL: zero. W alone needs no sum: see settle. */
 static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld,
                    double *const *sum) {
-    const double r = sum[1] ? (double)(q->x - q->from)/(double)(q->x - q->from + ticks) : 0, rest = 1 - r;
-    for (size_t i = 0; i < s->m; i++) {
-        const double w1 = sum[0][i*ld], w2 = w[i];
+    const double r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks), rest = 1 - r;
+    for (size_t i = 0; i < s->m && sum[1]; i++) {
+        const double w1 = sum[0][i*ld], w2 = w[i], skew = rest*w1 - r*w2, h1 = sum[1][i*ld], h2 = h ? h[i] : 0;
         sum[0][i*ld] = w1 + w2;
-        if (!sum[1]) continue;
-        const double skew = rest*w1 - r*w2, h1 = sum[1][i*ld], h2 = h ? h[i] : 0;
         sum[1][i*ld] = r*h1 + rest*h2 + 0.5*skew;
         if (!sum[2]) continue;
         sum[2][i*ld] = r*r*sum[2][i*ld] + rest*rest*(k ? k[i] : 0) + 0.5*r*rest*(h1 - h2) + (rest - r)*skew/12;
@@ -148,6 +146,17 @@ static void climb(const shape *s, cursor *c, int64_t target) {
     c->begin = begin_at(s, c, c->level);
 }
 
+/* W from t0 to where the cursor stands: [m]. */
+static const double *w_here(const shape *s, const quest *q) {
+    return q->levels + (q->at->level == END ? s->m : (size_t)q->at->level*s->level);
+}
+
+/* W alone: at the end less at the start, exactly; areas were summed on the way. */
+static void settle(const shape *s, const quest *q, size_t ld, double *const *sum) {
+    const double *w = q->moving && !sum[1] ? w_here(s, q) : NULL;
+    for (size_t i = 0; w && i < s->m; i++) sum[0][i*ld] = w[i] - sum[0][i*ld];
+}
+
 /* Goes on until a cut is due, at q->target: true; or the sums are complete: false. */
 static bool advance(const shape *s, quest *q, size_t ld, double *const *sum) {
     cursor *c = q->at;
@@ -158,7 +167,9 @@ static bool advance(const shape *s, quest *q, size_t ld, double *const *sum) {
         q->target = q->from;
         if (c->begin != q->from) return true;
         q->moving = true;
-        for (size_t i = 0; q->start && i < s->m; i++) q->start[i*NDE_NOISE_PIECE] = q->levels[(size_t)c->level*s->level + i];
+        const double *w = w_here(s, q);
+        for (size_t i = 0; q->start && i < s->m; i++) q->start[i*NDE_NOISE_PIECE] = w[i];
+        for (size_t i = 0; !sum[1] && i < s->m; i++) sum[0][i*ld] = w[i];
     }
     while (q->x < q->to && end_at(s, c, c->level) <= q->to) pass(s, q, ld, sum);
     q->target = q->to;
@@ -283,4 +294,5 @@ void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, siz
         if (due) nde_noise_normals(noise->seed, NDE_PURPOSE_TREE, m, due, who, position, s.levy, z);
         for (size_t j = 0; j < due; j++) cut(&s, &q[lane[j]], z + j, left, at->ld, SUM(lane[j]));
     } while (due);
+    for (size_t b = 0; b < n; b++) settle(&s, &q[b], at->ld, SUM(b));
 }

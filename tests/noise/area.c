@@ -127,6 +127,35 @@ static void instruction_sets_agree(void **state) {
     }
 }
 
+/* And those that trees and full areas are made of: each is nde_normal of its position. */
+static void normals_agree(void **state) {
+    (void)state;
+    const struct {
+        int isa;
+        nde_normals_kernel *kernel;
+    } kernels[] = {
+        { NDE_ISA_BASELINE, nde_normals_kernel_baseline },
+#ifdef __x86_64__
+        { NDE_ISA_V3, nde_normals_kernel_v3 },
+        { NDE_ISA_V4, nde_normals_kernel_v4 },
+#endif
+    };
+    enum { LANES = 61 };
+    size_t who[LANES];
+    uint64_t position[LANES];
+    static double z[3*M*NDE_NOISE_PIECE];
+    for (size_t b = 0; b < LANES; b++) who[b] = 7919*b, position[b] = ((uint64_t)1 << 40) + b*b;
+    for (size_t k = 0; k < sizeof kernels/sizeof *kernels; k++) {
+        if (!nde_isa_has(kernels[k].isa)) continue;
+        memset(z, 0, sizeof z);
+        kernels[k].kernel(9, NDE_PURPOSE_TREE, M, LANES, who, position, 3, z);
+        for (uint64_t set = 0; set < 3; set++)
+            for (size_t i = 0; i < M; i++)
+                for (size_t b = 0; b < LANES; b++)
+                    assert_true(z[(set*M + i)*NDE_NOISE_PIECE + b] == nde_normal(9, NDE_PURPOSE_TREE, who[b], position[b] + (set << 46), i));
+    }
+}
+
 /* Steps of three cells of 1.2 million paths: means, variances and covariances of (W, H, K), also with those of the step after,
  * within four standard errors. */
 static void laws(void **state) {
@@ -164,7 +193,8 @@ static void laws(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(w_is_the_same_with_areas), cmocka_unit_test(a_cell_is_its_normals),
-        cmocka_unit_test(areas_are_those_of_the_path), cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(laws),
+        cmocka_unit_test(areas_are_those_of_the_path), cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(normals_agree),
+        cmocka_unit_test(laws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * noise.c - Philox, the layout of the counter, and the distribution of single numbers. */
 #include "nde/base.h"
+#include "noise/kernel.h"
 #include "noise/normal.h"
 
 #include <math.h>
@@ -165,6 +166,49 @@ static void independence(void **state) {
     }
 }
 
+/* 10^9 numbers: mean, variance, skewness and kurtosis; 10^7 of them: Kolmogorov-Smirnov, and correlations of neighbouring positions up
+ * to 64 apart; seeds that differ in one bit: uncorrelated. Few enough of all that 5 standard errors are 1 in 10^4, by Bonferroni. */
+static void many(void **state) {
+    (void)state;
+    if (!getenv("NDE_TEST_LONG")) skip();
+    enum { M = 16, N = NDE_NOISE_PIECE, PART = 10000000, LAGS = 64 };
+    static double z[M*N], other[M*N];
+    double *x = malloc(PART*sizeof *x), sum[5] = { 0 }, n = 0;
+    size_t who[N];
+    uint64_t position[N];
+    assert_non_null(x);
+    for (size_t b = 0; b < N; b++) who[b] = 0;
+    for (uint64_t at = 0; n < 1e9; at += N) {
+        double part[5] = { 0 };
+        for (size_t b = 0; b < N; b++) position[b] = at + b;
+        nde_noise_normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
+        for (size_t i = 0; i < M*N; i++)
+            part[1] += z[i], part[2] += z[i]*z[i], part[3] += z[i]*z[i]*z[i], part[4] += z[i]*z[i]*z[i]*z[i];
+        for (size_t k = 1; k < 5; k++) sum[k] += part[k];
+        for (size_t b = 0; b < N && at + b < PART; b++) x[at + b] = z[b];
+        n += M*N;
+    }
+    assert_true(fabs(sum[1]/n) < 5*sqrt(1/n) && fabs(sum[2]/n - 1) < 5*sqrt(2/n));
+    assert_true(fabs(sum[3]/n) < 5*sqrt(15/n) && fabs(sum[4]/n - 3) < 5*sqrt(96/n));
+    for (size_t lag = 1; lag <= LAGS; lag++) {
+        double product = 0;
+        for (size_t i = lag; i < PART; i++) product += x[i]*x[i - lag];
+        assert_true(fabs(product) < 5*sqrt((double)(PART - lag)));
+    }
+    assert_true(distance(x, PART, normal_distribution) < 2.3); /* 1 in 10^4 */
+    for (int bit = 0; bit < 64; bit++) {
+        double product = 0;
+        for (uint64_t at = 0; at < 100*N; at += N) {
+            for (size_t b = 0; b < N; b++) position[b] = at + b;
+            nde_noise_normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
+            nde_noise_normals(2026 ^ (UINT64_C(1) << bit), NDE_PURPOSE_W, M, N, who, position, 1, other);
+            for (size_t i = 0; i < M*N; i++) product += z[i]*other[i];
+        }
+        assert_true(fabs(product) < 5*sqrt(100.0*M*N));
+    }
+    free(x);
+}
+
 /* The bits for ever. */
 static void golden_bits(void **state) {
     (void)state;
@@ -182,7 +226,7 @@ int main(void) {
         cmocka_unit_test(uniforms_stay_inside),
         cmocka_unit_test(logarithm_and_circle_are_accurate), cmocka_unit_test(moments),
         cmocka_unit_test(distributions),
-        cmocka_unit_test(independence), cmocka_unit_test(golden_bits),
+        cmocka_unit_test(independence), cmocka_unit_test(many), cmocka_unit_test(golden_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

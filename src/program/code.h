@@ -108,7 +108,7 @@ typedef enum nde_space {
     NDE_SPACE_T, NDE_SPACE_Y, NDE_SPACE_U, NDE_SPACE_P, NDE_SPACE_Q,      /* the site's */
     NDE_SPACE_VT, NDE_SPACE_VY, NDE_SPACE_VU, NDE_SPACE_VP, NDE_SPACE_VQ, /* the tangent's, in the same order */
     NDE_SPACE_A, NDE_SPACE_B,                                             /* cotangents of F and of J v */
-    NDE_SPACE_PREPARED, NDE_SPACE_SMALL, NDE_SPACE_WORK, NDE_SPACE_OUT,
+    NDE_SPACE_PREPARED, NDE_SPACE_SMALL, NDE_SPACE_WORK, NDE_SPACE_OUT, NDE_SPACE_TAPE, NDE_SPACE_COTAPE,
     NDE_SPACE_TO,                                                         /* + one of the ten above: its cotangent */
     NDE_SPACES = NDE_SPACE_TO + NDE_SPACE_A
 } nde_space;
@@ -136,13 +136,18 @@ typedef struct nde_instruction {
     nde_operand to, x[3];
 } nde_instruction;
 
-/* Codes of a field. The second of a pair is for directions that have y alone. */
-enum { NDE_CODE_EVAL, NDE_CODE_VJP, NDE_CODE_JVP, NDE_CODE_JVP_Y, NDE_CODE_SECOND, NDE_CODE_SECOND_Y, NDE_CODES };
+/* Codes of a field. JVP_Y and SECOND_Y are for directions that have y alone; see tape.c for the last four, empty where there is no
+ * tape or no cotape. */
+enum {
+    NDE_CODE_EVAL, NDE_CODE_VJP, NDE_CODE_JVP, NDE_CODE_JVP_Y, NDE_CODE_SECOND, NDE_CODE_SECOND_Y,
+    NDE_CODE_EVAL_TAPE, NDE_CODE_VJP_TAPE, NDE_CODE_VJP_COTAPE, NDE_CODE_WINDOW, NDE_CODES
+};
 
 typedef struct nde_code {
     nde_instruction *at;
     size_t count, capacity;
     uint32_t rows;  /* of SPACE_WORK */
+    uint32_t strip; /* rows of which lanes should fit into the cache */
     uint32_t small; /* reals of SPACE_SMALL */
     bool products;  /* has dense ones */
 } nde_code;

@@ -103,8 +103,8 @@ static int run(const nde_program *g, int which, const nde_frame *f) {
     enum { CACHE = 32768/(int)sizeof(nde_real), LEAST = 64, LEAST_OF_PRODUCTS = 128, ALIGN = 64/(int)sizeof(nde_real) };
     const nde_code *code = &g->code[which];
     const size_t least = code->products ? LEAST_OF_PRODUCTS : LEAST;
-    if (f->n <= least || f->n*(code->rows + 1) <= CACHE) return f->kernels->program->run(code, f), NDE_FIELD_OK;
-    const size_t fits = most(CACHE/(code->rows + 1), least), strips = (f->n + fits - 1)/fits;
+    if (f->n <= least || f->n*(code->strip + 1) <= CACHE) return f->kernels->program->run(code, f), NDE_FIELD_OK;
+    const size_t fits = most(CACHE/(code->strip + 1), least), strips = (f->n + fits - 1)/fits;
     const size_t each = ((f->n + strips - 1)/strips + ALIGN - 1)/ALIGN*ALIGN;
     for (size_t b = 0; b < f->n; b += each) {
         const nde_frame strip = strip_of(f, b, f->n - b < each ? f->n - b : each);
@@ -117,7 +117,9 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
     nde_frame f;
     enter(&f, self, at, y);
     set(&f, NDE_SPACE_OUT, dy, at->ld);
-    return run(self->ctx, NDE_CODE_EVAL, &f);
+    if (!at->tape || !self->tape) return run(self->ctx, NDE_CODE_EVAL, &f);
+    set(&f, NDE_SPACE_TAPE, at->tape, at->tape_ld);
+    return run(self->ctx, NDE_CODE_EVAL_TAPE, &f);
 }
 
 static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
@@ -126,7 +128,21 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
     give(&f, NDE_SPACE_A, a, at->ld, zeros_of(self, at));
     f.want = collect(&f, at, to, NDE_SPACE_T);
     f.to_t = to->t, f.to_p = to->p;
-    return run(self->ctx, NDE_CODE_VJP, &f);
+    if (!at->tape || !self->tape) return run(self->ctx, NDE_CODE_VJP, &f);
+    lend(&f, NDE_SPACE_TAPE, at->tape, at->tape_ld);
+    if (!to->cotape || !self->cotape) return run(self->ctx, NDE_CODE_VJP_TAPE, &f);
+    set(&f, NDE_SPACE_COTAPE, to->cotape, at->tape_ld);
+    f.want |= NDE_WANT(NDE_SPACE_TO + NDE_SPACE_P);
+    return run(self->ctx, NDE_CODE_VJP_COTAPE, &f);
+}
+
+static int vjp_window(const nde_field *self, const nde_site *window, const nde_real *cotape, double *ap) {
+    nde_frame f;
+    begin(&f, self->ctx, window->n, window->kernels);
+    lend(&f, NDE_SPACE_TAPE, window->tape, window->tape_ld);
+    lend(&f, NDE_SPACE_COTAPE, cotape, window->tape_ld);
+    f.to_p = ap;
+    return run(self->ctx, NDE_CODE_WINDOW, &f);
 }
 
 /* Is the direction one of y alone? */
@@ -229,6 +245,7 @@ nde_field nde_field_program(const nde_program *g) {
     const nde_field field = {
         .size = sizeof field, .name = g->shape.name, .ctx = g,
         .dim = g->shape.dim, .nu = g->shape.nu, .np = g->shape.np, .nq = g->shape.nq, .out = out,
+        .tape = g->taped, .cotape = g->cotaped, .vjp_window = g->cotaped ? vjp_window : NULL,
         .work = g->rows + g->small + 1 + g->shape.dim + (g->colors < g->shape.dim ? out : 0), .prepared = g->prepared, .prepare = g->prepared ? prepare : NULL,
         .traits = NDE_LANEWISE | NDE_DIRECTIONS | (knows_time(g) ? 0u : NDE_AUTONOMOUS) | (g->linear_in_u ? NDE_LINEAR_IN_U : 0u),
         .sparsity_start = g->jacobian.start.data, .sparsity_index = g->jacobian.index.data,

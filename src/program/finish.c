@@ -24,6 +24,7 @@ static void lower_reverse(nde_program *g, const nde_var *node, const nde_var *se
             root[n++] = (nde_root){ bar[id], x.first, NDE_SPACE_TO + x.detail };
     }
     nde_lower(g, root, n, code);
+    if (code == &g->code[NDE_CODE_VJP] && g->status == NDE_OK) nde_program_tape(g, root, n);
     if (bar) nde_scratch_free(g, bar, (size_t)top + 1, sizeof *bar);
     if (root) nde_scratch_free(g, root, (size_t)top + 1, sizeof *root);
 }
@@ -72,8 +73,11 @@ nde_status nde_program_finish(nde_program *g, nde_var value) {
     lower_forward(g, value, true, &code[NDE_CODE_JVP_Y], &code[NDE_CODE_SECOND_Y]);
     nde_lower_prepare(g);
     g->gemm_eval = products_of(&code[NDE_CODE_EVAL]);
-    g->gemm_vjp = products_of(&code[NDE_CODE_VJP]);
+    g->gemm_vjp = products_of(&code[g->taped ? NDE_CODE_VJP_TAPE : NDE_CODE_VJP]);
     for (size_t i = 0; i < NDE_CODES; i++) {
+        const bool from_tape = i == NDE_CODE_VJP_TAPE || i == NDE_CODE_VJP_COTAPE;
+        code[i].strip = code[from_tape ? NDE_CODE_VJP : i].rows; /* sums over lanes have the same terms then */
+        if (from_tape) code[i].products = code[NDE_CODE_VJP].products;
         if (code[i].rows > g->rows) g->rows = code[i].rows;
         if (code[i].small > g->small) g->small = code[i].small;
     }

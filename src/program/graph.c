@@ -90,7 +90,7 @@ void nde_program_destroy(nde_program *g) {
     nde_code_free(g, &g->prepare);
     nde_pattern_free(g, &g->jacobian), nde_growing_free(g, &g->color);
     nde_growing *const arrays[] = { &g->nodes, &g->lists, &g->values, &g->table, &g->places, &g->fixed, &g->absorbs, &g->names, &g->letters,
-                                    &g->transforms };
+                                    &g->transforms, &g->tape };
     for (size_t i = 0; i < sizeof arrays/sizeof *arrays; i++) nde_growing_free(g, arrays[i]);
     g->allocator.give(g->allocator.ctx, g, sizeof *g);
 }

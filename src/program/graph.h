@@ -58,6 +58,8 @@ struct nde_program {
     uint32_t most;                         /* nodes that it may have */
     uint32_t value;                        /* the node that was finished with */
     nde_growing absorbs;                   /* of each node up to the value: 0, or 1 + the operand that its instruction makes, too */
+    nde_growing tape;                      /* of each node up to the value: 0, or 1 + where it stands on the tape */
+    uint32_t taped, cotaped;               /* rows of both */
     nde_code code[NDE_CODES], prepare;
     size_t rows, small;                    /* most rows of any code, most uniform reals: see field.c */
     uint32_t prepared;                     /* reals that code finds prepared: values of static nodes */
@@ -164,8 +166,16 @@ typedef struct nde_root {
 } nde_root;
 /* Code that sends nodes to their roots; first that of the value. */
 void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code);
+/* The same, reading from the tape what stands there. window: NULL, or code that adds cotangents of p, from both tapes, instead of this
+ * one, which leaves them on the cotape. */
+void nde_lower_taped(nde_program *g, const nde_root *root, size_t count, nde_code *code, nde_code *window);
 /* Code of all static nodes that other code needs: last. */
 void nde_lower_prepare(nde_program *g);
 void nde_code_free(nde_program *g, nde_code *code);
+
+/* ---- tape.c ---- */
+
+/* Chooses the tape for a transpose that sends nodes to these roots; codes with it. */
+void nde_program_tape(nde_program *g, const nde_root *root, size_t count);
 
 #endif

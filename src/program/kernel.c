@@ -88,13 +88,13 @@ INLINE void pointwise(const int op, const int count, const bool fx, const bool f
     }
 }
 
-/* Rows that touch are one. */
+/* Rows of one lane that touch are one, where all do. */
 INLINE operands operands_of(const instruction *i, const frame *f, const int count) {
     operands o = { .rows = i->rows, .n = f->n, .to = target(f, &i->to), .step = f->ld[i->to.space] };
     o.x = view_of(f, &i->x[0]);
     if (count > 1) o.y = view_of(f, &i->x[1]);
     if (count > 2) o.z = view_of(f, &i->x[2]);
-    if (f->n != 1 || o.step != 1) return o;
+    if (f->n != 1 || o.step != 1 || o.x.step > 1 || (count > 1 && o.y.step > 1) || (count > 2 && o.z.step > 1)) return o;
     o.n = o.rows, o.rows = 1;
     o.x.flat = o.x.step == 0;
     if (count > 1) o.y.flat = o.y.step == 0;
@@ -152,6 +152,8 @@ INLINE four four_of(const instruction *i, const int at, const int count, const f
     o.x[2] = view_of(f, &j->x[at == 0]);
     if (count > 3) o.x[3] = view_of(f, &j->x[at == 2 ? 1 : 2]);
     if (f->n != 1 || o.step != 1) return o;
+    UNROLL for (int k = 0; k < count; k++)
+        if (o.x[k].step > 1) return o;
     o.n = o.rows, o.rows = 1;
     for (int k = 0; k < count; k++) o.x[k].flat = o.x[k].step == 0;
     return o;

@@ -15,12 +15,14 @@ typedef struct info {
     uint32_t uses, last; /* by how many nodes and sinks; position of the last use */
     uint32_t want, sink;
     uint32_t parent, offset; /* the concatenation that it is made in, and the row there */
+    uint32_t copy;           /* 1 + row of a copy on the cotape */
     uint32_t row;            /* in its space, of a value with rows of its own */
     uint32_t ending, next;   /* first of those whose rows nobody needs after this position; the next one there */
     uint8_t space;           /* NONE: not yet */
     uint8_t absorbed;        /* made by the node that uses it */
     uint8_t absorbs;         /* 1 + operand */
     bool lent;               /* its rows are another's now */
+    bool given;              /* it stands on the tape */
     bool joined;             /* made in the same loop as what alone uses it */
 } info;
 
@@ -37,7 +39,7 @@ typedef struct block {
 
 typedef struct lowering {
     nde_program *g;
-    nde_code *code;
+    nde_code *code, *window;
     uint32_t top, decided; /* nodes; those whose fusing is */
     info *of;
     nde_growing sinks, temporary; /* sink, from 1 on; block, of one instruction only */
@@ -56,7 +58,7 @@ static bool is_time(const nde_node *n) {
 static bool is_made(const lowering *l, uint32_t id) {
     const nde_node n = node_at(l, id);
     return !(n.flags & NDE_NODE_STATIC) && !is_view(n.op) && !l->of[id].absorbed && !l->of[id].joined &&
-           (n.op != NDE_OP_INPUT || is_time(&n));
+           !l->of[id].given && (n.op != NDE_OP_INPUT || is_time(&n));
 }
 
 /* ---- static values ---- */
@@ -101,6 +103,7 @@ static uint32_t owner_of(const lowering *l, uint32_t id) {
 
 static nde_operand place_of(const lowering *l, uint32_t id) {
     const nde_node n = node_at(l, id);
+    if (l->of[id].given) return (nde_operand){ .space = NDE_SPACE_TAPE, .row = l->of[id].row };
     if (n.flags & NDE_NODE_STATIC) return static_place(l->g, id);
     if (is_view(n.op)) {
         nde_operand x = place_of(l, n.x[0]);
@@ -122,6 +125,7 @@ static nde_operand place_of(const lowering *l, uint32_t id) {
 /* Operands of the instructions that make `by`: those of id, and of what it absorbs or what joins it instead of that. */
 static void visit(lowering *l, uint32_t id, uint32_t by, void (*see)(lowering *l, uint32_t x, uint32_t by)) {
     const nde_node n = node_at(l, id);
+    if (l->of[id].given) return;
     for (size_t i = 0; i < 3; i++) {
         if (!n.x[i]) continue;
         if (l->of[id].absorbs == i + 1 || l->of[n.x[i]].joined) visit(l, n.x[i], by, see);
@@ -146,6 +150,7 @@ static void add_sink(lowering *l, uint32_t node, int space, uint32_t row) {
         ((sink *)l->sinks.data)[l->n_sinks++] = (sink){ .node = node, .row = row, .space = space };
 }
 
+static bool is_overwritten(int space) { return space == NDE_SPACE_OUT || space == NDE_SPACE_TAPE; }
 static bool is_shared(int space) { return space == NDE_SPACE_TO + NDE_SPACE_P || space == NDE_SPACE_TO + NDE_SPACE_VP; }
 
 /* Parts go their own ways, zeros nowhere, and terms of a sum over lanes one after the other. */
@@ -158,13 +163,13 @@ static void spread(lowering *l, uint32_t id, int space, uint32_t row) {
     }
     const nde_node n = node_at(l, id);
     double v;
-    if (n.op == NDE_OP_CONCAT) {
+    if (n.op == NDE_OP_CONCAT && space != NDE_SPACE_TAPE) {
         for (uint32_t i = 0; i < n.n; i++) {
             const uint32_t part = *nde_list(l->g, n.list + i);
             spread(l, part, space, row);
             row += node_at(l, part).rows;
         }
-    } else if (space == NDE_SPACE_OUT || !nde_is_constant(l->g, (nde_var){ id }, &v) || v != 0) {
+    } else if (is_overwritten(space) || !nde_is_constant(l->g, (nde_var){ id }, &v) || v != 0) {
         add_sink(l, id, space, row);
     }
 }
@@ -211,6 +216,12 @@ static void follow_value(lowering *l) {
     const uint8_t *absorbs = l->g->absorbs.data;
     l->decided = absorbs ? l->g->value : 0;
     for (uint32_t id = 1; id <= l->decided; id++) l->of[id].absorbs = absorbs[id];
+}
+
+static void follow_tape(lowering *l) {
+    const uint32_t *tape = l->g->tape.data;
+    for (uint32_t id = 1; id <= l->g->value; id++)
+        if (tape[id]) l->of[id].given = true, l->of[id].space = NDE_SPACE_TAPE, l->of[id].row = tape[id] - 1;
 }
 
 static void lead(lowering *l) {
@@ -313,19 +324,39 @@ static void note_lives(lowering *l) {
     for (uint32_t id = l->top; id > 0; id--) {
         if (l->of[id].uses == 0 || is_static(l, id)) continue;
         for (uint32_t i = l->of[id].sink; i; i = sinks[i].next)
-            l->of[id].want |= sinks[i].space == NDE_SPACE_OUT ? NDE_WANT_ALL : NDE_WANT(sinks[i].space);
+            l->of[id].want |= is_overwritten(sinks[i].space) ? NDE_WANT_ALL : NDE_WANT(sinks[i].space);
         note_use(l, id, id);
         visit(l, id, id, note_use);
     }
 }
 
-/* Parts are made in their concatenation, results in theirs. */
+static bool may_settle(const lowering *l, uint32_t id) { return is_made(l, id) && !is_uniform(l, id) && !l->of[id].space; }
+
+static uint32_t take_cotape(lowering *l, uint32_t rows) {
+    l->g->cotaped += rows;
+    return l->g->cotaped - rows;
+}
+
+/* What a window will sum over lanes: the node, or the two of an outer product. */
+static size_t terms_of(const lowering *l, uint32_t id, uint32_t x[2]) {
+    const nde_node n = node_at(l, id);
+    const bool outer = l->of[id].absorbed;
+    x[0] = outer ? n.x[0] : id, x[1] = outer ? n.x[1] : 0;
+    return outer ? 2 : 1;
+}
+
+/* Parts are made in their concatenation, results in theirs, and on the cotape what a window needs. */
 static void settle(lowering *l) {
     const sink *sinks = l->sinks.data;
     for (uint32_t i = 1; i < l->n_sinks; i++) {
-        info *of = &l->of[sinks[i].node];
-        if (sinks[i].space != NDE_SPACE_OUT || !is_made(l, sinks[i].node) || is_uniform(l, sinks[i].node) || of->space) continue;
-        of->space = NDE_SPACE_OUT, of->row = sinks[i].row;
+        uint32_t x[2] = { sinks[i].node };
+        const bool windowed = l->window && is_shared(sinks[i].space);
+        const size_t count = windowed ? terms_of(l, sinks[i].node, x) : is_overwritten(sinks[i].space);
+        for (size_t k = 0; k < count; k++) {
+            if (!may_settle(l, x[k])) continue;
+            l->of[x[k]].space = (uint8_t)(windowed ? NDE_SPACE_COTAPE : sinks[i].space);
+            l->of[x[k]].row = windowed ? take_cotape(l, node_at(l, x[k]).rows) : sinks[i].row;
+        }
     }
     for (uint32_t id = 1; id <= l->top; id++) {
         const nde_node n = node_at(l, id);
@@ -557,26 +588,47 @@ static void make(lowering *l, uint32_t id) {
     else if (small || !emit_uniform_dot(l, id, to)) emit_node(l, id, to, small);
 }
 
+/* Where a window finds a node. */
+static nde_operand windowed(lowering *l, uint32_t id, uint32_t want) {
+    const nde_operand x = place_of(l, id);
+    if (x.space == NDE_SPACE_TAPE || x.space == NDE_SPACE_COTAPE) return x;
+    const uint32_t rows = node_at(l, id).rows, copied = l->of[id].copy;
+    if (!copied) l->of[id].copy = 1 + take_cotape(l, rows);
+    const nde_operand to = { .space = NDE_SPACE_COTAPE, .row = l->of[id].copy - 1 };
+    if (!copied) emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_COPY, .want = want, .rows = rows, .to = to, .x = { x } });
+    return to;
+}
+
+/* Sums over the lanes, now or by a window. */
+static void pour_shared(lowering *l, uint32_t id, nde_instruction x) {
+    uint32_t term[2];
+    const size_t terms = terms_of(l, id, term);
+    x.op = terms > 1 ? NDE_OP_ADD_OUTER : NDE_OP_ADD_LANES;
+    x.rows = node_at(l, term[0]).rows, x.inner = terms > 1 ? node_at(l, term[1]).rows : 0;
+    for (size_t i = 0; i < terms; i++)
+        x.x[i] = l->window ? windowed(l, term[i], x.want) : by_lanes(l, place_of(l, term[i]), node_at(l, term[i]).rows, &x);
+    emit(l->g, l->window ? l->window : l->code, x);
+}
+
 /* Sends node id, which has been made unless the sink absorbs it, where it goes. */
 static void pour(lowering *l, uint32_t id, const sink *s) {
     const nde_node n = node_at(l, id);
     const info *of = &l->of[id];
     nde_operand to = { .space = (uint8_t)s->space, .row = s->row };
-    nde_instruction x = { .op = NDE_OP_ADD, .want = s->space == NDE_SPACE_OUT ? NDE_WANT_ALL : NDE_WANT(s->space), .rows = n.rows, .to = to };
-    if (s->space == NDE_SPACE_OUT) {
-        if (of->space == NDE_SPACE_OUT && of->row == s->row) return;
-        x.op = NDE_OP_COPY, x.x[0] = place_of(l, id);
-    } else if (is_lanes(s->space)) {
+    nde_instruction x = { .op = NDE_OP_COPY, .want = NDE_WANT_ALL, .rows = n.rows, .to = to };
+    if (!is_overwritten(s->space)) x.want = NDE_WANT(s->space);
+    if (is_lanes(s->space)) {
         emit_formula(l, sum_of(l, id), x.want, to);
-        return;
-    } else if (is_shared(s->space) && of->absorbed) {
-        x.op = NDE_OP_ADD_OUTER, x.rows = node_at(l, n.x[0]).rows, x.inner = node_at(l, n.x[1]).rows;
-        for (size_t i = 0; i < 2; i++) x.x[i] = by_lanes(l, place_of(l, n.x[i]), node_at(l, n.x[i]).rows, &x);
-    } else {
-        x.op = is_shared(s->space) ? NDE_OP_ADD_LANES : NDE_OP_ADD_TIME;
+    } else if (is_shared(s->space)) {
+        pour_shared(l, id, x);
+    } else if (!is_overwritten(s->space)) {
+        x.op = NDE_OP_ADD_TIME;
         x.x[0] = by_lanes(l, place_of(l, id), n.rows, &x);
+        emit(l->g, l->code, x);
+    } else if (of->space != s->space || of->row != s->row) {
+        x.x[0] = place_of(l, id);
+        emit(l->g, l->code, x);
     }
-    emit(l->g, l->code, x);
 }
 
 static void emit_all(lowering *l) {
@@ -593,10 +645,11 @@ static void emit_all(lowering *l) {
     }
 }
 
-void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code) {
+static void lower(nde_program *g, const nde_root *root, size_t count, nde_code *code, bool taped, nde_code *window) {
     if (g->status != NDE_OK || count == 0) return;
     const uint32_t top = g->count - 1;
-    lowering l = { .g = g, .code = code, .top = top, .of = nde_scratch(g, (size_t)top + 1, sizeof *l.of) };
+    lowering l = { .g = g, .code = code, .window = window, .top = top, .of = nde_scratch(g, (size_t)top + 1, sizeof *l.of) };
+    if (l.of && taped) follow_tape(&l);
     if (l.of) follow_value(&l), collect_sinks(&l, root, count);
     if (g->status == NDE_OK) {
         fuse(&l);
@@ -611,6 +664,11 @@ void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *cod
     nde_growing_free(g, &l.temporary);
     nde_rows_free(g, &l.rows);
     if (l.of) nde_scratch_free(g, l.of, (size_t)top + 1, sizeof *l.of);
+}
+
+void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code) { lower(g, root, count, code, false, NULL); }
+void nde_lower_taped(nde_program *g, const nde_root *root, size_t count, nde_code *code, nde_code *window) {
+    lower(g, root, count, code, true, window);
 }
 
 void nde_lower_prepare(nde_program *g) {

@@ -116,7 +116,8 @@ static void put_counts(writer *w, const char *what, const nde_code *code) {
 }
 
 static void write_text(writer *w, const bool *needed) {
-    static const char *const codes[NDE_CODES] = { "eval", "vjp", "jvp", "jvp along y", "vjp_jvp", "vjp_jvp along y" };
+    static const char *const codes[NDE_CODES] = { "eval", "vjp", "jvp", "jvp along y", "vjp_jvp", "vjp_jvp along y",
+                                                  "eval with tape", "vjp from tape", "vjp to cotape", "window" };
     const nde_program *g = w->g;
     put(w, "# %s: y [%zu], u [%zu], p [%zu], q [%zu]\n", w->name, g->shape.dim, g->shape.nu, g->shape.np, g->shape.nq);
     for (uint32_t id = 1; id <= g->value; id++) {
@@ -129,7 +130,8 @@ static void write_text(writer *w, const bool *needed) {
         put(w, "\n");
     }
     put(w, "value %%%u\n", (unsigned)g->value);
-    for (size_t i = 0; i < NDE_CODES; i++) put_counts(w, codes[i], &g->code[i]);
+    for (size_t i = 0; i < NDE_CODES; i++)
+        if (i < NDE_CODE_EVAL_TAPE || g->code[i].count) put_counts(w, codes[i], &g->code[i]);
 }
 
 static void write_graph(writer *w, const bool *needed) {

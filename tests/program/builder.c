@@ -4,6 +4,7 @@
 #include "../field/rig.h"
 #include "heap.h"
 #include "program/graph.h"
+#include "taped.h"
 
 #include <stdio.h>
 
@@ -470,6 +471,59 @@ static void network(void **state) {
     }
 }
 
+/* ---- tapes ---- */
+
+static void taped_at(const nde_field *f) {
+    static const size_t ns[] = { 1, 3, 8, 33, 130, 500 };
+    for (size_t k = 0; k < sizeof ns/sizeof *ns; k++) {
+        rig r = rig_make(f, ns[k], ns[k] + 3, ns[k] + 5, NULL, 0);
+        taped_check(&r);
+        rig_free(&r);
+    }
+}
+
+/* What is cheap is made again, what is dear is kept, and what it costs counts from what is kept already. */
+static void tapes(void **state) {
+    (void)state;
+    nde_program *g = create(3, 0, 3, 0);
+    const nde_var x = nde_y(g, 0, 1), y = nde_y(g, 1, 1), z = nde_y(g, 2, 1);
+    const nde_var dx = nde_mul(g, nde_p(g, 0, 1), nde_sub(g, y, x)), dy = nde_sub(g, nde_mul(g, x, nde_sub(g, nde_p(g, 1, 1), z)), y);
+    nde_field f = finish(g, nde_concat(g, (nde_var[]){ dx, dy, nde_sub(g, nde_mul(g, x, y), nde_mul(g, nde_p(g, 2, 1), z)) }, 3));
+    assert_int_equal(f.tape + f.cotape, 0);
+    taped_at(&f);
+    nde_program_destroy(g);
+
+    g = create(4, 0, 4, 0); /* exp is kept; its double and the square of that are made of it */
+    const nde_var e = nde_exp(g, nde_y(g, 0, 4)), twice = nde_add(g, e, nde_mul(g, nde_p(g, 0, 4), e));
+    f = finish(g, nde_mul(g, nde_square(g, twice), nde_tanh(g, nde_neg(g, twice))));
+    assert_int_equal(f.tape, 8);
+    assert_int_equal(count_of(g, NDE_CODE_VJP_TAPE, NDE_OP_EXP) + count_of(g, NDE_CODE_VJP_TAPE, NDE_OP_ACTIVATE), 0);
+    assert_true(count_of(g, NDE_CODE_VJP, NDE_OP_EXP) == 1 && count_of(g, NDE_CODE_VJP_TAPE, 0) < count_of(g, NDE_CODE_VJP, 0));
+    assert_null(f.vjp_window);
+    taped_at(&f);
+    nde_program_destroy(g);
+
+    static const size_t width[] = { 5, 20, 17, 3 };
+    for (int activation = NDE_TANH; activation <= NDE_LIPSWISH; activation++) { /* as the library's own network */
+        const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 3, .width = width, .hidden = activation);
+        const nde_field own = nde_field_mlp(&mlp);
+        g = create(5, 0, own.np, 0);
+        const nde_var h = nde_dense(g, activation, 120, 17, nde_dense(g, activation, 0, 20, nde_y(g, 0, 5)));
+        f = finish(g, nde_dense(g, NDE_IDENTITY, 477, 3, h));
+        assert_int_equal(f.np, own.np);
+        assert_int_equal(f.tape, own.tape);
+        assert_int_equal(f.cotape, own.cotape);
+        assert_true(f.gemm_vjp == own.gemm_vjp);
+        taped_at(&f);
+        nde_program_destroy(g);
+    }
+
+    g = create(4, 0, 40, 2);
+    f = finish(g, busy(g));
+    taped_at(&f);
+    nde_program_destroy(g);
+}
+
 /* ---- solving ---- */
 
 static int lorenz(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
@@ -502,10 +556,78 @@ static void solving(void **state) {
     nde_program_destroy(g);
 }
 
+/* Solve and gradients, y0's before p's, to `to`. */
+static void differentiate(const nde_field *f, size_t n, int record, const nde_real *y0, const nde_real *p, nde_real *to) {
+    nde_solver *solver = NULL;
+    nde_solution solution = { 0 };
+    nde_real seed[5*130];
+    const nde_problem problem = NDE_INIT(nde_problem, .n = n, .t1 = 1, .y0 = y0, .p = p, .drift = f);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-3, .atol = 1e-3, .reproducible = 1, .record = record,
+                                         .stepping = n == 20 ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT, .adjoint = NDE_ADJOINT_DISCRETE);
+    if (nde_solver_create(&problem, &options, &solver) != NDE_OK) fail_msg("%s", nde_error());
+    if (nde_solver_run(solver, &solution) != NDE_OK) fail_msg("%s", nde_error());
+    for (size_t i = 0; i < 5*n; i++) seed[i] = 2*solution.y_end[i];
+    const nde_seed from = NDE_INIT(nde_seed, .y_end = seed);
+    const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = to, .p = to + 5*n);
+    if (nde_backward(solver, &from, &gradient) != NDE_OK) fail_msg("%s", nde_error());
+    nde_solver_destroy(solver);
+}
+
+/* Of a network, through tape, windows, states and checkpoints: the bits of the library's own, whatever the record keeps. */
+static void training(void **state) {
+    (void)state;
+    enum { NP = 120 + 357 + 90 };
+    static const size_t width[] = { 5, 20, 17, 5 }, ns[] = { 1, 20, 130 };
+    static const int records[] = { 0, NDE_RECORD_STATES, NDE_RECORD_CHECKPOINTS };
+    static nde_real own_g[5*130 + NP], g_[5*130 + NP], y0[5*130], p[NP];
+    const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 3, .width = width, .hidden = NDE_SILU);
+    const nde_field own = nde_field_mlp(&mlp);
+    nde_program *g = create(5, 0, NP, 0);
+    const nde_var h = nde_dense(g, NDE_SILU, 120, 17, nde_dense(g, NDE_SILU, 0, 20, nde_y(g, 0, 5)));
+    const nde_field f = finish(g, nde_dense(g, NDE_IDENTITY, 477, 5, h));
+    assert_int_equal(nde_mlp_init(&mlp, NDE_GLOROT_UNIFORM, 7, p), NDE_OK);
+    for (size_t i = 0; i < 5*130; i++) y0[i] = (nde_real)rig_number(RIG_Y, i, 0);
+    for (size_t k = 0; k < 3; k++)
+        for (size_t r = 0; r < 3; r++) {
+            differentiate(&own, ns[k], records[r], y0, p, own_g);
+            differentiate(&f, ns[k], records[r], y0, p, g_);
+            assert_memory_equal(g_, own_g, (5*ns[k] + NP)*sizeof *g_);
+        }
+    nde_program_destroy(g);
+}
+
+static bool same_operand(const nde_operand *x, const nde_operand *y) {
+    return x->space == y->space && x->row == y->row && x->uniform == y->uniform && x->still == y->still;
+}
+
+/* What is read from a text is what calls build. */
+static void parsed(void **state) {
+    (void)state;
+    nde_program *built = create(3, 0, 3, 0), *read = NULL;
+    const nde_var x = nde_y(built, 0, 1), y = nde_y(built, 1, 1), z = nde_y(built, 2, 1);
+    const nde_var s = nde_p(built, 0, 1), r = nde_p(built, 1, 1), b = nde_p(built, 2, 1);
+    const nde_var dx = nde_mul(built, s, nde_sub(built, y, x)), dy = nde_sub(built, nde_mul(built, x, nde_sub(built, r, z)), y);
+    const nde_var xy = nde_mul(built, x, y), dz = nde_sub(built, xy, nde_mul(built, b, z));
+    finish(built, nde_concat(built, (nde_var[]){ dx, dy, dz }, 3));
+    assert_int_equal(nde_program_parse("state x, y, z; param s, r, b; dx = s*(y - x); dy = x*(r - z) - y; dz = x*y - b*z", NULL, &read), NDE_OK);
+    for (int k = 0; k < NDE_CODES; k++) {
+        const nde_code *one = &built->code[k], *other = &read->code[k];
+        assert_true(one->count == other->count && one->rows == other->rows && one->small == other->small);
+        for (size_t i = 0; i < one->count; i++) {
+            const nde_instruction *u = &one->at[i], *v = &other->at[i];
+            assert_true(u->op == v->op && u->detail == v->detail && u->pair == v->pair && u->want == v->want && u->rows == v->rows);
+            assert_true(same_operand(&u->to, &v->to));
+            for (size_t j = 0; j < 3; j++) assert_true(same_operand(&u->x[j], &v->x[j]));
+        }
+    }
+    nde_program_destroy(built), nde_program_destroy(read);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code), cmocka_unit_test(many), cmocka_unit_test(wanted),
-        cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(solving),
+        cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(tapes), cmocka_unit_test(solving),
+        cmocka_unit_test(training), cmocka_unit_test(parsed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * each other, a lane's bits in any company. NDE_TEST_LONG: 10^5 programs. */
 #include "../field/rig.h"
 #include "recorder.h"
+#include "taped.h"
 
 #include <stdio.h>
 
@@ -149,6 +150,7 @@ static void check_program(const recording *rec, int outputs, size_t n, bool smoo
     check_values(&r, rec, outputs);
     if (smooth || sizeof(nde_real) == 8) rig_check_derivatives(&r);
     rig_check_identity(&r);
+    taped_check(&r);
     check_symmetry(&r, rec);
     rig_free(&r);
     nde_program_destroy(g);

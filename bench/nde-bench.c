@@ -38,6 +38,7 @@ typedef struct bench_case {
 
 #define GRADIENT .subject = { &bench_gradient_double }
 #define ADJOINT .subject = { &bench_adjoint_double, &bench_adjoint_single }, .beside = "forward"
+#define NETWORK .subject = { &bench_train_double, &bench_train_single }, .beside = "by_hand"
 #define ENSEMBLE                                                                                                             \
     .subject = { &bench_ensemble_double }, .program = "ode_batch", .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" }
 #define FIXED .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .builds = { "v3", "v4" }
@@ -69,6 +70,10 @@ static const bench_case cases[] = {
     { "ensemble_fixed_inline", "the same, field compiled into the step by nde/inline.h", FIXED, .argument = "ensemble_fixed" },
     { "program_lorenz", "ensemble's with a program as the field, beside the field by pointer",
       .subject = { &bench_ensemble_double }, .beside = "by_hand" },
+    { "program_lorenz_gradient", "the same to t = 1 and the gradient of all ends' sum by starts and rho",
+      .subject = { &bench_ensemble_double }, .beside = "by_hand" },
+    { "program_small", "small's with a program as the network, beside nde_field_mlp", NETWORK },
+    { "program_mid", "mid's, likewise", NETWORK },
     { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
       .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
       .builds = { "v3", "v4" } },

@@ -2,6 +2,7 @@
  * spiral, mid, mid_step, small: one training step of a neural ODE, dopri5 with one step size for the batch: forward,
  * loss, and the gradient of the parameters. Nets, weights and data are the reference's, by splitmix64:
  *   spiral  f(y) = MLP(y^3), 2-50-2, batch 20, mean absolute error at 10 times
+ *   program_mid, program_small: the network as a program, beside the library's own
  *   mid     MLP 64-256-256-64, batch 256; small: 4-32-32-4, batch 1; mean square of y(1)
  * Source of spiral: torchdiffeq, examples/ode_demo.py. */
 #include "bench.h"
@@ -32,6 +33,7 @@ static const net_kind nets[] = {
 typedef struct train {
     const net_kind *net;
     nde_mlp mlp;
+    nde_program *program;
     nde_field network, cube, composed;
     const nde_field *inner[2];
     nde_parts parts;
@@ -75,15 +77,28 @@ static void fill(const net_kind *net, size_t rows, uint64_t state, double bound,
 static void destroy(void *state) {
     train *me = state;
     nde_solver_destroy(me->solver);
+    nde_program_destroy(me->program);
     free(me->p), free(me->gradient), free(me->y0), free(me->target), free(me->seed);
     free(me);
+}
+
+/* What nde_field_mlp has, layer by layer. */
+static nde_field network_of(train *me) {
+    const size_t *width = me->net->width;
+    const nde_program_shape shape = NDE_INIT(nde_program_shape, .dim = width[0], .np = me->np);
+    if (nde_program_create(&shape, &me->program) != NDE_OK) return (nde_field){ 0 };
+    nde_var x = nde_y(me->program, 0, width[0]);
+    for (size_t l = 0, p = 0; l < me->net->layers; p += (width[l] + 1)*width[l + 1], l++)
+        x = nde_dense(me->program, l + 1 < me->net->layers ? NDE_TANH : NDE_IDENTITY, p, width[l + 1], x);
+    return nde_program_finish(me->program, x) == NDE_OK ? nde_field_program(me->program) : (nde_field){ 0 };
 }
 
 static void *make(const bench_setup *setup, char *text, size_t text_size) {
     train *me = calloc(1, sizeof *me);
     if (!me) return NULL;
     const net_kind *net = nets;
-    while (strcmp(net->name, setup->name) != 0) net++;
+    const bool program = strncmp(setup->name, "program_", 8) == 0;
+    while (strcmp(net->name, setup->name + (program ? 8 : 0)) != 0) net++;
     const size_t dim = net->width[0];
     me->net = net;
     for (size_t l = 0; l < net->layers; l++) me->np += (net->width[l] + 1)*net->width[l + 1];
@@ -104,7 +119,7 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
         me->save_t[i] = net->n_save > 1 ? net->t1*(double)i/(double)(net->n_save - 1) : net->t1;
 
     me->mlp = NDE_INIT(nde_mlp, .layers = net->layers, .width = net->width);
-    me->network = nde_field_mlp(&me->mlp);
+    me->network = program && !setup->beside ? network_of(me) : nde_field_mlp(&me->mlp);
     me->cube = nde_field_cube(dim);
     me->inner[0] = &me->network;
     me->inner[1] = &me->cube;
@@ -199,10 +214,27 @@ static void check_same_steps(train *me, const double *answer, bench_facts *facts
     nde_solver_destroy(solver);
 }
 
+/* A program's gradient against the network's own. */
+static void check_program(train *me, bench_facts *facts) {
+    char name[32];
+    snprintf(name, sizeof name, "program_%s", me->net->name);
+    const bench_setup setup = { .name = name, .threads = me->options.threads, .isa = me->options.isa, .beside = true };
+    train *own = make(&setup, facts->text, sizeof facts->text);
+    double *g = calloc(me->np, sizeof *g);
+    if (own && g && run(own)) {
+        for (size_t i = 0; i < me->np; i++) g[i] = (double)own->gradient[i];
+        facts->error = gradient_error(me, g);
+        facts->bound = sizeof(nde_real) == sizeof(double) ? 1e-12 : 1e-4;
+    }
+    free(g);
+    if (own) destroy(own);
+}
+
 static void check(void *state, const double *answer, size_t count, bench_facts *facts) {
     train *me = state;
     facts->evaluations = me->solution.stats[0].evals;
     facts->error = (double)NAN;
+    if (me->program) check_program(me, facts);
     if (!answer || count != 3 + 2*me->np) return;
     facts->error = gradient_error(me, answer + 3 + me->np);
     facts->bound = me->net->error;

@@ -171,7 +171,8 @@ NDE_API nde_field nde_field_cube(size_t dim);
  * without a difference (expm1), a field written so is exact for small tau as well. */
 NDE_API nde_field nde_field_flow(const nde_field *phi);
 
-/* The field of a finished program (nde/program.h), with all derivatives. The program must outlive it. */
+/* The field of a finished program (nde/program.h), with all derivatives. Its tape has those values that cost more to make again than to
+ * keep, and its gradients have the same bits with and without it. The program must outlive it. */
 typedef struct nde_program nde_program;
 NDE_API nde_field nde_field_program(const nde_program *program);
 

@@ -235,6 +235,16 @@ class Gradients(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "direction of p has shape"):
             found.forward(p=[1.0, 2.0])
 
+    def test_gradient_check(self):
+        found = nde.solve(PENDULUM, [1.0, 0.5], TIMES, [4.0])
+        report = found.gradient_check(found.y)
+        self.assertLess(max(report.difference_error, report.forward_error), 1e-8)
+        for factor, low, high in ((1.0, 0, 1e-8), (1.1, 1e-3, 1)):
+            field = nde.PythonField(lambda t, y, p: -p[0]*y, lambda t, y, p, a: (-p[0]*a*factor, [-(a*y).sum()]))
+            found = nde.solve(field, [1.0, 0.5], TIMES, [4.0])
+            error = found.gradient_check(found.y).difference_error
+            self.assertTrue(low <= error < high, error)
+
     def test_solved_again_for_a_record(self):
         p = np.array([4.0])
         for y0 in ([1.0, 0.5], [[1.0, 0.5], [2.0, 0.1]]):
@@ -306,6 +316,11 @@ class Problems(unittest.TestCase):
                           observe=nde.program(lambda t, y: y[0] + y[1]), rtol=1e-10)
         self.assertAlmostEqual(found.quadrature[0], (1 - np.exp(-2))/2, places=8)
         np.testing.assert_allclose(found.y[:, 0], 3*np.exp(-TIMES), rtol=1e-8)
+        more = nde.solve(DECAY, [[1.0, 2.0]]*3, TIMES, [1.0], observe=nde.program(lambda t, y: [y[0], y[1], y[0]*y[1]]))
+        self.assertEqual((more.y.shape, more.y_end.shape), ((5, 3, 3), (3, 2)))
+        python = nde.solve(DECAY, [1.0, 2.0], TIMES, [1.0], observe=lambda t, y: [y[0], 7.0], observe_rows=2, quadrature=lambda t, y: 1.0)
+        self.assertEqual((python.y.shape, python.y[-1, 1]), ((5, 2), 7))
+        self.assertAlmostEqual(python.quadrature[0], 1)
 
     def test_jumps(self):
         found = nde.solve(DECAY, [1.0], (0, 1), [1.0], jump=nde.program(lambda t, y, u: y + u), jump_t=[0.5], jump_u=[[2.0]],

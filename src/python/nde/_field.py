@@ -83,7 +83,7 @@ class Calls:
 
 @dataclass
 class Shape:
-    """What a field is bound to."""
+    """What a field is bound to. out 0: as many rows as it has; of a Python function one."""
     names: _library.Names
     dim: int
     np: int = 0
@@ -284,6 +284,7 @@ class PythonField(Field):
         self.letters = letters(function)
 
     def bind(self, shape):
+        shape.out = shape.out or 1
         field = struct("field")(name=b"the Python function", dim=shape.dim, np=shape.np, nq=shape.nq, nu=shape.nu, out=shape.out)
         bridge = Bridge(self, shape)
         field.put(eval=shape.calls.guard(bridge.eval), vjp=self.vjp and shape.calls.guard(bridge.pull))

@@ -236,7 +236,7 @@ class Program(Field):
             if found is None:
                 raise TypeError("nde: the program returned None")
             found = graph.variable(found)
-            if found.size != out:
+            if out and found.size != out:
                 raise ValueError(f"nde: the program returned {found.size} rows, not {out}")
             _library.check(double.program_finish(graph.program, found.id))
         except BaseException:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A thousand pairs of trajectories of the Lorenz system, each 1e-8 apart at first, and how fast they part (E. N. Lorenz, J. Atmos.
-Sci. 20, 1963)."""
+"""A thousand pairs of trajectories of the Lorenz system, each 1e-8 apart at first, and how fast they part (E. N. Lorenz,
+J. Atmos. Sci. 20, 1963)."""
 import numpy as np
 
 import nde

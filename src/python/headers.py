@@ -17,6 +17,9 @@ MEMBER = re.compile(r"\s*((?:/\*(?:(?!\*/).)*\*/\s*)*)((?:(?!/\*)[^;])+);(?:[ \t
 FUNCTION = re.compile(r"(/\*(?:(?!\*/).)*\*/\n)?NDE_API (?:NDE_CHECK )?([^;{]*?)\b(nde_\w+)\(([^;]*?)\);", re.S)
 CALLBACK = re.compile(r"(.+?)\(\*(\w+)\)\((.*)\)$", re.S)
 NUMBER = re.compile(r"\b(NDE_[A-Z0-9_]+) = (-?\d+)|^#define (NDE_[A-Z0-9_]+) \(?(-?\d+)u?\)?(?= |$)", re.M)
+NOTE = "/* SPDX-License-Identifier: MIT\n * layout.h - by src/python/headers.py. */\n"
+KINDS = {"unsigned": "uint", "unsigned char": "ubyte", "nde_status": "status", "nde_activation": "int", "nde_path_kind": "int",
+         "uint32_t": "uint32", "int32_t": "int32", "int64_t": "int64", "uint64_t": "uint64"}
 LIST = re.compile(r"X\((\w+), (-?\d+), \"")
 
 
@@ -35,8 +38,7 @@ def kind(text, structs):
         return "pointer"
     if text in structs:
         return text
-    return {"unsigned": "uint", "unsigned char": "ubyte", "nde_status": "status", "nde_activation": "int", "nde_path_kind": "int", "uint32_t": "uint32",
-            "int32_t": "int32", "int64_t": "int64", "uint64_t": "uint64"}.get(text, text)
+    return KINDS.get(text, text)
 
 
 def arguments(text, structs):
@@ -51,7 +53,8 @@ def members(body, structs):
     """(name, type, help); a callback's type is [result, arguments ...]."""
     found = []
     for before, declaration, after in MEMBER.findall(body):
-        help, declaration = plain(before + after), " ".join(declaration.split()).replace("unsigned char", "ubyte").replace("unsigned", "uint")
+        help, declaration = plain(before + after), " ".join(declaration.split())
+        declaration = declaration.replace("unsigned char", "ubyte").replace("unsigned", "uint")
         if callback := CALLBACK.match(declaration):
             result, name, given = callback.groups()
             found.append((name, [kind(result, structs), *arguments(given, structs)], help))
@@ -90,15 +93,16 @@ class Headers:
         return found
 
     def python(self):
-        version = ".".join(re.search(rf"VERSION_{part} (\d+)", self.text["nde/base.h"])[1] for part in ("MAJOR", "MINOR", "PATCH"))
+        numbers = self.constants()
+        version = ".".join(str(numbers["NDE_VERSION_" + part]) for part in ("MAJOR", "MINOR", "PATCH"))
         structs = {name: members(body, self.structs) for name, body in self.structs.items()}
-        parts = {"VERSION": version, "STRUCTS": structs, "FUNCTIONS": self.functions(), "CONSTANTS": self.constants()}
+        parts = {"VERSION": version, "STRUCTS": structs, "FUNCTIONS": self.functions(), "CONSTANTS": numbers}
         text = "".join(f"{name} = {pprint.pformat(value, width=128, sort_dicts=False)}\n" for name, value in parts.items())
         return f'# SPDX-License-Identifier: MIT\n"""The public headers, by src/python/headers.py."""\n{text}'
 
     def layout(self):
         lines = "".join(f"    X({name}) \\\n" for name in self.structs)
-        return f"/* SPDX-License-Identifier: MIT\n * layout.h - by src/python/headers.py. */\n#define NDE_STRUCTS(X) \\\n{lines}\n"
+        return f"{NOTE}#define NDE_STRUCTS(X) \\\n{lines}\n"
 
 
 what, root, methods, out = sys.argv[1:]

@@ -29,8 +29,8 @@ class Reflection(unittest.TestCase):
                     self.assertEqual(int(listed[known]), ctypes.sizeof(layout), known)
             for member in layout.kinds:
                 found = getattr(layout, member)
-                self.assertEqual(listed[f"{name}.{member}"] if f"{name}.{member}" in listed else listed[f"ndef{name[3:]}.{member}"],
-                                 f"{found.offset} {found.size}", f"{name}.{member}")
+                known = f"{name}.{member}" if f"{name}.{member}" in listed else f"ndef{name[3:]}.{member}"
+                self.assertEqual(listed[known], f"{found.offset} {found.size}", known)
                 members += 1
         self.assertGreater(members, 300)
 
@@ -58,7 +58,8 @@ class Reflection(unittest.TestCase):
         help = nde.options()
         for name, text in help.items():
             self.assertGreater(len(text), 10, name)
-        for name in ("method", "controller", "adjoint", "stepping", "norm", "error", "record", "isa", "estimates", "h_min_policy"):
+        for name in ("method", "controller", "adjoint", "stepping", "norm", "error", "record", "isa", "estimates",
+                     "h_min_policy"):
             self.assertGreater(len(_library.choices[name]), 1, name)
             self.assertIn("One of:", help[name])
 
@@ -92,7 +93,8 @@ class Package(unittest.TestCase):
 
     def test_import_is_lean(self):
         code = "import sys, nde; print(sorted({'torch', 'scipy', 'matplotlib'} & sys.modules.keys()))"
-        self.assertEqual(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout, "[]\n")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "[]\n")
 
     def test_everything_public_has_help(self):
         for name in dir(nde):
@@ -146,7 +148,8 @@ class Mismatch(unittest.TestCase):
     def test_another_layout(self):
         size = ctypes.sizeof(_library.struct("options"))
         change = "'nde_options': [('size', 'size_t', ''),", "'nde_options': [('size', 'size_t', ''), ('more', 'double', ''),"
-        self.assertRegex(self.imported(change=change), f"ImportError.*nde_options has {size + 8} bytes in this package and {size} in")
+        self.assertRegex(self.imported(change=change),
+                         f"ImportError.*nde_options has {size + 8} bytes in this package and {size} in")
 
 
 main()

@@ -13,5 +13,6 @@ from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, acti
 from ._library import VERSION as __version__
 from ._program import program
 from ._scipy import solve_ivp
-from ._solve import Control, Event, Gradient, Noise, Path, Solution, Solver, Store, Tableau, mse, options, solve,\
-    value_and_grad
+from ._problem import Control, Event, Noise, Path, Store, Tableau
+from ._solution import Gradient, Solution
+from ._solve import Solver, mse, options, solve, value_and_grad

@@ -11,7 +11,7 @@ from threading import current_thread, get_ident, main_thread
 import numpy as np
 
 from . import _library
-from ._library import CONSTANTS, ArgumentError, Status, activations, c_type, double, names_of, number, struct, view
+from ._library import CONSTANTS, ArgumentError, Status, activations, c_type, double, names_of, number, struct
 
 STOP, RETRY, FAILED = CONSTANTS["NDE_FIELD_STOP"], CONSTANTS["NDE_FIELD_RETRY"], -1
 IDLE = CONSTANTS["NDE_LANE_IDLE"]
@@ -285,7 +285,8 @@ class PythonField(Field):
 
     def bind(self, shape):
         shape.out = shape.out or 1
-        field = struct("field")(name=b"the Python function", dim=shape.dim, np=shape.np, nq=shape.nq, nu=shape.nu, out=shape.out)
+        field = struct("field")(name=b"the Python function", dim=shape.dim, np=shape.np, nq=shape.nq, nu=shape.nu,
+                                out=shape.out)
         bridge = Bridge(self, shape)
         field.put(eval=shape.calls.guard(bridge.eval), vjp=self.vjp and shape.calls.guard(bridge.pull))
         return field
@@ -326,7 +327,8 @@ class Bridge:
 
     def arguments(self, site, y):
         """The arguments of the block: lists of t, and of each letter's rows (n, rows)."""
-        given = {"t": self.vector(site.t, site.n, ctypes.c_double).copy(), "y": self.rows(y, self.shape.dim, site.n, site.ld).copy()}
+        given = {"t": self.vector(site.t, site.n, ctypes.c_double).copy(),
+                 "y": self.rows(y, self.shape.dim, site.n, site.ld).copy()}
         for letter in self.letters:
             if letter == "p":
                 given["p"] = self.vector(site.p, self.shape.np).copy()
@@ -337,7 +339,8 @@ class Bridge:
     def single(self, site, y):
         """The arguments of one trajectory alone."""
         return [float(self.vector(site.t, 1, ctypes.c_double)[0]) if letter == "t" else
-                self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy() for letter in self.letters]
+                self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy()
+                for letter in self.letters]
 
     def each(self, site, given):
         """(lanes, arguments) of each call of the function."""

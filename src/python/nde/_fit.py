@@ -26,7 +26,8 @@ def tensors(arrays):
     found = (struct("tensor")*len(arrays))()
     for tensor, (name, a) in zip(found, arrays.items()):
         if a.dtype not in TYPES or not a.flags.c_contiguous or a.ndim > 8:
-            raise TypeError(f"nde: {name!r} is {a.dtype} of {a.ndim} dimensions; contiguous float64, float32, int64, uint8 are known")
+            raise TypeError(f"nde: {name!r} is {a.dtype} of {a.ndim} dimensions; contiguous float64, float32, int64, uint8 are "
+                            "known")
         tensor.name, tensor.type, tensor.rank = name.encode(), CONSTANTS[TYPES[a.dtype]], a.ndim
         tensor.shape[:a.ndim] = a.shape
         tensor.data = address(a) if a.size else None
@@ -165,7 +166,8 @@ def fit(field, t, data, y0=None, p=None, *, loss=mse, weight=None, optimiser="ad
             solver.y0[...] = y0[chosen]
         of_batch = whole or loss(data[:, chosen], None if weight is None else weight[:, chosen])
         value, gradient = solver.value_and_grad(of_batch, wanted=("p",))
-        status = check(solver.names.patience_update(ctypes.addressof(training.patience), value, len(solver.p), address(solver.p)))
+        status = check(solver.names.patience_update(ctypes.addressof(training.patience), value, len(solver.p),
+                                                    address(solver.p)))
         optimiser.step(gradient.p, solver.p)
         training.loss[training.done] = value
         training.done += 1

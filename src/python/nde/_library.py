@@ -238,17 +238,18 @@ def number(option, word):
 
 
 def numpy_blas():
-    """nde_blas of the BLAS that NumPy has loaded (nde.solve(..., blas="numpy")). Those with integers of 64 bits are of no use."""
+    """nde_blas of the BLAS that NumPy has loaded (option blas="numpy"). Those with integers of 64 bits are of no use."""
     with open("/proc/self/maps") as maps:
         files = {line.split(maxsplit=5)[5].strip() for line in maps if "blas" in line.rsplit("/", 1)[-1]}
     kinds = struct("blas").kinds
     for file in sorted(files):
         try:
-            found = {name: ctypes.cast(getattr(ctypes.CDLL(file), "cblas_" + name), ctypes.c_void_p).value for name in ("dgemm", "sgemm")}
+            library = ctypes.CDLL(file)
+            found = {name: ctypes.cast(library["cblas_" + name], ctypes.c_void_p).value for name in ("dgemm", "sgemm")}
         except (OSError, AttributeError):
             continue
         return struct("blas")(**{name: c_type(kinds[name])(where) for name, where in found.items()})
-    raise ArgumentError(Status.E_ARG, f"nde: NumPy has loaded no BLAS with cblas_dgemm (seen: {', '.join(sorted(files)) or 'none'})")
+    raise ArgumentError(Status.E_ARG, f"nde: NumPy has loaded no BLAS with cblas_dgemm; seen: {sorted(files)}")
 
 
 # ---- arrays -----------------------------------------------------------------------------------------------------------

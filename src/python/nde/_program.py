@@ -6,8 +6,8 @@ import ctypes
 import numpy as np
 
 from . import _library
-from ._field import LETTERS, Field, letters, made
-from ._library import Status, double, struct
+from ._field import Field, letters, made
+from ._library import double, struct
 
 
 class Variable:
@@ -180,10 +180,6 @@ def greater(a, b):
     return OPERATIONS["less"](b, a)
 
 
-def _dot(a, b):
-    return matmul(a, b)
-
-
 def _rows(name, rows):
     def call(a, b):
         graph = graph_of(a, b)
@@ -200,16 +196,17 @@ UFUNCS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "
 UFUNCS = {name: OPERATIONS[here] for name, here in UFUNCS.items()}
 UFUNCS.update({"true_divide": UFUNCS["divide"], "fabs": UFUNCS["absolute"], "float_power": UFUNCS["power"], "greater": greater,
                "greater_equal": not_less, "matmul": matmul, "positive": lambda a: a})
-ARRAY_FUNCTIONS = {"concatenate": concatenate, "hstack": concatenate, "stack": lambda things: graph_of(*things).variable(list(things)),
-                   "sum": Variable.sum, "mean": Variable.mean, "dot": _dot, "where": OPERATIONS["select"], "outer": outer,
-                   "cross": cross, "reshape": Variable.reshape}
+ARRAY_FUNCTIONS = {"concatenate": concatenate, "hstack": concatenate,
+                   "stack": lambda things: graph_of(*things).variable(list(things)), "sum": Variable.sum, "mean": Variable.mean,
+                   "dot": matmul, "where": OPERATIONS["select"], "outer": outer, "cross": cross, "reshape": Variable.reshape}
 _OPERATORS = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power", "matmul": "matmul"}
 for _name, _ufunc in _OPERATORS.items():
     setattr(Variable, f"__{_name}__", lambda a, b, f=UFUNCS[_ufunc]: f(a, b))
     setattr(Variable, f"__r{_name}__", lambda a, b, f=UFUNCS[_ufunc]: f(b, a))
 for _name, _ufunc in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}.items():
     setattr(Variable, f"__{_name}__", lambda a, b, f=UFUNCS[_ufunc]: f(a, b))
-Variable.__neg__, Variable.__pos__, Variable.__abs__ = (lambda a, f=UFUNCS[u]: f(a) for u in ("negative", "positive", "absolute"))
+for _name, _ufunc in {"neg": "negative", "pos": "positive", "abs": "absolute"}.items():
+    setattr(Variable, f"__{_name}__", lambda a, f=UFUNCS[_ufunc]: f(a))
 
 
 class Program(Field):
@@ -227,9 +224,9 @@ class Program(Field):
 
     def record(self, sizes, out):
         graph = Graph(sizes, b"the program")
-        rows = {"y": "dim", "p": "np", "q": "nq", "u": "nu"}
+        rows = {letter: sizes[name] for letter, name in {"y": "dim", "p": "np", "q": "nq", "u": "nu"}.items()}
         given = [graph.call("t", shape=()) if letter == "t" else
-                 graph.call(letter, 0, sizes[rows[letter]], shape=(sizes[rows[letter]],)) if sizes[rows[letter]] else np.empty(0)
+                 graph.call(letter, 0, rows[letter], shape=(rows[letter],)) if rows[letter] else np.empty(0)
                  for letter in self.letters]
         try:
             found = self.function(*given)
@@ -283,8 +280,9 @@ class Recorded:
 def program(function, p=None):
     """A field from a Python function or a text, compiled once and differentiated exactly.
 
-    function   f(t, y), f(t, y, p), ...: called once with variables, at the first solve; returns rows or a list of them. Arguments
-               are told by their names among t, y, p, q, u, or come in this order. NumPy's functions work, and nde.ops.
+    function   f(t, y), f(t, y, p), ...: called once with variables, at the first solve; returns rows or a list of them.
+               Arguments are told by their names among t, y, p, q, u, or come in this order. NumPy's functions work and
+               nde.ops.
                Or a text: "state x, v; param k; dx = v; dv = -k*x" (nde/program.h)
     p          parameters it begins with
     Also as a decorator: @nde.program

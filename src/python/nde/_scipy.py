@@ -4,7 +4,8 @@ import numpy as np
 
 from . import _library
 from ._field import Field, PythonField
-from ._solve import Event, solve
+from ._problem import Event
+from ._solve import solve
 
 METHODS = {"RK45": "dopri5", "RK23": "bosh3", "DOP853": "dop853"}
 FIRST_ROWS = 1 << 12
@@ -47,9 +48,9 @@ def solve_ivp(fun, t_span, y0, method="RK45", t_eval=None, dense_output=False, e
     if y0.dtype.kind == "c":
         raise TypeError("nde: y0 is complex")
     listed = [] if events is None else events if isinstance(events, (list, tuple)) else [events]
-    more = {"method": method_of(method), "rtol": rtol or -1, "h_max": 0 if np.isinf(max_step) else max_step, "h0": first_step or 0,
-            "h_min": min_step, "events": [event_of(event, args) for event in listed], "event_rows": FIRST_ROWS,
-            "adjoint": "discrete" if dense_output else "none", "check": False, "max_steps": -1, **options}
+    more = {"method": method_of(method), "rtol": rtol or -1, "h_max": 0 if np.isinf(max_step) else max_step,
+            "h0": first_step or 0, "h_min": min_step, "events": [event_of(event, args) for event in listed],
+            "event_rows": FIRST_ROWS, "adjoint": "discrete" if dense_output else "none", "check": False, "max_steps": -1, **options}
     more.update({"atol": atol or -1} if np.ndim(atol) == 0 else {"atol_each": atol})
     if t_eval is None:
         found = solve(field, y0, (t0, t1), p, save_every=1, save_rows=FIRST_ROWS, **more)

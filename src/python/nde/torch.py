@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's face: odeint and odeint_adjoint with torchdiffeq's signature, gradients exact for the steps taken. An nn.Sequential of
-Linear layers and activations runs in C; any other function by its own forward and backward. On the CPU, in float32 and float64."""
+"""PyTorch's face: odeint and odeint_adjoint with torchdiffeq's signature, gradients exact for the steps taken. An nn.Sequential
+of Linear layers and activations runs in C; any other function by its own forward and backward. On the CPU, in float32 and
+float64."""
+import ctypes
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,7 +13,8 @@ from ._field import MLP, Bridge, Field
 from ._library import ArgumentError, Status, struct
 from ._solve import Solver
 
-METHODS = {"explicit_adams": "adams_bashforth", "implicit_adams": "adams_bashforth_moulton", "fixed_adams": "adams_bashforth_moulton"}
+METHODS = {"explicit_adams": "adams_bashforth", "implicit_adams": "adams_bashforth_moulton",
+           "fixed_adams": "adams_bashforth_moulton"}
 ACTIVATIONS = {nn.Tanh: "tanh", nn.Softplus: "softplus", nn.ReLU: "relu", nn.SiLU: "silu", nn.GELU: "gelu", nn.ELU: "elu",
                nn.Sigmoid: "sigmoid", nn.Identity: "identity"}
 USUAL = {nn.Softplus: {"beta": 1, "threshold": 20}, nn.ELU: {"alpha": 1.0}, nn.GELU: {"approximate": "none"}}
@@ -22,9 +26,10 @@ def mlp(sequential):
     linear = [layer for layer in layers if type(layer) is nn.Linear]
     between = [layer for layer in layers if type(layer) is not nn.Linear]
     kinds = {type(layer) for layer in between}
-    regular = (linear and layers[::2] == linear and layers[1::2] == between and len(between) == len(linear) - 1 and len(kinds) <= 1
-               and all(layer.bias is not None for layer in linear) and kinds <= ACTIVATIONS.keys())
-    if not regular or any(getattr(layer, name) != value for layer in between for name, value in USUAL.get(type(layer), {}).items()):
+    regular = (linear and layers[::2] == linear and layers[1::2] == between and len(between) == len(linear) - 1
+               and len(kinds) <= 1 and all(layer.bias is not None for layer in linear) and kinds <= ACTIVATIONS.keys())
+    usual = all(getattr(layer, name) == value for layer in between for name, value in USUAL.get(type(layer), {}).items())
+    if not regular or not usual:
         return None
     activation = ACTIVATIONS[kinds.pop()] if kinds else "tanh"
     dtype = str(linear[0].weight.dtype).replace("torch.", "")
@@ -37,7 +42,8 @@ def sequential(net):
     """nn.Sequential of an nde.MLP without more inputs, residuals and norms, with its parameters."""
     m, words = net.mlp, {value: name for name, value in _library.activations.items()}
     kinds = {name: kind for kind, name in ACTIVATIONS.items()}
-    if m.time_input or m.residual or m.layer_norm or m.inputs_u or m.inputs_q or words[m.hidden] not in kinds or words[m.last] != "identity":
+    more = m.time_input or m.residual or m.layer_norm or m.inputs_u or m.inputs_q
+    if more or words[m.hidden] not in kinds or words[m.last] != "identity":
         raise ArgumentError(Status.E_ARG, "nde: PyTorch has no Sequential of this network")
     layers = []
     for weight, bias in net.layers:
@@ -84,7 +90,7 @@ class TorchBridge(Bridge):
         self.field = field
 
     def inputs(self, site, y):
-        t = torch.tensor(float(self.vector(site.t, 1, np.ctypeslib.ctypes.c_double)[0]), dtype=getattr(torch, str(self.dtype)))
+        t = torch.tensor(float(self.vector(site.t, 1, ctypes.c_double)[0]), dtype=getattr(torch, str(self.dtype)))
         return t, torch.from_numpy(self.vector(y, self.shape.dim).copy()).reshape(self.field.shape)
 
     def called(self, t, y):
@@ -112,12 +118,12 @@ class TorchBridge(Bridge):
         if to.y and by_y is not None:
             self.vector(to.y, self.shape.dim)[:] += by_y.reshape(-1).numpy()
         if to.t and by_t is not None:
-            self.vector(to.t, 1, np.ctypeslib.ctypes.c_double)[:] += float(by_t)
+            self.vector(to.t, 1, ctypes.c_double)[:] += float(by_t)
         if to.p:
-            first = 0
+            sums, first = self.vector(to.p, self.shape.np, ctypes.c_double), 0
             for parameter, by in zip(self.field.parameters, by_p):
                 if by is not None:
-                    self.vector(to.p, self.shape.np, np.ctypeslib.ctypes.c_double)[first:first + by.numel()] += by.reshape(-1).numpy()
+                    sums[first:first + by.numel()] += by.reshape(-1).numpy()
                 first += parameter.numel()
 
 
@@ -127,7 +133,8 @@ class _Solve(torch.autograd.Function):
         needed = any(ctx.needs_input_grad)
         y = y0.detach().numpy()
         y = y.reshape(-1, y.shape[-1]) if isinstance(field, MLP) else y.reshape(-1)
-        solver = Solver(field, y, t.detach().double().numpy(), flat(parameters), **{"adjoint": "discrete" if needed else "none", **more})
+        more = {"adjoint": "discrete" if needed else "none", **more}
+        solver = Solver(field, y, t.detach().double().numpy(), flat(parameters), **more)
         ctx.solution, ctx.shape, ctx.tensors = solver.run(), y0.shape, (y0, t, *parameters)
         return torch.from_numpy(ctx.solution.y.copy()).reshape(len(t), *y0.shape)
 
@@ -157,7 +164,7 @@ def fixed(method, t, options, more):
     if step := options.get("step_size"):
         return {"steps": int(np.ceil(abs(t[-1] - t[0])/step*(1 - 1e-12)))}
     if not np.allclose(gaps, gaps[0], rtol=1e-5, atol=0):
-        raise ArgumentError(Status.E_ARG, f"nde: {method} has fixed steps and t is not even: options=dict(step_size=...) is needed")
+        raise ArgumentError(Status.E_ARG, f"nde: {method} has fixed steps and t is not even: give options a step_size")
     return {"steps": len(gaps)}
 
 
@@ -176,10 +183,13 @@ def odeint(func, y0, t, *, rtol=1e-7, atol=1e-9, method=None, options=None, even
     if unknown := options.keys() - {"step_size", "max_num_steps", "dtype", "norm"} or {"norm"} & options.keys():
         raise ArgumentError(Status.E_ARG, f"nde: options has {unknown.pop()!r}; known are step_size, max_num_steps")
     if isinstance(y0, (tuple, list)):
-        return _of_tuple(func, y0, t, rtol=rtol, atol=atol, method=method, options=options, adjoint_params=adjoint_params, **more)
+        more.update(rtol=rtol, atol=atol, method=method, options=options)
+        return _of_tuple(func, y0, t, adjoint_params, **more)
     method = METHODS.get(method, method) or "dopri5"
     _library.number("method", method)
-    parameters = tuple(func.parameters() if isinstance(func, nn.Module) else ()) if adjoint_params is None else tuple(adjoint_params)
+    if adjoint_params is None:
+        adjoint_params = func.parameters() if isinstance(func, nn.Module) else ()
+    parameters = tuple(adjoint_params)
     field = mlp(func) if isinstance(func, nn.Sequential) else None
     if field is None:
         function = (lambda t, y: func(y)) if isinstance(func, nn.Sequential) else func
@@ -188,8 +198,8 @@ def odeint(func, y0, t, *, rtol=1e-7, atol=1e-9, method=None, options=None, even
         _hidden(function, y0, t, parameters)
     else:
         more.setdefault("stepping", "joint")
-    more = {"rtol": rtol, "atol": atol, "method": method, "max_steps": options.get("max_num_steps", -1), **fixed(method, t, options, more),
-            **more}
+    more = {"rtol": rtol, "atol": atol, "method": method, "max_steps": options.get("max_num_steps", -1),
+            **fixed(method, t, options, more), **more}
     return _Solve.apply(field, more, y0, t, *parameters)
 
 
@@ -200,7 +210,8 @@ def _hidden(function, y0, t, parameters):
     with torch.enable_grad():
         found = function(t[0].detach().to(y0.dtype), y0.detach())
     if isinstance(found, torch.Tensor) and found.requires_grad:
-        raise ArgumentError(Status.E_ARG, "nde: the function depends on tensors that need a gradient: name them in adjoint_params")
+        raise ArgumentError(Status.E_ARG, "nde: the function depends on tensors that need a gradient: name them in "
+                            "adjoint_params")
 
 
 def _of_tuple(func, y0, t, adjoint_params, **more):
@@ -220,8 +231,8 @@ def _of_tuple(func, y0, t, adjoint_params, **more):
 
 
 def odeint_adjoint(func, y0, t, *, adjoint_rtol=None, adjoint_atol=None, adjoint_method=None, adjoint_options=None, **more):
-    """torchdiffeq.odeint_adjoint. Its gradient is that of the steps, as odeint's, unless adjoint="backsolve" or another continuous
-    adjoint is asked for, which adjoint_rtol, adjoint_atol and adjoint_method belong to."""
+    """torchdiffeq.odeint_adjoint. Its gradient is that of the steps, as odeint's, unless adjoint="backsolve" or another
+    continuous adjoint is asked for, which adjoint_rtol, adjoint_atol and adjoint_method belong to."""
     back = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": METHODS.get(adjoint_method, adjoint_method)}
     back = {name: value for name, value in back.items() if value is not None}
     if back and more.get("adjoint", "discrete") not in ("discrete", "none"):

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""What a solve came to: its values as views of the library's memory, and what is differentiated after it."""
+import ctypes
+
+import numpy as np
+
+from . import _library
+from ._library import ArgumentError, Error, Status, address, array, double, struct, view
+
+STATS = np.dtype(struct("stats"))
+
+
+class Running:
+    """One thread at a time is in a solver, and not from within its own callbacks; what these raised is raised after it."""
+
+    def __init__(self, solver):
+        self.solver = solver
+
+    def __enter__(self):
+        if not self.solver.lock.acquire(blocking=False):
+            raise RuntimeError("nde: this solver is running")
+        self.solver.calls.__enter__()
+
+    def __exit__(self, *_):
+        self.solver.lock.release()
+        self.solver.calls.__exit__()
+
+
+class Gradient:
+    """Derivatives of a loss: y0, p, q and what else was wanted, in the shapes of what they are by; or tangents of outputs."""
+
+    def __init__(self, **found):
+        self.__dict__.update(found)
+
+    def __repr__(self):
+        return "Gradient(" + ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items()) + ")"
+
+
+class Solution:
+    """What a solve came to. With one trajectory arrays have no axis n.
+
+    t            times of y; y (times, n, dim); y_end (n, dim), t_end (n,): where each stopped
+    status       a Status, or an array of them; ok: all is well; error: what went wrong first, or None
+    stats        .evals, .accepted, .rejected ...: nde_stats
+    quadrature   (n, rows)
+    events       of each event (t, y) of its hits; with many trajectories a list of these
+    sol(t)       the solution at any time in between
+    """
+
+    def __init__(self, solver, found, status):
+        self.solver, self.found, self.result = solver, found, Status(status)
+        self.many, self.n, self.dim, self.again = solver.many, solver.n, solver.dim, False
+
+    def _recorded(self):
+        """The solver with its record: nde.solve keeps none unless it is told so, and what needs one solves once more."""
+        if self.again and not self.solver.options.adjoint:
+            solver = self.solver.recording()
+            found = solver.run(check=False)
+            if found.y_end.tobytes() != self.y_end.tobytes():
+                raise Error(Status.E_ARG, "nde: solved again for a record, it came to another end: arrays were changed in "
+                            "between, or the function is not the same; solve with adjoint=\"discrete\"")
+            self.solver, self.found = solver, found.found
+        return self.solver
+
+    def _view(self, name, shape, dtype=None):
+        """[...][rows][n] of the library as (..., n, rows)."""
+        seen = view(getattr(self.found, name), shape, dtype or self.solver.names.dtype, self.solver)
+        return seen if seen is None else self._shown(seen)
+
+    def _shown(self, seen):
+        return seen.swapaxes(-1, -2) if self.many else seen[..., 0]
+
+    def _each(self, name, dtype):
+        seen = view(getattr(self.found, name), (self.n,), dtype, self.solver)
+        return seen if self.many or seen is None else seen[0]
+
+    @property
+    def _rows(self):
+        """Rows that are there: with save_every, those that the longest trajectory has."""
+        saved = view(self.found.saved, (self.n,), np.uintp, self.solver)
+        return int(saved.max()) if self.solver.options.save_every else self.found.n_save
+
+    @property
+    def t(self):
+        each = self.solver.options.save_every or self.solver.options.save_t_each
+        seen = view(self.found.t, (self.found.n_save, self.n) if each else (self.found.n_save,), np.float64, self.solver)
+        return seen[:self._rows, 0] if each and not self.many else seen[:self._rows]
+
+    @property
+    def y(self):
+        seen = self._view("y", (self.found.n_save, self.found.out, self.n))
+        return None if seen is None else seen[:self._rows]
+
+    @property
+    def y_end(self):
+        return self._view("y_end", (self.dim, self.n))
+
+    @property
+    def t_end(self):
+        return self._each("t_end", np.float64)
+
+    @property
+    def quadrature(self):
+        return self._view("quadrature", (self.found.nz, self.n))
+
+    @property
+    def stats(self):
+        seen = np.rec.array(view(self.found.stats, (self.n,), STATS, self.solver), copy=False)
+        return seen if self.many else seen[0]
+
+    @property
+    def status(self):
+        seen = self._each("status", np.int32)
+        return np.array([Status(value) for value in seen], object) if self.many else Status(int(seen))
+
+    @property
+    def ok(self):
+        return self.result in (Status.OK, Status.EVENT)
+
+    @property
+    def error(self):
+        return self.found.error and self.found.error.decode()
+
+    @property
+    def record(self):
+        """The form that the record ended in: "tape" ..., "none"."""
+        return next(name for name, value in _library.group("NDE_RECORD_").items() if value == self.found.record)
+
+    @property
+    def events(self):
+        f, s = self.found, self.solver
+        if not f.n_events:
+            return []
+        saved = view(f.event_saved, (self.n,), np.uintp, s)
+        which, t = view(f.event_which, (f.event_rows, self.n), np.int32, s), view(f.event_t, (f.event_rows, self.n), float, s)
+        y = view(f.event_y, (f.event_rows, self.dim, self.n), s.names.dtype, s)
+        found = []
+        for b in range(self.n):
+            mine = [which[:saved[b], b] == event for event in range(f.n_events)]
+            found.append([(t[:saved[b], b][hits], y[:saved[b], :, b][hits]) for hits in mine])
+        return found if self.many else found[0]
+
+    def __call__(self, t, derivative=False):
+        """y at times t within what was solved, (..., n, dim); derivative: dy/dt instead."""
+        times = array("t", np.atleast_1d(t), float)
+        self._recorded()
+        names, found = self.solver.names, np.empty((self.n, times.size, self.dim), self.solver.names.dtype)
+        with Running(self.solver):
+            for b in range(self.n):
+                out = address(found[b])
+                status = names.solver_dense_many(self.solver.pointer, b, times.size, address(times),
+                                                 *((None, out) if derivative else (out, None)))
+                if status < 0:
+                    break
+        self._check(status)
+        found = found.reshape(self.n, *np.shape(t), self.dim)
+        return np.moveaxis(found, 0, -2) if self.many else found[0]
+
+    def backward(self, y=None, *, y_end=None, quadrature=None, wanted=("y0", "p", "q")):
+        """Gradient of a loss whose derivatives by sol.y, sol.y_end and sol.quadrature are given, any number of times.
+        wanted: of "y0", "p", "q", "t0", "t1", "save_t"."""
+        s, names = self._recorded(), self.solver.names
+        seed = self._seeds(y=y, y_end=y_end, quadrature=quadrature)
+        shapes = {"y0": (self.dim, self.n), "p": (s.np,), "q": (s.nq, self.n), "t0": (self.n,), "t1": (self.n,),
+                  "save_t": (self.found.n_save, self.n) if s.options.save_t_each else (self.found.n_save,)}
+        if unknown := [name for name in wanted if name not in shapes]:
+            raise ArgumentError(Status.E_ARG, f"nde: wanted has {unknown[0]!r}; known are {', '.join(shapes)}")
+        arrays = {name: np.zeros(shapes[name], names.dtype if name in ("y0", "p", "q") else float)
+                  for name in wanted if np.prod(shapes[name])}
+        gradient = struct("gradient")(**arrays)
+        with Running(s):
+            status = names.backward(s.pointer, ctypes.addressof(seed), ctypes.addressof(gradient))
+        self._check(status)
+        if "p" in wanted:
+            arrays.setdefault("p", None)
+        rows = {name: self._shown(arrays[name]) for name in ("y0", "q") if name in arrays}
+        times = {name: float(arrays[name][0]) for name in ("t0", "t1") if name in arrays and not self.many}
+        return Gradient(**{**arrays, **rows, **times})
+
+    def forward(self, *, y0=None, p=None, q=None):
+        """How y, y_end and quadrature move as y0, p and q move along a direction: an object of these."""
+        s, names = self._recorded(), self.solver.names
+        shapes = {"y0": s.y0.shape, "p": (s.np,), "q": s.q.shape if s.nq else (0,)}
+        moved = {name: np.asarray(value) for name, value in {"y0": y0, "p": p, "q": q}.items() if value is not None}
+        for name, value in moved.items():
+            if value.shape != shapes[name]:
+                raise ArgumentError(Status.E_ARG, f"nde: the direction of {name} has shape {value.shape}, not {shapes[name]}")
+        moved = {name: array(f"the direction of {name}", value.T, names.dtype) for name, value in moved.items()}
+        direction = struct("direction")(**moved)
+        outputs = {"y": (self.found.n_save, self.found.out, self.n), "y_end": (self.dim, self.n),
+                   "quadrature": (self.found.nz, self.n)}
+        arrays = {name: np.zeros(shape, names.dtype) for name, shape in outputs.items() if getattr(self.found, name)}
+        tangent = struct("output_tangent")(**arrays)
+        with Running(s):
+            status = names.forward(s.pointer, ctypes.addressof(direction), ctypes.addressof(tangent))
+        self._check(status)
+        return Gradient(**{name: self._shown(value) for name, value in arrays.items()})
+
+    def gradient_check(self, y=None, *, y_end=None, quadrature=None, random=1):
+        """How right backward's gradient is, for a vjp of your own: it is compared along random directions with forward mode and
+        with differences. An object of nde_gradient_report's members: difference_error, forward_error (NaN: a field has no jvp)
+        ..., which are below 1e-9 in double when all is well."""
+        s, seed, report = self._recorded(), self._seeds(y=y, y_end=y_end, quadrature=quadrature), struct("gradient_report")()
+        with Running(s):
+            given = map(ctypes.addressof, (s.problem, s.options, seed))
+            status = s.names.gradient_check(*given, random, ctypes.addressof(report))
+        if status < 0:
+            raise _library.failure(status)
+        found = {name: getattr(report, name) for name in report.kinds if name != "size"}
+        return Gradient(**{name: list(value) if hasattr(value, "__len__") else value for name, value in found.items()})
+
+    def _seeds(self, **given):
+        return struct("seed")(**{name: self._seed(name, value) for name, value in given.items() if value is not None})
+
+    def _seed(self, name, value):
+        shown = getattr(self, name)
+        value = np.asarray(value)
+        if shown is None or value.shape != shown.shape:
+            raise ArgumentError(Status.E_ARG, f"nde: the cotangent of {name} has shape {value.shape}, {name} itself "
+                                f"{None if shown is None else shown.shape}")
+        value = value.swapaxes(-1, -2) if self.many else value[..., None]
+        if name == "y" and len(value) < self.found.n_save:
+            value = np.concatenate([value, np.zeros((self.found.n_save - len(value), *value.shape[1:]), value.dtype)])
+        return array(f"the cotangent of {name}", value, self.solver.names.dtype)
+
+    def _check(self, status):
+        if status < 0:
+            text = self.solver.names.solver_error(self.solver.pointer).decode()
+            raise _library.failure(status, text or double.error().decode(), self)
+
+    def plot(self, axes=None, **look):
+        """Components over time, by matplotlib: the axes."""
+        import matplotlib.pyplot as plt
+        axes = axes or plt.gca()
+        for b in range(self.n if self.many else 1):
+            axes.plot(self.t if self.t.ndim == 1 else self.t[:, b], self.y[:, b] if self.many else self.y, **look)
+        axes.set_xlabel("t")
+        return axes
+
+    def __repr__(self):
+        n = f"{self.n} trajectories of " if self.many else ""
+        return f"<nde.Solution: {self.result.name}, {n}{self.dim} components, {self._rows} times>"

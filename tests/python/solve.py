@@ -352,6 +352,10 @@ class Problems(unittest.TestCase):
         scalar = nde.Noise(nde.program(lambda t, y, p, u: p[1]*y*u[0]), "scalar", seed=3)
         one = nde.solve(drift, [1.0], (0, 1), **{**more, "terms": [scalar]})
         np.testing.assert_allclose(one.y_end, found.y_end[0], rtol=1e-13)
+        tree = nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, seed=3, source="tree")]}).y_end
+        self.assertTrue(0.1 < tree.std() < 1 and not np.array_equal(tree, found.y_end[:500]))
+        with self.assertRaisesRegex(ValueError, "source is 'trie'; known are grid"):
+            nde.Noise(g, source="trie")
         with self.assertRaises(ValueError):
             nde.solve(drift, [1.0], (0, 1), **{**more, "calculus": None})
         with self.assertRaisesRegex(ValueError, "known are ito"):

@@ -11,7 +11,7 @@ from threading import current_thread, get_ident, main_thread
 import numpy as np
 
 from . import _library
-from ._library import CONSTANTS, ArgumentError, Status, activations, c_type, double, names_of, number, struct
+from ._library import CONSTANTS, ArgumentError, Status, activations, c_type, chosen, double, names_of, struct
 
 STOP, RETRY, FAILED = CONSTANTS["NDE_FIELD_STOP"], CONSTANTS["NDE_FIELD_RETRY"], -1
 IDLE = CONSTANTS["NDE_LANE_IDLE"]
@@ -149,21 +149,17 @@ class MLP(Field):
         widths = [int(width) for width in widths]
         extra = inputs_u + inputs_q + bool(time)
         inner = (ctypes.c_size_t*len(widths))(widths[0] + extra, *widths[1:])
-        for word in (activation, last):
-            if word not in activations:
-                raise ArgumentError(Status.E_ARG, f"nde: activation is {word!r}; known are {', '.join(activations)}")
         self.widths, self.dim = widths, widths[0]
-        self.mlp = struct("mlp")(layers=len(widths) - 1, width=inner, hidden=activations[activation], last=activations[last],
-                                 time_input=bool(time), residual=bool(residual), layer_norm=bool(layer_norm),
+        self.mlp = struct("mlp")(layers=len(widths) - 1, width=inner, hidden=chosen("activation", activation, activations),
+                                 last=chosen("last", last, activations), time_input=bool(time), residual=bool(residual), layer_norm=bool(layer_norm),
                                  inputs_u=inputs_u, inputs_q=inputs_q)
         self.bound = {}
         names = names_of(dtype)
         schemes = {name.lower(): CONSTANTS["NDE_" + name] for name in
                    ("GLOROT_UNIFORM", "GLOROT_NORMAL", "HE_UNIFORM", "HE_NORMAL", "ORTHOGONAL")}
-        if init not in schemes:
-            raise ArgumentError(Status.E_ARG, f"nde: init is {init!r}; known are {', '.join(schemes)}")
         self.p = np.empty(self.of(names).np, names.dtype)
-        _library.check(names.mlp_init(ctypes.addressof(self.mlp), schemes[init], seed, _library.address(self.p)))
+        scheme = chosen("init", init, schemes)
+        _library.check(names.mlp_init(ctypes.addressof(self.mlp), scheme, seed, _library.address(self.p)))
 
     def of(self, names):
         if names.dtype not in self.bound:

@@ -8,17 +8,11 @@ import numpy as np
 
 from . import _library
 from ._field import as_field
-from ._library import CONSTANTS, ArgumentError, Status, address, array, check, double, group, names_of, struct
+from ._library import CONSTANTS, ArgumentError, Status, address, array, check, chosen, double, group, names_of, struct
 from ._solve import Solver, mse
 
 KINDS = {name.lower(): CONSTANTS["NDE_" + name] for name in ("ADAM", "ADAMW", "SGD", "RMSPROP", "ADADELTA")}
 TYPES = {np.dtype("f8"): "NDE_F64", np.dtype("f4"): "NDE_F32", np.dtype("i8"): "NDE_I64", np.dtype("u1"): "NDE_U8"}
-
-
-def word(what, given, known):
-    if given not in known:
-        raise ArgumentError(Status.E_ARG, f"nde: {what} is {given!r}; known are {', '.join(known)}")
-    return known[given]
 
 
 def tensors(arrays):
@@ -60,8 +54,8 @@ class Optimiser:
         for name in others:
             if name not in struct("optimiser").kinds or name in ("size", "kind", "step", "state"):
                 raise TypeError(f"nde: an optimiser has no {name!r}")
-        self.struct = struct("optimiser")(kind=word("optimiser", kind, KINDS), rate=rate,
-                                          schedule=word("schedule", schedule, group("NDE_SCHEDULE_")), **others)
+        self.struct = struct("optimiser")(kind=chosen("optimiser", kind, KINDS), rate=rate,
+                                          schedule=chosen("schedule", schedule, group("NDE_SCHEDULE_")), **others)
         self.state = None
 
     def begin(self, count):

@@ -227,14 +227,16 @@ def ctypes_help(name):
 choices = _choices()
 
 
+def chosen(what, word, known):
+    """The number of a word among those that are known."""
+    if word not in known:
+        raise ArgumentError(Status.E_ARG, f"nde: {what} is {word!r}; known are {', '.join(known)}")
+    return known[word]
+
+
 def number(option, word):
     """The number of a word that an option knows; numbers are left as they are."""
-    if not isinstance(word, str):
-        return word
-    known = choices.get(option, {})
-    if word not in known:
-        raise ArgumentError(Status.E_ARG, f"nde: {option} is {word!r}; known are {', '.join(known)}")
-    return known[word]
+    return chosen(option, word, choices.get(option, {})) if isinstance(word, str) else word
 
 
 def numpy_blas():

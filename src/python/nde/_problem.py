@@ -5,9 +5,8 @@ import os
 
 import numpy as np
 
-from . import _library
 from ._field import as_field
-from ._library import CONSTANTS, ArgumentError, Status, array, check, double, struct
+from ._library import CONSTANTS, ArgumentError, Status, array, check, chosen, double, group, struct
 
 
 class Event:
@@ -90,17 +89,19 @@ class Noise:
 
     field     g(t, y): with kind "diagonal" component i of it goes with dW_i; else the product g(t, y) u with u = dW [dim]
     kind      "diagonal", "scalar", "additive", "commutative", "general"
-    seed      and other members of nde_noise (dim, grid ...): the path is a function of them; read when the solver is made
+    seed      and other members of nde_noise: dim, grid, source="tree" ...: the path is a function of them
     """
 
     def __init__(self, field, kind="diagonal", *, seed=0, **members):
         for name in members:
             if name not in struct("noise").kinds or name == "size":
                 raise TypeError(f"nde: a noise has no {name!r}")
-        known = _library.group("NDE_NOISE_")
-        if kind not in known:
-            raise ArgumentError(Status.E_ARG, f"nde: kind is {kind!r}; known are {', '.join(known)}")
-        self.field, self.kind, self.number, self.members = as_field(field), kind, known[kind], {"seed": seed, **members}
+            if isinstance(members[name], str):
+                members[name] = chosen(name, members[name], group(f"NDE_{name.upper()}_"))
+            elif struct("noise").kinds[name] == "pointer":
+                members[name] = array(name, members[name], float)
+        self.number = chosen("kind", kind, group("NDE_NOISE_"))
+        self.field, self.kind, self.members = as_field(field), kind, {"seed": seed, **members}
 
     def bind(self, solver, channels):
         increments = 0 if self.kind == "diagonal" else self.members.get("dim") or (1 if self.kind == "scalar" else solver.dim)

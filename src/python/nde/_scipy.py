@@ -50,7 +50,8 @@ def solve_ivp(fun, t_span, y0, method="RK45", t_eval=None, dense_output=False, e
     listed = [] if events is None else events if isinstance(events, (list, tuple)) else [events]
     more = {"method": method_of(method), "rtol": rtol or -1, "h_max": 0 if np.isinf(max_step) else max_step,
             "h0": first_step or 0, "h_min": min_step, "events": [event_of(event, args) for event in listed],
-            "event_rows": FIRST_ROWS, "adjoint": "discrete" if dense_output else "none", "check": False, "max_steps": -1, **options}
+            "event_rows": FIRST_ROWS, "adjoint": "discrete" if dense_output else "none", "check": False, "max_steps": -1,
+            **options}
     more.update({"atol": atol or -1} if np.ndim(atol) == 0 else {"atol_each": atol})
     if t_eval is None:
         found = solve(field, y0, (t0, t1), p, save_every=1, save_rows=FIRST_ROWS, **more)

@@ -29,8 +29,8 @@ class Solver:
         self._make(field, y0, t, p, q, **given)
 
     def _make(self, field, y0, t, p, q, *, dtype=None, terms=(), quadrature=None, observe=None, observe_rows=0,
-              quadrature_rows=0, jump=None, jump_t=None, jump_u=None, events=(), input=None, split=0, positive=None, second=None, calculus=None,
-              progress=None, **options):
+              quadrature_rows=0, jump=None, jump_t=None, jump_u=None, events=(), input=None, split=0, positive=None,
+              second=None, calculus=None, progress=None, **options):
         if calculus not in (*CALCULUS, *CALCULUS.values()):
             raise ArgumentError(Status.E_ARG, f"nde: calculus is {calculus!r}; known are ito, stratonovich")
         self.t = t

@@ -33,7 +33,7 @@ void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nd
         for (size_t b = 0; b < n; b++) {
             const double root = dt[b] > 0 ? sqrt(dt[b]) : 0, x = (double)w[i + b]*root; /* W/sqrt(h) */
             const double sum = d->w*x + d->root + d->twice*0.5*(x*x - 1) + d->thrice*(x*x - 3)*x/6;
-            to[i + b] = root > 0 ? (nde_real)(sum/root + d->area*(double)area[i + b]) : 0;
+            to[i + b] = root > 0 ? (nde_real)(sum/root + (d->area != 0 ? d->area*(double)area[i + b] : 0)) : 0;
         }
 }
 

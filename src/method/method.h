@@ -100,6 +100,13 @@ static inline bool nde_method_follows(const nde_method *m) {
     return false;
 }
 
+/* Does it take the integral of W? */
+static inline bool nde_method_takes_area(const nde_method *m) {
+    for (int i = 0; m->drive && i < m->stages; i++)
+        if (m->drive[i].area != 0) return true;
+    return false;
+}
+
 /* Does it want problem.split? */
 static inline bool nde_method_is_split(const nde_method *m) {
     return m->kind == NDE_KIND_PARTITIONED || m->kind == NDE_KIND_COMPOSITION || m->kind == NDE_KIND_NYSTROM;

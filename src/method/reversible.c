@@ -5,6 +5,7 @@
  *   leapfrog: k1 = k0 + 2 d (F(t + h/2, y') - k0), d = 1 without damping; the partner is slope 0
  *   Heun:     x+ = 2 y' - x, k1 = F(t + h, x+); slope 0 is F(t, x)
  *   y+ = y' + h/2 k1
+ * With noise, which is another one in each step, slopes are not handed on: slope 0 of Heun is evaluated too, with the step's own.
  * With transpose, tangent and reverse; compiled once for each instruction set. Sources: alf.c, reversible_heun.c. */
 #include "core/isa.h"
 #include "method/shared.h"
@@ -49,9 +50,11 @@ static int evaluate(const nde_attempt *s, int i, const double *t, const nde_real
 
 static int attempt(const nde_attempt *s) {
     nde_real *partner = s->z + s->slab;
+    int rc = s->table->fsal ? 0 : evaluate(s, 0, s->t, s->y + s->slab);
+    if (rc) return rc;
     go_half(s, s->y, 1, slope(s, 0), s->z);
     if (!carries_slope(s)) reflect(s, s->rhs->rows, s->z, s->y + s->slab, partner);
-    const int rc = evaluate(s, 1, evaluation_time(s), carries_slope(s) ? s->z : partner);
+    rc = evaluate(s, 1, evaluation_time(s), carries_slope(s) ? s->z : partner);
     if (rc) return rc;
     if (carries_slope(s)) {
         turn(s, slope(s, 0), s->table->damping, slope(s, 1));
@@ -65,9 +68,11 @@ static int attempt(const nde_attempt *s) {
 static int reverse(const nde_attempt *s) {
     nde_real *partner = s->z + s->slab;
     const double d = s->table->damping;
+    int rc = s->table->fsal ? 0 : evaluate(s, 1, evaluation_time(s), s->y + s->slab);
+    if (rc) return rc;
     go_half(s, s->y, -1, slope(s, 1), s->z);
     if (!carries_slope(s)) reflect(s, s->rhs->rows, s->z, s->y + s->slab, partner);
-    const int rc = evaluate(s, 0, carries_slope(s) ? evaluation_time(s) : s->t, carries_slope(s) ? s->z : partner);
+    rc = evaluate(s, 0, carries_slope(s) ? evaluation_time(s) : s->t, carries_slope(s) ? s->z : partner);
     if (rc) return rc;
     if (carries_slope(s)) {
         turn(s, slope(s, 1), d/(2*d - 1), slope(s, 0));
@@ -115,12 +120,15 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
         give(s, rows, 1, partner, 0, a_k1);
         give(s, rows, 1 - twice, a_k1, twice, c->k);
     }
-    const int rc = nde_evaluate_transpose(s, c, 1, s->table->method->c[1], stage(s));
+    int rc = nde_evaluate_transpose(s, c, 1, s->table->method->c[1], stage(s));
     if (rc) return rc;
     give(s, dim, 1, a_Y, 1, carries_slope(s) ? c->y : partner);
     if (!carries_slope(s)) give(s, rows, 2, partner, -1, c->y);
     go_half_transpose(s, c, 0);
-    return 0;
+    if (s->table->fsal) return 0;
+    rc = nde_evaluate_transpose(s, c, 0, 0, s->y + s->slab);
+    give(s, dim, 1, a_Y, 1, partner);
+    return rc;
 }
 
 /* ---- tangent --------------------------------------------------------------------------------- */
@@ -136,9 +144,11 @@ static void go_half_tangent(const nde_attempt *s, const nde_step_tangent *v, int
 static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     nde_real *v_partner = v->z + s->slab, *v_k1 = v->k + s->slab;
     const nde_real twice = (nde_real)(2*s->table->damping);
+    int rc = s->table->fsal ? 0 : nde_evaluate_tangent(s, v, 0, 0, s->y + s->slab, v->y + s->slab);
+    if (rc) return rc;
     go_half_tangent(s, v, 0, v->y, v->z);
     if (!carries_slope(s)) reflect(s, s->rhs->rows, v->z, v->y + s->slab, v_partner);
-    const int rc = nde_evaluate_tangent(s, v, 1, s->table->method->c[1], stage(s), carries_slope(s) ? v->z : v_partner);
+    rc = nde_evaluate_tangent(s, v, 1, s->table->method->c[1], stage(s), carries_slope(s) ? v->z : v_partner);
     if (rc) return rc;
     if (carries_slope(s)) {
         for (size_t i = 0; i < s->slab; i++) v_partner[i] = v_k1[i] = v->k[i] + twice*(v_k1[i] - v->k[i]);

@@ -39,6 +39,7 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->dw = nde_arena_take_rows(arena, r->rates, ld, sizeof *s->dw);
     s->cell = nde_arena_take(arena, ld, sizeof *s->cell);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
+    s->dh = nde_arena_take_rows(arena, r->areas ? r->rates : 0, ld, sizeof *s->dh);
     const bool second = r->correction != 0 || r->follows;
     s->along = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
     s->a_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
@@ -94,10 +95,13 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = t, .t = s->cell,
                               .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N, .work = s->noise[k],
                               .room = s->noise_room };
-    nde_noise_over(&noise, &at, part->rates, s->dw, NULL, NULL);
-    nde_real *rate = lanes->rate + part->rate*ld;
+    nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
+    nde_real *rate = lanes->rate + part->rate*ld, *area = r->areas ? rate + r->rates*ld : NULL;
     for (size_t i = 0; i < part->rates; i++)
         for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
+    for (size_t i = 0; area && i < part->rates; i++)
+        for (size_t b = 0; b < n; b++)
+            area[i*ld + b] = dt[b] != 0 ? (nde_real)((0.5*s->dw[i*ld + b] + s->dh[i*ld + b])/dt[b]) : 0;
 }
 
 void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt,

@@ -45,6 +45,7 @@ typedef struct nde_rhs {
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
     int noise;            /* NDE_NOISE_*: what all terms together are; 0 without */
     bool driven;          /* stages of the method have multipliers of the noise of their own: nde_drive */
+    bool areas;           /* some of them have the integral of W */
     bool follows;         /* some of them are derivatives of the noise along a slope */
     double correction;    /* what is added to the drift is that times sum_j dg_j/dy g_j, g_j the columns of g: 1/2 or -1/2 for a method
                            * of the other calculus; 0: nothing */
@@ -61,6 +62,7 @@ typedef struct nde_scratch {
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
     double *from, *to;                /* [ld] ends of the whole spans */
+    double *dh;                       /* [rates][ld] with rhs.areas */
     void **noise;                     /* [n_terms] what their sources work with, for noise_room lanes */
     size_t noise_room;
     int64_t *cell_first;              /* [ld] */

@@ -64,11 +64,14 @@ static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_co
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     nde_sink sink = *c->sink;
     sink.t = c->t ? scratch->a_t : NULL;
+    sink.noise = c->h && s->rhs->paced ? scratch->cell : NULL; /* which is free once the step has begun */
+    if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     memset(scratch->a_Y, 0, s->rhs->dim*ld*sizeof *scratch->a_Y);
     if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
     const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node), Y, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), ld,
                                scratch->a_Y, &sink);
     for (size_t b = 0; sink.t && b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
+    for (size_t b = 0; sink.noise && b < n; b++) c->h[b] += s->dt[b] != 0 ? sink.noise[b]/s->dt[b] : 0;
     return rc;
 }
 

@@ -65,6 +65,7 @@ static nde_status choose_order(nde_solver *s) {
 /* The table that is run: that, or what has been made of it. */
 const nde_method *nde_chosen_method(const nde_solver *s) {
     if (s->base->kind == NDE_KIND_MULTISTEP) return &s->multistep;
+    if (s->base->kind == NDE_KIND_REVERSIBLE && s->rhs.noisy) return &s->anew;
     return s->options.coupling > 0                  ? &s->coupled
            : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
            : s->rhs.problem.splitting               ? &s->composed
@@ -230,7 +231,7 @@ static nde_status choose_calculus(nde_solver *s) {
         return nde_fail(NDE_E_CALCULUS, "method %s converges to the %s solution, problem.calculus is %s: see options.convert", name,
                         m->calculus == NDE_ITO ? "Ito" : "Stratonovich", asked == NDE_ITO ? "Ito" : "Stratonovich");
     r->correction = !other ? 0 : asked == NDE_ITO ? -0.5 : 0.5;
-    r->driven = m->drive != NULL, r->follows = nde_method_follows(m);
+    r->driven = m->drive != NULL, r->follows = nde_method_follows(m), r->areas = nde_method_takes_area(m);
     if (r->driven) r->rate_rows = 3*r->rates, r->cotape = 0; /* a window would mix columns of drift and noise */
     return check_second(s, r->follows ? name : "options.convert");
 }
@@ -292,7 +293,8 @@ nde_status nde_choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
-    s->table.method = m;
+    s->anew = *m, s->anew.first_same_as_last = false;
+    s->table.method = m->kind == NDE_KIND_REVERSIBLE && s->rhs.noisy ? &s->anew : m;
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
         (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)))
         return bad;

@@ -198,6 +198,7 @@ struct nde_solver {
     nde_method composed;   /* with problem.splitting: `base` along the drift and along second */
     const nde_method *by[2]; /* the methods for these */
     nde_method multistep;  /* of options.order: `base` is a multistep method */
+    nde_method anew;       /* a reversible method with noise: its slopes are not handed on */
     const nde_method *base; /* the method that was asked for */
     nde_table table;
     nde_kernels kernels;   /* of options.isa, with the product of options.blas */

@@ -124,6 +124,26 @@ static void gradients_are_those_of_the_steps(void **state) {
                 if (nde_method_strong(nde_method_at(k), kind)) check(nde_method_at(k), kind, calculus);
 }
 
+/* Steps with noise are undone: the gradient of the record, to what rounding becomes on the way back; every kind of noise. */
+static void the_reversible_adjoint_sees_the_same_path(void **state) {
+    (void)state;
+    for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_GENERAL; kind++) {
+        proof f;
+        fields g;
+        make(&f, &g, nde_method_get(NDE_REVERSIBLE_HEUN), kind, NDE_STRATONOVICH);
+        proof_solve(&f);
+        const proof_copy discrete = proof_keep(&f);
+        f.options.adjoint = NDE_ADJOINT_REVERSIBLE;
+        proof_solve(&f);
+        for (int which = 0; which < INPUTS; which++)
+            for (size_t i = 0; i < f.in[which].count; i++) {
+                const double a = input_get(&f.in[which], f.in[which].g, i), b = input_get(&f.in[which], discrete.g[which], i);
+                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b)))) fail_msg("kind %d, %s: %g, not %g", kind, input_names[which], a, b);
+            }
+        end(&f, &g);
+    }
+}
+
 /* What needs second derivatives says so: forwards there are none, and a field may lack them. */
 static void second_derivatives_are_asked_for_by_name(void **state) {
     (void)state;
@@ -153,6 +173,7 @@ static void second_derivatives_are_asked_for_by_name(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_the_steps),
+        cmocka_unit_test(the_reversible_adjoint_sees_the_same_path),
         cmocka_unit_test(second_derivatives_are_asked_for_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

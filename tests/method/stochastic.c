@@ -50,7 +50,7 @@ static int make_quadrature(void **state) {
 
 /* One step from y on f = a y, g = b y + c: W, and area, the integral of W over h. */
 static double step_of(const nde_method *m, double h, double w, double area, double a, double b, double c, double y) {
-    double k[MOST], z = y;
+    double k[MOST] = { 0 }, z = y;
     for (int i = 0; i < m->stages; i++) {
         const nde_drive *d = &m->drive[i];
         const nde_coefficient *row = m->a + i*(i - 1)/2;

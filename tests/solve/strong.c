@@ -10,7 +10,7 @@
 
 #include "method/method.h"
 
-enum { DIM = 2, PATHS = sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 1024, SIZES = 5, FINE = 256 };
+enum { DIM = 2, PATHS = sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 512, SIZES = 5, FINE = 256 };
 
 /* Component i is driven by X_i = sum_j mix_ij W_j. GROWTH: y' = a y + s y X'. ANGLE: y' = s cos^2 y X', solved by
  * atan(s X + tan y0). DECAY: additive, y' = b/sqrt(1 + t) - y/(2 + 2 t) + s b/sqrt(1 + t) X'. AREA: y_0' = X_0', y_1' = y_0 X_1'. WELL: additive, y' = y - y^3 + s (1 + t) X'. SWITCH: y' = cos 2 y + s sin y X'. */
@@ -37,16 +37,18 @@ enum { EQUATIONS = sizeof equations/sizeof *equations };
 static const double growth = 0.5, strength = 0.8, height = 1.5;
 
 /* The factor of X' in component i, and its derivative by y_i. */
-static double noise_of(const equation *e, size_t i, double t, double y, double first, double *slope) {
-    *slope = 0;
+static double noise_of(const equation *e, size_t i, double t, double y, double first) {
     switch (e->of[i]) {
-    case GROWTH: return *slope = strength, strength*y;
-    case ANGLE: return *slope = -2*strength*cos(y)*sin(y), strength*cos(y)*cos(y);
+    case GROWTH: return strength*y;
+    case ANGLE: return strength*cos(y)*cos(y);
     case DECAY: return strength*height/sqrt(1 + t);
     case WELL: return 0.5*strength*(1 + t);
-    case SWITCH: return *slope = strength*cos(y), strength*sin(y);
+    case SWITCH: return strength*sin(y);
     default: return i ? first : 1;
     }
+}
+static double slope_of(int of, double y) {
+    return of == GROWTH ? strength : of == ANGLE ? -strength*sin(2*y) : of == SWITCH ? strength*cos(y) : 0;
 }
 
 static double drift_of(int of, double t, double y) {
@@ -62,11 +64,12 @@ typedef struct posed {
 static int drift(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
     const posed *p = self->ctx;
     for (size_t i = 0; i < DIM; i++) {
-        double square = 0, slope;
+        double square = 0;
         for (size_t j = 0; j < 2; j++) square += p->e->mix[i][j]*p->e->mix[i][j];
         for (size_t b = 0; b < at->n; b++) {
-            const double x = (double)y[i*at->ld + b], t = at->t[b], g = noise_of(p->e, i, t, x, (double)y[b], &slope);
-            dy[i*at->ld + b] = (nde_real)(drift_of(p->e->of[i], t, x) + (p->calculus == NDE_ITO ? 0.5*square*g*slope : 0));
+            const double x = (double)y[i*at->ld + b], t = at->t[b], slope = p->calculus == NDE_ITO ? slope_of(p->e->of[i], x) : 0;
+            dy[i*at->ld + b] = (nde_real)(drift_of(p->e->of[i], t, x) +
+                                          (slope != 0 ? 0.5*square*slope*noise_of(p->e, i, t, x, (double)y[b]) : 0));
         }
     }
     return 0;
@@ -77,9 +80,11 @@ static int diffuse(const nde_field *self, const nde_site *at, const nde_real *y,
     const equation *e = self->ctx;
     for (size_t i = 0; i < DIM; i++)
         for (size_t b = 0; b < at->n; b++) {
-            double slope, x = 0;
-            const double g = noise_of(e, i, at->t[b], (double)y[i*at->ld + b], (double)y[b], &slope);
-            const double along = !v ? g : e->of[i] == AREA ? (i ? (double)v[b] : 0) : slope*(double)v[i*at->ld + b];
+            const double own = (double)y[i*at->ld + b];
+            double x = 0;
+            const double along = !v                   ? noise_of(e, i, at->t[b], own, (double)y[b])
+                                 : e->of[i] == AREA ? (i ? (double)v[b] : 0)
+                                                      : slope_of(e->of[i], own)*(double)v[i*at->ld + b];
             for (size_t j = 0; at->u && j < e->m; j++) x += e->mix[i][j]*(double)at->u[j*at->ld + b];
             dy[i*at->ld + b] = (nde_real)(at->u ? along*x : along);
         }
@@ -126,8 +131,9 @@ static void solve_exactly(const equation *e, nde_real (*y)[PATHS]) {
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
     const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .terms = &term, .n_terms = 1, .y0 = zero[0], .t1 = 1, .calculus = NDE_ITO);
     nde_solution s = { 0 };
-    if (e->of[0] >= AREA) {
-        solve(nde_method_get(NDE_HEUN), e, NDE_STRATONOVICH, NDE_STRATONOVICH, 0, CELLS, y);
+    if (e->of[0] >= AREA) { /* Ito's calculus is good for all of them: the area is the same in both */
+        const int by = e->of[0] == AREA ? NDE_EULER_MARUYAMA : e->of[0] == WELL ? NDE_SRA1 : NDE_SRIW1;
+        solve(nde_method_get(by), e, NDE_ITO, NDE_ITO, 0, CELLS, y);
         return;
     }
     assert_int_equal(nde_solve(&problem, &(nde_options){ .steps = CELLS }, &s), NDE_OK);
@@ -179,7 +185,9 @@ static void every_method_has_its_strong_order(void **state) {
             const double claimed = 0.5*nde_method_strong(m, e->kind);
             for (int calculus = NDE_ITO; claimed > 0 && calculus <= NDE_STRATONOVICH; calculus++) {
                 double error;
-                const int convert = !(nde_method_calculus(m) & calculus) && e->kind != NDE_NOISE_ADDITIVE;
+                const bool additive = e->kind == NDE_NOISE_ADDITIVE;
+                const int convert = !(nde_method_calculus(m) & calculus) && !additive;
+                if ((additive && calculus == NDE_STRATONOVICH) || (convert && e->of[0] != GROWTH)) continue; /* the same once more */
                 const double order = order_of(m, e, calculus, convert, exact, &error);
                 print_message("%-16s %-12s %s%s: %.3f, claimed %.1f, error %.1e\n", nde_method_name(m), e->name,
                               calculus == NDE_ITO ? "Ito" : "Stratonovich", convert ? " converted" : "", order, claimed, error);

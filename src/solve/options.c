@@ -284,7 +284,7 @@ static nde_status check_noise(nde_solver *s) {
         if (noise->grid && noise->source != NDE_SOURCE_TREE && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
-        const nde_status bad = nde_noise_need(noise, NDE_LEVY_W);
+        const nde_status bad = nde_noise_need(noise, s->rhs.areas ? NDE_LEVY_H : NDE_LEVY_W);
         if (bad) return bad;
     }
     return NDE_OK;

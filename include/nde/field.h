@@ -118,6 +118,13 @@ struct nde_field {
     const nde_step *step;
 };
 
+/* The value of a field, without a solver.
+ *   at      n, ld, t, p, q, u as the field needs them, index and interval if it does; the other members do not matter
+ *   y       [dim][ld]
+ *   value   out [out][ld]; undefined on error
+ * Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM; NDE_E_FIELD when it fails, in a lane too. A value that is not finite is none. */
+NDE_API NDE_CHECK nde_status nde_field_value(const nde_field *field, const nde_site *at, const nde_real *y, nde_real *value);
+
 /* Compares every derivative that a field gives, and 0 where its sparsity has no entry, with central differences of its eval, at one
  * site.
  *   at     n, ld, t, p, q, u as the field needs them; tape, work, lane, prepared may be NULL: they are made here

@@ -401,19 +401,6 @@ static nde_status compare_all(check *c) {
     return status;
 }
 
-static nde_status check_arguments(const nde_field *field, const nde_site *at, const nde_real *y) {
-    static const char who[] = "nde_field_check";
-    const nde_status status = nde_field_validate(field, "nde_field_check: field");
-    if (status) return status;
-    if (!at || !y) return nde_fail(NDE_E_ARG, "%s: %s is NULL", who, at ? "y" : "at");
-    if (at->n == 0 || at->ld < at->n) return nde_fail(NDE_E_ARG, "%s: at.n is %zu, at.ld %zu", who, at->n, at->ld);
-    if (!at->t) return nde_fail(NDE_E_ARG, "%s: at.t is NULL", who);
-    if (field->nu && !at->u) return nde_fail(NDE_E_ARG, "%s: at.u is NULL, the field has nu %zu", who, field->nu);
-    if (field->np && !at->p) return nde_fail(NDE_E_ARG, "%s: at.p is NULL, the field has np %zu", who, field->np);
-    if (field->nq && !at->q) return nde_fail(NDE_E_ARG, "%s: at.q is NULL, the field has nq %zu", who, field->nq);
-    return NDE_OK;
-}
-
 static void describe(const check *c, char *text, size_t text_size) {
     const finding *w = &c->worst;
     if (!w->what) (void)snprintf(text, text_size, "%s gives no derivatives", nde_field_name(c->field));
@@ -424,7 +411,8 @@ static void describe(const check *c, char *text, size_t text_size) {
 
 nde_status nde_field_check(const nde_field *field, const nde_site *at, const nde_real *y, double *worst, char *text,
                            size_t text_size) {
-    nde_status status = check_arguments(field, at, y);
+    nde_status status = nde_field_validate(field, "nde_field_check: field");
+    if (!status) status = nde_site_validate("nde_field_check", field, at, y);
     if (status) return status;
     check c = { .field = field, .at = *at, .rows = { field->dim, field->nu, field->nq, field->np, 1 } };
     nde_arena arena = { 0 };

@@ -13,6 +13,9 @@
  * Errors: NDE_E_ARG, NDE_E_SIZE (text set). */
 nde_status nde_field_validate(const nde_field *field, const char *who);
 
+/* May a field be called there, y given? Tape, work, lane and the like do not count. Errors: NDE_E_ARG (text set). */
+nde_status nde_site_validate(const char *who, const nde_field *field, const nde_site *at, const nde_real *y);
+
 static inline const char *nde_field_name(const nde_field *field) { return field->name ? field->name : "field"; }
 
 /* Offsets of a part's slices in the arrays of the whole: rows of tape, cotape and work, reals of prepared. */

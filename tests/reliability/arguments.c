@@ -629,6 +629,13 @@ static void arguments(void **state) {
     wrong = at, wrong.u = NULL; REFUSED(nde_field_check(f, &wrong, r.y0, &number, text, sizeof text), "at.u");
     wrong = at, wrong.p = NULL; REFUSED(nde_field_check(f, &wrong, r.y0, &number, text, sizeof text), "at.p");
     wrong = at, wrong.q = NULL; REFUSED(nde_field_check(f, &wrong, r.y0, &number, text, sizeof text), "at.q");
+    nde_real value[8];
+    REFUSED(nde_field_value(NULL, &at, r.y0, value), "field");
+    REFUSED(nde_field_value(f, NULL, r.y0, value), "at");
+    REFUSED(nde_field_value(f, &at, NULL, value), "y");
+    REFUSED(nde_field_value(f, &at, r.y0, NULL), "value");
+    REFUSED(nde_field_value(f, &wrong, r.y0, value), "at.q");
+    assert_int_equal(nde_field_value(f, &at, r.y0, value), NDE_OK);
     assert_int_equal(nde_field_check(f, &at, r.y0, NULL, NULL, 0), NDE_OK);
     assert_int_equal(nde_field_check(f, &at, r.y0, &number, text, 1), NDE_OK);
     assert_string_equal(text, "");

@@ -74,15 +74,16 @@ static void tick_text(char *words, size_t bytes, const plot_axis *axis, double v
     else snprintf(words, bytes, "%.6g", fabs(value) < 1e-9*(axis->high - axis->low) ? 0 : value);
 }
 
-void plot_open(plot_picture *to, const char *file, int width, int height) {
+bool plot_open(plot_picture *to, const char *file, int width, int height) {
     memset(to, 0, sizeof *to);
     to->file = fopen(file, "w");
-    if (!to->file) return;
+    if (!to->file) return false;
     fprintf(to->file,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
             "viewBox=\"0 0 %d %d\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" "
             "fill=\"#333\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
             width, height, width, height);
+    return true;
 }
 
 void plot_panel(plot_picture *to, double left, double top, double width, double height,
@@ -221,6 +222,31 @@ void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, cons
     paint(to, &look, BAND);
     fputs("/></g>\n", to->file);
     entry(to, &look, BAND);
+}
+
+/* Cells of one shade are strokes of one path, neighbours in a row one stroke. */
+void plot_shade(plot_picture *to, const char *color, size_t columns, size_t rows, const double *value) {
+    if (!to->file) return;
+    enum { SHADES = 16 };
+    const double wide = to->width/(double)columns, high = to->height/(double)rows;
+    begin(to, "shade");
+    for (int shade = 1; shade <= SHADES; shade++) {
+        size_t run = 0;
+        fprintf(to->file, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%.2f\" stroke-opacity=\"%.3f\" d=\"M0 0", color,
+                high, (double)shade/SHADES);
+        for (size_t i = 0; i < columns*rows; i++) {
+            const bool here = (int)lround(SHADES*value[i]) == shade, last = i % columns == columns - 1;
+            if (here) run++;
+            if (run && (!here || last)) {
+                const size_t first = i % columns + here - run;
+                fprintf(to->file, "M%.1f %.1fh%.1f", to->left + wide*(double)first,
+                        to->top + to->height - high*((double)(i/columns) + 0.5), wide*(double)run);
+                run = 0;
+            }
+        }
+        fputs("\"/>", to->file);
+    }
+    fputs("</g>\n", to->file);
 }
 
 bool plot_close(plot_picture *to) {

@@ -47,7 +47,8 @@ typedef struct plot_picture {
 /* The range of a column and 4 % around it. */
 plot_axis plot_range(const char *label, size_t n, const double *v, size_t stride);
 
-void plot_open(plot_picture *to, const char *file, int width, int height);
+/* Returns false when it cannot be written: all that follows does nothing then. */
+bool plot_open(plot_picture *to, const char *file, int width, int height);
 /* A new panel that covers this part of the picture, labels included. title may be NULL. */
 void plot_panel(plot_picture *to, double left, double top, double width, double height,
                 const char *title, plot_axis x, plot_axis y);
@@ -61,6 +62,8 @@ void plot_dots(plot_picture *to, plot_look look, size_t n, const double *x, size
 /* The area between two columns of stride 1. */
 void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, const double *low,
                const double *high);
+/* Values [rows][columns] in [0, 1] all over the panel, the first row at its bottom: the more, the darker. */
+void plot_shade(plot_picture *to, const char *color, size_t columns, size_t rows, const double *value);
 /* Returns false when the picture could not be written. */
 bool plot_close(plot_picture *to);
 

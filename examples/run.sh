@@ -23,7 +23,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/pinn_heat $(printf "examples/%s " $pictures)
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -32,6 +32,7 @@ for name in $pictures; do "build/examples/$name" "build/pictures/$name.svg"; don
 build/examples/chaos 10000 build/pictures/chaos.svg
 build/examples/ensemble 100000 1 build/pictures/ensemble.svg
 build/examples/regularised 3 build/pictures/regularised.svg
-build/examples/hnn 1 build/pictures/hnn.svg
+for name in hnn lnn ude; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
+build/examples/cnf 800 1 build/pictures/cnf.svg
 build/examples/pinn_heat 1 build/pictures/pinn_heat.svg
 build/examples/lynx_hare --out build/pictures "$@"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION HNN PINN_HEAT"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION PINN_HEAT"""
 import math
 import re
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from support import check, finish, refuses, run
 
 (chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz,
- equation, hnn, pinn_heat) = (Path(program).resolve() for program in sys.argv[1:])
+ equation, pinn_heat) = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -106,21 +106,6 @@ def regularisers(scratch):
         refuses(run(regularised, *wrong, cwd=scratch), "usage", f"regularised {wrong}")
 
 
-def energies(scratch):
-    """Networks that fit noisy data as well as it can be; the Hamiltonian one keeps the energy ten times as well."""
-    for seed in (1, 2):
-        text = report(hnn, seed, cwd=scratch)
-        rows = re.findall(rf"^(plain|Hamiltonian) +(\d+) +{NUMBER} +{NUMBER} +{NUMBER}$", text, re.M)
-        check([row[0] for row in rows] == ["plain", "Hamiltonian"], f"hnn: {text}")
-        (_, more, *plain), (_, less, *kept) = [[row[0], int(row[1]), *map(float, row[2:])] for row in rows]
-        check(0.9*more < less < more, f"hnn: {less} parameters, {more} of the plain network")
-        check(all(abs(loss - 0.1**2/2) < 5e-4 for loss in (plain[0], kept[0])), f"hnn: losses {plain[0]}, {kept[0]} at a noise of 0.1")
-        for off, of_plain in zip(kept[1:], plain[1:]):
-            check(off < 0.1*of_plain and of_plain > 0.1, f"hnn {seed}: the energy is {off} off, {of_plain} with the plain network")
-    for wrong in (["0"], ["one"], ["1", "a.svg", "b"]):
-        refuses(run(hnn, *wrong, cwd=scratch), "usage", f"hnn {wrong}")
-
-
 def heat(scratch):
     """The method of lines is as exact as its distance lets it be, the network as residuals at points and Levenberg-Marquardt do."""
     for seed in (1, 2):
@@ -162,6 +147,5 @@ with tempfile.TemporaryDirectory() as folder:
     adjoints(folder)
     forecasts(folder)
     equations(folder)
-    energies(folder)
     heat(folder)
 finish()

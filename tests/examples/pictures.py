@@ -14,7 +14,6 @@ expected = { # before: arguments before the picture's name
     "chaos": {"before": ["40"], "labels": [None]*40, "lines": [4801]*20},
     "spiral": {"labels": ["y1", "y2", "error of the gradient", "microseconds"], "lines": [1001]*2 + [7]*7},
     "neural_lorenz": {"before": ["--quick"], "labels": ["time", "x/20"], "lines": [160]*5, "ticks": 8},
-    "hnn": {"before": ["1"], "labels": ["q", "p", "time", "H"], "lines": [1001]*6},
     "pinn_heat": {"before": ["1"], "labels": ["x", "u", "iteration", "mean square of the residuals"], "lines": [399]*4 + [150]},
     "ensemble": {"before": ["500", "2"], "labels": ["rho", "x", "rho", "z"], "lines": []},
     "regularised": {"before": ["1"], "labels": ["iteration", "evaluations of a prediction"] + ["x", "y"]*2, "count": 7 + 2*194},

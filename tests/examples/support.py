@@ -13,8 +13,8 @@ def check(good, text):
         wrong.append(text)
 
 
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], text=True, capture_output=True, timeout=250, **options)
+def run(*command, timeout=250, **options):
+    return subprocess.run([str(part) for part in command], text=True, capture_output=True, timeout=timeout, **options)
 
 
 def refuses(done, said, where):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * area.c - the full Levy area, approximately: A_ij = 1/2 int (W_i dW_j - W_j dW_i). Of a cell it is H_i W_j - W_i H_j + L_ij, where
- * L is a normal that has, given W and H, the variance of what is left over of the area:
+ * area.c - the full Levy area, approximately: A_ij = 1/2 int (W_i dW_j - W_j dW_i). Of a cell it is
+ * H_i W_j - W_i H_j + L_ij, where L is a normal that has, given W and H, the variance of what is left over of the area:
  *   Davie   h^2/12, the mean of that variance
  *   Foster  h^2/20 + (h/5)(H_i^2 + H_j^2), that variance itself
  * Areas of adjoining cells add up by Chen's relation, so that coarse and fine steps see one path.
@@ -14,8 +14,8 @@
 enum { PIECE = NDE_NOISE_PIECE };
 
 /* Of one cell; w, h [m][PIECE] of it, z [pairs][PIECE] normals, before [m][PIECE] W from the beginning of the step to it. */
-static void add_cell(const nde_noise *noise, size_t m, size_t n, size_t ld, const double *cell, const double *w, const double *h,
-                     const double *z, const double *before, double *a) {
+static void add_cell(const nde_noise *noise, size_t m, size_t n, size_t ld, const double *cell, const double *w,
+                     const double *h, const double *z, const double *before, double *a) {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < i; j++, a += ld, z += PIECE)
             for (size_t b = 0; b < n; b++) {

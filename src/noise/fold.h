@@ -11,7 +11,8 @@
 #include "noise/noise.h"
 #include "noise/pair.h"
 
-/* For one component of up to a piece of lanes: S; sums of X and of their prefix sums, in two doubles; the sum of K. Begins as zeros. */
+/* For one component of up to a piece of lanes: S; sums of X and of their prefix sums, in two doubles; the sum of K. Begins
+ * as zeros. */
 typedef struct nde_fold {
     double s[NDE_NOISE_PIECE], x[2][NDE_NOISE_PIECE], xx[2][NDE_NOISE_PIECE], k[NDE_NOISE_PIECE];
 } nde_fold;

@@ -2,8 +2,8 @@
  * noise.h - what a Brownian path does over a step: a pure function of (seed, trajectory, component, times). No real type:
  * always double.
  *
- * Letters: W increment over a step of length h; H = (1/h) int_0^h (W_s - s/h W) ds, K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds:
- * independent, normal, of variance h, h/12 and h/720. */
+ * Letters: W increment over a step of length h; H = (1/h) int_0^h (W_s - s/h W) ds,
+ * K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds: independent, normal, of variance h, h/12 and h/720. */
 #ifndef NDE_NOISE_H
 #define NDE_NOISE_H
 
@@ -47,7 +47,8 @@ void nde_noise_increment(const nde_noise *noise, int64_t grid, size_t m, size_t 
 nde_status nde_noise_read(nde_noise *known, const nde_noise *noise);
 /* Is there room for m components, and is the correlation finite? Errors: NDE_E_ARG, NDE_E_SIZE (text set). */
 nde_status nde_noise_check(const nde_noise *noise, size_t m);
-/* Sets noise.levy to what a method needs, NDE_LEVY_*, if it is 0. Errors: NDE_E_ARG (text set): the noise does not know so much. */
+/* Sets noise.levy to what a method needs, NDE_LEVY_*, if it is 0. Errors: NDE_E_ARG (text set): the noise does not know so
+ * much. */
 nde_status nde_noise_need(nde_noise *noise, int levy);
 
 #endif

@@ -21,7 +21,8 @@ static nde_status check_source(const nde_noise *x) {
     if (!(x->tolerance >= 0x1p-40 && x->tolerance <= 1))
         return nde_fail(NDE_E_ARG, "noise.tolerance is %g: a share of the span, from 2^-40 on", x->tolerance);
     const bool stored = x->source == NDE_SOURCE_STORED;
-    if (stored != (x->w != NULL)) return nde_fail(NDE_E_ARG, "noise.w is %sNULL, noise.source %d", x->w ? "not " : "", (int)x->source);
+    if (stored != (x->w != NULL))
+        return nde_fail(NDE_E_ARG, "noise.w is %sNULL, noise.source %d", x->w ? "not " : "", (int)x->source);
     if ((x->h && !x->w) || (x->k && !x->h)) return nde_fail(NDE_E_ARG, "noise.%s is NULL", x->w ? "h" : "w");
     if (stored && (x->correlation || x->antithetic))
         return nde_fail(NDE_E_ARG, "noise.%s is given beside stored increments", x->correlation ? "correlation" : "antithetic");
@@ -34,7 +35,8 @@ nde_status nde_noise_read(nde_noise *known, const nde_noise *noise) {
         return nde_fail(NDE_E_ARG, "noise.size is %zu, which is not a layout that this library knows", noise->size);
     if (known->grid < 0) return nde_fail(NDE_E_ARG, "noise.grid is %lld: it must not be negative", (long long)known->grid);
     if (known->grid > (int64_t)1 << 48)
-        return nde_fail(NDE_E_SIZE, "noise.grid is %lld: at most 2^48 cells have a place in the counter", (long long)known->grid);
+        return nde_fail(NDE_E_SIZE, "noise.grid is %lld: at most 2^48 cells have a place in the counter",
+                        (long long)known->grid);
     if (known->tolerance == 0) known->tolerance = 0x1p-20;
     const nde_status bad = nde_noise_check(known, known->dim);
     return bad ? bad : check_source(known);
@@ -54,7 +56,8 @@ nde_status nde_noise_need(nde_noise *noise, int levy) {
     const bool stored = noise->source == NDE_SOURCE_STORED;
     const int has = stored ? noise->k ? NDE_LEVY_K : noise->h ? NDE_LEVY_H : NDE_LEVY_W : noise->levy ? noise->levy : levy;
     if (has < levy)
-        return nde_fail(NDE_E_ARG, stored ? "noise.%s is NULL: the method needs it" : "noise.levy is too little: the method needs %s",
+        return nde_fail(NDE_E_ARG,
+                        stored ? "noise.%s is NULL: the method needs it" : "noise.levy is too little: the method needs %s",
                         levy == NDE_LEVY_K && has == NDE_LEVY_H ? "k" : "h");
     noise->levy = has;
     return NDE_OK;
@@ -100,8 +103,8 @@ static void one_cell(const piece *p, int64_t j, double *rows) {
     int64_t first[PIECE];
     for (size_t b = 0; b < p->n; b++) first[b] = at->first[p->begin + b] + j;
     if (p->noise->source == NDE_SOURCE_GRID) {
-        nde_noise_cells(p->noise, at->grid, m, p->n, PIECE, p->trajectory, p->cell, first, 1, rows, p->out[1] ? rows + all : NULL,
-                        p->out[2] ? rows + 2*all : NULL);
+        nde_noise_cells(p->noise, at->grid, m, p->n, PIECE, p->trajectory, p->cell, first, 1, rows,
+                        p->out[1] ? rows + all : NULL, p->out[2] ? rows + 2*all : NULL);
         return;
     }
     const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
@@ -156,7 +159,8 @@ size_t nde_noise_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t bytes = 0, row = sizeof(double)*PIECE;
     if (noise->source == NDE_SOURCE_TREE) {
         const size_t tree = nde_tree_bytes(noise, m, lanes);
-        return nde_size_multiply(m, noise->correlation ? row : 0, &bytes) && nde_size_add(bytes, tree, &bytes) ? bytes : SIZE_MAX;
+        const bool fits = nde_size_multiply(m, noise->correlation ? row : 0, &bytes) && nde_size_add(bytes, tree, &bytes);
+        return fits ? bytes : SIZE_MAX;
     }
     if (noise->source == NDE_SOURCE_GRID && !noise->correlation) return 0;
     return nde_size_multiply(m, sizeof(nde_fold) + 3*row, &bytes) ? bytes : SIZE_MAX;

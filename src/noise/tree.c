@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * tree.c - the virtual Brownian tree. [t0, t1] is halved down to cells of 2^-depth of it; each interval knows W, and from
- * noise.levy on H and K, and its halves follow from it and normals of its own number by the exact conditional law. A time within
- * a cell cuts the cell in two by the same law with another ratio: one such time a cell is exact, of two the path between is a
- * chord. Every value is a function of (seed, trajectory, component, times): what was asked before changes nothing.
+ * noise.levy on H and K, and its halves follow from it and normals of its own number by the exact conditional law. A time
+ * within a cell cuts the cell in two by the same law with another ratio: one such time a cell is exact, of two the path
+ * between is a chord. Every value is a function of (seed, trajectory, component, times): what was asked before changes
+ * nothing.
  *
- * Times are multiples (ticks) of 2^-48 of the span. W(t) - W(t0) is rounded to multiples of one power of two, as on a grid, so that
- * increments add up exactly.
+ * Times are multiples (ticks) of 2^-48 of the span. W(t) - W(t0) is rounded to multiples of one power of two, as on a grid, so
+ * that increments add up exactly.
  *
- * The law: an interval of length d is cut at r d; r' = 1 - r, x = r r', p = 1 - 3x, v = 1 - 5x + 5x^2, g = 1 - 8x + 20x^2; z are
- * normals. With W_1 = r W + B,
+ * The law: an interval of length d is cut at r d; r' = 1 - r, x = r r', p = 1 - 3x, v = 1 - 5x + 5x^2, g = 1 - 8x + 20x^2; z
+ * are normals. With W_1 = r W + B,
  *   B = 6x H + 60x (1 - 2r) K + sqrt(d x g) z_1                     (H only: sqrt(d x p); W only: sqrt(d x))
  *   R = H - B/2 = r H_1 + r' H_2
  *   E = K - (1 - 2r)B/12 - (x/2)(2r - 1)R/p
  *   D = H_1 - H_2 = (2r - 1)R/p + 30x^2 E/g + sqrt(d x v/(12 g)) z_2  (H only: without E, sqrt(d x/(12 p)) z_2)
- *   S = K - (1 - 2r)B/12 - (x/2)D = r^2 K_1 + r'^2 K_2,  K_1 = r^3 S/v + r'^2 y,  K_2 = r'^3 S/v - r^2 y,  y = sqrt(d x/(720 v)) z_3
+ *   S = K - (1 - 2r)B/12 - (x/2)D = r^2 K_1 + r'^2 K_2
+ *   K_1 = r^3 S/v + r'^2 y,  K_2 = r'^3 S/v - r^2 y,  y = sqrt(d x/(720 v)) z_3
  * which is conditioning of independent normals of variances d, d/12, d/720 on their sums over the two parts:
  *   H = r H_1 + r' H_2 + (r' W_1 - r W_2)/2
  *   K = r^2 K_1 + r'^2 K_2 + (x/2)(H_1 - H_2) + (r' - r)(r' W_1 - r W_2)/12.
@@ -134,8 +136,8 @@ static void pass(const shape *s, quest *q, size_t ld, double *const *sum) {
     memcpy(at + s->m, at + s->m + s->levy*s->m, s->levy*s->m*sizeof *at);
 }
 
-/* Up to the interval that holds `target`, from which cuts lead to it; of those that begin there to the longest: what is summed is
- * to depend on the times alone. */
+/* Up to the interval that holds `target`, from which cuts lead to it; of those that begin there to the longest: what is
+ * summed is to depend on the times alone. */
 static void climb(const shape *s, cursor *c, int64_t target) {
     if (c->level == END) c->level = 0, c->begin = 0;
     if (c->begin == target && c->level > s->depth) return;
@@ -214,7 +216,8 @@ static void halve(const shape *s, double r, double length, double round, const d
     if (levy == 1) return;
     const double of_d = sqrt(length*x*(levy == 2 ? 1/p : v/g)/12), of_y = sqrt(length*x/(720*v));
     for (size_t i = 0; i < m; i++) {
-        const double bend = left[i] - r*w[i], mean = h[i] - 0.5*bend, tilt = -skew*mean/p, *normal = z + i*NDE_NOISE_PIECE + next;
+        const double bend = left[i] - r*w[i], mean = h[i] - 0.5*bend, tilt = -skew*mean/p;
+        const double *normal = z + i*NDE_NOISE_PIECE + next;
         const double drop = levy > 2 ? k[i] - skew*bend/12 : 0;
         const double d = tilt + (levy > 2 ? 30*x*x*(drop - 0.5*x*tilt)/g : 0) + of_d*normal[0];
         left[m + i] = mean + rest*d, right[m + i] = mean - r*d;
@@ -224,7 +227,8 @@ static void halve(const shape *s, double r, double length, double round, const d
     }
 }
 
-/* Cuts the interval at which the cursor stands and takes the part that holds the target. left: rows for one that is not kept. */
+/* Cuts the interval at which the cursor stands and takes the part that holds the target. left: rows for one that is
+ * not kept. */
 static void cut(const shape *s, quest *q, const double *z, double *left, size_t ld, double *const *sum) {
     cursor *c = q->at;
     if (c->level == EMPTY) {

@@ -151,8 +151,8 @@ class MLP(Field):
         inner = (ctypes.c_size_t*len(widths))(widths[0] + extra, *widths[1:])
         self.widths, self.dim = widths, widths[0]
         self.mlp = struct("mlp")(layers=len(widths) - 1, width=inner, hidden=chosen("activation", activation, activations),
-                                 last=chosen("last", last, activations), time_input=bool(time), residual=bool(residual), layer_norm=bool(layer_norm),
-                                 inputs_u=inputs_u, inputs_q=inputs_q)
+                                 last=chosen("last", last, activations), time_input=bool(time), residual=bool(residual),
+                                 layer_norm=bool(layer_norm), inputs_u=inputs_u, inputs_q=inputs_q)
         self.bound = {}
         names = names_of(dtype)
         schemes = {name.lower(): CONSTANTS["NDE_" + name] for name in

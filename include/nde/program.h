@@ -165,7 +165,8 @@ NDE_API nde_var nde_csr_sum(nde_program *g, const nde_csr *a, nde_var x);
 NDE_API nde_var nde_convolve(nde_program *g, nde_var k, nde_var x, size_t centre);
 /* Discrete Fourier transform of the rows of x: X_m, the sum of x_j exp(-2 pi i j m/n), in n rows: the real parts of X_0 ... X_[n/2],
  * then the imaginary parts of X_[(n - 1)/2] ... X_1, so that row n - m belongs to row m. The inverse is its inverse. By FFTW, both
- * precisions; the same bits in any company. Written as C it is n^2 operations. Errors: NDE_E_ARG in a library without FFTW.
+ * precisions; the same bits in any company. Written as C it is n^2 operations. Errors: NDE_E_ARG in a library without FFTW, which
+ * has memory of its own for its plans (by malloc) and ends the process where it gets none.
  * Source: M. Frigo, S. Johnson, The design and implementation of FFTW3, Proc. IEEE 93 (2005). */
 NDE_API nde_var nde_fft(nde_program *g, nde_var x);
 NDE_API nde_var nde_fft_inverse(nde_program *g, nde_var x);

@@ -6,6 +6,7 @@
 #include "program/graph.h"
 #include "taped.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 static nde_program *create(size_t dim, size_t nu, size_t np, size_t nq) {
@@ -524,6 +525,50 @@ static void tapes(void **state) {
     nde_program_destroy(g);
 }
 
+/* ---- Fourier transforms ---- */
+
+#ifdef NDE_TEST_FFTW
+typedef struct planner {
+    pthread_t thread;
+    nde_real dy[64];
+} planner;
+
+/* A program of transforms of many lengths, made, used and destroyed again and again. */
+static void *plan(void *ctx) {
+    planner *own = ctx;
+    for (size_t round = 0; round < 20; round++) {
+        nde_program *g = NULL;
+        nde_real work[4096], prepared[4096];
+        const nde_real y[64] = { 1, 2, -1, (nde_real)0.5 };
+        const double t = 0;
+        bool good = nde_program_create(&NDE_INIT(nde_program_shape, .dim = 64), &g) == NDE_OK;
+        nde_var x = good ? nde_y(g, 0, 64) : (nde_var){ 0 };
+        for (size_t n = 64; good && n > 50; n--)
+            x = nde_concat(g, (nde_var[]){ nde_fft(g, nde_cut(g, x, 0, n)), nde_cut(g, x, 1, 64 - n + (n == 64)) }, n < 64 ? 2 : 1);
+        good = good && nde_program_finish(g, x) == NDE_OK;
+        const nde_field f = nde_field_program(g);
+        good = good && f.work <= 4096 && f.prepared <= 4096 && (!f.prepare || f.prepare(&f, NULL, prepared) == 0);
+        if (!good || f.eval(&f, &(nde_site){ .n = 1, .ld = 1, .t = &t, .prepared = prepared, .work = work }, y, own->dy)) return ctx;
+        nde_program_destroy(g);
+    }
+    return NULL;
+}
+
+/* FFTW's planner is one for all threads; what it plans is the same in any company. */
+static void planners(void **state) {
+    (void)state;
+    planner all[4], alone;
+    assert_null(plan(&alone));
+    for (size_t i = 0; i < 4; i++) assert_int_equal(pthread_create(&all[i].thread, NULL, plan, &all[i]), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(all[i].thread, &failed), 0);
+        assert_null(failed);
+        assert_memory_equal(all[i].dy, alone.dy, sizeof alone.dy);
+    }
+}
+#endif
+
 /* ---- solving ---- */
 
 static int lorenz(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
@@ -628,6 +673,9 @@ int main(void) {
         cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code), cmocka_unit_test(many), cmocka_unit_test(wanted),
         cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(tapes), cmocka_unit_test(solving),
         cmocka_unit_test(training), cmocka_unit_test(parsed),
+#ifdef NDE_TEST_FFTW
+        cmocka_unit_test(planners),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

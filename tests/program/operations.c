@@ -27,16 +27,25 @@ static void print(const recording *r) {
 /* Rounding grows along a program; what was small beside its terms has few digits. */
 static const double loose = 1e5;
 
+/* Values of lane b; false: a step is decided in the last digits, or so large that a sine of it has none. */
+static bool values_of(const rig *r, const recording *rec, size_t b, double v[][REC_ROWS]) {
+    const rec_lane lane = lane_of(r, b);
+    bool plain = true;
+    for (int k = 0; k < rec->count; k++) {
+        rec_eval(rec, k, &lane, v), plain &= !rec_close(rec, &rec->step[k], v);
+        for (size_t i = 0; i < rec->step[k].rows; i++) plain &= fabs(v[k][i]) < 100;
+    }
+    return plain;
+}
+
 static void check_values(rig *r, const recording *rec, int outputs) {
     const nde_field *f = r->field;
     static double v[REC_STEPS][REC_ROWS];
     assert_int_equal(f->eval(f, &r->at, r->y, r->dy), 0);
     for (size_t b = 0; b < r->at.n; b++) {
-        const rec_lane lane = lane_of(r, b);
         size_t row = 0;
-        bool open = true; /* nothing is decided in the last digits */
-        for (int k = 0; k < rec->count; k++) rec_eval(rec, k, &lane, v), open &= !rec_close(rec, &rec->step[k], v);
-        for (int k = rec->count - outputs; open && k < rec->count; k++) {
+        const bool plain = values_of(r, rec, b, v);
+        for (int k = rec->count - outputs; plain && k < rec->count; k++) {
             for (size_t i = 0; i < rec->step[k].rows; i++, row++) {
                 const double got = (double)r->dy[row*r->at.ld + b], want = v[k][i];
                 if (fabs(got - want) <= loose*NDE_TEST_EPS*(1 + fabs(want))) continue;
@@ -116,13 +125,16 @@ static void check_differences(rig *r, const recording *rec) {
     const bool single = sizeof(nde_real) == 4;
     const nde_field *f = r->field;
     double slope[3*REC_ROWS][COLUMNS], worst = 0;
+    static double v[REC_STEPS][REC_ROWS];
+    bool plain[COLUMNS];
+    for (size_t b = 0; b < r->at.n && b < COLUMNS; b++) plain[b] = values_of(r, rec, b, v);
     assert_int_equal(f->jvp(f, &r->at, r->y, &r->v, r->dv), 0);
     for (int k = 0; k < 4; k++) {
         differences(r, steps[single][k], slope);
         worst = 0;
         for (size_t i = 0; i < f->out; i++)
             for (size_t b = 0; b < r->at.n && b < COLUMNS; b++)
-                worst = fmax(worst, fabs((double)r->dv[i*r->at.ld + b] - slope[i][b])/(1 + 10*fabs(slope[i][b])));
+                if (plain[b]) worst = fmax(worst, fabs((double)r->dv[i*r->at.ld + b] - slope[i][b])/(1 + 10*fabs(slope[i][b])));
         if (worst <= (single ? 0.02 : 1e-6)) return;
     }
     print(rec);

@@ -206,11 +206,11 @@ static inline double rec_entry(int op, double a, double b, double c) {
     }
 }
 
-/* exp(x_i) over the sum of all. */
+/* exp(x_i) over the sum of all, which may be too large. */
 static inline double rec_share(const double *x, size_t n, size_t i) {
     double sum = 0;
-    for (size_t j = 0; j < n; j++) sum += exp(x[j]);
-    return exp(x[i])/sum;
+    for (size_t j = 0; j < n; j++) sum += exp(x[j] - x[i]);
+    return 1/sum;
 }
 
 /* Row i of softmax(q k'/sqrt(d)) v, v [m][width]. */

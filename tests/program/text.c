@@ -70,6 +70,7 @@ static void values(void **state) {
     VALUE("matmul([1, 2, 3, 4], [1, 0, 2, 1], 2)", 5, 2, 11, 4);
     VALUE("matmul_transposed([1, 2, 3, 4], [1, 0, 2, 1], 2)", 1, 4, 3, 10);
     VALUE("softmax([0, log(3), 1000, 1000], 2)", 0.25, 0.75, 0.5, 0.5);
+    VALUE("softmax([-1000, 1000, 1, -1000], 4)", 0, 1, 0, 0);
     VALUE("attention([1, 0], [0, 1, 0, 2], v[0:2], 2)", -0.5);
     VALUE("convolve([1, 10], v, 0)", 31, 8, -17);
     VALUE("convolve([1, 10], v, 1)", 8, -17, 31);

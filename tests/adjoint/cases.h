@@ -43,7 +43,7 @@ static inline void case_growth(proof *f, int64_t steps, bool tape) {
 /* Two terms of noise, one with more components than the state and its own finer grid. */
 static inline void case_general_noise(proof *f, int64_t steps, bool tape) {
     case_growth(f, steps, tape);
-    static const nde_noise fine = { sizeof(nde_noise), 21, 0, 192 };
+    static const nde_noise fine = { .size = sizeof fine, .seed = 21, .grid = 192 };
     proof_term(f, 1, &general_model, NULL, &fine, NDE_NOISE_GENERAL, tape);
 }
 

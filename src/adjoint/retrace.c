@@ -90,7 +90,7 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_m
         for (size_t i = 0; i < dim; i++) a[(size_t)last*dim + i] = w->a_carry[i];
     if (saved) nde_save_before(s, r, 0, w->saved[0], w->accepted[0], seed, &save);
     for (size_t i = 0; i < dim; i++) a_new[i] = a_y[i];
-    NDE_UNROLL for (int i = last; i >= first; i--) {
+    NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
         nde_real *ai = a + (size_t)i*dim;
         gather(dim, known, table, i, h, a, ai, b);
         bool idle = i == last && fsal;

@@ -11,9 +11,11 @@
 #if defined(__clang__)
 #define NDE_SCALAR_LOOP _Pragma("clang loop vectorize(disable) unroll(disable)")
 #define NDE_UNROLL _Pragma("clang loop unroll(full)")
+#define NDE_UNROLL_KNOWN
 #else
 #define NDE_SCALAR_LOOP _Pragma("GCC unroll 1")
 #define NDE_UNROLL _Pragma("GCC unroll 8")
+#define NDE_UNROLL_KNOWN NDE_UNROLL /* where the count may be known; clang finds that out, and warns where it is told to and cannot */
 #endif
 
 enum { NDE_ONE_LANES = NDE_VECTOR_BYTES/(int)sizeof(nde_real), NDE_ONE_MOST = 8 /* slopes a pass */ };

@@ -138,7 +138,7 @@ static void decay_stops_at_one(void **state) {
                     assert_true(s.event_t[i] == s.t_end[i]);
                     if (error > 20*tolerance)
                         fail_msg("%s%s at %g from %g: off by %g", m->name, joint ? " joint" : "", tolerance, (double)y0[i], error);
-                    assert_true(fabs((double)s.y_end[i] - 1) <= 200*NDE_TEST_EPS); /* weights of 100 cancel in some extensions */
+                    assert_true(fabs((double)s.y_end[i] - 1) <= 400*NDE_TEST_EPS); /* weights of 100 cancel in vern8's extension */
                     assert_true(isnan(s.y[i])); /* the end of the span was not reached */
                 }
                 nde_solution_free(&s);

@@ -17,8 +17,8 @@ static const char *const texts[] = {
     "state x[3]; v = independent(cross(x, x*t)); dx = jvp(softplus(v), v, x) + vjp(v, x, 1) - outer(x[0:1], x)[1:2]",
     "state x[4]; param w[8], b[2]; dx = scatter(dense(silu, w, b, gather(x, [3, 1, 1, 0])), [2, 0], 4) + softmax(x, 2)*convolve(b, x, 1)",
     "state x[4]; dx = attention(x, matmul(x, x, 2), matmul_transposed(x, x, 2), 2) - csr_matvec(4, [0, 2, 2, 3, 4], [1, 3, 0, 0], 2, x)",
-    "state x[6]; e = csr_columns(3, [0, 1, 3, 4], [2, 0, 1, 1], x) - csr_rows(3, [0, 1, 3, 4], [2, 0, 1, 1], x)\n"
-    "dx = csr_sum(3, [0, 1, 3, 4], [2, 0, 1, 1], tanh(e)) + vjp(softmax(x*x, 3), x, x)",
+    ("state x[6]; e = csr_columns(3, [0, 1, 3, 4], [2, 0, 1, 1], x) - csr_rows(3, [0, 1, 3, 4], [2, 0, 1, 1], x)\n"
+     "dx = csr_sum(3, [0, 1, 3, 4], [2, 0, 1, 1], tanh(e)) + vjp(softmax(x*x, 3), x, x)"),
 #ifdef NDE_TEST_FFTW
     "state x[8]; z = fft(x)*[0, 1, 2, 3, 0, -3, -2, -1]; dx = fft_inverse(gather(z, [0, 7, 6, 5, 4, 3, 2, 1]))*x - grad(dot(z, z), x)",
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "core/isa.h"
 #include "noise/kernel.h"
 
 enum { LANES = NDE_NOISE_PIECE, MOST = 16, RUNS = 7 };
@@ -16,17 +15,18 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
 }
 
-static void normals(const char *name, int isa, nde_normals_kernel *kernel) {
+static void normals(const char *name, int isa) {
     enum { ROUNDS = 2000 };
     static double z[MOST*LANES];
     size_t who[LANES];
     uint64_t position[LANES];
     double best = 1;
-    if (!nde_isa_has(isa)) return;
+    const nde_noise_kernels *kernels = nde_noise_kernels_get(isa);
+    if (!kernels) return;
     for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b;
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
-        for (uint64_t round = 0; round < ROUNDS; round++) position[0] = round, kernel(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
+        for (uint64_t round = 0; round < ROUNDS; round++) position[0] = round, kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
         const double each = (now() - start)/((double)ROUNDS*MOST*LANES);
         best = each < best ? each : best;
     }
@@ -73,11 +73,9 @@ static void sources(int64_t steps, size_t m) {
 
 int main(void) {
     printf("normals; ns each\n\n| kernel | double |\n|---|---|\n");
-    normals("baseline", NDE_ISA_BASELINE, nde_normals_kernel_baseline);
-#ifdef __x86_64__
-    normals("v3", NDE_ISA_V3, nde_normals_kernel_v3);
-    normals("v4", NDE_ISA_V4, nde_normals_kernel_v4);
-#endif
+    normals("baseline", NDE_ISA_BASELINE);
+    normals("v3", NDE_ISA_V3);
+    normals("v4", NDE_ISA_V4);
     printf("\nsteps of 64 trajectories, tolerance 2^-10; ns for a component and a step\n\n"
            "| steps | components | | grid | tree | ratio |\n|---|---|---|---|---|---|\n");
     for (size_t m = 1; m <= MOST; m *= 4) sources(1024, m), sources(1000, m);

@@ -45,7 +45,7 @@ void nde_noise_area(const nde_noise *noise, const nde_noise_at *at, size_t m, do
         for (int64_t j = 0; j < at->count; j++) {
             for (size_t b = 0; b < n; b++) position[b] = (uint64_t)(first[b] = at->first[begin + b] + j);
             nde_noise_cells(noise, at->grid, m, n, PIECE, trajectory, cell, first, 1, one, one + m*PIECE, NULL);
-            nde_noise_normals(noise->seed, NDE_PURPOSE_AREA, pairs, n, trajectory, position, 1, z);
+            nde_noise_kernels_get(NDE_ISA_AUTO)->normals(noise->seed, NDE_PURPOSE_AREA, pairs, n, trajectory, position, 1, z);
             add_cell(noise, m, n, ld, cell, one, one + m*PIECE, z, before, a + begin); /* even in the path: pairs share it */
             for (size_t i = 0; i < m*PIECE; i++) before[i] += one[i];
         }

@@ -17,9 +17,6 @@
 #include <immintrin.h>
 #endif
 
-nde_noise_kernel NDE_ISA_NAME(nde_noise_kernel);
-nde_normals_kernel NDE_ISA_NAME(nde_normals_kernel);
-
 /* Words of Philox in 64-bit lanes; their upper halves hold rubbish, which no product reads. */
 typedef uint64_t words __attribute__((vector_size(NDE_VECTOR_BYTES)));
 enum { WORDS = NDE_VECTOR_BYTES/8, CHUNK = NDE_NOISE_PIECE };
@@ -132,10 +129,9 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
     }
 }
 
-void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld,
-                                    const size_t *trajectory, const double *cell, const int64_t *first,
-                                    int64_t count, double *w, double *h, double *k) {
-    const uint64_t cells = count > 0 ? (uint64_t)count : 0;
+static void cells(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
+                  const double *cell, const int64_t *first, int64_t count, double *w, double *h, double *k) {
+    const uint64_t number = count > 0 ? (uint64_t)count : 0;
     double *const out[3] = { w, h, k };
     double x[3][2][CHUNK] = { { { 0 } } };
     chunk lanes;
@@ -145,9 +141,9 @@ void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t
         fill(&lanes, grid, width, trajectory + begin, cell + begin, first + begin);
         for (size_t i = 0; i < m; i += 2) {
             const size_t pair = i + 1 < m ? 2 : 1;
-            if (h && cells) areas(&lanes, i, cells, x[0], x[1], k ? x[2] : NULL);
-            else if (pair == 2) increments(&lanes, i, cells, 1, x[0][0], x[0][1]);
-            else increments(&lanes, i, cells, 0, x[0][0], x[0][1]);
+            if (h && number) areas(&lanes, i, number, x[0], x[1], k ? x[2] : NULL);
+            else if (pair == 2) increments(&lanes, i, number, 1, x[0][0], x[0][1]);
+            else increments(&lanes, i, number, 0, x[0][0], x[0][1]);
             for (size_t what = 0; what < 3; what++)
                 for (size_t j = 0; j < pair && out[what]; j++)
                     memcpy(out[what] + (i + j)*ld + begin, x[what][j], width*sizeof(double));
@@ -155,8 +151,8 @@ void NDE_ISA_NAME(nde_noise_kernel)(const nde_noise *noise, int64_t grid, size_t
     }
 }
 
-void NDE_ISA_NAME(nde_normals_kernel)(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory,
-                                      const uint64_t *position, size_t sets, double *z) {
+static void normals(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory, const uint64_t *position,
+                    size_t sets, double *z) {
     uint64_t bits[2][CHUNK];
     double spare[CHUNK];
     chunk lanes = { .n = n, .seed = seed };
@@ -170,3 +166,5 @@ void NDE_ISA_NAME(nde_normals_kernel)(uint64_t seed, unsigned purpose, size_t m,
         }
     }
 }
+
+const nde_noise_kernels NDE_ISA_NAME(nde_noise_kernels) = { cells, normals };

@@ -295,7 +295,7 @@ void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, siz
         for (size_t b = 0; b < n; b++)
             if (advance(&s, &q[b], at->ld, SUM(b)))
                 who[due] = trajectory[b], position[due] = number(&s, q[b].at), lane[due++] = b;
-        if (due) nde_noise_normals(noise->seed, NDE_PURPOSE_TREE, m, due, who, position, s.levy, z);
+        if (due) nde_noise_kernels_get(NDE_ISA_AUTO)->normals(noise->seed, NDE_PURPOSE_TREE, m, due, who, position, s.levy, z);
         for (size_t j = 0; j < due; j++) cut(&s, &q[lane[j]], z + j, left, at->ld, SUM(lane[j]));
     } while (due);
     for (size_t b = 0; b < n; b++) settle(&s, &q[b], at->ld, SUM(b));

@@ -1,48 +1,31 @@
 /* SPDX-License-Identifier: MIT
  * area.c - space-time Levy areas of the grid: their laws, and that coarse steps see the path of the fine ones. */
 #include "noise/noise.h"
-#include "core/isa.h"
-#include "noise/kernel.h"
+#include "noise/cells.h"
+#include "method/extended.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { M = 5, N = 67, LD = 72 };
-
-typedef struct lanes {
-    size_t trajectory[N];
-    double cell[N];
-    int64_t first[N];
-} lanes;
-
-static lanes some_lanes(void) {
-    lanes l;
-    for (size_t b = 0; b < N; b++) l.trajectory[b] = (b*7919) % 1000, l.cell[b] = 0.01*(double)(b + 1), l.first[b] = (int64_t)(b % 13)*8;
-    return l;
-}
 
 typedef double rows[3][M*LD];
 
 static void cells(uint64_t seed, const lanes *l, int64_t offset, int64_t count, rows x) {
     const nde_noise noise = { .seed = seed };
-    int64_t first[N];
-    for (size_t b = 0; b < N; b++) first[b] = l->first[b] + offset;
-    nde_noise_cells(&noise, 1024, M, N, LD, l->trajectory, l->cell, first, count, x[0], x[1], x[2]);
+    const lanes at = later(l, offset);
+    nde_noise_cells(&noise, 1024, M, N, LD, at.trajectory, at.cell, at.first, count, x[0], x[1], x[2]);
 }
 
 static void w_is_the_same_with_areas(void **state) {
     (void)state;
-    const lanes l = some_lanes();
+    const lanes l = some_lanes(), at = later(&l, 3);
     static rows x, y;
     double *const w = y[0];
     for (int64_t count = 0; count < 4; count++) {
         const nde_noise noise = { .seed = 4 };
         cells(4, &l, 3, count, x);
-        int64_t first[N];
-        for (size_t b = 0; b < N; b++) first[b] = l.first[b] + 3;
-        nde_noise_increment(&noise, 1024, M, N, LD, l.trajectory, l.cell, first, count, w);
+        nde_noise_increment(&noise, 1024, M, N, LD, at.trajectory, at.cell, at.first, count, w);
         assert_memory_equal(x[0], w, sizeof x[0]);
-        nde_noise_cells(&noise, 1024, M, N, LD, l.trajectory, l.cell, first, count, y[0], y[1], NULL);
+        nde_noise_cells(&noise, 1024, M, N, LD, at.trajectory, at.cell, at.first, count, y[0], y[1], NULL);
         assert_memory_equal(x[0], y[0], sizeof x[0]);
         assert_memory_equal(x[1], y[1], sizeof x[1]);
     }
@@ -64,25 +47,25 @@ static void a_cell_is_its_normals(void **state) {
             }
 }
 
-/* Over `count` cells: by integrating the cells' polynomials in extended arithmetic. Within cell k the path has the moments
+/* Over `count` cells: by integrating the cells' polynomials. Within cell k the path has the moments
  *   int W = cell (S + W/2 + H), int W (s - middle of the cell) = cell^2 (W/12 - K). */
 static void areas_are_those_of_the_path(void **state) {
     (void)state;
     const lanes l = some_lanes();
     static rows whole, one;
-    static long double s[M*LD], zero[M*LD], first[M*LD];
+    static extended s[M*LD], zero[M*LD], first[M*LD];
     const int64_t counts[] = { 1, 2, 3, 8, 100 };
     double worst[2] = { 0, 0 };
     for (size_t c = 0; c < sizeof counts/sizeof *counts; c++) {
-        const long double length = (long double)counts[c]; /* in cells */
+        const extended length = (double)counts[c]; /* in cells */
         memset(s, 0, sizeof s), memset(zero, 0, sizeof zero), memset(first, 0, sizeof first);
         cells(5, &l, 1, counts[c], whole);
         for (int64_t j = 0; j < counts[c]; j++) {
             cells(5, &l, 1 + j, 1, one);
             for (size_t i = 0; i < M*LD; i++) {
-                const long double w = (long double)one[0][i], mean = s[i] + w/2 + (long double)one[1][i], middle = (long double)j + 0.5L;
+                const extended w = one[0][i], mean = s[i] + w/2 + one[1][i], middle = (double)j + 0.5;
                 zero[i] += mean;
-                first[i] += mean*middle + (w/12 - (long double)one[2][i]);
+                first[i] += mean*middle + (w/12 - one[2][i]);
                 s[i] += w;
             }
         }
@@ -90,11 +73,11 @@ static void areas_are_those_of_the_path(void **state) {
             for (size_t b = 0; b < N; b++) {
                 const size_t at = i*LD + b;
                 /* the bridge: take s/h W away, whose moments are h W/2 and h^2 W/3 */
-                const long double bridge0 = zero[at] - s[at]*length/2, bridge1 = first[at] - s[at]*length*length/3;
-                const long double h = bridge0/length, k = (bridge0*length/2 - bridge1)/(length*length);
-                assert_true((long double)whole[0][at] == s[at]);
-                const double of_h = (double)(fabsl((long double)whole[1][at] - h)/(fabsl(h)*0x1p-52L));
-                const double of_k = (double)(fabsl((long double)whole[2][at] - k)/(fabsl(k)*0x1p-52L));
+                const extended bridge0 = zero[at] - s[at]*length/2, bridge1 = first[at] - s[at]*length*length/3;
+                const extended h = bridge0/length, k = (bridge0*length/2 - bridge1)/(length*length);
+                assert_true(whole[0][at] == s[at]);
+                const double of_h = fabs((double)(whole[1][at] - h)/(0x1p-52*(double)h));
+                const double of_k = fabs((double)(whole[2][at] - k)/(0x1p-52*(double)k));
                 worst[0] = fmax(worst[0], of_h), worst[1] = fmax(worst[1], of_k);
             }
     }
@@ -102,58 +85,40 @@ static void areas_are_those_of_the_path(void **state) {
     assert_true(worst[0] <= 4 && worst[1] <= 4);
 }
 
-static void instruction_sets_agree(void **state) {
-    (void)state;
-    const struct {
-        int isa;
-        nde_noise_kernel *kernel;
-    } kernels[] = {
-        { NDE_ISA_BASELINE, nde_noise_kernel_baseline },
-#ifdef __x86_64__
-        { NDE_ISA_V3, nde_noise_kernel_v3 },
-        { NDE_ISA_V4, nde_noise_kernel_v4 },
-#endif
-    };
+static void as_the_baseline(const nde_noise_kernels *kernels) {
     const nde_noise noise = { .seed = 5 };
     const lanes l = some_lanes();
     static rows a, b;
     for (int64_t count = 1; count < 50; count += 12) {
-        kernels[0].kernel(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, count, a[0], a[1], a[2]);
-        for (size_t k = 1; k < sizeof kernels/sizeof *kernels; k++) {
-            if (!nde_isa_has(kernels[k].isa)) continue;
-            kernels[k].kernel(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, count, b[0], b[1], b[2]);
-            assert_memory_equal(a, b, sizeof a);
-        }
+        nde_noise_kernels_baseline.cells(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, count, a[0], a[1], a[2]);
+        kernels->cells(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, count, b[0], b[1], b[2]);
+        assert_memory_equal(a, b, sizeof a);
     }
 }
 
-/* And those that trees and full areas are made of: each is nde_normal of its position. */
-static void normals_agree(void **state) {
+static void instruction_sets_agree(void **state) {
     (void)state;
-    const struct {
-        int isa;
-        nde_normals_kernel *kernel;
-    } kernels[] = {
-        { NDE_ISA_BASELINE, nde_normals_kernel_baseline },
-#ifdef __x86_64__
-        { NDE_ISA_V3, nde_normals_kernel_v3 },
-        { NDE_ISA_V4, nde_normals_kernel_v4 },
-#endif
-    };
+    for_each_isa(as_the_baseline);
+}
+
+/* And those that trees and full areas are made of: each is nde_normal of its position. */
+static void as_one_normal(const nde_noise_kernels *kernels) {
     enum { LANES = 61 };
     size_t who[LANES];
     uint64_t position[LANES];
     static double z[3*M*NDE_NOISE_PIECE];
     for (size_t b = 0; b < LANES; b++) who[b] = 7919*b, position[b] = ((uint64_t)1 << 40) + b*b;
-    for (size_t k = 0; k < sizeof kernels/sizeof *kernels; k++) {
-        if (!nde_isa_has(kernels[k].isa)) continue;
-        memset(z, 0, sizeof z);
-        kernels[k].kernel(9, NDE_PURPOSE_TREE, M, LANES, who, position, 3, z);
-        for (uint64_t set = 0; set < 3; set++)
-            for (size_t i = 0; i < M; i++)
-                for (size_t b = 0; b < LANES; b++)
-                    assert_true(z[(set*M + i)*NDE_NOISE_PIECE + b] == nde_normal(9, NDE_PURPOSE_TREE, who[b], position[b] + (set << 46), i));
-    }
+    memset(z, 0, sizeof z);
+    kernels->normals(9, NDE_PURPOSE_TREE, M, LANES, who, position, 3, z);
+    for (uint64_t set = 0; set < 3; set++)
+        for (size_t i = 0; i < M; i++)
+            for (size_t b = 0; b < LANES; b++)
+                assert_true(z[(set*M + i)*NDE_NOISE_PIECE + b] == nde_normal(9, NDE_PURPOSE_TREE, who[b], position[b] + (set << 46), i));
+}
+
+static void normals_agree(void **state) {
+    (void)state;
+    for_each_isa(as_one_normal);
 }
 
 /* Steps of three cells of 1.2 million paths: means, variances and covariances of (W, H, K), also with those of the step after,

@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * grid.c - increments of the Brownian path on a grid: exact sums, equal bits. */
 #include "noise/noise.h"
-#include "core/isa.h"
-#include "noise/kernel.h"
+#include "noise/cells.h"
 #include "noise/normal.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { M = 5, N = 131, LD = 136 };
-
-typedef struct lanes {
-    size_t trajectory[N];
-    double cell[N];
-    int64_t first[N];
-} lanes;
-
-static lanes some_lanes(void) {
-    lanes l;
-    for (size_t b = 0; b < N; b++) {
-        l.trajectory[b] = (b*7919) % 1000 + (b == 5 ? (size_t)1 << 40 : 0);
-        l.cell[b] = b == 17 ? 1e-30 : 0.01*(double)(b + 1);
-        l.first[b] = (int64_t)(b % 13)*8 + (b == 9 ? (int64_t)1 << 35 : 0);
-    }
-    return l;
-}
 
 static void increment(const nde_noise *noise, const lanes *l, size_t from, size_t n, int64_t offset,
                       int64_t count, double *dw) {
@@ -126,27 +107,18 @@ static void rows_beyond_are_untouched(void **state) {
         for (size_t b = 0; b < N; b++) assert_true(dw[i*LD + b] == 0);
 }
 
-static void instruction_sets_agree(void **state) {
-    (void)state;
-    const struct {
-        int isa;
-        nde_noise_kernel *increment;
-    } kernels[] = {
-        { NDE_ISA_BASELINE, nde_noise_kernel_baseline },
-#ifdef __x86_64__
-        { NDE_ISA_V3, nde_noise_kernel_v3 },
-        { NDE_ISA_V4, nde_noise_kernel_v4 },
-#endif
-    };
+static void as_the_baseline(const nde_noise_kernels *kernels) {
     const nde_noise noise = { .seed = 5 };
     const lanes l = some_lanes();
     static double one[M*LD], other[M*LD];
-    kernels[0].increment(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, one, NULL, NULL);
-    for (size_t k = 1; k < sizeof kernels/sizeof *kernels; k++) {
-        if (!nde_isa_has(kernels[k].isa)) continue;
-        kernels[k].increment(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, other, NULL, NULL);
-        assert_memory_equal(one, other, sizeof one);
-    }
+    nde_noise_kernels_baseline.cells(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, one, NULL, NULL);
+    kernels->cells(&noise, 1024, M, N, LD, l.trajectory, l.cell, l.first, 300, other, NULL, NULL);
+    assert_memory_equal(one, other, sizeof one);
+}
+
+static void instruction_sets_agree(void **state) {
+    (void)state;
+    for_each_isa(as_the_baseline);
 }
 
 /* W(1) of 20,000 paths of 16 cells: mean and variance within four standard errors. */

@@ -3,7 +3,7 @@
  * them, a bias into its product with weights; parts of a concatenation and of the result are made in their place; rows are used
  * again once their value is not. What the program's value fuses, all its derivatives fuse when they make it again: the bits of a value are
  * the same everywhere, and it may be kept instead. Two operations of which one serves the other alone join. What depends on p and constants alone is prepared once a run. */
-#include "program/rows.h"
+#include "program/gaps.h"
 
 /* A value that goes where others want it: `node` at `row` of `space`. */
 typedef struct sink {
@@ -44,7 +44,7 @@ typedef struct lowering {
     info *of;
     nde_growing sinks, temporary; /* sink, from 1 on; block, of one instruction only */
     uint32_t n_sinks, n_temporary;
-    nde_rows rows;
+    nde_gaps gaps;
 } lowering;
 
 static nde_node node_at(const lowering *l, uint32_t id) { return nde_node_at(l->g, id); }
@@ -374,7 +374,7 @@ static void settle(lowering *l) {
 /* ---- rows ---- */
 
 static uint32_t take_rows(lowering *l, uint32_t rows) {
-    const uint32_t first = nde_rows_take(l->g, &l->rows, rows);
+    const uint32_t first = nde_gaps_take(l->g, &l->gaps, rows);
     if (first + rows > l->code->rows) l->code->rows = first + rows;
     return first;
 }
@@ -388,7 +388,7 @@ static uint32_t borrow_rows(lowering *l, uint32_t rows) {
 }
 
 static void return_rows(lowering *l) {
-    for (const block *b = l->temporary.data; l->n_temporary > 0; b++, l->n_temporary--) nde_rows_give(l->g, &l->rows, b->first, b->rows);
+    for (const block *b = l->temporary.data; l->n_temporary > 0; b++, l->n_temporary--) nde_gaps_give(l->g, &l->gaps, b->first, b->rows);
 }
 
 /* The node has rows from here to its last use. */
@@ -400,7 +400,7 @@ static void hold_rows(lowering *l, uint32_t id, uint32_t row) {
 
 static void end_lives(lowering *l, uint32_t at) {
     for (uint32_t id = l->of[at].ending; id; id = l->of[id].next)
-        if (!l->of[id].lent) nde_rows_give(l->g, &l->rows, l->of[id].row, node_at(l, id).rows);
+        if (!l->of[id].lent) nde_gaps_give(l->g, &l->gaps, l->of[id].row, node_at(l, id).rows);
 }
 
 /* Is a part of the owner's rows, not all of them, among the operands? */
@@ -662,7 +662,7 @@ static void lower(nde_program *g, const nde_root *root, size_t count, nde_code *
     }
     nde_growing_free(g, &l.sinks);
     nde_growing_free(g, &l.temporary);
-    nde_rows_free(g, &l.rows);
+    nde_gaps_free(g, &l.gaps);
     if (l.of) nde_scratch_free(g, l.of, (size_t)top + 1, sizeof *l.of);
 }
 

@@ -2,26 +2,13 @@
  * builder.c - what programs refuse and how they say it; memory that cannot be had; what is left out, shared and reused; derivatives
  * within programs; the network and the library's own; solving with programs. */
 #include "../field/rig.h"
+#include "create.h"
 #include "heap.h"
 #include "program/graph.h"
 #include "taped.h"
 
 #include <pthread.h>
 #include <stdio.h>
-
-static nde_program *create(size_t dim, size_t nu, size_t np, size_t nq) {
-    nde_program *g = NULL;
-    const nde_program_shape shape = NDE_INIT(nde_program_shape, .dim = dim, .nu = nu, .np = np, .nq = nq, .name = "thing");
-    assert_int_equal(nde_program_create(&shape, &g), NDE_OK);
-    return g;
-}
-
-static nde_field finish(nde_program *g, nde_var value) {
-    if (nde_program_finish(g, value) != NDE_OK) fail_msg("%s", nde_error());
-    const nde_field f = nde_field_program(g);
-    assert_non_null(f.eval);
-    return f;
-}
 
 /* ---- refusals ---- */
 

@@ -2,23 +2,13 @@
  * jets.c - Taylor coefficients and mixed derivatives: against Cauchy's integrals, against nested derivatives for every operation and
  * for programs at random; their own derivatives; what is refused. */
 #include "../field/rig.h"
+#include "create.h"
 #include "recorder.h"
 
 #include <complex.h>
 #include <stdio.h>
 
 enum { ORDER = 8, POINTS = 128 };
-
-static nde_program *create(size_t dim, size_t nu, size_t np, size_t nq) {
-    nde_program *g = NULL;
-    assert_int_equal(nde_program_create(&NDE_INIT(nde_program_shape, .dim = dim, .nu = nu, .np = np, .nq = nq), &g), NDE_OK);
-    return g;
-}
-
-static nde_field finish(nde_program *g, nde_var value) {
-    if (nde_program_finish(g, value) != NDE_OK) fail_msg("%s", nde_error());
-    return nde_field_program(g);
-}
 
 static double factorial(size_t k) { return k < 2 ? 1 : (double)k*factorial(k - 1); }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../field/rig.h"
-#include "nde/program.h"
+#include "create.h"
 
 enum { REC_DIM = 5, REC_NU = 3, REC_NP = 24, REC_NQ = 2, REC_ROWS = 12, REC_STEPS = 64 };
 
@@ -424,16 +424,14 @@ static inline void rec_random(recording *r, int count, bool smooth, const rec_la
 
 /* The program of the recording, its value the last `outputs` steps. */
 static inline nde_program *rec_program(const recording *r, int outputs) {
-    nde_program *g = NULL;
-    const nde_program_shape shape = NDE_INIT(nde_program_shape, .dim = REC_DIM, .nu = REC_NU, .np = REC_NP, .nq = REC_NQ);
+    nde_program *g = create(REC_DIM, REC_NU, REC_NP, REC_NQ);
     nde_var v[REC_STEPS];
-    assert_int_equal(nde_program_create(&shape, &g), NDE_OK);
     for (int k = 0; k < r->count; k++) {
         v[k] = rec_build(g, &r->step[k], v);
         if (nde_var_rows(g, v[k]) == r->step[k].rows) continue;
         fail_msg("step %d (%s): %zu rows, %zu; %s", k, rec_names[r->step[k].op], nde_var_rows(g, v[k]), r->step[k].rows, nde_error());
     }
-    if (nde_program_finish(g, nde_concat(g, v + r->count - outputs, (size_t)outputs)) != NDE_OK) fail_msg("%s", nde_error());
+    finish(g, nde_concat(g, v + r->count - outputs, (size_t)outputs));
     return g;
 }
 

@@ -2,21 +2,11 @@
  * structure.c - where Jacobians can differ from zero, for every operation and for programs at random; Jacobians and traces by columns
  * that go together; traces by probes; several directions at once; what is linear in u. */
 #include "../field/rig.h"
+#include "create.h"
 #include "program/graph.h"
 #include "recorder.h"
 
 #include <float.h>
-
-static nde_program *create(size_t dim, size_t nu, size_t np, size_t nq) {
-    nde_program *g = NULL;
-    assert_int_equal(nde_program_create(&NDE_INIT(nde_program_shape, .dim = dim, .nu = nu, .np = np, .nq = nq), &g), NDE_OK);
-    return g;
-}
-
-static nde_field finish(nde_program *g, nde_var value) {
-    if (nde_program_finish(g, value) != NDE_OK) fail_msg("%s", nde_error());
-    return nde_field_program(g);
-}
 
 /* ---- patterns ---- */
 

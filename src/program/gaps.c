@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * rows.c - gaps in a treap, each operation in the logarithm of their number. Source: R. Seidel, C. Aragon, Randomized search trees,
+ * gaps.c - gaps in a treap, each operation in the logarithm of their number. Source: R. Seidel, C. Aragon, Randomized search trees,
  * Algorithmica 16 (1996) 464-497; the weights are a hash of the gap's number. */
-#include "program/rows.h"
+#include "program/gaps.h"
 
 enum { MOST = 1 << 30 };
 
@@ -10,10 +10,10 @@ typedef struct gap {
     uint32_t left, right, weight;
 } gap;
 
-static gap *gap_at(const nde_rows *r, uint32_t k) { return (gap *)r->gaps.data + k; }
+static gap *gap_at(const nde_gaps *r, uint32_t k) { return (gap *)r->list.data + k; }
 
 /* k, after its trees have changed. */
-static uint32_t renew(const nde_rows *r, uint32_t k) {
+static uint32_t renew(const nde_gaps *r, uint32_t k) {
     gap *x = gap_at(r, k);
     const uint32_t left = gap_at(r, x->left)->most, right = gap_at(r, x->right)->most;
     x->most = left > right ? left : right;
@@ -22,7 +22,7 @@ static uint32_t renew(const nde_rows *r, uint32_t k) {
 }
 
 /* One tree of two, all of a being lower than b. */
-static uint32_t join(const nde_rows *r, uint32_t a, uint32_t b) {
+static uint32_t join(const nde_gaps *r, uint32_t a, uint32_t b) {
     if (!a || !b) return a ? a : b;
     if (gap_at(r, a)->weight > gap_at(r, b)->weight) {
         gap_at(r, a)->right = join(r, gap_at(r, a)->right, b);
@@ -33,7 +33,7 @@ static uint32_t join(const nde_rows *r, uint32_t a, uint32_t b) {
 }
 
 /* Those that begin before `first`, and the others. */
-static void split(const nde_rows *r, uint32_t k, uint32_t first, uint32_t *low, uint32_t *high) {
+static void split(const nde_gaps *r, uint32_t k, uint32_t first, uint32_t *low, uint32_t *high) {
     *low = *high = 0;
     if (!k) return;
     gap *x = gap_at(r, k);
@@ -41,15 +41,15 @@ static void split(const nde_rows *r, uint32_t k, uint32_t first, uint32_t *low, 
     else split(r, x->left, first, low, &x->left), *high = renew(r, k);
 }
 
-static uint32_t make_gap(nde_program *g, nde_rows *r, uint32_t first, uint32_t rows) {
+static uint32_t make_gap(nde_program *g, nde_gaps *r, uint32_t first, uint32_t rows) {
     if (r->count == 0) r->count = 1;
-    if (!nde_grow(g, &r->gaps, (size_t)r->count + 1, sizeof(gap))) return 0;
+    if (!nde_grow(g, &r->list, (size_t)r->count + 1, sizeof(gap))) return 0;
     const uint32_t hash = r->count*0x9e3779b9u;
     *gap_at(r, r->count) = (gap){ .first = first, .rows = rows, .most = rows, .weight = (hash ^ hash >> 15)*0x85ebca6bu };
     return r->count++;
 }
 
-static uint32_t take(const nde_rows *r, uint32_t k, uint32_t count) {
+static uint32_t take(const nde_gaps *r, uint32_t k, uint32_t count) {
     gap *x = gap_at(r, k);
     uint32_t first = x->first;
     if (gap_at(r, x->left)->most >= count) first = take(r, x->left, count);
@@ -59,14 +59,14 @@ static uint32_t take(const nde_rows *r, uint32_t k, uint32_t count) {
     return first;
 }
 
-uint32_t nde_rows_take(nde_program *g, nde_rows *r, uint32_t count) {
+uint32_t nde_gaps_take(nde_program *g, nde_gaps *r, uint32_t count) {
     if (r->count == 0) r->root = make_gap(g, r, 0, MOST);
     if (r->root && gap_at(r, r->root)->most >= count) return take(r, r->root, count);
     nde_program_fail(g, NDE_E_SIZE, "%s: too many rows", g->shape.name);
     return 0;
 }
 
-void nde_rows_give(nde_program *g, nde_rows *r, uint32_t first, uint32_t count) {
+void nde_gaps_give(nde_program *g, nde_gaps *r, uint32_t first, uint32_t count) {
     uint32_t low, high, end = first + count, next = make_gap(g, r, first, count), touching;
     if (!next) return;
     split(r, r->root, first, &low, &high);
@@ -80,7 +80,7 @@ void nde_rows_give(nde_program *g, nde_rows *r, uint32_t first, uint32_t count) 
     r->root = join(r, join(r, low, next), high);
 }
 
-void nde_rows_free(nde_program *g, nde_rows *r) {
-    nde_growing_free(g, &r->gaps);
-    *r = (nde_rows){ 0 };
+void nde_gaps_free(nde_program *g, nde_gaps *r) {
+    nde_growing_free(g, &r->list);
+    *r = (nde_gaps){ 0 };
 }

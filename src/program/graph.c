@@ -271,6 +271,16 @@ bool nde_is_constant(const nde_program *g, nde_var x, double *value) {
     return true;
 }
 
+void nde_find_needed(const nde_program *g, uint32_t top, bool *needed) {
+    needed[top] = true;
+    for (uint32_t id = top; id > 0; id--) {
+        const nde_node n = nde_node_at(g, id);
+        if (!needed[id]) continue;
+        for (size_t i = 0; i < nde_operations[n.op].operands; i++) needed[n.x[i]] = true;
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) needed[*nde_list(g, n.list + i)] = true;
+    }
+}
+
 /* ---- pointwise ---- */
 
 static double folded(int op, double x, double y, double z) {

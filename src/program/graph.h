@@ -103,6 +103,8 @@ nde_var nde_input_node(nde_program *g, int space, size_t first, size_t rows);
 nde_var nde_widen(nde_program *g, nde_var x, uint32_t rows);
 /* *value of a constant all of whose rows are equal. */
 bool nde_is_constant(const nde_program *g, nde_var x, double *value);
+/* Which nodes has `top` need of? needed [top + 1], all false. */
+void nde_find_needed(const nde_program *g, uint32_t top, bool *needed);
 nde_var nde_slope(nde_program *g, int activation, nde_var kept, nde_var a);
 /* The node again, with its list (of another node), and its own operands. */
 nde_var nde_make_like(nde_program *g, nde_node node);
@@ -133,11 +135,6 @@ bool nde_may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_v
 bool nde_keeps_input(int activation);
 /* exp(-z^2/2)/sqrt(2 pi) */
 nde_var nde_normal_density(nde_program *g, nde_var z);
-
-/* ---- jet.c ---- */
-
-/* Which nodes has `top` need of? needed [top + 1], all false. */
-void nde_find_needed(const nde_program *g, uint32_t top, bool *needed);
 
 /* ---- structure.c ---- */
 

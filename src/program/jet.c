@@ -274,16 +274,6 @@ static void expand_node(jet *j, uint32_t id) {
     for (size_t k = 1; k < j->count; k++) j->at[k][id] = y.c[k].id;
 }
 
-void nde_find_needed(const nde_program *g, uint32_t top, bool *needed) {
-    needed[top] = true;
-    for (uint32_t id = top; id > 0; id--) {
-        const nde_node n = nde_node_at(g, id);
-        if (!needed[id]) continue;
-        for (size_t i = 0; i < nde_operations[n.op].operands; i++) needed[n.x[i]] = true;
-        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) needed[*nde_list(g, n.list + i)] = true;
-    }
-}
-
 /* f's coefficients, where along direction i, which has coefficient 2^i, an input moves as move[i] says. */
 static void expand(nde_program *g, bool mixed, size_t count, uint32_t f, const nde_moving *move, size_t directions, nde_var *to) {
     const size_t nodes = (size_t)f + 1;

@@ -36,6 +36,13 @@ static inline __attribute__((always_inline)) int load(size_t dim, nde_solver *s,
     return rc;
 }
 
+/* x = v, two by two: a field that reads two of them at once need not wait for two stores to meet. */
+static inline __attribute__((always_inline)) void put(size_t dim, const nde_real *v, nde_real *x) {
+    typedef nde_real two __attribute__((vector_size(2*sizeof(nde_real)), aligned(sizeof(nde_real)), may_alias));
+    for (; dim > 1; dim -= 2, x += 2, v += 2) *(two *)(void *)x = (two){ v[0], v[1] };
+    if (dim) x[0] = v[0];
+}
+
 /* z = y + h sum over who has a share of slope j, in the order of nde_table.column. */
 static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j, nde_real h,
                                                          const nde_real *a, const nde_real *y, nde_real *z) {
@@ -43,13 +50,15 @@ static inline __attribute__((always_inline)) void gather(size_t dim, const nde_m
         nde_combine_one(dim, h, &table->column[j], a, dim, y, z);
         return;
     }
+    nde_real all[3];
     NDE_UNROLL for (size_t r = 0; r < dim; r++) {
         nde_real sum = y[r];
         if (known->b[j] != 0) sum += h*(nde_real)known->b[j]*a[(size_t)known->stages*dim + r];
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
             if (known->a[i*(i - 1)/2 + j] != 0) sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*a[(size_t)i*dim + r];
-        z[r] = sum;
+        all[r] = sum;
     }
+    put(dim, all, z);
 }
 
 /* The state of stage i > 0. */

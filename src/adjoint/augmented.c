@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * augmented.c - the fields of the way back. With cotangents a of y and c of the quadrature l, in the time of the solve:
  *   y' = F(t, y, u; p, q)    a' = -a F_y - c l_y    w' = -a F_p - c l_p    (w for p, and likewise for q; w(t1) = 0, w(t0) the gradient)
- * A term of the problem is augmented like the drift: both are linear in what drives it.
- * Source: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018), appendix B. */
+ * A term of the problem is augmented like the drift: both are linear in what drives it. So is noise in Stratonovich's calculus, whose
+ * chain rule is the usual one; Ito noise is that with another drift. The columns of what is augmented commute where those of the
+ * noise do, diagonal ones too.
+ * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018), appendix B; X. Li, T.-K. L. Wong, R. Chen,
+ * D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
 #include "adjoint/back.h"
 
 #include <string.h>
@@ -64,6 +67,39 @@ static const nde_real *gather(size_t rows, const nde_real *from, const nde_site 
     return column;
 }
 
+/* ---- noise ----------------------------------------------------------------------------------- */
+
+/* rows [dim][ld] times what multiplies diagonal noise. */
+static void multiply(const nde_back *k, const nde_site *at, nde_real *rows) {
+    const nde_real *rate = at->u + k->s->rhs.channels*at->ld;
+    for (size_t i = 0; i < k->s->rhs.dim*at->ld; i += at->ld)
+        for (size_t b = 0; b < at->n; b++) rows[i + b] *= rate[i + b];
+}
+
+/* The lanes as those of the solve. */
+static nde_lanes lanes_of(const nde_back *k, const nde_site *at) {
+    nde_lanes lanes = { .site = *at };
+    nde_lanes_bind(&lanes, &k->bent, &k->scratch[at->worker]);
+    lanes.piece = k->piece + (size_t)at->worker*k->bent.paths*k->scratch_ld;
+    return lanes;
+}
+
+/* slope += the correction of the drift at y. */
+static int correct(const nde_back *k, const nde_site *at, const nde_real *y, nde_real *slope) {
+    nde_lanes lanes = lanes_of(k, at);
+    nde_rhs_inputs(&k->bent, &lanes, at->t);
+    return nde_correction_eval(&k->bent, &lanes, at->t, y, slope);
+}
+
+static int correct_transpose(const nde_back *k, const nde_site *at, const nde_real *y, const nde_real *a, const nde_cotangent *to) {
+    nde_lanes lanes = lanes_of(k, at);
+    const nde_sink sink = { .p = to->p, .q = to->q };
+    nde_rhs_inputs(&k->bent, &lanes, at->t);
+    return nde_correction_vjp(&k->bent, &lanes, at->t, y, a, to->y, &sink);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
 /* The integrand for p of one lane: vjp adds up lanes, and each lane has steps of its own. */
 static int one_lane(const nde_augmented *g, const nde_site *at, size_t b, const nde_real *y, const room *w) {
     const nde_rhs *r = &g->back->s->rhs;
@@ -85,7 +121,7 @@ static int one_lane(const nde_augmented *g, const nde_site *at, size_t b, const 
         site.work = w->rest;
         rc = part->vjp(part, &site, yb, minus + (size_t)i*r->dim, &to);
     }
-    return rc;
+    return rc || !g->corrected ? rc : correct_transpose(g->back, &one, yb, minus, &(nde_cotangent){ .p = w->p });
 }
 
 static void put_parameters(const nde_back *k, const room *w, size_t ld, size_t b, nde_real *slope) {
@@ -104,6 +140,8 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *state
     int rc = load(k, at, state, &w, &y);
     for (size_t i = 0; i < k->rows; i++) memset(slope + i*ld, 0, at->n*sizeof *slope);
     if (parameters) memset(w.p, 0, r->np*sizeof *w.p);
+    const nde_cotangent whole = { .y = slope + k->a*ld, .q = k->solves_integrals && r->nq ? slope + k->q*ld : NULL,
+                                  .p = parameters && together ? w.p : NULL };
     for (int i = 0; i < 2 && !rc; i++) {
         const nde_field *part = g->part[i];
         if (!part) continue;
@@ -113,11 +151,13 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *state
             if (part->tape) site.tape = w.tape;
             rc = part->eval(part, &site, y, slope);
         }
-        const nde_cotangent whole = { .y = slope + k->a*ld, .q = k->solves_integrals && r->nq ? slope + k->q*ld : NULL,
-                                      .p = parameters && together ? w.p : NULL };
+        if (g->diagonal) multiply(k, at, w.minus);
+        if (g->diagonal && k->solves_state) multiply(k, at, slope);
         nde_cotangent to = nde_part_cotangent(part, at, &whole, (nde_slice){ 0 });
         if (!rc) rc = part->vjp(part, &site, y, w.minus + (size_t)i*dim*ld, &to);
     }
+    if (g->corrected && k->solves_state && !rc) rc = correct(k, at, y, slope);
+    if (g->corrected && !rc) rc = correct_transpose(k, at, y, w.minus, &whole);
     if (parameters && together) put_parameters(k, &w, ld, 0, slope);
     for (size_t b = 0; b < at->n && parameters && !together && !rc; b++) {
         rc = one_lane(g, at, b, y, &w);
@@ -147,7 +187,8 @@ nde_field nde_augmented_field(const nde_augmented *g) {
         f.nu = larger(f.nu, g->part[i]->nu), own = larger(own, g->part[i]->work), f.prepared += g->part[i]->prepared;
         traits &= g->part[i]->traits;
     }
-    f.traits = traits;
+    if (g->diagonal) f.nu = r->channels + r->dim;
+    f.traits = g->corrected ? 0 : traits;
     f.work = nde_aligned_rows(r->dim) + nde_aligned_rows(r->dim + r->nz) + nde_aligned_rows(column_reals(r, f.nu)) +
              nde_aligned_rows(tape_rows(g)) + nde_aligned_rows(r->np*WORDS) + own;
     return f;

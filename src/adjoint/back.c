@@ -7,17 +7,39 @@
 
 /* ---- the problem ----------------------------------------------------------------------------- */
 
+/* With noise that is not additive the solution is Ito's, whichever method finds it. */
+static bool is_ito(const nde_solver *s) {
+    return s->rhs.noisy && s->rhs.problem.calculus == NDE_ITO && s->rhs.noise != NDE_NOISE_ADDITIVE;
+}
+
+/* Noise goes back as Stratonovich's, along the same path. */
+static nde_status check_noise(const nde_solver *s) {
+    const nde_rhs *r = &s->rhs;
+    if (s->adjoint != NDE_ADJOINT_BACKSOLVE && s->adjoint != NDE_ADJOINT_INTERPOLATED)
+        return nde_fail(NDE_E_ARG, "options.adjoint is %d: with noise, the integrals for p and q are solved along the path: "
+                        "NDE_ADJOINT_BACKSOLVE or INTERPOLATED", s->adjoint);
+    if (is_ito(s) && !s->options.convert)
+        return nde_fail(NDE_E_CALCULUS, "options.adjoint is %d: Ito noise goes back as Stratonovich noise with another drift: see "
+                        "options.convert", s->adjoint);
+    for (size_t i = 0; i < r->problem.n_terms && is_ito(s); i++) {
+        const nde_field *f = r->term[i].field;
+        if (r->problem.terms[i].noise && !(f->jvp && f->vjp_jvp))
+            return nde_fail(f->jvp ? NDE_E_NO_VJP : NDE_E_NO_JVP, "options.adjoint is %d: field '%s' has no %s: the drift of Ito noise "
+                            "on its way back needs it", s->adjoint, f->name ? f->name : "field", f->jvp ? "vjp_jvp" : "jvp");
+    }
+    return NDE_OK;
+}
+
 static nde_status check(const nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
-    const char *what = s->rhs.noisy         ? "noise"
-                       : q->n_jumps         ? "jumps"
+    const char *what = q->n_jumps           ? "jumps"
                        : s->options.n_clip  ? "clips"
                        : s->save_lane       ? "save times of each trajectory (save_t_each)"
                        : s->options.discard ? "rows that are not kept (discard)"
                        : q->observe         ? "observations (problem.observe)"
                                             : NULL;
     if (what) return nde_fail(NDE_E_ARG, "options.adjoint is %d: continuous adjoints know no %s", s->adjoint, what);
-    return NDE_OK;
+    return s->rhs.noisy ? check_noise(s) : NDE_OK;
 }
 
 /* How it is solved: the caller's choice, and what must be as in the solve. */
@@ -74,11 +96,26 @@ static int norm_of_parts(void *ctx, size_t n, size_t ld, const size_t *trajector
     return 0;
 }
 
-static const nde_field *augment(nde_back *k, nde_augmented *of, nde_field *field, const nde_field *part, const nde_field *beside) {
-    if (!part && !beside) return NULL;
-    *of = (nde_augmented){ .back = k, .part = { part, beside } };
+static const nde_field *augment(nde_back *k, nde_augmented *of, nde_field *field) {
+    of->back = k;
+    if (!of->part[0] && !of->part[1] && !of->corrected) return NULL;
     *field = nde_augmented_field(of);
     return field;
+}
+
+/* A term of the problem, and its path: the same steps, or others on the same grid. */
+static void augment_term(nde_back *k, size_t i) {
+    const nde_rhs *r = &k->s->rhs;
+    nde_term *to = &k->term[i];
+    *to = r->problem.terms[i];
+    k->term_of[i] = (nde_augmented){ .part = { r->term[i].field }, .diagonal = to->noise && to->kind == NDE_NOISE_DIAGONAL };
+    to->size = sizeof *to, to->field = augment(k, &k->term_of[i], &k->term_field[i]);
+    if (!to->noise) return;
+    k->noise[i] = r->term[i].noise;
+    k->noise[i].dim = r->term[i].rates;
+    if (!k->noise[i].grid) k->noise[i].grid = k->s->options.steps;
+    to->noise = &k->noise[i];
+    if (to->kind == NDE_NOISE_DIAGONAL || to->kind == NDE_NOISE_ADDITIVE) to->kind = NDE_NOISE_COMMUTATIVE;
 }
 
 /* Each save time once. While counting there is no array, and all that is wanted is its largest size. */
@@ -106,12 +143,11 @@ static nde_status pose(nde_back *k) {
     if (!s->joint && k->t0) to->t0_each = k->t0, to->t1_each = k->t1;
     k->norm = (nde_error_norm){ .size = sizeof k->norm, .of = norm_of_parts, .ctx = k };
     if (k->rows > k->a + s->rhs.dim || k->solves_state) to->norm = &k->norm;
-    to->drift = augment(k, &k->drift_of, &k->drift, r->drift.field, r->quadrature.field);
-    for (size_t i = 0; i < r->problem.n_terms; i++) {
-        k->term[i] = r->problem.terms[i];
-        k->term[i].size = sizeof k->term[i];
-        k->term[i].field = augment(k, &k->term_of[i], &k->term_field[i], r->term[i].field, NULL);
-    }
+    if (r->noisy) to->calculus = NDE_STRATONOVICH;
+    k->bent = *r, k->bent.correction = is_ito(s) ? -0.5 : 0;
+    k->drift_of = (nde_augmented){ .part = { r->drift.field, r->quadrature.field }, .corrected = is_ito(s) };
+    to->drift = augment(k, &k->drift_of, &k->drift);
+    for (size_t i = 0; i < r->problem.n_terms; i++) augment_term(k, i);
     to->terms = k->term, to->n_terms = r->problem.n_terms;
     k->jump = nde_augmented_jump(k);
     to->n_jumps = gather_saves(k);
@@ -129,6 +165,21 @@ static void shape(nde_back *k, nde_solver *s) {
     k->rows = k->p + (k->solves_integrals ? s->rhs.np : 0);
 }
 
+#define TAKE(pointer, rows, columns) ((pointer) = nde_arena_take_rows(arena, (rows), (columns), sizeof *(pointer)))
+
+static void lay_scratch(nde_back *k, nde_arena *arena) {
+    const nde_solver *s = k->s;
+    if (!is_ito(s)) return;
+    k->scratch_ld = nde_leading_dimension(nde_solver_divide(s).capacity, sizeof(nde_real));
+    k->bent = s->rhs, k->bent.correction = -0.5;
+    TAKE(k->scratch, s->n_workers, 1), TAKE(k->piece, s->n_workers*s->rhs.paths, k->scratch_ld);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        nde_scratch counted = { 0 }, *to = k->scratch ? &k->scratch[i] : &counted;
+        nde_scratch_lay(to, arena, &k->bent, k->scratch_ld, true);
+        to->worker = (int)i;
+    }
+}
+
 /* Bytes of the way back's solver, before there are arrays: its problem with the most jumps. */
 static nde_status count(nde_back *k) {
     nde_solver *s = k->s, plan;
@@ -140,8 +191,6 @@ static nde_status count(nde_back *k) {
     return NDE_OK;
 }
 
-#define TAKE(pointer, rows, columns) ((pointer) = nde_arena_take_rows(arena, (rows), (columns), sizeof *(pointer)))
-
 nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
     const size_t N = s->N, saves = s->saving == NDE_SAVE_TIMES ? s->rows_saved : 0;
     nde_back counted = { 0 }, *k;
@@ -151,6 +200,7 @@ nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
     k = s->back ? s->back : &counted;
     shape(k, s);
     TAKE(k->y0, k->rows, N), TAKE(k->t0, 1, N), TAKE(k->t1, 1, N), TAKE(k->deviation, k->solves_state, N);
+    lay_scratch(k, arena);
     TAKE(k->jump_t, saves, 1), TAKE(k->jump_row, saves + 1, 1);
     if (s->adjoint == NDE_ADJOINT_QUADRATURE) {
         size_t sums;
@@ -276,6 +326,7 @@ static const char *not_given(const nde_solver *s, const nde_seed *seed, const nd
     if (seed->y && s->saving == NDE_SAVE_EVERY) return "nde_backward: seed.y with options.save_every: continuous adjoints need save times";
     if (g->reconstruction && s->adjoint != NDE_ADJOINT_BACKSOLVE) return "nde_backward: gradient.reconstruction without NDE_ADJOINT_BACKSOLVE";
     if (g->loss_error || g->loss_spread) return "nde_backward: gradient.loss_error and loss_spread need NDE_ADJOINT_DISCRETE";
+    if (s->rhs.noisy && (g->t0 || g->t1 || g->save_t)) return "nde_backward: with noise, gradients by times need NDE_ADJOINT_DISCRETE";
     if (g->jump_t || g->jump_u) return "nde_backward: gradients of jumps need NDE_ADJOINT_DISCRETE";
     return g->input_x || g->term_x ? "nde_backward: gradients of paths need NDE_ADJOINT_DISCRETE" : NULL;
 }
@@ -296,6 +347,12 @@ nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient 
     nde_status bad = k->solves_state ? NDE_OK : nde_history_open(&k->forward, s);
     if (bad) return nde_solver_refuse(s, bad);
     k->seed = *seed;
+    for (size_t row = 0; row < s->rows_saved && s->saving == NDE_SAVE_TIMES; row++)
+        if (!nde_at_node(s, s->save_t[row]))
+            return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: options.save_t[%zu] is %g: with noise, continuous adjoints need "
+                                                 "save times at nodes of the fixed steps", row, s->save_t[row]));
+    for (size_t i = 0; i < s->rhs.problem.n_terms; i++)
+        if (s->rhs.problem.terms[i].noise) k->noise[i].seed = s->rhs.problem.terms[i].noise->seed;
     begin(k);
     nde_solution end = NDE_INIT(nde_solution, .n = 0);
     bad = nde_solver_run(k->solver, &end);

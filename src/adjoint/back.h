@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * back.h - continuous adjoints: the way back is a problem like any other, solved by a solver of its own in the same block. Its state is
- * [y; a; integrals for q and p]: y where the state is solved backwards too, the integrals where they are solved along. */
+ * [y; a; integrals for q and p]: y where the state is solved backwards too, the integrals where they are solved along. With noise it
+ * is Stratonovich's problem along the same path. */
 #ifndef NDE_BACK_H
 #define NDE_BACK_H
 
@@ -10,6 +11,8 @@
 typedef struct nde_augmented {
     const struct nde_back *back;
     const nde_field *part[2]; /* [0] enters y'; [1] the quadrature; either may be NULL */
+    bool diagonal;            /* of noise: what multiplies part[0] stands behind the inputs */
+    bool corrected;           /* and the drift that makes Stratonovich noise of Ito's */
 } nde_augmented;
 
 typedef struct nde_back {
@@ -23,6 +26,10 @@ typedef struct nde_back {
     nde_field drift, jump, term_field[NDE_MOST_TERMS];
     nde_augmented drift_of, term_of[NDE_MOST_TERMS];
     nde_term term[NDE_MOST_TERMS];
+    nde_noise noise[NDE_MOST_TERMS];    /* the paths of the solve, on its grids */
+    nde_rhs bent;                       /* with Ito noise: the right-hand side of the solve, as Stratonovich's */
+    nde_scratch *scratch;               /* [n_workers] for its correction, of lanes so far apart; else NULL */
+    size_t scratch_ld, *piece;          /* [n_workers][paths][scratch_ld] */
     nde_real *y0;                       /* [rows][N] */
     double *t0, *t1;                    /* [N] */
     nde_error_norm norm;

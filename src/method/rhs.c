@@ -76,6 +76,13 @@ void nde_lanes_bind(nde_lanes *lanes, const nde_rhs *r, nde_scratch *scratch) {
 
 static const nde_term *term_at(const nde_rhs *r, size_t k) { return &r->problem.terms[k]; }
 
+/* Lanes that stand still have no direction. */
+static bool runs_back(size_t n, const double *dt) {
+    for (size_t b = 0; b < n; b++)
+        if (dt[b] != 0) return dt[b] < 0;
+    return false;
+}
+
 /* The slopes of a noise term. */
 static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, const double *t, const double *dt, const int64_t *step) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
@@ -86,19 +93,21 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     nde_noise noise = part->noise;
     noise.seed = term_at(r, k)->noise->seed; /* may change between runs */
     const int64_t cells = noise.grid && noise.source != NDE_SOURCE_TREE ? noise.grid/r->steps : 1;
+    const bool back = runs_back(n, dt); /* the path is that of its span, whichever way it is gone */
+    double *const from = back ? s->to : s->from, *const to = back ? s->from : s->to;
     for (size_t b = 0; b < n; b++) {
-        s->from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
-        s->to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
+        from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
+        to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
         s->cell[b] = t[b] + dt[b];
-        s->cell_first[b] = step[b]*cells;
+        s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
     }
-    const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = t, .t = s->cell,
-                              .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N, .work = s->noise[k],
-                              .room = s->noise_room };
+    const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
+                              .t = back ? t : s->cell, .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N,
+                              .work = s->noise[k], .room = s->noise_room };
     nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld, *area = r->areas ? rate + r->rates*ld : NULL;
     for (size_t i = 0; i < part->rates; i++)
-        for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/dt[b]) : 0;
+        for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/fabs(dt[b])) : 0;
     for (size_t i = 0; area && i < part->rates; i++)
         for (size_t b = 0; b < n; b++)
             area[i*ld + b] = dt[b] != 0 ? (nde_real)((0.5*s->dw[i*ld + b] + s->dh[i*ld + b])/dt[b]) : 0;

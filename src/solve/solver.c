@@ -42,6 +42,15 @@ static nde_status check_saves(const nde_solver *s, size_t who, double t0, double
     return NDE_OK;
 }
 
+/* Stratonovich's integral is the same both ways, Ito's is not; multipliers of stages are made for steps forwards. */
+static nde_status check_way_back(const nde_solver *s) {
+    const nde_method *m = s->base;
+    const bool ito = s->rhs.noise != NDE_NOISE_ADDITIVE && !(m->calculus & NDE_STRATONOVICH);
+    if (!ito && !s->rhs.driven) return NDE_OK;
+    return nde_fail(NDE_E_ARG, "problem: t1 is before t0: method %s follows noise forwards only, heun, midpoint, ralston and "
+                    "reversible_heun both ways", m->name ? m->name : "(tableau)");
+}
+
 static nde_status check_times(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     s->direction = 0;
@@ -64,9 +73,7 @@ static nde_status check_times(nde_solver *s) {
         if (bad) return bad;
     }
     if (s->direction == 0) s->direction = 1;
-    if (s->rhs.noisy && s->direction < 0)
-        return nde_fail(NDE_E_ARG, "problem: t1 is before t0: noise runs forwards only");
-    return NDE_OK;
+    return s->rhs.noisy && s->direction < 0 ? check_way_back(s) : NDE_OK;
 }
 
 static void insert_forced(nde_solver *s, double t, size_t jump, bool clip) {
@@ -85,6 +92,25 @@ static void insert_forced(nde_solver *s, double t, size_t jump, bool clip) {
     f->count++;
 }
 
+/* Increments of grids, and stored ones, are those of whole steps. */
+static bool wants_nodes(const nde_solver *s) {
+    for (size_t k = 0; k < s->rhs.problem.n_terms; k++)
+        if (s->rhs.problem.terms[k].noise && s->rhs.term[k].noise.source != NDE_SOURCE_TREE) return true;
+    return false;
+}
+
+bool nde_at_node(const nde_solver *s, double t) {
+    const bool own = s->rhs.problem.t0_each || s->rhs.problem.t1_each;
+    double t0 = 0, t1 = 0;
+    for (size_t who = 0; who < (own ? s->N : 1) && wants_nodes(s); who++) {
+        if (who && nde_start_of(s, who) == t0 && nde_end_of(s, who) == t1) continue;
+        t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
+        const double share = (t - t0)/(t1 - t0), node = share*(double)s->options.steps;
+        if (share > 0 && share < 1 && fabs(node - round(node)) > 1e-9) return false;
+    }
+    return true;
+}
+
 static nde_status gather_forced(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
     s->forced.count = 0;
@@ -95,21 +121,17 @@ static nde_status gather_forced(nde_solver *s) {
             return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: not after the one before, %g", j,
                             q->jump_t[j], q->jump_t[j - 1]);
         insert_forced(s, q->jump_t[j], j, false);
-        const double t0 = q->t0, steps = (double)s->options.steps;
-        if (s->rhs.noisy && s->direction*q->jump_t[j] > s->direction*t0 &&
-            s->direction*q->jump_t[j] < s->direction*q->t1) {
-            const double node = (q->jump_t[j] - t0)/(q->t1 - t0)*steps;
-            if (q->t0_each || q->t1_each || fabs(node - round(node)) > 1e-9)
-                return nde_fail(
-                    NDE_E_ARG,
-                    "problem.jump_t[%zu] is %g: with noise, jumps must be at nodes of the fixed steps",
-                    j, q->jump_t[j]);
-        }
+        if (!nde_at_node(s, q->jump_t[j]))
+            return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: with noise, jumps must be at nodes of the fixed steps", j, q->jump_t[j]);
     }
     for (size_t k = 0; k < q->n_terms; k++) {
         const nde_path *path = q->terms[k].path;
-        for (size_t j = 0; path && j < path->knots; j++)
+        for (size_t j = 0; path && j < path->knots; j++) {
+            if (!nde_at_node(s, path->t[j]))
+                return nde_fail(NDE_E_ARG, "problem.terms[%zu].path->t[%zu] is %g: with noise, knots must be at nodes of the fixed steps", k,
+                                j, path->t[j]);
             insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX, false);
+        }
     }
     for (size_t j = 0; j < s->options.n_clip; j++) insert_forced(s, s->clip_t[j], SIZE_MAX, true);
     return NDE_OK;

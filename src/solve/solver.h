@@ -345,6 +345,8 @@ static inline double nde_end_of(const nde_solver *s, size_t who) {
 }
 /* Length of a step from t to t_new of trajectory `who`: whole fixed steps have all the same. */
 double nde_step_length(const nde_solver *s, size_t who, double t, double t_new);
+/* May a step end at t, as far as the noise knows: is it a node of the fixed steps of all that are on their way then? */
+bool nde_at_node(const nde_solver *s, double t);
 /* First forced time after t in the direction of time. */
 size_t nde_forced_after(const nde_solver *s, double t);
 /* Where the save time of a row stands in save_t and its gradient, and that time; NaN: the trajectory has no more. */

@@ -164,7 +164,7 @@ static int mirror_eval(const nde_field *self, const nde_site *at, const nde_real
 static void mirrored_bits(rig *back, const nde_method *method, bool fixed) {
     static rig forth;
     static const int roles[] = { DRIFT, QUADRATURE, JUMP, OBSERVE };
-    if (back->kind == NOISE || back->kind == SCALAR_NOISE) return; /* noise runs forwards only */
+    if (back->kind == NOISE || back->kind == SCALAR_NOISE) return; /* Ito noise runs forwards only */
     /* the weights of an input between its knots are not mirrored to the bit, which adaptive steps make more of */
     if (back->problem.input && !fixed) return;
     if (method->kind == NDE_KIND_NYSTROM) return; /* the mirror of q' = v is q' = -v */

@@ -4,7 +4,8 @@
  * What is differentiated: the map in which each step is a fixed fraction of its segment between forced times (t0, jumps,
  * knots of a linear path, clips, t1). For fixed steps this is the derivative of the program itself. Rejected attempts leave no
  * trace. A save time moves alone; a jump time moves the ends of its two segments; the increments of noise scale with
- * the square root of the step, stored ones too. With the continuous adjoints (options.adjoint) it is the exact solution instead.
+ * the square root of the step, stored ones too. With the continuous adjoints (options.adjoint) it is the exact
+ * solution instead, with noise that along the same path.
  *
  * Estimates of steps (options.estimates) belong to the discrete solution. To regularise with another adjoint, take the estimate of a
  * step of its own: save the states at one drawn time (nde_uniform), make a second solver of one step from there (t0 that time, y0

@@ -262,11 +262,15 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
  *                 reversible_heun, options.coupling, the compositions and velocity_verlet (which is then run as one, as with
  *                 options.quantum). Right to rounding times what it grows by on the way back; with options.quantum the bits
  *                 of DISCRETE. Not through events that cut steps
- * The others are right to the tolerances of the solve and of options.back. They do not know noise, jumps, clips,
- * events that cut steps, loss_error and gradients of paths. Those after BACKSOLVE are fast while the record keeps slopes
+ * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips,
+ * events that cut steps, loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic adjoint: the
+ * Stratonovich problem of state, adjoint and integrals along the same path, made again; right to the order of the steps (see
+ * options.back; 0: heun where the method is for forwards only), which may be others on the same grid. Save times are at nodes then, but
+ * for trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs options.convert, jvp and vjp_jvp of its fields. Those after BACKSOLVE are fast while the record keeps slopes
  * (tape, stages); of what it no longer has, steps are repeated for each trajectory.
  * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018); A. Norcliffe, M. Deisenroth, Faster
- * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983). */
+ * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983); X. Li, T.-K. L. Wong,
+ * R. Chen, D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
 enum {
     NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1, NDE_ADJOINT_BACKSOLVE = 2, NDE_ADJOINT_INTERPOLATED = 3,
     NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5, NDE_ADJOINT_REVERSIBLE = 6
@@ -328,7 +332,9 @@ enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
  * Methods that need more than the increment W of a step of length h also see
  *   H = (1/h) int_0^h (W_s - s/h W) ds                  the space-time Levy area, of variance h/12
  *   K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds       the space-time-time Levy area, of variance h/720
- * W, H and K of a step are independent, and so are different steps. Coarse and fine steps see one path.
+ * W, H and K of a step are independent, and so are different steps. Coarse and fine steps see one path. So does a solve backwards in
+ * time of the same span: from where one forwards has ended it leads back; for Stratonovich and additive noise, by methods whose
+ * stages have no multipliers of the noise of their own (heun, midpoint, ralston, reversible_heun).
  *   seed         may change between runs of a solver; what else stands here is read when it is made
  *   dim          independent components m; 0: what the term's field needs
  *   grid         > 0: cells, of grids and stored increments; must be a multiple of options.steps. 0: options.steps

@@ -2,7 +2,8 @@
  * driver.h - what each program of work_precision.py does: all problems, methods and tolerances; a line of CSV for each:
  *     program,method,problem,tolerance,evaluations,error,seconds
  * error: Euclidean norm of the error at the end over that of the solution; seconds: least of a few solves. Arguments: names of
- * problems; none: all. A peer defines `program`, `methods` and solve(). */
+ * problems; none: all. A peer defines `program`, `methods` and solve().
+ * Arguments serve PROBLEM METHOD TOLERANCE: as kit.py does, a line of JSON, then seconds for each line that is read. */
 #ifndef PEERS_DRIVER_H
 #define PEERS_DRIVER_H
 
@@ -56,7 +57,24 @@ static double seconds_of(int which, int method, double tolerance) {
     return least;
 }
 
+static int serve(const char *problem, const char *name, double tolerance) {
+    int which = 0, m = 0;
+    double y[MOST_DIM], seconds;
+    while (which < PROBLEMS && strcmp(problems[which].name, problem) != 0) which++;
+    while (methods[m] && strcmp(methods[m], name) != 0) m++;
+    if (which == PROBLEMS || !methods[m]) return 2;
+    const double start = now();
+    const long evaluations = solve(which, m, tolerance, y);
+    seconds = now() - start;
+    printf("{\"version\": \"\", \"error\": %.4g, \"evaluations\": %ld, \"first\": %.4g, \"compile\": null}\n",
+           evaluations ? error_of(which, y) : INFINITY, evaluations, seconds);
+    do fflush(stdout);
+    while (getchar() == '\n' && printf("%.6g\n", seconds_of(which, m, tolerance)) > 0);
+    return 0;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 5 && strcmp(argv[1], "serve") == 0) return serve(argv[2], argv[3], atof(argv[4]));
     for (int which = 0; which < PROBLEMS; which++) {
         bool wanted = argc < 2;
         for (int i = 1; i < argc; i++) wanted |= strcmp(argv[i], problems[which].name) == 0;

@@ -128,4 +128,5 @@ def main():
     head.write_text(text.rstrip() + "\n" + "\n".join(lines) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

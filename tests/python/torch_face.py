@@ -24,6 +24,7 @@ except ImportError:
     torchdiffeq = None
 
 torch.manual_seed(0)
+torch.set_num_threads(1)
 F8 = {"dtype": torch.float64}
 
 

@@ -89,7 +89,9 @@ class Noise:
 
     field     g(t, y): with kind "diagonal" component i of it goes with dW_i; else the product g(t, y) u with u = dW [dim]
     kind      "diagonal", "scalar", "additive", "commutative", "general"
-    seed      and other members of nde_noise: dim, grid, source="tree" ...: the path is a function of them
+    seed      and other members of nde_noise: dim, grid, source="tree" ...: the path is a function of them, or source="stored" with
+              increments w, and h, k where a method needs them, (steps, m, n); noise.seed = k between
+              runs of a Solver gives other paths
     """
 
     def __init__(self, field, kind="diagonal", *, seed=0, **members):
@@ -101,12 +103,26 @@ class Noise:
             elif struct("noise").kinds[name] == "pointer":
                 members[name] = array(name, members[name], float)
         self.number = chosen("kind", kind, group("NDE_NOISE_"))
-        self.field, self.kind, self.members = as_field(field), kind, {"seed": seed, **members}
+        self.stored = {name: members[name].shape for name in "whk" if name in members}
+        if self.stored:
+            members.setdefault("grid", len(members[[*self.stored][0]]))
+        self.field, self.kind, self.struct = as_field(field), kind, struct("noise")(seed=seed, **members)
+
+    @property
+    def seed(self):
+        return self.struct.seed
+
+    @seed.setter
+    def seed(self, seed):
+        self.struct.seed = seed
 
     def bind(self, solver, channels):
-        increments = 0 if self.kind == "diagonal" else self.members.get("dim") or (1 if self.kind == "scalar" else solver.dim)
+        increments = 0 if self.kind == "diagonal" else self.struct.dim or (1 if self.kind == "scalar" else solver.dim)
+        for name, shape in self.stored.items():
+            if shape != (want := (self.struct.grid, increments or solver.dim, solver.n)):
+                raise ArgumentError(Status.E_ARG, f"nde: the noise's {name} has shape {shape}, not {want}")
         return struct("term")(field=solver._bind(self.field, solver.dim, channels + increments), kind=self.number,
-                              noise=struct("noise")(**self.members))
+                              noise=self.struct)
 
 
 CALCULUS = {None: 0, "ito": CONSTANTS["NDE_ITO"], "stratonovich": CONSTANTS["NDE_STRATONOVICH"]}

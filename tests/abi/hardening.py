@@ -12,8 +12,10 @@ check("GNU_RELRO" in segments, "no RELRO")
 check(re.search(r"BIND_NOW|Flags: NOW", dynamic), "lazy binding")
 check(re.search(r"GNU_STACK.* RW +0x", segments), "the stack is executable")
 check("TEXTREL" not in dynamic, "text relocations")
-check(re.search(r"SONAME.*\[libnde\.so\.\d+\]", dynamic), "no soname")
+stiff = "libnde-stiff" in library
+check(re.search(r"SONAME.*\[libnde" + ("-stiff" if stiff else "") + r"\.so\.\d+\]", dynamic), "no soname")
 check("__stack_chk_fail" in output("nm", "-D", "-u", library), "no stack protector")
 needed = set(re.findall(r"NEEDED.*\[([a-z_-]+)", dynamic))
-check(needed <= {"libm", "libc", "libopenblas", "liblbfgs", "libfftw", "libpthread", "ld-linux-x"}, f"needs {needed}")
+check(needed <= {"libm", "libc", "libopenblas", "liblbfgs", "libfftw", "libpthread", "ld-linux-x"} |
+      ({"libsundials_cvodes", "libsundials_idas", "libsundials_core"} if stiff else set()), f"needs {needed}")
 finish()

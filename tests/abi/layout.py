@@ -26,7 +26,7 @@ for name, path in public_headers(folders).items():
         lines.append(f'printf("{struct} %zu\\n", sizeof(struct {struct}));')
         lines += [f'printf("{struct}.{m} %zu %zu\\n", offsetof(struct {struct}, {m}), sizeof(((struct {struct} *)0)->{m}));'
                   for m in members(body)]
-program = '#include <stdio.h>\n#include "nde.h"\n#include "ndef.h"\nint main(void) {\n' + "\n".join(lines) + "\nreturn 0; }\n"
+program = '#include <stdio.h>\n#include "nde.h"\n#include "ndef.h"\n#include "nde/stiff.h"\nint main(void) {\n' + "\n".join(lines) + "\nreturn 0; }\n"
 with tempfile.TemporaryDirectory() as folder:
     source = Path(folder, "layout.c")
     source.write_text(program)

@@ -3,7 +3,8 @@
  *
  * A solver has workers; a worker solves one trajectory at a time with a SUNDIALS object of its own, the engine's (cvodes.c, idas.c).
  * run.c takes internal steps one by one and does the rest itself: saves, jumps, clips and events (roots.c) by the polynomial of the
- * step. Of libnde it uses hidden parts too (reading of problems, calls of fields), from the static library of the same build. */
+ * step. Of libnde it uses hidden parts too (reading of problems, calls of fields), from the static library of the same build.
+ * SUNDIALS 6.4 to 7: the build looks at its version, and where the two differ stands SUNDIALS_VERSION_MAJOR. */
 #ifndef NDE_SUN_H
 #define NDE_SUN_H
 
@@ -22,13 +23,6 @@
 #include "nde/stiff.h"
 #include "core/core.h"
 #include "method/rhs.h"
-
-#if SUNDIALS_VERSION_MAJOR < 6 || (SUNDIALS_VERSION_MAJOR == 6 && SUNDIALS_VERSION_MINOR < 4)
-#error "libnde-stiff needs SUNDIALS 6.4 or later"
-#endif
-#ifndef SUNDIALS_DOUBLE_PRECISION
-#error "libnde-stiff needs SUNDIALS in double precision"
-#endif
 
 /* ---- vectors and matrices of a worker: given back to a shelf, not to the allocator ---------------------------------- */
 

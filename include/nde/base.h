@@ -456,6 +456,15 @@ enum { NDE_ADAM = 1, NDE_ADAMW = 2, NDE_SGD = 3, NDE_RMSPROP = 4, NDE_ADADELTA =
  *                I. Loshchilov, F. Hutter, SGDR, ICLR (2017) */
 enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COSINE = 2 };
 
+/* options.jacobian: dF/dy of implicit methods.
+ *   AUTO         nde_field.jacobian where all fields of the right-hand side have one and there are no terms, else jvp
+ *   GIVEN        nde_field.jacobian
+ *   JVP          one jvp a column; where the drift stands alone and has a sparsity, one for all columns that share no row
+ *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint, whose gradients
+ *                would be of another map
+ * dF/dt is by jvp where all fields have one, else, and with DIFFERENCES, by two more evaluations inside the step. */
+enum { NDE_JACOBIAN_AUTO = 0, NDE_JACOBIAN_GIVEN = 1, NDE_JACOBIAN_JVP = 2, NDE_JACOBIAN_DIFFERENCES = 3 };
+
 /* ---- options of a solve ------------------------------------------------------------------------------------------ */
 
 typedef struct nde_options {
@@ -578,6 +587,7 @@ typedef struct nde_options {
     int32_t convert;               /* 1: a problem in the other calculus than the method's is solved with another drift that has the same
                                     * solution there: Ito's less 1/2 sum_j dg_j/dy g_j is Stratonovich's, g_j the columns of the noise. Takes
                                     * their jvp, gradients their vjp_jvp; nde_forward and curvature do not know it. 0: NDE_E_CALCULUS */
+    int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
 } nde_options;
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */
@@ -593,6 +603,8 @@ typedef struct nde_stats {
                                   * and an estimate of the norm of the Jacobian then; 0 and 0: not that it was seen, a step of
                                   * 64 is looked at.
                                   * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2 */
+    /* of implicit methods: Jacobians made, matrices factored, iterations of Newton's method and of linear solvers */
+    int64_t jacobians, factorisations, newton_iterations, linear_iterations;
     int64_t reserved[1];
 } nde_stats;
 

@@ -11,7 +11,7 @@
 #include <limits.h>
 
 /* From here on OpenBLAS is not slower, measured on one core of an AMD EPYC (Zen 5); with AVX-512 it nowhere is faster. */
-enum { PAYS_WEIGHTS = 512*512, PAYS_COLUMNS = 32 };
+enum { PAYS_WEIGHTS = 512*512, PAYS_COLUMNS = 32, PAYS_FACTORS = 96 };
 
 /* CBLAS's enumerations, fixed by its standard. */
 enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111, TRANSPOSED = 112 };
@@ -31,6 +31,15 @@ void nde_openblas_gemm(int order, int transpose_a, int transpose_b, int m, int n
                   beta, c, ldc);
 }
 int nde_openblas_threads(void) { return openblas_get_num_threads(); }
+
+#ifdef nde_real
+#define OPENBLAS_FACTOR sgetrf_
+#else
+#define OPENBLAS_FACTOR dgetrf_
+#endif
+
+/* LAPACK's own name, in Fortran's way. */
+void OPENBLAS_FACTOR(const blasint *m, const blasint *n, nde_real *a, const blasint *lda, blasint *p, blasint *info);
 #endif
 
 /* Does a matrix of `rows` rows, ld apart, have indices that fit an int? */
@@ -61,3 +70,20 @@ void nde_dense_product(const nde_kernels *kernels, size_t m, size_t n, size_t k,
     if (nde_blas_pays(kernels, m, n, k) && nde_blas_product(kernels->gemm, m, n, k, a, a_row, a_col, b, ldb, start, c, ldc)) return;
     kernels->dense->product(m, n, k, a, a_row, a_col, b, ldb, start, c, ldc);
 }
+
+#ifdef NDE_HAVE_OPENBLAS
+bool nde_lapack_pays(const nde_kernels *kernels, size_t d) {
+    return sizeof(blasint) == sizeof(int) && d >= PAYS_FACTORS && d <= INT_MAX/d && kernels->gemm == nde_openblas_gemm &&
+           kernels->gemm_threads() == 1;
+}
+
+void nde_lapack_factor(size_t d, nde_real *a, int *p) {
+    const blasint rows = (blasint)d;
+    blasint info;
+    OPENBLAS_FACTOR(&rows, &rows, a, &rows, p, &info);
+    for (size_t k = 0; k < d; k++) p[k]--, a[k*d + k] = 1/a[k*d + k];
+}
+#else
+bool nde_lapack_pays(const nde_kernels *kernels, size_t d) { return kernels->gemm && !d; }
+void nde_lapack_factor(size_t d, nde_real *a, int *p) { p[0] = (int)d, a[0] = 0; }
+#endif

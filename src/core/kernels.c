@@ -10,12 +10,13 @@
 #include "core/norm.h"
 #include "train/update.h"
 #include "program/kernel.h"
+#include "implicit/lu.h"
 
 #define KERNELS(isa_name, number, product, threads) \
     { .name = #isa_name, .isa = number, .gemm = product, .gemm_threads = threads, .clock = &nde_clock_kernels_##isa_name, \
       .step = &nde_step_kernels_##isa_name, .dense = &nde_dense_kernels_##isa_name, \
       .activation = &nde_activation_kernels_##isa_name, .norm = &nde_norm_kernels_##isa_name, \
-      .update = &nde_update_kernels_##isa_name, .program = &nde_program_kernels_##isa_name }
+      .update = &nde_update_kernels_##isa_name, .program = &nde_program_kernels_##isa_name, .lu = &nde_lu_kernels_##isa_name }
 
 #ifdef NDE_HAVE_OPENBLAS
 #define BOTH(isa_name, number) KERNELS(isa_name, number, nde_openblas_gemm, nde_openblas_threads), KERNELS(isa_name, number, NULL, NULL)

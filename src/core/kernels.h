@@ -13,6 +13,7 @@ struct nde_activation_kernels; /* core/activation.h: activations and their deriv
 struct nde_norm_kernels;  /* core/norm.h: layer normalisation and its derivatives */
 struct nde_update_kernels; /* train/update.h: the optimisers' steps */
 struct nde_program_kernels; /* program/kernel.h: instructions of programs */
+struct nde_lu_kernels;    /* implicit/lu.h: small linear systems */
 
 /* A product of a BLAS; arguments as in cblas_dgemm, cblas_sgemm. */
 typedef void nde_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
@@ -30,6 +31,7 @@ typedef struct nde_kernels {
     const struct nde_norm_kernels *norm;
     const struct nde_update_kernels *update;
     const struct nde_program_kernels *program;
+    const struct nde_lu_kernels *lu;
 } nde_kernels;
 
 /* The kernels of an instruction set (NDE_ISA_AUTO: the best that this machine has), with or without OpenBLAS; NULL when it

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * factor.c - W = I - gamma h J in the layout that suits its size, and who factors it. */
+#include "implicit/lu.h"
+
+#include <limits.h>
+
+#include "core/blas.h"
+
+void nde_lu_lay(nde_lu *lu, nde_arena *arena, size_t dim, size_t ld) {
+    size_t entries;
+    if (dim > INT_MAX || !nde_size_multiply(dim, dim, &entries)) arena->overflow = true, entries = 0;
+    lu->dim = dim, lu->ld = ld;
+    lu->a = nde_arena_take_rows(arena, entries, ld, sizeof *lu->a);
+    lu->p = nde_arena_take_rows(arena, dim, ld, sizeof *lu->p);
+    lu->x = nde_arena_take(arena, dim, sizeof *lu->x);
+}
+
+static bool is_side_by_side(const nde_lu *lu, size_t ld) { return ld > 1 && lu->dim <= NDE_LU_ROWS; }
+
+static nde_real *matrix(const nde_lu *lu, size_t b) { return lu->a + b*lu->dim*lu->dim; }
+
+static void write_lanes(nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
+    const size_t d = lu->dim;
+    nde_real *w = lu->a;
+    for (size_t e = 0; e < d*d; e++, j += ld, w += ld) {
+        const nde_real one = e % (d + 1) == 0;
+        for (size_t b = 0; b < n; b++) w[b] = one - gamma*h[b]*j[b];
+        for (size_t b = n; b < ld && b % NDE_LU_STRIP; b++) w[b] = one;
+    }
+}
+
+static void write_one(const nde_lu *lu, size_t b, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
+    const size_t d = lu->dim;
+    const nde_real by = gamma*h[b];
+    nde_real *w = matrix(lu, b);
+    for (size_t column = 0; column < d; column++)
+        for (size_t row = 0; row < d; row++) *w++ = (nde_real)(row == column) - by*j[(row*d + column)*ld + b];
+}
+
+void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
+    const size_t d = lu->dim;
+    if (is_side_by_side(lu, ld)) {
+        write_lanes(lu, n, ld, h, gamma, j);
+        kernels->lu->factor_lanes(d, n, ld, lu->a, lu->p);
+        return;
+    }
+    const bool far = nde_lapack_pays(kernels, d);
+    for (size_t b = 0; b < n; b++) {
+        write_one(lu, b, ld, h, gamma, j);
+        if (far) nde_lapack_factor(d, matrix(lu, b), lu->p + b*d);
+        else kernels->lu->factor(d, matrix(lu, b), lu->p + b*d);
+    }
+}
+
+/* Of lanes apart: each by itself. */
+static void solve_each(const nde_lu *lu, size_t n, size_t ld, nde_real *x,
+                       void (*solve)(size_t d, const nde_real *a, const int *p, nde_real *x)) {
+    const size_t d = lu->dim;
+    if (ld == 1) {
+        solve(d, lu->a, lu->p, x);
+        return;
+    }
+    for (size_t b = 0; b < n; b++) {
+        for (size_t i = 0; i < d; i++) lu->x[i] = x[i*ld + b];
+        solve(d, matrix(lu, b), lu->p + b*d, lu->x);
+        for (size_t i = 0; i < d; i++) x[i*ld + b] = lu->x[i];
+    }
+}
+
+void nde_lu_solve(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x) {
+    if (is_side_by_side(lu, ld)) kernels->lu->solve_lanes(lu->dim, n, ld, lu->a, lu->p, x);
+    else solve_each(lu, n, ld, x, kernels->lu->solve);
+}
+
+void nde_lu_solve_transposed(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x) {
+    if (is_side_by_side(lu, ld)) kernels->lu->transpose_lanes(lu->dim, n, ld, lu->a, lu->p, x);
+    else solve_each(lu, n, ld, x, kernels->lu->transpose);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ * jacobian.c - the Jacobian of a block of lanes: as the field gives it, direction by direction, or by differences; and the slope by
+ * time. Directions carry all columns of a colour. Source of colours: A. Curtis, M. Powell, J. Reid, IMA J. Appl. Math. 13 (1974)
+ * 117-119. */
+#include "implicit/jacobian.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "field/parts.h"
+
+/* Of what a difference of reals is lost in. */
+static double unit(void) { return sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON; }
+
+/* ---- how ------------------------------------------------------------------------------------- */
+
+/* The first field of the right-hand side that lacks something. */
+static const nde_field *lacking(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
+    if (r->drift.field && lacks(r->drift.field)) return r->drift.field;
+    for (size_t k = 0; k < r->problem.n_terms; k++)
+        if (lacks(r->term[k].field)) return r->term[k].field;
+    return r->quadrature.field && lacks(r->quadrature.field) ? r->quadrature.field : NULL;
+}
+static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
+static bool lacks_jacobian(const nde_field *f) { return !f->jacobian; }
+
+nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
+    const nde_field *no_jvp = lacking(r, lacks_jvp), *no_jacobian = lacking(r, lacks_jacobian);
+    const bool given = !no_jacobian && !r->problem.n_terms;
+    of->how = asked != NDE_JACOBIAN_AUTO ? asked : given ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
+    of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
+    if (asked < NDE_JACOBIAN_AUTO || asked > NDE_JACOBIAN_DIFFERENCES) return nde_fail(NDE_E_ARG, "options.jacobian is %d", asked);
+    if (of->how == NDE_JACOBIAN_GIVEN && !given)
+        return no_jacobian ? nde_fail(NDE_E_ARG, "options.jacobian is %d: field '%s' has no jacobian", asked, nde_field_name(no_jacobian))
+                           : nde_fail(NDE_E_ARG, "options.jacobian is %d: not with terms", asked);
+    if (of->how == NDE_JACOBIAN_JVP && no_jvp)
+        return nde_fail(NDE_E_NO_JVP, "field '%s' has neither jacobian nor jvp: options.jacobian can be NDE_JACOBIAN_DIFFERENCES",
+                        nde_field_name(no_jvp));
+    return NDE_OK;
+}
+
+/* Gives column c the first colour that no column has with which it shares a row; taken [dim] is scratch. */
+static void paint(const nde_jacobian *of, size_t rows, size_t c, size_t *taken) {
+    for (size_t i = 0; i < rows; i++) {
+        const size_t from = of->start[i], to = of->start[i + 1];
+        bool mine = false;
+        for (size_t e = from; e < to && !mine; e++) mine = of->index[e] == c;
+        for (size_t e = from; mine && e < to && of->index[e] < c; e++) taken[of->colour[of->index[e]]] = c + 1;
+    }
+    size_t first = 0;
+    while (taken[first] == c + 1) first++;
+    of->colour[c] = first;
+}
+
+void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
+    const nde_field *f = r->drift.field;
+    const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !r->problem.n_terms && !r->nz && f->sparsity_start;
+    of->colours = r->dim;
+    of->colour = nde_arena_take(arena, sparse ? r->dim : 0, sizeof *of->colour);
+    size_t *taken = nde_arena_take(arena, sparse ? r->dim : 0, sizeof *taken);
+    if (!of->colour || !taken) return;
+    of->start = f->sparsity_start, of->index = f->sparsity_index, of->colours = 0;
+    memset(taken, 0, r->dim*sizeof *taken);
+    for (size_t c = 0; c < r->dim; c++) {
+        paint(of, r->dim, c, taken);
+        if (of->colour[c] >= of->colours) of->colours = of->colour[c] + 1;
+    }
+}
+
+void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
+    const size_t real = sizeof(nde_real);
+    size_t entries;
+    if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;
+    of->j = nde_arena_take_rows(arena, entries, ld, real);
+    of->f_t = nde_arena_take_rows(arena, r->rows, ld, real);
+    of->v = nde_arena_take_rows(arena, r->dim, ld, real);
+    of->dv = nde_arena_take_rows(arena, r->rows, ld, real);
+    of->t = nde_arena_take(arena, ld, sizeof *of->t);
+    nde_lu_lay(&of->lu, arena, r->dim, ld);
+}
+
+/* ---- by the state ---------------------------------------------------------------------------- */
+
+static int ask(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *j) {
+    nde_site at = nde_rhs_site(r, lanes, part, NULL, 0);
+    at.t = t, at.u = part->field->nu ? lanes->scratch->u : NULL;
+    return part->field->jacobian(part->field, &at, y, j);
+}
+
+static int ask_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *j) {
+    nde_rhs_inputs(r, lanes, t);
+    const int rc = ask(r, lanes, &r->drift, t, y, j);
+    return rc || !r->nz ? rc : ask(r, lanes, &r->quadrature, t, y, j + r->dim*r->dim*lanes->site.ld);
+}
+
+static bool has_colour(const nde_jacobian *of, size_t column, size_t colour) {
+    return (of->colour ? of->colour[column] : column) == colour;
+}
+
+/* The step of a difference along component i. Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.8. */
+static nde_real nudge(nde_real y) { return (nde_real)sqrt(unit()*fmax(1e-5, fabs((double)y))); }
+
+/* v: 1 in the columns of a colour; or y, moved there. */
+static void aim(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *y, nde_real *v) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
+    for (size_t i = 0; i < r->dim; i++, v += ld, y += ld) {
+        const bool here = has_colour(of, i, colour);
+        for (size_t b = 0; b < n; b++) v[b] = moved ? y[b] + (here ? nudge(y[b]) : 0) : here;
+    }
+}
+
+/* An entry of dv in the column that it belongs to. */
+static void put(const nde_lanes *lanes, const nde_real *dv, nde_real *j) {
+    memcpy(j, dv, lanes->site.n*sizeof *j);
+}
+
+/* Columns of a colour. */
+static void spread(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *dv, nde_real *j) {
+    const size_t ld = lanes->site.ld;
+    for (size_t i = 0; i < r->rows; i++, dv += ld, j += r->dim*ld) {
+        if (!of->colour) put(lanes, dv, j + colour*ld);
+        for (size_t e = of->colour ? of->start[i] : 1, end = of->colour ? of->start[i + 1] : 0; e < end; e++)
+            if (of->colour[of->index[e]] == colour) put(lanes, dv, j + of->index[e]*ld);
+    }
+}
+
+/* j of differences: of the slopes, by that of the states. */
+static void divide(const nde_rhs *r, const nde_lanes *lanes, const nde_real *y, nde_real *j) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    for (size_t e = 0; e < r->rows*r->dim; e++, j += ld) {
+        const nde_real *at = y + e % r->dim*ld;
+        for (size_t b = 0; b < n; b++) j[b] /= (at[b] + nudge(at[b])) - at[b];
+    }
+}
+
+static void subtract(const nde_rhs *r, const nde_lanes *lanes, const nde_real *f, nde_real *dv) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    for (size_t i = 0; i < r->rows*ld; i += ld)
+        for (size_t b = 0; b < n; b++) dv[i + b] -= f[i + b];
+}
+
+int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t, const nde_real *y,
+                      const nde_real *f) {
+    static const nde_source still;
+    const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
+    if (of->how == NDE_JACOBIAN_GIVEN) return ask_all(r, lanes, t, y, l->j);
+    if (of->colour) memset(l->j, 0, r->rows*r->dim*lanes->site.ld*sizeof *l->j);
+    for (size_t colour = 0; colour < of->colours; colour++) {
+        aim(of, r, lanes, colour, y, l->v);
+        const int rc = moved ? nde_rhs_eval(r, lanes, t, l->v, l->dv, NULL, 0) : nde_rhs_jvp(r, lanes, t, y, l->v, &still, l->dv);
+        if (rc) return rc;
+        if (moved) subtract(r, lanes, f, l->dv);
+        spread(of, r, lanes, colour, l->dv, l->j);
+    }
+    if (moved) divide(r, lanes, y, l->j);
+    return 0;
+}
+
+/* ---- by time --------------------------------------------------------------------------------- */
+
+/* Times `count` nudges into the step from t. */
+static void shift(const nde_lanes *lanes, const double *t, const double *dt, int count, double *to) {
+    for (size_t b = 0; b < lanes->site.n; b++) {
+        const double once = (t[b] + cbrt(unit())*dt[b]) - t[b];
+        to[b] = t[b] + count*once;
+    }
+}
+
+/* Of second order, from F(t), F(t + e), F(t + 2 e). */
+static int differ(const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t, const double *dt, const nde_real *y,
+                  const nde_real *f) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    shift(lanes, t, dt, 1, l->t);
+    int rc = nde_rhs_eval(r, lanes, l->t, y, l->f_t, NULL, 0);
+    shift(lanes, t, dt, 2, l->t);
+    if (!rc) rc = nde_rhs_eval(r, lanes, l->t, y, l->dv, NULL, 0);
+    for (size_t i = 0; !rc && i < r->rows*ld; i += ld)
+        for (size_t b = 0; b < n; b++) {
+            const double e = l->t[b] - t[b];
+            l->f_t[i + b] = e != 0 ? (nde_real)((4*(double)l->f_t[i + b] - (double)l->dv[i + b] - 3*(double)f[i + b])/e) : 0;
+        }
+    return rc;
+}
+
+int nde_jacobian_eval_time(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t, const double *dt,
+                           const nde_real *y, const nde_real *f) {
+    const size_t n = lanes->site.n;
+    if (!of->timed) return differ(r, lanes, l, t, dt, y, f);
+    const nde_source source = { .t = l->t };
+    for (size_t b = 0; b < n; b++) l->t[b] = 1;
+    return nde_rhs_jvp(r, lanes, t, y, NULL, &source, l->f_t);
+}
+
+void nde_jacobian_apply(const nde_rhs *r, const nde_lanes *lanes, const nde_real *j, const nde_real *x, nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    for (size_t i = 0; i < r->rows; i++, to += ld) {
+        memset(to, 0, n*sizeof *to);
+        for (size_t c = 0; c < r->dim; c++, j += ld)
+            for (size_t b = 0; b < n; b++) to[b] += j[b]*x[c*ld + b];
+    }
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * jacobian.h - derivatives of the right-hand side by the state and by time, on a block of lanes.
+ *
+ * Letters: rows = dim + nz of a slope; element (i, j) of lane b of a Jacobian [rows][dim] at j[(i*dim + j)*ld + b]. */
+#ifndef NDE_IMPLICIT_JACOBIAN_H
+#define NDE_IMPLICIT_JACOBIAN_H
+
+#include "implicit/lu.h"
+#include "method/rhs.h"
+
+/* How the Jacobian is had. Columns of one colour have no row in common, so that one direction gives all of them. */
+typedef struct nde_jacobian {
+    int how;                     /* NDE_JACOBIAN_*, not AUTO; 0: nobody asks */
+    bool timed;                  /* F_t by jvp, else by differences */
+    size_t colours;
+    size_t *colour;              /* [dim] of columns; NULL: each has its own */
+    const size_t *start, *index; /* with colours: the non-zeros by rows */
+} nde_jacobian;
+
+/* What a worker needs for it: [rows][dim][ld], [rows][ld] slope by time, [dim][ld] a direction, [rows][ld] what comes of it, [ld]; and W. */
+typedef struct nde_linear {
+    nde_real *j, *f_t, *v, *dv;
+    double *t;
+    nde_lu lu;
+} nde_linear;
+
+/* As options.jacobian asks. Errors: NDE_E_ARG, NDE_E_NO_JVP. */
+nde_status nde_jacobian_choose(nde_jacobian *jacobian, const nde_rhs *rhs, int asked);
+void nde_jacobian_lay(nde_jacobian *jacobian, nde_arena *arena, const nde_rhs *rhs);
+void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+
+/* j = dF/dy at (t, y), where F is f [rows][ld], which only differences need. Returns what a field returned. */
+int nde_jacobian_eval(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear, const double *t,
+                      const nde_real *y, const nde_real *f);
+/* f_t = dF/dt at (t, y), for a step of dt: differences are taken inside it. */
+int nde_jacobian_eval_time(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear, const double *t,
+                           const double *dt, const nde_real *y, const nde_real *f);
+/* to [rows][ld] = j x, x [dim][ld]. */
+void nde_jacobian_apply(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *j, const nde_real *x, nde_real *to);
+
+#endif

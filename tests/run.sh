@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="build-essential meson ninja-build pkg-config libopenblas-dev libcmocka-dev libfftw3-dev libsundials-dev python3 python3-numpy"
+packages="build-essential meson ninja-build pkg-config libopenblas-dev libcmocka-dev libfftw3-dev libsundials-dev python3 python3-numpy python3-markdown"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"

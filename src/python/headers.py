@@ -105,5 +105,6 @@ class Headers:
         return f"{NOTE}#define NDE_STRUCTS(X) \\\n{lines}\n"
 
 
-what, root, methods, out = sys.argv[1:]
-Path(out).write_text(getattr(Headers(root, methods), what)())
+if __name__ == "__main__":
+    what, root, methods, out = sys.argv[1:]
+    Path(out).write_text(getattr(Headers(root, methods), what)())

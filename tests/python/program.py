@@ -54,6 +54,32 @@ class Values(unittest.TestCase):
                                        value(lambda t, y, p: getattr(ops, name)(p[:16].reshape(4, 4) @ y + p[16:]), p=layer.p),
                                        rtol=1e-12)
 
+    def test_jets(self):
+        def coefficients(t, y, p):
+            x = ops.independent(y)
+            return ops.concatenate(*[ops.jet(np.sin(x[0]), x, [2.0, 0, 0, 0], 3)[k] for k in range(4)])
+        a = Y[0]
+        np.testing.assert_allclose(value(coefficients), [np.sin(a), 2*np.cos(a), -2*np.sin(a), -4/3*np.cos(a)], rtol=1e-12)
+
+        def mixed(t, y, p):
+            x = ops.independent(y)
+            f = x[0]*x[0]*x[1]*p[0]
+            one, two = [1.0, 0, 0, 0], [0, 1.0, 0, 0]
+            return ops.concatenate(ops.mixed(f, (x, one)), ops.mixed(f, (x, one), (x, two)), ops.mixed(f, (x, one), (x, one), (x, two)),
+                                   ops.mixed(f, (x, one), (p, [1.0, 0, 0])))
+        np.testing.assert_allclose(value(mixed), [2*Y[0]*Y[1]*P[0], 2*Y[0]*P[0], 2*P[0], 2*Y[0]*Y[1]], rtol=1e-12)
+
+        def traces(t, y, p):
+            x = ops.independent(y)
+            f = np.arange(16.0).reshape(4, 4)/7 @ (x*x)
+            signs = np.eye(4).ravel()*2 # four probes, two each: their mean is the trace
+            return ops.concatenate(ops.divergence(f, x), ops.divergence_by(f, x, signs), 0*y[:2])
+        trace = 2*(np.arange(0, 16, 5)/7*Y).sum()
+        np.testing.assert_allclose(value(traces), [trace, trace, 0, 0], rtol=1e-12, atol=1e-14)
+        for wrong in (lambda t, y, p: ops.jet(y, y, 1.0, 9)[0], lambda t, y, p: ops.mixed(y, *[(y, 1.0)]*4), lambda t, y, p: ops.jet(y, y*2, 1.0, 1)[1]):
+            with self.assertRaises(ValueError):
+                value(wrong)
+
     def test_derivatives(self):
         def grad(t, y, p):
             x = ops.independent(y)

@@ -129,6 +129,54 @@ class Arrays(unittest.TestCase):
         self.assertIn("E_", caught.exception.status.name)
 
 
+class SecondOrder(unittest.TestCase):
+    field = nde.program(lambda t, y, p: [p[0]*y[1], -p[1]*np.sin(y[0])])
+    given = {"steps": 40, "method": "rk4", "adjoint": "discrete"}
+
+    def gradient(self, y0, p):
+        found = nde.solve(self.field, y0, (0, 1), p, **self.given)
+        return found.backward(y_end=2*found.y_end)
+
+    def test_hessian(self):
+        y0, p, v, h = np.array([0.5, 0.3]), np.array([1.2, 2.0]), {"y0": np.array([1.0, -2.0]), "p": np.array([0.3, 0.7])}, 1e-5
+        found = nde.solve(self.field, y0, (0, 1), p, curvature=1, **self.given)
+        moved = found.forward(**v).y_end
+        product = found.hessian_product(**v, y_end=2*found.y_end, tangent={"y_end": 2*moved})
+        ends = [self.gradient(y0 + s*h*v["y0"], p + s*h*v["p"]) for s in (1, -1)]
+        for name in ("y0", "p"):
+            want = (getattr(ends[0], name) - getattr(ends[1], name))/(2*h)
+            np.testing.assert_allclose(getattr(product, name), want, rtol=1e-7)
+        with self.assertRaises(ValueError):
+            nde.solve(self.field, y0, (0, 1), p, **self.given).hessian_product(**v, y_end=found.y_end)
+
+    def test_gauss_newton(self):
+        y0, p = np.array([0.5, 0.3]), np.array([1.2, 2.0])
+        found = nde.solve(self.field, y0, (0, 0.5, 1), p, **self.given)
+        jacobian = np.stack([found.forward(p=e).y.ravel() for e in np.eye(2)], axis=1)
+        weight = np.arange(6.0).reshape(3, 2)
+        for more, w in (({}, np.ones(6)), ({"weight": {"y": weight}}, weight.ravel())):
+            product = np.stack([found.gauss_newton_product(p=e, **more).p for e in np.eye(2)])
+            np.testing.assert_allclose(product, jacobian.T @ (w[:, None]*jacobian), rtol=1e-12)
+        with self.assertRaisesRegex(ValueError, "outputs"):
+            found.gauss_newton_product(p=[1.0, 0], outputs=("z",))
+
+    def test_python_jvp(self):
+        def f(t, y, p):
+            return np.stack([p[0]*y[..., 1] + t, -p[1]*np.sin(y[..., 0])], axis=-1)
+        def jvp(t, y, p, vt, vy, vp):
+            return np.stack([vp[0]*y[..., 1] + p[0]*vy[..., 1] + vt, -vp[1]*np.sin(y[..., 0]) - p[1]*np.cos(y[..., 0])*vy[..., 0]], axis=-1)
+        y0, p = np.array([[0.5, 0.3], [0.1, -0.4], [1.0, 0.0]]), np.array([1.2, 2.0])
+        moved = {"y0": y0[::-1]*0.5, "p": np.array([0.3, 0.7])}
+        for vectorised in (False, True):
+            field, found, h = nde.PythonField(f, jvp=jvp, vectorised=vectorised), [], 1e-6
+            tangent = nde.solve(field, y0, (0, 1), p, **self.given).forward(**moved).y_end
+            for s in (1, -1):
+                found.append(nde.solve(field, y0 + s*h*moved["y0"], (0, 1), p + s*h*moved["p"], **self.given).y_end)
+            np.testing.assert_allclose(tangent, (found[0] - found[1])/(2*h), rtol=1e-7, atol=1e-9)
+        single = nde.solve(nde.PythonField(f, jvp=jvp), y0[0], (0, 1), p, **self.given).forward(y0=moved["y0"][0], p=moved["p"]).y_end
+        np.testing.assert_allclose(single, tangent[0], rtol=1e-14)
+
+
 class Gradients(unittest.TestCase):
     def loss(self, field, t=TIMES, **more):
         weight = np.cos(np.arange(100.0))
@@ -352,6 +400,16 @@ class Problems(unittest.TestCase):
         scalar = nde.Noise(nde.program(lambda t, y, p, u: p[1]*y*u[0]), "scalar", seed=3)
         one = nde.solve(drift, [1.0], (0, 1), **{**more, "terms": [scalar]})
         np.testing.assert_allclose(one.y_end, found.y_end[0], rtol=1e-13)
+        given = nde.Noise(g, seed=3)
+        solver = nde.Solver(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [given]})
+        first = solver.run().y_end.copy()
+        given.seed = 4
+        self.assertFalse((solver.run().y_end == first).any())
+        w = np.random.default_rng(0).normal(size=(64, 1, 500))/8
+        stored = nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, source="stored", w=w)]}).y_end
+        np.testing.assert_allclose(stored[:, 0], np.prod(1 + 0.3/64 + 0.4*w[:, 0], axis=0), rtol=1e-12)
+        with self.assertRaisesRegex(ValueError, r"w has shape \(64, 500\), not \(64, 1, 500\)"):
+            nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, source="stored", w=w[:, 0])]})
         tree = nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, seed=3, source="tree")]}).y_end
         self.assertTrue(0.1 < tree.std() < 1 and not np.array_equal(tree, found.y_end[:500]))
         with self.assertRaisesRegex(ValueError, "source is 'trie'; known are grid"):

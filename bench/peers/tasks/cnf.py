@@ -42,7 +42,7 @@ def error(gradient):
 
 
 @run("libnde", **EVERY, steps=["joint", "independent"])
-def libnde(dtype, threads, steps):
+def libnde(dtype, threads, steps, **_):
     import nde
     made = solver(dtype, threads, stepping=steps)
     return Work(lambda: step(made), error, nde.__version__, int(made.run().stats[0].evals))

@@ -16,7 +16,7 @@ def strong(y, w):
 
 
 @run("libnde", **EVERY, method=["euler_maruyama", "milstein", "sriw1"])
-def libnde(dtype, threads, method):
+def libnde(dtype, threads, method, **_):
     import nde
 
     def made(drift, g, y0, seed, **more):

@@ -16,7 +16,7 @@ def data():
 
 
 @run("libnde", **EVERY, mode=["reversible_heun reversible", "reversible_heun discrete", "midpoint discrete"])
-def libnde(dtype, threads, mode):
+def libnde(dtype, threads, mode, **_):
     import nde
     import nde.ops as ops
     method, adjoint = mode.split()

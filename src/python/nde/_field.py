@@ -273,10 +273,12 @@ class PythonField(Field):
     vjp          vjp(t, y, p, a) -> ay [dim], or (ay, ap [np]): the cotangent a [dim] of dy carried to y and p; q and u after
                  p where the function has them. None: no gradient through it
     vectorised   True: called for many trajectories at once: t [n], y, a and the value [n, dim], q, u [n, ...]; ap is summed
+    jvp          jvp(t, y, p, vt, vy, vp) -> [dim]: how the value moves as t, y, p move along these, each the size of its argument.
+                 None: no forward mode, no methods that ask noise for it
     """
 
-    def __init__(self, function, vjp=None, vectorised=False):
-        self.function, self.vjp, self.vectorised = function, vjp, vectorised
+    def __init__(self, function, vjp=None, vectorised=False, jvp=None):
+        self.function, self.vjp, self.jvp, self.vectorised = function, vjp, jvp, vectorised
         self.letters = letters(function)
 
     def bind(self, shape):
@@ -284,7 +286,8 @@ class PythonField(Field):
         field = struct("field")(name=b"the Python function", dim=shape.dim, np=shape.np, nq=shape.nq, nu=shape.nu,
                                 out=shape.out)
         bridge = Bridge(self, shape)
-        field.put(eval=shape.calls.guard(bridge.eval), vjp=self.vjp and shape.calls.guard(bridge.pull))
+        field.put(eval=shape.calls.guard(bridge.eval), vjp=self.vjp and shape.calls.guard(bridge.pull),
+                  jvp=self.jvp and shape.calls.guard(bridge.push))
         return field
 
 
@@ -292,7 +295,7 @@ class Bridge:
     """Between C's blocks of lanes and one Python function: arrays are copied, so that it may keep them."""
 
     def __init__(self, field, shape):
-        self.function, self.vjp, self.vectorised = field.function, field.vjp, field.vectorised
+        self.function, self.vjp, self.jvp, self.vectorised = field.function, field.vjp, field.jvp, field.vectorised
         self.shape, self.dtype = shape, shape.names.dtype
         self.letters = field.letters
         self.sizes = {"y": shape.dim, "p": shape.np, "q": shape.nq, "u": shape.nu}
@@ -383,6 +386,20 @@ class Bridge:
                 raise ValueError(f"nde: the vjp returned {len(found)} cotangents for {', '.join(letters)}")
             for letter, value in zip(letters, found):
                 self.add(to, letter, lanes, value, n, ld)
+
+    def push(self, _, at, y, v, dv):
+        site, v = self.site(at), struct("tangent").from_address(v)
+        out, n = self.rows(dv, self.shape.out, site.n, site.ld), site.n
+        moved = {"t": self.vector(v.t, n, ctypes.c_double).copy() if v.t else np.zeros(n)}
+        for letter in {"y", *self.letters} - {"t"}:
+            size, where = self.sizes[letter], getattr(v, letter)
+            if letter == "p":
+                moved["p"] = self.vector(where, size).copy() if where else np.zeros(size, self.dtype)
+            else:
+                moved[letter] = self.rows(where, size, n, site.ld).copy() if where else np.zeros((n, size), self.dtype)
+        out[...] = 0
+        for (lanes, arguments), (_, along) in zip(self.each(site, self.arguments(site, y)), self.each(site, moved)):
+            out[lanes] = self.value(self.jvp(*arguments, *along), out[lanes].shape, "the jvp")
 
     def add(self, to, letter, lanes, value, n, ld):
         where, shape = getattr(to, letter), self.shape

@@ -82,6 +82,10 @@ class Graph:
         if shape is None:
             shape = np.broadcast_shapes(*[thing.shape for thing in given if isinstance(thing, Variable)])
         var = getattr(double, name)(self.program, *[thing.id if isinstance(thing, Variable) else thing for thing in given])
+        return self.made(var, shape)
+
+    def made(self, var, shape):
+        """A value of the program as a variable; none is what a failure left."""
         if not var.id:
             text = ctypes.c_char_p()
             status = double.program_status(self.program, ctypes.addressof(text))

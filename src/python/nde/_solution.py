@@ -160,41 +160,81 @@ class Solution:
         """Gradient of a loss whose derivatives by sol.y, sol.y_end and sol.quadrature are given, any number of times.
         wanted: of "y0", "p", "q", "t0", "t1", "save_t"."""
         s, names = self._recorded(), self.solver.names
-        seed = self._seeds(y=y, y_end=y_end, quadrature=quadrature)
-        shapes = {"y0": (self.dim, self.n), "p": (s.np,), "q": (s.nq, self.n), "t0": (self.n,), "t1": (self.n,),
-                  "save_t": (self.found.n_save, self.n) if s.options.save_t_each else (self.found.n_save,)}
-        if unknown := [name for name in wanted if name not in shapes]:
-            raise ArgumentError(Status.E_ARG, f"nde: wanted has {unknown[0]!r}; known are {', '.join(shapes)}")
-        arrays = {name: np.zeros(shapes[name], names.dtype if name in ("y0", "p", "q") else float)
-                  for name in wanted if np.prod(shapes[name])}
-        gradient = struct("gradient")(**arrays)
+        seed, (arrays, gradient) = self._seeds(y=y, y_end=y_end, quadrature=quadrature), self._wanted(wanted)
         with Running(s):
             status = names.backward(s.pointer, ctypes.addressof(seed), ctypes.addressof(gradient))
         self._check(status)
-        if "p" in wanted:
-            arrays.setdefault("p", None)
-        rows = {name: self._shown(arrays[name]) for name in ("y0", "q") if name in arrays}
-        times = {name: float(arrays[name][0]) for name in ("t0", "t1") if name in arrays and not self.many}
-        return Gradient(**{**arrays, **rows, **times})
+        return self._given(arrays)
 
     def forward(self, *, y0=None, p=None, q=None):
         """How y, y_end and quadrature move as y0, p and q move along a direction: an object of these."""
         s, names = self._recorded(), self.solver.names
-        shapes = {"y0": s.y0.shape, "p": (s.np,), "q": s.q.shape if s.nq else (0,)}
-        moved = {name: np.asarray(value) for name, value in {"y0": y0, "p": p, "q": q}.items() if value is not None}
-        for name, value in moved.items():
-            if value.shape != shapes[name]:
-                raise ArgumentError(Status.E_ARG, f"nde: the direction of {name} has shape {value.shape}, not {shapes[name]}")
-        moved = {name: array(f"the direction of {name}", value.T, names.dtype) for name, value in moved.items()}
-        direction = struct("direction")(**moved)
-        outputs = {"y": (self.found.n_save, self.found.out, self.n), "y_end": (self.dim, self.n),
-                   "quadrature": (self.found.nz, self.n)}
-        arrays = {name: np.zeros(shape, names.dtype) for name, shape in outputs.items() if getattr(self.found, name)}
-        tangent = struct("output_tangent")(**arrays)
+        direction, (arrays, tangent) = self._direction(y0=y0, p=p, q=q), self._tangent()
         with Running(s):
             status = names.forward(s.pointer, ctypes.addressof(direction), ctypes.addressof(tangent))
         self._check(status)
         return Gradient(**{name: self._shown(value) for name, value in arrays.items()})
+
+    def hessian_product(self, *, y0=None, p=None, q=None, y=None, y_end=None, quadrature=None, tangent=None, wanted=("y0", "p", "q")):
+        """Product of the Hessian of a loss with a direction y0, p, q: an object as of backward (nde_hessian_product). Needs a solve
+        with curvature=1 and an adjoint.
+        y, y_end, quadrature   derivatives of the loss by these, as for backward
+        tangent                {"y": ..., ...}: their derivatives along the direction: the loss's second derivative times what forward
+                               gives. None: zero, as for a loss that is linear in y"""
+        s, (arrays, product) = self._recorded(), self._wanted(wanted)
+        parts = (self._direction(y0=y0, p=p, q=q), self._seeds(y=y, y_end=y_end, quadrature=quadrature), self._seeds(**(tangent or {})),
+                 product)
+        with Running(s):
+            status = s.names.hessian_product(s.pointer, *map(ctypes.addressof, parts))
+        self._check(status)
+        return self._given(arrays)
+
+    def gauss_newton_product(self, *, y0=None, p=None, q=None, outputs=("y",), weight=None, wanted=("y0", "p", "q")):
+        """J'WJ times a direction y0, p, q, J the derivative of the outputs: an object as of backward (nde_gauss_newton_product).
+        outputs   of "y", "y_end", "quadrature"
+        weight    {"y": ..., ...}: W, a number for each output; None: 1"""
+        s, (arrays, product), (_, tangent) = self._recorded(), self._wanted(wanted), self._tangent(outputs)
+        parts = self._direction(y0=y0, p=p, q=q), self._seeds(**(weight or {})), tangent, product
+        with Running(s):
+            status = s.names.gauss_newton_product(s.pointer, *map(ctypes.addressof, parts))
+        self._check(status)
+        return self._given(arrays)
+
+    def _wanted(self, wanted):
+        """Zeroed arrays of what a gradient is wanted by, and the nde_gradient of them."""
+        s = self.solver
+        shapes = {"y0": (self.dim, self.n), "p": (s.np,), "q": (s.nq, self.n), "t0": (self.n,), "t1": (self.n,),
+                  "save_t": (self.found.n_save, self.n) if s.options.save_t_each else (self.found.n_save,)}
+        if unknown := [name for name in wanted if name not in shapes]:
+            raise ArgumentError(Status.E_ARG, f"nde: wanted has {unknown[0]!r}; known are {', '.join(shapes)}")
+        arrays = {name: np.zeros(shapes[name], s.names.dtype if name in ("y0", "p", "q") else float)
+                  for name in wanted if np.prod(shapes[name])}
+        gradient = struct("gradient")(**arrays)
+        if "p" in wanted:
+            arrays.setdefault("p", None)
+        return arrays, gradient
+
+    def _given(self, arrays):
+        rows = {name: self._shown(arrays[name]) for name in ("y0", "q") if name in arrays}
+        times = {name: float(arrays[name][0]) for name in ("t0", "t1") if name in arrays and not self.many}
+        return Gradient(**{**arrays, **rows, **times})
+
+    def _direction(self, **given):
+        s = self.solver
+        shapes = {"y0": s.y0.shape, "p": (s.np,), "q": s.q.shape if s.nq else (0,)}
+        moved = {name: np.asarray(value) for name, value in given.items() if value is not None}
+        for name, value in moved.items():
+            if value.shape != shapes[name]:
+                raise ArgumentError(Status.E_ARG, f"nde: the direction of {name} has shape {value.shape}, not {shapes[name]}")
+        return struct("direction")(**{name: array(f"the direction of {name}", value.T, s.names.dtype) for name, value in moved.items()})
+
+    def _tangent(self, outputs=("y", "y_end", "quadrature")):
+        """Zeroed arrays of outputs, those that there are, and the nde_output_tangent of them."""
+        shapes = {"y": (self.found.n_save, self.found.out, self.n), "y_end": (self.dim, self.n), "quadrature": (self.found.nz, self.n)}
+        if unknown := [name for name in outputs if name not in shapes]:
+            raise ArgumentError(Status.E_ARG, f"nde: outputs has {unknown[0]!r}; known are {', '.join(shapes)}")
+        arrays = {name: np.zeros(shapes[name], self.solver.names.dtype) for name in outputs if getattr(self.found, name)}
+        return arrays, struct("output_tangent")(**arrays)
 
     def gradient_check(self, y=None, *, y_end=None, quadrature=None, random=1):
         """How right backward's gradient is, for a vjp of your own: it is compared along random directions with forward mode and

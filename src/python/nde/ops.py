@@ -4,12 +4,13 @@ variables, numbers and arrays; at least one is a variable."""
 import ctypes
 
 from . import _library
+from ._library import double, struct
 from ._program import OPERATIONS, cross, graph_of, matmul, outer
 
 globals().update(OPERATIONS)
 dot = matmul
-__all__ = [*OPERATIONS, *_library.activations, "blend", "clip", "concatenate", "cross", "dense", "divergence", "dot", "grad",
-           "independent", "jvp", "matmul", "outer", "scatter", "vjp"]
+__all__ = [*OPERATIONS, *_library.activations, "blend", "clip", "concatenate", "cross", "dense", "divergence", "divergence_by",
+           "dot", "grad", "independent", "jet", "jvp", "matmul", "mixed", "outer", "scatter", "vjp"]
 
 
 def _activation(name, number):
@@ -73,3 +74,22 @@ def grad(f, x):
 def divergence(f, x):
     """The sum of df_i/dx_i, exact."""
     return f.graph.call("divergence_of", f, x, shape=())
+
+
+def divergence_by(f, x, v):
+    """The same by probes v, the rows of x once or more: the mean of v' (df/dx) v."""
+    return f.graph.call("divergence_by", f, x, f.graph.variable(v), shape=())
+
+
+def jet(f, x, v, order):
+    """[f, ...]: coefficients of the powers of s, up to s^order, of f along x + s v."""
+    g, found = f.graph, (struct("var")*(order + 1))()
+    double.jet_of(g.program, f.id, x.id, g.variable(v).id, order, ctypes.addressof(found))
+    return [g.made(var, f.shape) for var in found]
+
+
+def mixed(f, *along):
+    """The mixed derivative of f, once along each (x, v), x moving by v; one to three of them."""
+    g = f.graph
+    x, v = ((struct("var")*len(along))(*[g.variable(pair[k]).id for pair in along]) for k in (0, 1))
+    return g.call("mixed_of", f, ctypes.addressof(x), ctypes.addressof(v), len(along), shape=f.shape)

@@ -16,6 +16,20 @@ nde_status nde_field_validate(const nde_field *field, const char *who);
 /* May a field be called there, y given? Tape, work, lane and the like do not count. Errors: NDE_E_ARG (text set). */
 nde_status nde_site_validate(const char *who, const nde_field *field, const nde_site *at, const nde_real *y);
 
+/* One call of a field without a solver: its site with all that it needs, in one block. */
+typedef struct nde_call {
+    nde_site at;
+    void *block;
+    size_t bytes, *index, *interval;
+    nde_real *work, *prepared, *tape, *value; /* value [out][ld] with a tape only */
+    unsigned char *lane;
+} nde_call;
+/* taped: at.tape is there, and value. To be ended after any status. Errors: NDE_E_ARG, NDE_E_NOMEM, NDE_E_FIELD (text set). */
+nde_status nde_call_begin(const char *who, const nde_field *field, const nde_site *at, const nde_real *y, bool taped, nde_call *call);
+void nde_call_end(nde_call *call);
+/* Did it return 0, and no lane fail? Errors: NDE_E_FIELD (text set). */
+nde_status nde_call_judge(const char *who, const nde_field *field, const nde_call *call, int code);
+
 static inline const char *nde_field_name(const nde_field *field) { return field->name ? field->name : "field"; }
 
 /* Offsets of a part's slices in the arrays of the whole: rows of tape, cotape and work, reals of prepared. */

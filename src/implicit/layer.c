@@ -162,7 +162,7 @@ static int solve_again(const nde_field *self, const nde_site *at, const nde_real
     const int rc = at->tape ? 0 : iterate(&found, at, y);
     if (rc) return rc;
     *x = unknowns_of(self, at, false);
-    for (size_t b = 0; b < x->n; b++) x->live[b] = at->tape ? isfinite(at->tape[b]) : found.fate[b] == NDE_CONVERGED;
+    for (size_t b = 0; b < x->n; b++) x->live[b] = (at->tape ? isfinite(at->tape[b]) != 0 : found.fate[b] == NDE_CONVERGED) ? 1 : 0;
     if (!at->tape) return 0;
     set_out(x, at, y);
     for (size_t i = 0; i < x->dim; i++)

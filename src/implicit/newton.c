@@ -45,7 +45,7 @@ static int search(nde_unknowns *x, nde_real *length, nde_real *found) {
         if (rc) return rc;
         bool more = false;
         for (size_t b = 0; b < x->n; b++) {
-            found[b] = length[b] > 0 && is_better(x, b, length[b]);
+            found[b] = length[b] > 0 && is_better(x, b, length[b]) ? 1 : 0;
             if (length[b] > 0 && x->lane[b] == NDE_LANE_STOP) nde_unknowns_end(x, b, NDE_STOPS), length[b] = 0;
             length[b] = found[b] > 0 ? 0 : length[b]/2;
             more = more || length[b] > 0;

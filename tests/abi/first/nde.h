@@ -11,6 +11,7 @@
 #include "nde/solve.h"
 #include "nde/adjoint.h"
 #include "nde/train.h"
+#include "nde/implicit.h"
 #include "nde/file.h"
 
 #endif

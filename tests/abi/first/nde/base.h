@@ -67,7 +67,9 @@ extern "C" {
     X(E_NONFINITE, -13, "a value is not finite")                                               \
     X(E_CALLS, -14, "too many evaluations, or out of time")                                    \
     X(E_NO_JVP, -15, "a field has no jvp")                                                       \
-    X(E_DOMAIN, -16, "the solution leaves its domain")
+    X(E_DOMAIN, -16, "the solution leaves its domain")                                          \
+    X(E_CONVERGENCE, -17, "an iteration does not converge")                                     \
+    X(E_SINGULAR, -18, "a matrix is singular")
 
 typedef enum nde_status {
 #define NDE_X(name, value, text) NDE_##name = value,

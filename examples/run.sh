@@ -22,8 +22,8 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
-pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat $(printf "examples/%s " $pictures)
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator"
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/deq $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -34,5 +34,6 @@ build/examples/ensemble 100000 1 build/pictures/ensemble.svg
 build/examples/regularised 3 build/pictures/regularised.svg
 for name in hnn lnn ude; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
 build/examples/cnf 800 1 build/pictures/cnf.svg
+build/examples/deq 1 build/pictures/deq.svg
 build/examples/pinn_heat 1 build/pictures/pinn_heat.svg
 build/examples/lynx_hare --out build/pictures "$@"

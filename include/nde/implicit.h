@@ -26,7 +26,7 @@ extern "C" {
  *   inputs       0: the layer's own y [dim] is the guess from which the iteration starts, and has no derivative. > 0: the layer's y are
  *                the first `inputs` rows of the field's u, its u are the rest, and the iteration starts from `start`
  *   start        [dim] for all lanes; NULL: zero. Not copied
- *   iteration    NDE_ANDERSON ...; 0: Anderson for fixed points; for roots Newton where `linear` is dense, else Newton-Krylov
+ *   iteration    NDE_ANDERSON ...: see base.h; 0: Anderson for fixed points; for roots Newton where `linear` is dense, else Newton-Krylov
  *   linear       NDE_LINEAR_*; 0: dense for dim <= 32 where the field has jacobian or jvp, else GMRES
  *   rtol, atol   a lane has converged when the root mean square over rows of residual/(atol + rtol |y|) is at most 1. 0: 1e-10 (float:
  *                1e-5) each; NDE_ZERO: literally zero, not both

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deq - a deep equilibrium model learns to read handwritten digits: z = tanh(k W z + U x + b) for an image x, and of z a digit; with
- * k = 1/sqrt(1 + |W|^2) there is one equilibrium, however W is. The gradient is that of the equilibrium, not of the way there.
+ * deq - a deep equilibrium model learns to read handwritten digits: z = tanh(k W z + U x + b) for an image x, and of z a digit;
+ * with k = 1/sqrt(1 + |W|^2) there is one equilibrium, however W is. The gradient is that of the equilibrium, not of the way there.
  *   deq [SEED [PICTURE.svg]]    SEED: of the parameters and of the batches, > 0; 1
  * After: S. Bai, J. Z. Kolter, V. Koltun, Deep equilibrium models, NeurIPS (2019). Data: see data/digits.txt. */
 #include <math.h>
@@ -41,8 +41,8 @@ static void put(images *to, size_t b, size_t image) {
     for (int i = 0; i < DIGITS; i++) to->digit[(size_t)i*to->n + b] = digits[image] == i;
 }
 
-/* Both see their own parameters: W, U and b; of the reader, whose value is minus the logarithm of the digit's probability and the logits,
- * a matrix and b. */
+/* Both see their own parameters: W, U and b; of the reader, whose value is minus the logarithm of the digit's probability and the
+ * logits, a matrix and b. */
 static nde_program *build_cell(void) {
     nde_program *g;
     need(nde_program_create(&NDE_INIT(nde_program_shape, .dim = WIDTH, .nu = PIXELS, .np = INNER), &g), NULL);
@@ -80,7 +80,8 @@ static double residual_after(nde_implicit layer, int iterations, const nde_site 
     static double value[WIDTH*IMAGES], residual[IMAGES];
     double most = 0;
     layer.max_iterations = iterations, layer.atol = 1e-14, layer.rtol = NDE_ZERO;
-    const nde_status status = nde_implicit_solve(&layer, at, of->pixel, value, &NDE_INIT(nde_implicit_report, .residual = residual));
+    nde_implicit_report report = NDE_INIT(nde_implicit_report, .residual = residual);
+    const nde_status status = nde_implicit_solve(&layer, at, of->pixel, value, &report);
     if (status && status != NDE_E_LANES) need(status, NULL);
     for (size_t b = 0; b < of->n; b++) most = fmax(most, residual[b]*layer.atol);
     return most;
@@ -134,15 +135,18 @@ int main(int argc, char **argv) {
     };
     plot_picture to;
     plot_open(&to, file, 900, 360);
-    plot_panel(&to, 0, 0, 440, 360, "Digits that are read right", (plot_axis){ "epoch", 0, EPOCHS, 0 }, (plot_axis){ "share", 0, 1, 0 });
+    plot_panel(&to, 0, 0, 440, 360, "Digits that are read right", (plot_axis){ "epoch", 0, EPOCHS, 0 },
+               (plot_axis){ "share", 0, 1, 0 });
     plot_line(&to, (plot_look){ NULL, PLOT_BLUE, NULL, 0, false }, EPOCHS + 1, epoch, 1, right, 1);
-    plot_panel(&to, 440, 0, 460, 360, "To the equilibrium", (plot_axis){ "iteration", 1, SHOWN, 0 }, (plot_axis){ "residual", 1e-14, 1, 1 });
+    plot_panel(&to, 440, 0, 460, 360, "To the equilibrium", (plot_axis){ "iteration", 1, SHOWN, 0 },
+               (plot_axis){ "residual", 1e-14, 1, 1 });
     for (size_t w = 0; w < sizeof ways/sizeof *ways; w++) {
         nde_implicit way = layer;
         way.iteration = ways[w].iteration, way.memory = ways[w].memory;
         for (int k = 0; k < SHOWN; k++) count[k] = k + 1, residual[k] = residual_after(way, k + 1, &at_test, &test);
         plot_line(&to, (plot_look){ ways[w].name, ways[w].color, NULL, 0, false }, SHOWN, count, 1, residual, 1);
-        printf("residual after 5, 15, 25 iterations: %-16s %.0e %.0e %.0e\n", ways[w].name, residual[4], residual[14], residual[24]);
+        printf("residual after 5, 15, 25 iterations: %-16s %.0e %.0e %.0e\n", ways[w].name, residual[4], residual[14],
+               residual[24]);
     }
     if (!plot_close(&to)) return fprintf(stderr, "deq: cannot write %s\n", file), EXIT_FAILURE;
     printf("picture: %s\n", file);

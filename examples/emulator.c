@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * emulator - two networks of three numbers learn a long step of the heat equation from pairs of states: one multiplies by a band matrix, the
- * other solves with one, a linear implicit layer. Both fit what they have seen; over many steps the explicit one blows up.
+ * emulator - two networks of three numbers learn a long step of the heat equation from pairs of states: one multiplies by a band
+ * matrix, the other solves with one, a linear implicit layer. Both fit what they have seen; over many steps the explicit one blows
+ * up.
  *   emulator [PICTURE.svg] */
 #include <math.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ static double learn(const nde_field *step, const nde_field *loss, double *p) {
     const nde_field model = nde_field_composition(&parts);
     const nde_site at = { .n = PAIRS, .ld = PAIRS, .t = t, .p = p, .q = after };
     double state[9], gradient[3], sum = 0;
-    nde_optimiser adam = NDE_INIT(nde_optimiser, .rate = 2e-2, .state = state, .schedule = NDE_SCHEDULE_COSINE, .decay_steps = ITERATIONS);
+    nde_optimiser adam = NDE_INIT(nde_optimiser, .rate = 2e-2, .state = state, .schedule = NDE_SCHEDULE_COSINE,
+                                  .decay_steps = ITERATIONS);
     for (size_t b = 0; b < PAIRS; b++)
         make_pair(1, PAIRS, b, 0, before), make_pair(1, PAIRS, b, 1, after), a[b] = 1.0/(PAIRS*POINTS);
     for (int i = 0; i < ITERATIONS; i++) {
@@ -70,7 +72,8 @@ int main(int argc, char **argv) {
     const char *file = argc > 1 ? argv[1] : "emulator.svg";
     if (argc > 2 || *file == '-') return fprintf(stderr, "usage: emulator [PICTURE.svg]\n"), EXIT_FAILURE;
     nde_program *band = build_band(false), *equation = build_band(true), *squares = build_loss();
-    const nde_field multiplied = nde_field_program(band), solved = nde_field_program(equation), loss = nde_field_program(squares);
+    const nde_field multiplied = nde_field_program(band), solved = nde_field_program(equation);
+    const nde_field loss = nde_field_program(squares);
     const nde_implicit layer = NDE_INIT(nde_implicit, .field = &solved, .root = 1, .inputs = POINTS, .rtol = 1e-12, .atol = 1e-12);
     const nde_field implicit = nde_field_implicit(&layer);
     const struct { const char *name, *color; const nde_field *step; } way[] = {
@@ -80,7 +83,8 @@ int main(int argc, char **argv) {
     const double t = 0;
     plot_picture to;
     plot_open(&to, file, 560, 400);
-    plot_panel(&to, 0, 0, 560, 400, "Steps that were learned", (plot_axis){ "step", 0, STEPS, 0 }, (plot_axis){ "size", 1e-2, 1e4, 1 });
+    plot_panel(&to, 0, 0, 560, 400, "Steps that were learned", (plot_axis){ "step", 0, STEPS, 0 },
+               (plot_axis){ "size", 1e-2, 1e4, 1 });
     for (int k = 0; k <= STEPS; k++) make_pair(2, 1, 0, k, y), exact[k] = norm(y), count[k] = k;
     plot_line(&to, (plot_look){ "exact", PLOT_GREY, "6 4", 0, false }, STEPS + 1, count, 1, exact, 1);
     printf("%-10s %10s %28s %14s %14s\n", "", "left over", "band", "size after 10", "after 60");

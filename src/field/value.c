@@ -37,7 +37,8 @@ static nde_status fill_in(const char *who, const nde_field *field, nde_call *cal
     return code ? nde_fail(NDE_E_FIELD, "%s: %s returned %d", who, nde_field_name(field), code) : NDE_OK;
 }
 
-nde_status nde_call_begin(const char *who, const nde_field *field, const nde_site *at, const nde_real *y, bool taped, nde_call *call) {
+nde_status nde_call_begin(const char *who, const nde_field *field, const nde_site *at, const nde_real *y, bool taped,
+                          nde_call *call) {
     const nde_allocator *memory = &nde_allocator_default;
     nde_arena arena = { 0 };
     *call = (nde_call){ .block = NULL };
@@ -63,7 +64,8 @@ void nde_call_end(nde_call *call) {
 nde_status nde_call_judge(const char *who, const nde_field *field, const nde_call *call, int code) {
     if (code) return nde_fail(NDE_E_FIELD, "%s: %s returned %d", who, nde_field_name(field), code);
     for (size_t b = 0; b < call->at.n; b++)
-        if (call->at.lane[b] != NDE_LANE_OK) return nde_fail(NDE_E_FIELD, "%s: %s failed in lane %zu", who, nde_field_name(field), b);
+        if (call->at.lane[b] != NDE_LANE_OK)
+            return nde_fail(NDE_E_FIELD, "%s: %s failed in lane %zu", who, nde_field_name(field), b);
     return NDE_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gmres.c - restarted GMRES on a block of lanes. All lanes take the same products; one that is done, or whose space is exhausted, goes on
- * with vectors of zeros, and the column that it gets is a unit vector, so that its sum has no share of them. */
+ * gmres.c - restarted GMRES on a block of lanes. All lanes take the same products; one that is done, or whose space is exhausted,
+ * goes on with vectors of zeros, and the column that it gets is a unit vector, so that its sum has no share of them. */
 #include "implicit/gmres.h"
 
 #include <math.h>
@@ -65,8 +65,8 @@ static int extend(const nde_gmres *g, size_t j) {
     return 0;
 }
 
-/* The rotations on column j of lane b, and a new one that takes its last entry; leaves the residual in the right-hand side. A lane of
- * zeros has a unit vector, of which its sum has nothing. Returns the residual. */
+/* The rotations on column j of lane b, and a new one that takes its last entry; leaves the residual in the right-hand side. A
+ * lane of zeros has a unit vector, of which its sum has nothing. Returns the residual. */
 static nde_real rotate(const nde_gmres *g, size_t j, size_t b) {
     for (size_t i = 0; i < j; i++) {
         nde_real *x = entry(g, i, j) + b, *y = entry(g, i + 1, j) + b;

@@ -18,7 +18,7 @@ static void dot(const nde_unknowns *x, const nde_real *a, const nde_real *b, nde
 }
 
 /* ---- Anderson's acceleration -------------------------------------------------------------------
- * The last m differences of iterates dY and of residuals dR. With c that makes |r - sum c_i dR_i| least, from the normal equations,
+ * The last m differences dY of iterates and dR of residuals. With c that makes |r - sum c_i dR_i| least, by the normal equations,
  *     y+ = y + mixing r - sum c_i (dY_i + mixing dR_i).
  * They are solved by L D L' from the newest difference on; one that is almost a combination of newer ones is left out. */
 
@@ -105,9 +105,9 @@ int nde_anderson(nde_unknowns *x) {
 }
 
 /* ---- Broyden's method --------------------------------------------------------------------------
- * Steps s alone are kept: with z = P r, P = -1/J at the start (of a fixed point taken as -1), each of them adds s_(j+1) (s_j.z)/|s_j|^2 to
- * z, and the next one is z/(1 - s_k.z/|s_k|^2). When the memory is full, and in a lane where that is almost a division by zero, all begins
- * anew. Source: Kelley (1995), 7.3. */
+ * Steps s alone are kept: with z = P r, P = -1/J at the start (J of a fixed point taken as -1), each of them adds
+ * s_(j+1) (s_j.z)/|s_j|^2 to z, and the next one is z/(1 - s_k.z/|s_k|^2). When the memory is full, and in a lane where that is
+ * almost a division by zero, all begins anew. Source: Kelley (1995), 7.3. */
 
 /* direction = P r */
 static int first_step(nde_unknowns *x, bool anew) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * layer.c - an equation as a field: its solution, and the derivatives of that by the implicit function theorem.
  *
- * With G(y, s) = 0 for all s that the layer sees, J dy = -dG/ds ds, and cotangents a of y become those of s by w = -J'^-1 a and one
- * product w' dG/ds, for which the field's own vjp serves.
+ * With G(y, s) = 0 for all s that the layer sees, J dy = -dG/ds ds, and cotangents a of y become those of s by w = -J'^-1 a and
+ * one product w' dG/ds, for which the field's own vjp serves.
  * tape: the solution. work: first what unknowns_of lays out, then the field's. */
 #include "implicit/layer.h"
 
@@ -155,14 +155,17 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
 
 /* ---- derivatives ---- */
 
-/* The solution once more: both layouts begin alike, so that derivatives have it too. Lanes without one are not live, and have the guess,
- * where products with cotangents of zero are zero. */
+/* The solution once more: both layouts begin alike, so that derivatives have it too. Lanes without one are not live, and have the
+ * guess, where products with cotangents of zero are zero. */
 static int solve_again(const nde_field *self, const nde_site *at, const nde_real *y, nde_unknowns *x) {
     nde_unknowns found = unknowns_of(self, at, true);
     const int rc = at->tape ? 0 : iterate(&found, at, y);
     if (rc) return rc;
     *x = unknowns_of(self, at, false);
-    for (size_t b = 0; b < x->n; b++) x->live[b] = (at->tape ? isfinite(at->tape[b]) != 0 : found.fate[b] == NDE_CONVERGED) ? 1 : 0;
+    for (size_t b = 0; b < x->n; b++) {
+        const bool there = at->tape ? isfinite(at->tape[b]) : found.fate[b] == NDE_CONVERGED;
+        x->live[b] = there ? 1 : 0;
+    }
     if (!at->tape) return 0;
     set_out(x, at, y);
     for (size_t i = 0; i < x->dim; i++)
@@ -253,13 +256,16 @@ static nde_status check(const nde_implicit *layer, const char *who) {
     const nde_field *f = l.field;
     const nde_status status = nde_field_validate(f, who);
     if (status) return status;
-    if (f->out != f->dim) return nde_fail(NDE_E_ARG, "%s: field '%s' has dim %zu, out %zu", who, nde_field_name(f), f->dim, f->out);
+    if (f->out != f->dim)
+        return nde_fail(NDE_E_ARG, "%s: field '%s' has dim %zu, out %zu", who, nde_field_name(f), f->dim, f->out);
     if (l.inputs > f->nu)
         return nde_fail(NDE_E_ARG, "%s: inputs is %zu, field '%s' has nu %zu", who, l.inputs, nde_field_name(f), f->nu);
     if (l.root != 0 && l.root != 1) return nde_fail(NDE_E_ARG, "%s: root is %d", who, (int)l.root);
-    if (l.iteration < 0 || l.iteration > NDE_NEWTON_KRYLOV) return nde_fail(NDE_E_ARG, "%s: iteration is %d", who, (int)l.iteration);
+    if (l.iteration < 0 || l.iteration > NDE_NEWTON_KRYLOV)
+        return nde_fail(NDE_E_ARG, "%s: iteration is %d", who, (int)l.iteration);
     if (l.linear < 0 || l.linear > NDE_LINEAR_GMRES) return nde_fail(NDE_E_ARG, "%s: linear is %d", who, (int)l.linear);
-    if (l.root && l.iteration == NDE_ANDERSON) return nde_fail(NDE_E_ARG, "%s: iteration is Anderson's, for fixed points, and root is 1", who);
+    if (l.root && l.iteration == NDE_ANDERSON)
+        return nde_fail(NDE_E_ARG, "%s: iteration is Anderson's, for fixed points, and root is 1", who);
     if (!is_tolerance(l.rtol) || !is_tolerance(l.atol) || (l.rtol == NDE_ZERO && l.atol == NDE_ZERO))
         return nde_fail(NDE_E_ARG, "%s: rtol is %g, atol %g", who, l.rtol, l.atol);
     if (l.max_iterations < 0) return nde_fail(NDE_E_ARG, "%s: max_iterations is %d", who, (int)l.max_iterations);
@@ -282,8 +288,8 @@ nde_field nde_field_implicit(const nde_implicit *layer) {
     const bool can_solve = x.how.linear == NDE_LINEAR_GMRES || f->jacobian || f->jvp;
     nde_field g = { .size = sizeof g, .name = "implicit", .ctx = layer, .dim = x.how.inputs ? x.how.inputs : f->dim,
                     .nu = f->nu - x.how.inputs, .out = f->dim, .tape = f->dim, .prepared = f->prepared,
-                    .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval, .vjp = f->vjp && can_solve ? vjp : NULL,
-                    .jvp = f->jvp && can_solve ? jvp : NULL, .prepare = f->prepared ? prepare : NULL };
+                    .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval,
+                    .vjp = f->vjp && can_solve ? vjp : NULL, .jvp = f->jvp && can_solve ? jvp : NULL, .prepare = f->prepared ? prepare : NULL };
     for (int iterates = 0; iterates < 2; iterates++) {
         rows w = { .ld = 1 };
         lay(&x, &w, iterates);
@@ -299,8 +305,8 @@ nde_field nde_field_implicit(const nde_implicit *layer) {
 /* ---- without a solver ---- */
 
 static nde_status status_of(unsigned char fate) {
-    static const nde_status status[] = { [NDE_LIVES] = NDE_E_CONVERGENCE, [NDE_CONVERGED] = NDE_OK, [NDE_TOO_SLOW] = NDE_E_CONVERGENCE,
-                                         [NDE_SINGULAR] = NDE_E_SINGULAR, [NDE_NOT_FINITE] = NDE_E_NONFINITE,
+    static const nde_status status[] = { [NDE_LIVES] = NDE_E_CONVERGENCE, [NDE_CONVERGED] = NDE_OK,
+                                         [NDE_TOO_SLOW] = NDE_E_CONVERGENCE, [NDE_SINGULAR] = NDE_E_SINGULAR, [NDE_NOT_FINITE] = NDE_E_NONFINITE,
                                          [NDE_FIELD_FAILED] = NDE_E_FIELD, [NDE_STOPS] = NDE_STOPPED };
     return status[fate];
 }

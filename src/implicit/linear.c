@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - systems with the Jacobian J of the residual of an equation, or its transpose: by LU of the dense matrix, or by GMRES from
- * jvp and vjp. */
+ * linear.c - systems with the Jacobian J of the residual of an equation, or its transpose: by LU of the dense matrix, or by GMRES
+ * from jvp and vjp. */
 #include "implicit/layer.h"
 
 #include <math.h>
@@ -122,12 +122,13 @@ int nde_unknowns_solve(nde_unknowns *x, const nde_real *y, bool transposed, nde_
         return 0;
     }
     const product p = { .x = x, .y = y, .transposed = transposed };
-    const nde_gmres gmres = { .dim = x->dim, .n = x->n, .ld = x->ld, .memory = x->memory, .most = 50*x->dim + 500, .apply = apply,
-                              .ctx = &p, .basis = x->history, .small = x->small };
+    const nde_gmres gmres = { .dim = x->dim, .n = x->n, .ld = x->ld, .memory = x->memory, .most = 50*x->dim + 500,
+                              .apply = apply, .ctx = &p, .basis = x->history, .small = x->small };
     nde_real *reached = goal ? goal : x->goal;
     for (size_t l = 0; l < x->n && !goal; l++) reached[l] = (nde_real)x->how.linear_rtol;
     const int rc = nde_gmres_solve(&gmres, b, reached, solution);
     for (size_t l = 0; l < x->n && !goal && !rc; l++)
-        for (size_t i = 0; i < x->dim && !(reached[l] <= (nde_real)x->how.linear_rtol); i++) solution[i*x->ld + l] = (nde_real)NAN;
+        for (size_t i = 0; i < x->dim && !(reached[l] <= (nde_real)x->how.linear_rtol); i++)
+            solution[i*x->ld + l] = (nde_real)NAN;
     return rc;
 }

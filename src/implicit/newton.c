@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * newton.c - Newton's method on a block of lanes, with directions by LU or by GMRES. Where the residual does not shrink enough the step is
- * halved, lane by lane. */
+ * newton.c - Newton's method on a block of lanes, with directions by LU or by GMRES. Where the residual does not shrink enough the
+ * step is halved, lane by lane. */
 #include "implicit/layer.h"
 
 #include <math.h>
@@ -8,8 +8,8 @@
 
 enum { HALVES = 20 };
 
-/* How exactly the direction is worth finding: the residual that GMRES may leave goes like the square of how the last step has shrunk it;
- * less than a tenth of the tolerance is of no use. Source: Eisenstat, Walker (1996), choice 2. */
+/* How exactly the direction is worth finding: the residual that GMRES may leave goes like the square of how the last step has
+ * shrunk it; less than a tenth of the tolerance is of no use. Source: Eisenstat, Walker (1996), choice 2. */
 static void set_goals(nde_unknowns *x) {
     for (size_t b = 0; b < x->n; b++) {
         const nde_real shrunk = x->norm[b]/x->begin[b], least = (nde_real)0.1/x->norm[b], most = (nde_real)0.1;

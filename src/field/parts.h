@@ -25,7 +25,8 @@ typedef struct nde_call {
     unsigned char *lane;
 } nde_call;
 /* taped: at.tape is there, and value. To be ended after any status. Errors: NDE_E_ARG, NDE_E_NOMEM, NDE_E_FIELD (text set). */
-nde_status nde_call_begin(const char *who, const nde_field *field, const nde_site *at, const nde_real *y, bool taped, nde_call *call);
+nde_status nde_call_begin(const char *who, const nde_field *field, const nde_site *at, const nde_real *y, bool taped,
+                          nde_call *call);
 void nde_call_end(nde_call *call);
 /* Did it return 0, and no lane fail? Errors: NDE_E_FIELD (text set). */
 nde_status nde_call_judge(const char *who, const nde_field *field, const nde_call *call, int code);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone; and sums over the rows
- * of a block, lane by lane. A lane's bits do not depend on its neighbours. */
+ * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone; and sums over the
+ * rows of a block, lane by lane. A lane's bits do not depend on its neighbours. */
 #ifndef NDE_IMPLICIT_GMRES_H
 #define NDE_IMPLICIT_GMRES_H
 
@@ -29,7 +29,7 @@ typedef struct nde_gmres {
 static inline size_t nde_gmres_rows(size_t memory) { return (memory + 1)*memory + 4*memory + 4; }
 
 /* x = A^-1 b from x = 0 on, in each lane until |b - A x| <= goal |b|. b is overwritten by b - A x.
- *   goal [n]   in: relative residual to be reached; out: the one that was, 0 where b is 0; NaN: something was not finite, x is 0
+ *   goal [n]   in: relative residual to be reached; out: the one that was, 0 where b is 0; NaN: something was not finite
  * Source: Y. Saad, M. Schultz, SIAM J. Sci. Stat. Comput. 7 (1986) 856-869. */
 int nde_gmres_solve(const nde_gmres *g, nde_real *b, nde_real *goal, nde_real *x);
 

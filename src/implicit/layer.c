@@ -72,8 +72,11 @@ static void lay(nde_unknowns *x, rows *w, bool iterates) {
     x->norm = take(w, 1, 1), x->trial_norm = take(w, 1, 1), x->steps = take(w, 1, 1), x->live = take(w, 1, 1);
     x->begin = take(w, 1, 1), x->weight = take(w, 1, 1), x->goal = take(w, 1, 1);
     x->lane = (unsigned char *)take(w, 1, 1), x->fate = (unsigned char *)take(w, 1, 1);
-    x->history = x->small = x->matrix = x->pivot = x->tape = NULL;
-    if (takes_matrix(how, iterates)) x->matrix = take(w, dim, dim), x->pivot = take(w, dim, 1);
+    x->history = x->small = x->jacobian = x->matrix = x->column = x->tape = NULL, x->pivot = NULL;
+    if (takes_matrix(how, iterates)) {
+        x->jacobian = take(w, dim, dim), x->matrix = take(w, dim, dim), x->column = take(w, dim, 1);
+        x->pivot = (int *)take(w, dim, 1);
+    }
     if (!iterates) x->tape = take(w, how->linear == NDE_LINEAR_GMRES ? x->field->tape : 0, 1);
     if (iterates && how->iteration == NDE_ANDERSON) {
         x->memory = memory_of(how, 5, 0);

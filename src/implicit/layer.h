@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * layer.h - one equation on a block of lanes while it is solved: what iterations, linear systems and the layer share.
  *
- * Letters: y the unknowns [dim][ld], G(y) = F(y) - y or F(y) the residual, J the Jacobian of G. A lane lives until it has converged or
- * failed; then its y stays, and the field sees it as idle. Masks are rows of 1 and 0. */
+ * Letters: y the unknowns [dim][ld], G(y) = F(y) - y or F(y) the residual, J the Jacobian of G. A lane lives until it has
+ * converged or failed; then its y stays, and the field sees it as idle. Masks are rows of 1 and 0. */
 #ifndef NDE_IMPLICIT_LAYER_H
 #define NDE_IMPLICIT_LAYER_H
 
@@ -26,7 +26,8 @@ typedef struct nde_unknowns {
     nde_real *begin, *weight, *goal; /* [ld] of an iteration's own */
     unsigned char *lane, *fate;      /* [ld] what the field sees; NDE_LIVES ... */
     nde_real *history, *small;       /* [][dim][ld], [][ld]: of Anderson, Broyden, GMRES */
-    nde_real *matrix, *pivot;        /* [dim][dim][ld], [dim][ld]: J by LU; NULL: GMRES */
+    nde_real *jacobian, *matrix, *column; /* [dim][dim][ld], the same as LU, [dim]; NULL: GMRES */
+    int *pivot;                      /* [dim][ld] */
     nde_real *tape;                  /* [field.tape][ld] */
     nde_real *inputs, *a_inputs;     /* [nu][ld] with how.inputs */
     int64_t evaluations;

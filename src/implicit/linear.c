@@ -2,78 +2,54 @@
  * linear.c - systems with the Jacobian J of the residual of an equation, or its transpose: by LU of the dense matrix, or by GMRES
  * from jvp and vjp. */
 #include "implicit/layer.h"
+#include "implicit/lu.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- dense ---- */
+/* ---- dense: a matrix of each lane by columns, as lu.h has them ---- */
 
-static nde_real *element(const nde_unknowns *x, size_t i, size_t j) { return x->matrix + (i*x->dim + j)*x->ld; }
+static nde_real *matrix(const nde_unknowns *x, size_t b) { return x->matrix + b*x->dim*x->dim; }
 
-static void swap(const nde_unknowns *x, size_t i, size_t k, size_t b) {
-    for (size_t j = 0; j < x->dim; j++) {
-        const nde_real keep = element(x, i, j)[b];
-        element(x, i, j)[b] = element(x, k, j)[b], element(x, k, j)[b] = keep;
-    }
+static const nde_lu_kernels *kernels_of(const nde_unknowns *x) {
+    const nde_kernels *given = x->site.kernels;
+    return (given ? given : nde_kernels_get(NDE_ISA_AUTO, false))->lu;
 }
 
-static void factor(const nde_unknowns *x) {
-    for (size_t k = 0; k < x->dim; k++) {
-        for (size_t b = 0; b < x->n; b++) {
-            size_t best = k;
-            for (size_t i = k + 1; i < x->dim; i++)
-                if (fabs((double)element(x, i, k)[b]) > fabs((double)element(x, best, k)[b])) best = i;
-            x->pivot[k*x->ld + b] = (nde_real)best;
-            if (best != k) swap(x, k, best, b);
-        }
-        for (size_t i = k + 1; i < x->dim; i++) {
-            nde_real *l = element(x, i, k);
-            NDE_LANES(b, x->n) l[b] /= element(x, k, k)[b];
-            for (size_t j = k + 1; j < x->dim; j++) NDE_LANES(b, x->n) element(x, i, j)[b] -= l[b]*element(x, k, j)[b];
-        }
-    }
+/* The matrix that `j` [dim][dim][ld] is in lane b; less 1 for a fixed point. */
+static void write(const nde_unknowns *x, const nde_real *j, size_t b) {
+    nde_real *a = matrix(x, b);
+    for (size_t column = 0; column < x->dim; column++)
+        for (size_t row = 0; row < x->dim; row++)
+            *a++ = j[(row*x->dim + column)*x->ld + b] - (row == column && !x->how.root ? 1 : 0);
 }
 
-static void exchange(const nde_unknowns *x, size_t k, nde_real *z) {
+static void factor(const nde_unknowns *x, const nde_real *j) {
+    const nde_lu_kernels *use = kernels_of(x);
+    for (size_t b = 0; b < x->n; b++) write(x, j, b), use->factor(x->dim, matrix(x, b), x->pivot + b*x->dim);
+}
+
+/* One lane after the other. */
+static void substitute(const nde_unknowns *x, bool transposed, const nde_real *z, nde_real *to) {
+    const nde_lu_kernels *use = kernels_of(x);
+    nde_real *one = x->column;
     for (size_t b = 0; b < x->n; b++) {
-        const size_t i = (size_t)x->pivot[k*x->ld + b];
-        const nde_real keep = z[k*x->ld + b];
-        z[k*x->ld + b] = z[i*x->ld + b], z[i*x->ld + b] = keep;
+        for (size_t i = 0; i < x->dim; i++) one[i] = z[i*x->ld + b];
+        (transposed ? use->transpose : use->solve)(x->dim, matrix(x, b), x->pivot + b*x->dim, one);
+        for (size_t i = 0; i < x->dim; i++) to[i*x->ld + b] = one[i];
     }
-}
-
-/* z -= element(i, j) of the factors, or of their transposes, times row j of z. */
-static void eliminate(const nde_unknowns *x, size_t i, size_t j, bool transposed, nde_real *z) {
-    const nde_real *e = transposed ? element(x, j, i) : element(x, i, j);
-    NDE_LANES(b, x->n) z[i*x->ld + b] -= e[b]*z[j*x->ld + b];
-}
-static void divide(const nde_unknowns *x, size_t i, nde_real *z) {
-    NDE_LANES(b, x->n) z[i*x->ld + b] /= element(x, i, i)[b];
-}
-
-static void substitute(const nde_unknowns *x, bool transposed, nde_real *z) {
-    for (size_t k = 0; k < x->dim && !transposed; k++) exchange(x, k, z);
-    for (size_t i = 0; i < x->dim; i++) {
-        for (size_t j = 0; j < i; j++) eliminate(x, i, j, transposed, z);
-        if (transposed) divide(x, i, z);
-    }
-    for (size_t i = x->dim; i-- > 0;) {
-        for (size_t j = i + 1; j < x->dim; j++) eliminate(x, i, j, transposed, z);
-        if (!transposed) divide(x, i, z);
-    }
-    for (size_t k = x->dim; k-- > 0 && transposed;) exchange(x, k, z);
 }
 
 /* dF/dy by directions. */
-static int by_directions(nde_unknowns *x, const nde_real *y) {
+static int by_directions(nde_unknowns *x, const nde_real *y, nde_real *j) {
     nde_real *e = x->direction, *column = x->trial_residual;
     memset(e, 0, x->dim*x->ld*sizeof *e);
-    for (size_t j = 0; j < x->dim; j++) {
-        for (size_t b = 0; b < x->n; b++) e[j*x->ld + b] = 1;
+    for (size_t k = 0; k < x->dim; k++) {
+        for (size_t b = 0; b < x->n; b++) e[k*x->ld + b] = 1;
         const int rc = x->field->jvp(x->field, &x->site, y, &(nde_tangent){ .y = e }, column);
         if (rc) return rc;
-        for (size_t i = 0; i < x->dim; i++) memcpy(element(x, i, j), column + i*x->ld, x->n*sizeof *e);
-        for (size_t b = 0; b < x->n; b++) e[j*x->ld + b] = 0;
+        for (size_t i = 0; i < x->dim; i++) memcpy(j + (i*x->dim + k)*x->ld, column + i*x->ld, x->n*sizeof *e);
+        for (size_t b = 0; b < x->n; b++) e[k*x->ld + b] = 0;
     }
     return 0;
 }
@@ -109,16 +85,14 @@ int nde_unknowns_factor(nde_unknowns *x, const nde_real *y, bool transposed) {
         site.tape = x->tape, site.tape_ld = x->ld;
         return transposed && x->tape ? f->eval(f, &site, y, x->trial_residual) : 0;
     }
-    const int rc = f->jacobian ? f->jacobian(f, &x->site, y, x->matrix) : by_directions(x, y);
-    for (size_t i = 0; i < x->dim && !x->how.root; i++) NDE_LANES(b, x->n) element(x, i, i)[b] -= 1;
-    factor(x);
+    const int rc = f->jacobian ? f->jacobian(f, &x->site, y, x->jacobian) : by_directions(x, y, x->jacobian);
+    if (!rc) factor(x, x->jacobian);
     return rc;
 }
 
 int nde_unknowns_solve(nde_unknowns *x, const nde_real *y, bool transposed, nde_real *goal, nde_real *b, nde_real *solution) {
     if (x->matrix) {
-        substitute(x, transposed, b);
-        memcpy(solution, b, x->dim*x->ld*sizeof *b);
+        substitute(x, transposed, b, solution);
         return 0;
     }
     const product p = { .x = x, .y = y, .transposed = transposed };

@@ -75,7 +75,8 @@ static void lay(nde_unknowns *x, rows *w, bool iterates) {
     x->history = x->small = x->jacobian = x->matrix = x->column = x->tape = NULL, x->pivot = NULL;
     if (takes_matrix(how, iterates)) {
         x->jacobian = take(w, dim, dim), x->matrix = take(w, dim, dim), x->column = take(w, dim, 1);
-        x->pivot = (int *)take(w, dim, 1);
+        void *pivot = take(w, dim, 1); /* an int takes no more room than a real */
+        x->pivot = pivot;
     }
     if (!iterates) x->tape = take(w, how->linear == NDE_LINEAR_GMRES ? x->field->tape : 0, 1);
     if (iterates && how->iteration == NDE_ANDERSON) {

@@ -84,7 +84,8 @@ static int moved_jvp(const nde_field *self, const nde_site *at, const nde_real *
     return rc;
 }
 static const nde_field moved = { .size = sizeof moved, .name = "moved ring", .dim = RING, .nu = RING, .nq = 1, .np = RING,
-                                 .out = RING, .work = RING, .traits = NDE_LANEWISE, .eval = moved_eval, .vjp = moved_vjp, .jvp = moved_jvp };
+                                 .out = RING, .work = RING, .traits = NDE_LANEWISE, .eval = moved_eval, .vjp = moved_vjp,
+                                 .jvp = moved_jvp };
 
 /* Every way to solve it. */
 typedef struct way {

@@ -592,6 +592,23 @@ typedef struct nde_options {
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
 } nde_options;
 
+/* ---- implicit layers (nde/implicit.h) ----------------------------------------------------------------------------- */
+
+/* nde_implicit.iteration: how the solution is found. All lanes of a block are iterated together, each of them until it has converged
+ * itself; its bits do not depend on the others if the field is LANEWISE.
+ *   ANDERSON       fixed points: the mixture of the last `memory` iterates whose residual is least. Needs eval alone
+ *   BROYDEN        rank-one updates from the last `memory` steps, of -1 for fixed points, of the Jacobian at the start for roots
+ *   NEWTON         LU of the dense Jacobian, by field.jacobian or dim directions of jvp; shorter steps where the residual does not
+ *                  shrink
+ *   NEWTON_KRYLOV  the same, with directions by GMRES from products of the Jacobian (jvp), as exact as is worth while
+ * Sources: D. Anderson, J. ACM 12 (1965) 547-560; H. Walker, P. Ni, SIAM J. Numer. Anal. 49 (2011) 1715-1735; C. Broyden, Math. Comp. 19
+ * (1965) 577-593; C. Kelley, Iterative Methods for Linear and Nonlinear Equations (1995), 7.3 and 8.1; S. Eisenstat, H. Walker, SIAM J.
+ * Sci. Comput. 17 (1996) 16-32. */
+enum { NDE_ITERATION_AUTO = 0, NDE_ANDERSON = 1, NDE_BROYDEN = 2, NDE_NEWTON = 3, NDE_NEWTON_KRYLOV = 4 };
+/* nde_implicit.linear: how derivatives solve their linear system: LU of the dense Jacobian, dim x dim numbers a lane; or GMRES from
+ * vjp (and jvp). */
+enum { NDE_LINEAR_AUTO = 0, NDE_LINEAR_DENSE = 1, NDE_LINEAR_GMRES = 2 };
+
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */
 typedef struct nde_stats {
     int64_t evals;               /* evaluations of the right-hand side */

@@ -125,8 +125,8 @@ struct nde_field {
  * Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM; NDE_E_FIELD when it fails, in a lane too. A value that is not finite is none. */
 NDE_API NDE_CHECK nde_status nde_field_value(const nde_field *field, const nde_site *at, const nde_real *y, nde_real *value);
 
-/* The value with cotangents, and the derivative along a direction, without a solver: a loss that a field computes and its gradient in one
- * call.
+/* The value with cotangents, and the derivative along a direction, without a solver: a loss that a field computes and its gradient
+ * in one call.
  *   a, value   [out][ld]; value: out, NULL: not wanted
  *   to         added to; its members as in nde_cotangent, cotape is not looked at
  *   v, dv      dv out [out][ld]; v->lanes is not looked at

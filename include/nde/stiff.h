@@ -6,7 +6,8 @@
  * jumps, events, tolerances and statuses. What is not known here is refused by name: problem.terms, split, splitting, norm, domain,
  * spectrum, loss, observe, stream, reduction; joint steps, fixed steps, and options of explicit methods. Tolerances weigh
  * components as 1/(rtol |y_i| + atol_i) in the root mean square, as everywhere in libnde; a quadrature counts too here, with rtol and the
- * least atol, for its formula is not that of the states. Of NDE_STIFF_DAE, rows at t0 are the consistent ones.
+ * least atol, for its formula is not that of the states. Of NDE_STIFF_DAE, rows at t0 are the consistent ones. After a
+ * reset the order is 1 again: what happens within the tolerances then, such as the last of ever shorter bounces, may go unseen.
  *
  * SUNDIALS allocates some of its memory itself, by malloc; vectors, matrices and all else come from options.allocator. Nothing is
  * printed: what SUNDIALS has to say is part of solution.error. When the environment names files in SUNLOGGER_ERROR_FILENAME and its

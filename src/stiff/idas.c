@@ -2,6 +2,7 @@
  * idas.c - the engine of M y' = F(t, y), M constant and perhaps singular: residual M y' - F. */
 #include "stiff/sun.h"
 
+#include <math.h>
 #include <string.h>
 
 /* to += factor M v. */
@@ -102,8 +103,10 @@ static nde_status make(nde_sun_worker *w) {
         w->mass_matrix = nde_sun_matrix_new(&w->pool, s->rhs.dim, s->rhs.dim - 1, s->rhs.dim - 1);
         if (!w->mass_matrix) return NDE_E_NOMEM;
         add_mass_matrix(s, 1, nde_sun_matrix_of(w->mass_matrix));
-        if (nde_sun_factor(nde_sun_matrix_of(w->mass_matrix), w->pivot_mass, s->lapack))
+        const bool singular = nde_sun_factor(nde_sun_matrix_of(w->mass_matrix), w->pivot_mass, s->lapack);
+        if (singular && !s->stiff.dy0)
             return nde_fail(NDE_E_ARG, "stiff.mass is singular, and has no column that is zero: give dy0, or choose other components");
+        if (singular) w->mass_matrix = NULL;
     }
     w->memory = IDACreate(w->context);
     if (!w->memory) return NDE_E_NOMEM;
@@ -127,6 +130,7 @@ static int slopes(nde_sun_worker *w, bool given) {
     double *dy = nde_sun_data(w->dy);
     for (size_t i = 0; given && i < n; i++) dy[i] = s->stiff.dy0[i*s->rhs.N + w->who];
     if (given) return 0;
+    if (s->mass && !s->algebraic && !w->mass_matrix) return IDA_NO_RECOVERY;
     w->evals++;
     const int verdict = nde_sun_eval(w, &s->rhs.drift, w->t, w->state, dy, n);
     if (verdict) return IDA_FIRST_RES_FAIL;
@@ -134,6 +138,28 @@ static int slopes(nde_sun_worker *w, bool given) {
     if (w->mass_matrix) nde_sun_substitute(nde_sun_matrix_of(w->mass_matrix), w->pivot_mass, s->lapack, dy);
     for (size_t i = 0; s->mass && s->algebraic && i < n; i++) dy[i] = 0; /* to be found */
     return 0;
+}
+
+/* Newton's updates of slopes cannot be as small as absolute tolerances that are far below the state: again with such that are not. */
+static int relaxed(nde_sun_worker *w) {
+    const nde_stiff_solver *s = w->solver;
+    double most = 0, *atol = nde_sun_data(w->probe);
+    for (size_t i = 0; i < s->rhs.dim; i++) most = fmax(most, fabs(w->state[i]));
+    for (size_t i = 0; i < s->rhs.dim; i++) atol[i] = fmax(s->atol[i], fmax(s->rtol, 1e-12)*most);
+    int flag = IDASVtolerances(w->memory, s->rtol, w->probe);
+    if (!flag) flag = IDAReInit(w->memory, w->t, w->y, w->dy);
+    if (!flag) flag = IDACalcIC(w->memory, IDA_YA_YDP_INIT, w->stop);
+    const int back = IDASVtolerances(w->memory, s->rtol, w->atol);
+    return flag ? flag : back;
+}
+
+/* Components without a derivative, and slopes of the others. */
+static int make_consistent(nde_sun_worker *w) {
+    int flag = IDACalcIC(w->memory, IDA_YA_YDP_INIT, w->stop);
+    if (flag < 0 && !w->trouble.kind) flag = relaxed(w);
+    if (!flag) flag = IDAGetConsistentIC(w->memory, w->y, w->dy);
+    if (!flag) memcpy(w->state, nde_sun_data(w->y), w->solver->rhs.dim*sizeof(double));
+    return flag < 0 && flag != IDA_MEM_FAIL ? IDA_LINESEARCH_FAIL : flag;
 }
 
 static int start(nde_sun_worker *w) {
@@ -147,11 +173,7 @@ static int start(nde_sun_worker *w) {
         flag = IDAQuadReInit(w->memory, w->z);
     }
     if (!flag) flag = IDASetInitStep(w->memory, w->direction*s->options.h0);
-    if (!flag && s->algebraic && !given) {
-        flag = IDACalcIC(w->memory, IDA_YA_YDP_INIT, w->stop);
-        if (!flag) flag = IDAGetConsistentIC(w->memory, w->y, w->dy);
-        if (!flag) memcpy(w->state, nde_sun_data(w->y), s->rhs.dim*sizeof(double));
-    }
+    if (!flag && s->algebraic && !given) flag = make_consistent(w);
     return flag ? flag : IDASetStopTime(w->memory, w->stop);
 }
 

@@ -119,10 +119,12 @@ static nde_status read_method(nde_stiff_solver *s) {
     if (f->mass && f->mass_diagonal) return nde_fail(NDE_E_ARG, "stiff: mass and mass_diagonal are given: one of them must be NULL");
     for (size_t i = 0; f->mass_diagonal && i < s->rhs.dim; i++)
         if (!isfinite(f->mass_diagonal[i])) return nde_fail(NDE_E_ARG, "stiff.mass_diagonal[%zu] is %g", i, f->mass_diagonal[i]);
-    size_t entries;
+    size_t entries = 0;
     if (f->mass && !nde_size_multiply(s->rhs.dim, s->rhs.dim, &entries)) return nde_fail(NDE_E_SIZE, "stiff.mass: dim is %zu", s->rhs.dim);
     for (size_t i = 0; f->mass && i < entries; i++)
         if (!isfinite(f->mass[i])) return nde_fail(NDE_E_ARG, "stiff.mass[%zu] is %g", i, f->mass[i]);
+    s->is_diagonal = f->mass != NULL;
+    for (size_t i = 0; s->is_diagonal && i < entries; i++) s->is_diagonal = f->mass[i] == 0 || i % (s->rhs.dim + 1) == 0;
     const int most = s->method == NDE_STIFF_ADAMS ? 12 : 5;
     if (f->max_order < 0 || f->max_order > most) return wrong("stiff.max_order", f->max_order);
     if (!f->max_order) f->max_order = most;

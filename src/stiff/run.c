@@ -100,11 +100,12 @@ static bool is_finite(const double *x, size_t n) {
 
 /* What ends it: what the fields have said, else what SUNDIALS says. */
 static nde_status failed(nde_sun_worker *w, int flag) {
-    const nde_status status = w->solver->engine->status(flag);
+    const bool first = w->calls <= 1 && w->steps == 0;
+    const nde_status status = first && w->trouble.kind ? NDE_E_FIELD_FIRST : w->solver->engine->status(flag);
     switch (w->trouble.kind) {
     case NDE_SUN_STOPPED: return NDE_STOPPED;
     case NDE_SUN_NONFINITE: return status == NDE_E_NOMEM ? status : NDE_E_NONFINITE;
-    case NDE_SUN_RETRY: case NDE_SUN_FAILED: return status == NDE_E_NOMEM || status == NDE_E_FIELD_FIRST ? status : NDE_E_FIELD;
+    case NDE_SUN_RETRY: case NDE_SUN_FAILED: return status == NDE_E_NOMEM || first ? status : NDE_E_FIELD;
     default: return status;
     }
 }

@@ -73,8 +73,8 @@ static void lay(nde_stiff_solver *s, nde_arena *a) {
     s->rhs.prepared_values = nde_arena_take(a, r->prepared, real);
     s->atol = nde_arena_take(a, r->dim, real);
     s->clip_t = nde_arena_take(a, s->options.n_clip, real);
-    s->mass = s->stiff.mass ? nde_arena_take_rows(a, r->dim, r->dim, real) : NULL;
-    s->diagonal = s->stiff.mass_diagonal ? nde_arena_take(a, r->dim, real) : NULL;
+    s->mass = s->stiff.mass && !s->is_diagonal ? nde_arena_take_rows(a, r->dim, r->dim, real) : NULL;
+    s->diagonal = s->stiff.mass_diagonal || s->is_diagonal ? nde_arena_take(a, r->dim, real) : NULL;
     s->algebraic = s->stiff.mass || s->stiff.mass_diagonal ? nde_arena_take(a, r->dim, sizeof *s->algebraic) : NULL;
     s->colour = nde_arena_take(a, r->dim, sizeof *s->colour);
     s->taken = nde_arena_take(a, r->dim, 1);
@@ -142,7 +142,7 @@ static void fill(nde_stiff_solver *s) {
     for (size_t i = 0; i < o->n_clip; i++) s->clip_t[i] = o->clip_t[i];
     for (size_t i = 0; i < o->n_save; i++) s->save_t[i] = o->save_t[i];
     if (s->mass) memcpy(s->mass, s->stiff.mass, n*n*sizeof *s->mass);
-    if (s->diagonal) memcpy(s->diagonal, s->stiff.mass_diagonal, n*sizeof *s->diagonal);
+    for (size_t i = 0; s->diagonal && i < n; i++) s->diagonal[i] = s->is_diagonal ? s->stiff.mass[i*n + i] : s->stiff.mass_diagonal[i];
     bool any = false;
     for (size_t j = 0; s->algebraic && j < n; j++) {
         bool zero = !s->diagonal || s->diagonal[j] == 0;

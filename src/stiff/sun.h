@@ -216,6 +216,7 @@ struct nde_stiff_solver {
     double *mass;       /* [dim][dim] row-major, or NULL; */
     double *diagonal;   /* [dim], or NULL */
     bool *algebraic;    /* [dim]; NULL without */
+    bool is_diagonal;   /* stiff.mass has nothing beside its diagonal */
     bool lapack, adjoint, whole; /* whole: the matrix is the field's own */
     nde_sun_worker *worker;
     size_t workers;

@@ -106,6 +106,7 @@ static nde_status restart(nde_sun_worker *w, double t) {
     if (CVodeCreateB(w->memory, lmm, &which)) return NDE_E_NOMEM;
     w->which = which;
     const bool made = !CVodeInitB(w->memory, which, rhs, t, w->a_y) && limits(w) && attach(w) && integrals(w);
+    if (w->pool.failed) return NDE_E_NOMEM;
     if (!made) w->which = -2; /* half of it is there: the way back is closed */
     return made ? NDE_OK : NDE_E_NOMEM;
 }
@@ -165,6 +166,7 @@ static int back_to(nde_sun_worker *w, double t) {
 }
 
 static nde_status ended(const nde_sun_worker *w, int flag) {
+    if (w->pool.failed) return NDE_E_NOMEM;
     if (w->trouble.kind == NDE_SUN_STOPPED) return NDE_STOPPED;
     if (w->trouble.kind) return w->trouble.kind == NDE_SUN_NONFINITE ? NDE_E_NONFINITE : NDE_E_FIELD;
     return flag == CV_TOO_MUCH_WORK ? NDE_E_STEPS : w->solver->engine->status(flag);
@@ -181,7 +183,7 @@ static nde_status sweep(nde_sun_worker *w) {
         const double t = row > 0 ? s->save_t[row - 1] : w->t0, near = 100*DBL_EPSILON*fabs(w->t0);
         const bool last = row == 0 || fabs(t - w->t0) <= near;
         const int flag = back_to(w, last ? w->t0 : t);
-        if (flag < 0) return ended(w, flag);
+        if (flag < 0 || w->pool.failed) return ended(w, flag);
         (void)add_rows(w, last ? w->t0 : t, &row);
         if (last) return NDE_OK;
         bad = restart(w, t);

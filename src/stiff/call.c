@@ -10,9 +10,11 @@ enum { MOST_RETRIES = 200 }; /* between two accepted steps */
 /* 0, 1 or -1. */
 static int report(nde_sun_worker *w, int kind, int code) {
     nde_sun_trouble *trouble = &w->trouble;
+    if (w->pool.failed) kind = NDE_SUN_NO_MEMORY;
     if (kind == NDE_SUN_FINE) return 0;
     trouble->kind = kind, trouble->code = code, trouble->times++;
-    return kind >= NDE_SUN_FAILED || trouble->times > MOST_RETRIES ? -1 : 1;
+    trouble->final = trouble->final || kind >= NDE_SUN_FAILED || trouble->times > MOST_RETRIES;
+    return trouble->final ? -1 : 1;
 }
 
 int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t lanes, const double *x, size_t rows, size_t ld) {
@@ -22,7 +24,7 @@ int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t
     for (size_t i = 0; i < rows; i++)
         for (size_t b = 0; b < lanes; b++)
             if (!isfinite(x[i*ld + b])) return w->trouble.worst = i, report(w, NDE_SUN_NONFINITE, 0);
-    return 0;
+    return report(w, NDE_SUN_FINE, 0);
 }
 
 /* The time for fields: before a clip, the right-hand side is that just before it. */
@@ -49,7 +51,8 @@ int nde_sun_product(nde_sun_worker *w, double t, const double *y, const double *
     const nde_source still = { 0 };
     w->products++;
     const int rc = nde_part_jvp(r, &at->lanes, &r->drift, at->t, y, v, &still, out);
-    return nde_sun_verdict(w, rc, at->mark, 1, out, r->dim, 1);
+    w->trouble.final = nde_sun_verdict(w, rc, at->mark, 1, out, r->dim, 1) != 0; /* to 7.5 at least IDAS does not look */
+    return w->trouble.final ? -1 : 0;
 }
 
 int nde_sun_transpose(nde_sun_worker *w, double t, const double *y, const double *a, const double *a_z, double *a_y, double *p,

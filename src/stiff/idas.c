@@ -140,6 +140,17 @@ static int slopes(nde_sun_worker *w, bool given) {
     return 0;
 }
 
+static nde_status status(int flag) {
+    switch (flag) {
+    case IDA_MEM_FAIL: case IDA_LINIT_FAIL: case IDA_NLS_INIT_FAIL: case IDA_NLS_SETUP_FAIL: return NDE_E_NOMEM;
+    case IDA_RES_FAIL: case IDA_REP_RES_ERR: case IDA_LSETUP_FAIL: case IDA_LSOLVE_FAIL: case IDA_QRHS_FAIL: case IDA_REP_QRHS_ERR:
+        return NDE_E_FIELD;
+    case IDA_FIRST_RES_FAIL: case IDA_FIRST_QRHS_ERR: return NDE_E_FIELD_FIRST;
+    case IDA_BAD_EWT: case IDA_ILL_INPUT: case IDA_NO_RECOVERY: case IDA_LINESEARCH_FAIL: case IDA_BAD_T: case IDA_BAD_K: return NDE_E_ARG;
+    default: return NDE_E_STEPSIZE;
+    }
+}
+
 /* Newton's updates of slopes cannot be as small as absolute tolerances that are far below the state: again with such that are not. */
 static int relaxed(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;
@@ -159,7 +170,7 @@ static int make_consistent(nde_sun_worker *w) {
     if (flag < 0 && !w->trouble.kind) flag = relaxed(w);
     if (!flag) flag = IDAGetConsistentIC(w->memory, w->y, w->dy);
     if (!flag) memcpy(w->state, nde_sun_data(w->y), w->solver->rhs.dim*sizeof(double));
-    return flag < 0 && flag != IDA_MEM_FAIL ? IDA_LINESEARCH_FAIL : flag;
+    return flag < 0 && status(flag) != NDE_E_NOMEM ? IDA_LINESEARCH_FAIL : flag;
 }
 
 static int start(nde_sun_worker *w) {
@@ -215,17 +226,6 @@ static int order(nde_sun_worker *w) {
     int last = 0;
     (void)IDAGetLastOrder(w->memory, &last);
     return last;
-}
-
-static nde_status status(int flag) {
-    switch (flag) {
-    case IDA_MEM_FAIL: return NDE_E_NOMEM;
-    case IDA_RES_FAIL: case IDA_REP_RES_ERR: case IDA_LSETUP_FAIL: case IDA_LSOLVE_FAIL: case IDA_QRHS_FAIL: case IDA_REP_QRHS_ERR:
-        return NDE_E_FIELD;
-    case IDA_FIRST_RES_FAIL: case IDA_FIRST_QRHS_ERR: return NDE_E_FIELD_FIRST;
-    case IDA_BAD_EWT: case IDA_ILL_INPUT: case IDA_NO_RECOVERY: case IDA_LINESEARCH_FAIL: case IDA_BAD_T: case IDA_BAD_K: return NDE_E_ARG;
-    default: return NDE_E_STEPSIZE;
-    }
 }
 
 const nde_sun_engine nde_sun_idas = { make, start, step, value, quadrature, refused, count, order, status, destroy };

@@ -32,7 +32,7 @@ static void *take(nde_sun_pool *pool, size_t header, size_t count, size_t *bytes
 
 N_Vector nde_sun_vector_new(nde_sun_pool *pool, size_t length) {
     int shelf = 0;
-    while (shelf + 1 < NDE_SUN_SHELVES && pool->length[shelf] != length) shelf++;
+    while (shelf + 1 < NDE_SUN_SHELVES && pool->length[shelf] != length) shelf++; /* equal ones share the first */
     nde_sun_vector *v = pool->shelf[shelf];
     if (v) {
         pool->shelf[shelf] = v->next;
@@ -50,13 +50,16 @@ N_Vector nde_sun_vector_new(nde_sun_pool *pool, size_t length) {
 }
 
 static N_Vector clone_vector(N_Vector like) {
-    nde_sun_pool *pool = ((nde_sun_vector *)like)->pool;
-    return nde_sun_vector_new(pool, (size_t)NV_LENGTH_S(like));
+    const nde_sun_vector *of = (nde_sun_vector *)like;
+    N_Vector made = nde_sun_vector_new(of->pool, (size_t)NV_LENGTH_S(like));
+    if (made) return made;
+    of->pool->failed = true;
+    return &of->pool->reserve[of->shelf]->vector;
 }
 
 static void destroy_vector(N_Vector vector) {
     nde_sun_vector *v = (nde_sun_vector *)vector;
-    if (!v) return;
+    if (!v || v == v->pool->reserve[v->shelf]) return;
     v->next = v->pool->shelf[v->shelf], v->pool->shelf[v->shelf] = v;
 }
 
@@ -88,7 +91,10 @@ static SUNMatrix_ID matrix_id(SUNMatrix m) { return (void)m, SUNMATRIX_CUSTOM; }
 
 static SUNMatrix clone_matrix(SUNMatrix like) {
     const nde_sun_matrix *m = nde_sun_matrix_of(like);
-    return nde_sun_matrix_new(m->pool, m->n, m->lower, m->upper);
+    SUNMatrix made = nde_sun_matrix_new(m->pool, m->n, m->lower, m->upper);
+    if (made) return made;
+    m->pool->failed = true;
+    return like;
 }
 
 static void destroy_matrix(SUNMatrix m) {
@@ -135,6 +141,11 @@ bool nde_sun_pool_make(nde_sun_pool *pool, SUNContext context) {
     pool->matrix_ops = (struct _generic_SUNMatrix_Ops){ .getid = matrix_id, .clone = clone_matrix, .destroy = destroy_matrix,
                                                         .zero = zero_matrix, .copy = copy_matrix, .scaleadd = scale_add,
                                                         .scaleaddi = scale_add_one };
+    for (int i = 0; i < NDE_SUN_SHELVES; i++) {
+        if (!pool->length[i]) continue;
+        pool->reserve[i] = (nde_sun_vector *)nde_sun_vector_new(pool, pool->length[i]);
+        if (!pool->reserve[i]) return false;
+    }
     return true;
 }
 

@@ -31,9 +31,8 @@ static nde_status fail(nde_sun_worker *w, size_t e) {
 
 /* An infinite value has a sign: it is none of a failure. */
 static nde_status value_of(nde_sun_worker *w, size_t e, double t, const double *y, double *value) {
-    const double before = w->trouble.times;
     const int verdict = nde_sun_eval(w, &w->solver->rhs.event[e].g, t, y, value, 0);
-    if (!verdict && isnan(*value)) w->trouble = (nde_sun_trouble){ NDE_SUN_NONFINITE, (int)before + 1, 0, 0 };
+    if (!verdict && isnan(*value)) w->trouble = (nde_sun_trouble){ .kind = NDE_SUN_NONFINITE };
     return verdict || isnan(*value) ? fail(w, e) : NDE_OK;
 }
 

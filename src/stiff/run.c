@@ -104,6 +104,7 @@ static nde_status failed(nde_sun_worker *w, int flag) {
     const nde_status status = first && w->trouble.kind ? NDE_E_FIELD_FIRST : w->solver->engine->status(flag);
     switch (w->trouble.kind) {
     case NDE_SUN_STOPPED: return NDE_STOPPED;
+    case NDE_SUN_NO_MEMORY: return NDE_E_NOMEM;
     case NDE_SUN_NONFINITE: return status == NDE_E_NOMEM ? status : NDE_E_NONFINITE;
     case NDE_SUN_RETRY: case NDE_SUN_FAILED: return status == NDE_E_NOMEM || first ? status : NDE_E_FIELD;
     default: return status;
@@ -136,10 +137,12 @@ static bool watched(const nde_sun_worker *w) { return w->solver->rhs.problem.n_e
 /* Slopes begin anew at the state. */
 static nde_status begin_segment(nde_sun_worker *w, bool first) {
     const nde_stiff_solver *s = w->solver;
+    if (w->pool.failed) return NDE_E_NOMEM;
     if (!is_finite(w->state, s->rhs.dim)) return NDE_E_NONFINITE;
     if (!first) w->counts.restarts++;
     const int flag = s->engine->start(w);
-    if (flag < 0) return failed(w, flag);
+    if (w->pool.failed) return NDE_E_NOMEM;
+    if (flag < 0 || w->trouble.final) return failed(w, flag);
     w->trouble = (nde_sun_trouble){ 0 };
     nde_status status = watched(w) ? nde_sun_events_start(w, first) : NDE_OK;
     if (first && status >= NDE_OK && save_to(w, w->t, w->state, false)) status = NDE_E_STEPSIZE;
@@ -195,7 +198,8 @@ static nde_status steps(nde_sun_worker *w) {
         if (why) return why;
         double t = w->t;
         const int flag = s->engine->step(w, &t);
-        if (flag < 0) return failed(w, flag);
+        if (w->pool.failed) return NDE_E_NOMEM;
+        if (flag < 0 || w->trouble.final) return failed(w, flag);
         if (fabs(t - w->stop) <= 100*DBL_EPSILON*fabs(w->stop) && w->direction*(t - w->stop) >= 0) t = w->stop;
         if (creeps(w, t)) return w->trouble.kind ? failed(w, flag) : NDE_E_STEPSIZE;
         if (!is_finite(nde_sun_data(w->y), s->rhs.dim)) return NDE_E_NONFINITE;

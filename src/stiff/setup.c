@@ -179,7 +179,8 @@ nde_status nde_sun_worker_make(nde_sun_worker *w) {
     nde_lanes_bind(&w->one.lanes, r, &w->one.scratch);
     nde_lanes_bind(&w->wide.lanes, r, &w->wide.scratch);
     w->direction = 1, w->limit = (double)INFINITY, w->which = -1;
-    return s->engine->make(w);
+    const nde_status bad = s->engine->make(w);
+    return w->pool.failed ? NDE_E_NOMEM : bad;
 }
 
 void nde_sun_worker_free(nde_sun_worker *w) {

@@ -37,9 +37,11 @@ typedef struct nde_sun_pool {
     struct _generic_SUNMatrix_Ops matrix_ops;
     size_t length[NDE_SUN_SHELVES];
     nde_sun_vector *shelf[NDE_SUN_SHELVES], *vectors; /* those that are free; all that were made */
+    nde_sun_vector *reserve[NDE_SUN_SHELVES];
     nde_sun_matrix *matrices;
+    bool failed; /* SUNDIALS (6.4.1) goes on with a clone that is NULL: it gets the reserve, and everything ends with NDE_E_NOMEM */
 } nde_sun_pool;
-/* False when there is no memory. */
+/* False when there is no memory. The lengths are set. */
 bool nde_sun_pool_make(nde_sun_pool *pool, SUNContext context);
 void nde_sun_pool_free(nde_sun_pool *pool);
 /* NULL when there is no memory, as SUNDIALS expects it; values are zero. Destroyed by N_VDestroy, SUNMatDestroy. */
@@ -88,12 +90,13 @@ typedef struct nde_sun_lanes {
     double *y, *v, *k; /* [dim][ld]; k of the wide ones has [dim][dim] where the matrix is the field's own */
 } nde_sun_lanes;
 
-enum { NDE_SUN_FINE = 0, NDE_SUN_NONFINITE, NDE_SUN_RETRY, NDE_SUN_FAILED, NDE_SUN_STOPPED };
+enum { NDE_SUN_FINE = 0, NDE_SUN_NONFINITE, NDE_SUN_RETRY, NDE_SUN_FAILED, NDE_SUN_STOPPED, NDE_SUN_NO_MEMORY };
 typedef struct nde_sun_trouble {
     int kind;     /* NDE_SUN_*: of the last call that was not fine, since the last accepted step */
     int times;    /* how many since then */
     int code;     /* what the field returned */
     size_t worst; /* the first component that is not finite */
+    bool final;   /* SUNDIALS was told to stop, which IDAS does not always hear: a product that fails counts as one of zeros there */
 } nde_sun_trouble;
 
 /* A step that is kept for nde_stiff_dense; behind it derivatives 0 ... order at `to` [order + 1][dim], the k-th over k!. */

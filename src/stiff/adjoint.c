@@ -270,7 +270,7 @@ static nde_status first_failure(nde_stiff_solver *s, int refused) {
 /* Gradients of trajectories that failed are zero. */
 static void clear(const nde_stiff_solver *s, const nde_gradient *g) {
     const size_t N = s->rhs.N;
-    memset(s->sum_p, 0, s->rhs.np*N*sizeof *s->sum_p);
+    for (size_t i = 0; i < s->rhs.np*N; i++) s->sum_p[i] = 0;
     if (g->y0) memset(g->y0, 0, s->rhs.dim*N*sizeof *g->y0);
     if (g->q) memset(g->q, 0, s->rhs.nq*N*sizeof *g->q);
 }

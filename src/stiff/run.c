@@ -122,7 +122,7 @@ static void enter(nde_sun_worker *w, size_t who) {
     w->evals = w->calls = w->products = w->jacobians = w->steps = 0;
     w->said[0] = 0, w->last = NULL;
     for (size_t i = 0; i < r->dim; i++) w->state[i] = r->problem.y0[i*r->N + who];
-    memset(w->z_state, 0, r->nz*sizeof *w->z_state);
+    for (size_t i = 0; i < r->nz; i++) w->z_state[i] = 0;
 }
 
 /* Fields see the trajectory's own parameters, and how many jumps lie behind. */

@@ -140,7 +140,7 @@ static void count(nde_sun_worker *w) {
     if (w->solver->linear == NDE_STIFF_KRYLOV) (void)CVodeGetNumLinIters(memory, &linear);
     stats->accepted += steps, stats->rejected += failures + newton;
     nde_stiff_counts *c = &w->counts;
-    c->factorisations += setups, c->newton_iterations += iterations, c->linear_iterations += linear;
+    stats->factorisations += setups, stats->newton_iterations += iterations, stats->linear_iterations += linear;
     c->error_failures += failures, c->newton_failures += newton;
     c->last_order = order;
     if (order > c->most_order) c->most_order = order;
@@ -225,9 +225,9 @@ static nde_status back(nde_sun_worker *w, size_t who) {
     if (bad) return bad;
     seed_end(w);
     bad = sweep(w);
-    w->counts.products = w->products, w->counts.jacobians = w->jacobians;
+    w->counts.products = w->products;
     w->solver->back_counts[who] = w->counts;
-    w->solver->back_stats[who].evals = w->evals;
+    w->solver->back_stats[who].evals = w->evals, w->solver->back_stats[who].jacobians = w->jacobians;
     if (!bad) deliver(w);
     return bad;
 }

@@ -70,7 +70,7 @@ static bool attach(nde_sun_worker *w) {
     if (s->linear == NDE_STIFF_KRYLOV) {
         w->krylov = SUNLinSol_SPGMR(w->y, SUN_PREC_NONE, (int)s->stiff.krylov, w->context);
         return w->krylov && !IDASetLinearSolver(w->memory, w->krylov, NULL) &&
-               (s->stiff.differences || !IDASetJacTimes(w->memory, NULL, product));
+               (s->differences || !IDASetJacTimes(w->memory, NULL, product));
     }
     w->matrix = nde_sun_matrix_new(&w->pool, s->rhs.dim, s->lower, s->upper);
     return w->matrix && !IDASetLinearSolver(w->memory, nde_sun_lu_make(&w->lu, w->context, w->pivot, s->lapack), w->matrix) &&
@@ -218,7 +218,7 @@ static void count(nde_sun_worker *w, nde_stats *stats) {
     (void)IDAGetNumStepSolveFails(w->memory, &newton);
     if (w->solver->linear == NDE_STIFF_KRYLOV) (void)IDAGetNumLinIters(w->memory, &linear);
     stats->accepted += steps, stats->rejected += failures + newton;
-    w->counts.factorisations += setups, w->counts.newton_iterations += iterations, w->counts.linear_iterations += linear;
+    stats->factorisations += setups, stats->newton_iterations += iterations, stats->linear_iterations += linear;
     w->counts.error_failures += failures, w->counts.newton_failures += newton;
 }
 

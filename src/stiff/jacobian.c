@@ -155,7 +155,7 @@ int nde_sun_jacobian(nde_sun_worker *w, double t, const double *y, double factor
     const target g = { w, factor, transposed, to };
     const double at = w->direction*(t - w->limit) > 0 ? w->limit : t;
     w->jacobians++;
-    return s->stiff.differences ? by_differences(&g, at, y)
+    return s->differences ? by_differences(&g, at, y)
            : s->whole           ? by_matrix(&g, at, y)
            : f->jvp             ? by_directions(&g, at, y)
                                 : by_transposes(&g, at, y);

@@ -155,6 +155,23 @@ static void measure_band(const nde_stiff_solver *s, size_t *lower, size_t *upper
         }
 }
 
+/* Where the matrix or its products are from. */
+static nde_status read_jacobian(nde_stiff_solver *s) {
+    const nde_field *drift = s->rhs.drift.field;
+    const int how = s->options.jacobian;
+    const char *name = nde_field_name(drift);
+    if (how < NDE_JACOBIAN_AUTO || how > NDE_JACOBIAN_DIFFERENCES) return wrong("options.jacobian", how);
+    s->differences = how == NDE_JACOBIAN_DIFFERENCES;
+    if (s->linear == NDE_STIFF_NONE || s->differences) return NDE_OK;
+    if (how == NDE_JACOBIAN_GIVEN && (!drift->jacobian || s->linear == NDE_STIFF_KRYLOV))
+        return nde_fail(NDE_E_ARG, "options.jacobian is %d: %s", how, drift->jacobian ? "NDE_STIFF_KRYLOV takes the jvp" : "the drift has none");
+    if (how == NDE_JACOBIAN_JVP && !drift->jvp) return nde_fail(NDE_E_NO_JVP, "options.jacobian is %d: field '%s' has no jvp", how, name);
+    if (s->linear == NDE_STIFF_KRYLOV && !drift->jvp)
+        return nde_fail(NDE_E_NO_JVP, "field '%s' has no jvp: NDE_STIFF_KRYLOV takes it, or set options.jacobian to differences", name);
+    return drift->jacobian || drift->jvp || drift->vjp ? NDE_OK
+               : nde_fail(NDE_E_NO_JVP, "field '%s' has no jacobian, jvp or vjp: set options.jacobian to differences", name);
+}
+
 static nde_status read_linear(nde_stiff_solver *s) {
     nde_stiff_options *f = &s->stiff;
     const nde_field *drift = s->rhs.drift.field;
@@ -162,7 +179,6 @@ static nde_status read_linear(nde_stiff_solver *s) {
     size_t lower, upper;
     enum { MOST_DENSE = 512 };
     if (f->linear < 0 || f->linear > NDE_STIFF_NONE) return wrong("stiff.linear", f->linear);
-    if (f->differences != 0 && f->differences != 1) return wrong("stiff.differences", f->differences);
     if (f->suppress_algebraic != 0 && f->suppress_algebraic != 1) return wrong("stiff.suppress_algebraic", f->suppress_algebraic);
     if (f->dense != 0 && f->dense != 1) return wrong("stiff.dense", f->dense);
     if (f->lower >= n || f->upper >= n) return nde_fail(NDE_E_ARG, "stiff: lower is %zu, upper %zu, dim %zu", f->lower, f->upper, n);
@@ -175,15 +191,14 @@ static nde_status read_linear(nde_stiff_solver *s) {
                 : n > MOST_DENSE && drift->jvp ? NDE_STIFF_KRYLOV
                                                  : NDE_STIFF_DENSE;
     if (s->linear == NDE_STIFF_NONE && s->method == NDE_STIFF_DAE) return nde_fail(NDE_E_ARG, "stiff.linear is NDE_STIFF_NONE: not of NDE_STIFF_DAE");
-    if (s->linear == NDE_STIFF_KRYLOV && !f->differences && !drift->jvp)
-        return nde_fail(NDE_E_NO_JVP, "field '%s' has no jvp: NDE_STIFF_KRYLOV needs it, or stiff.differences", nde_field_name(drift));
-    if ((s->linear == NDE_STIFF_DENSE || s->linear == NDE_STIFF_BAND) && !f->differences && !drift->jacobian && !drift->jvp && !drift->vjp)
-        return nde_fail(NDE_E_NO_JVP, "field '%s' has no jacobian, jvp or vjp: set stiff.differences", nde_field_name(drift));
+    const nde_status bad = read_jacobian(s);
+    if (bad) return bad;
     if (n > INT_MAX) return nde_fail(NDE_E_SIZE, "problem.dim is %zu", n);
     const bool banded = s->linear == NDE_STIFF_BAND;
     s->lower = banded ? lower : n - 1, s->upper = banded ? upper : n - 1;
     const bool matrix = banded || s->linear == NDE_STIFF_DENSE;
-    s->whole = matrix && !f->differences && drift->jacobian && (!banded || !drift->jvp);
+    s->whole = matrix && drift->jacobian &&
+               (s->options.jacobian == NDE_JACOBIAN_GIVEN || (s->options.jacobian == NDE_JACOBIAN_AUTO && (!banded || !drift->jvp)));
 #ifdef NDE_HAVE_OPENBLAS
     s->lapack = !s->options.reproducible;
 #endif

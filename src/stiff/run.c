@@ -266,8 +266,8 @@ static void leave(nde_sun_worker *w, nde_status status) {
     for (size_t row = w->saved; row < s->rows; row++)
         for (size_t i = 0; i < n; i++) s->y_out[(row*n + i)*N + who] = (double)NAN;
     s->t_end[who] = w->t, s->saved[who] = w->saved, s->status[who] = status;
-    stats->evals = w->evals;
-    w->counts.products = w->products, w->counts.jacobians = w->jacobians;
+    stats->evals = w->evals, stats->jacobians = w->jacobians;
+    w->counts.products = w->products;
     s->counts[who] = w->counts;
     if (status < 0) {
         stats->t_fail = w->t, stats->h_fail = stats->h_last;

@@ -220,7 +220,8 @@ struct nde_stiff_solver {
     double *diagonal;   /* [dim], or NULL */
     bool *algebraic;    /* [dim]; NULL without */
     bool is_diagonal;   /* stiff.mass has nothing beside its diagonal */
-    bool lapack, adjoint, whole; /* whole: the matrix is the field's own */
+    bool lapack, adjoint;
+    bool differences, whole; /* the matrix is made of values; is the field's own */
     nde_sun_worker *worker;
     size_t workers;
     nde_pool *pool;

@@ -6,7 +6,8 @@
 static nde_status solve(const nde_problem *problem, double rtol, const double *atol, const nde_stiff_options *stiff, nde_stiff_solver **solver,
                         nde_solution *s) {
     const double save[] = { 0, 0.5*problem->t1, problem->t1 };
-    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = 1e-12, .atol_each = atol, .save_t = save, .n_save = 3);
+    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = 1e-12, .atol_each = atol, .save_t = save, .n_save = 3,
+                                         .jacobian = problem->drift->jvp ? 0 : NDE_JACOBIAN_DIFFERENCES);
     memset(s, 0, sizeof *s);
     const nde_status status = nde_stiff_solve(problem, &options, stiff, solver, s);
     if (status && *solver) print_message("%s\n", s->error ? s->error : nde_stiff_error(*solver));
@@ -107,7 +108,7 @@ static void inconsistent(void **state) {
     const nde_field field = nde_field_pointwise(&one, 2, 0);
     const double diagonal[] = { 1, 0 }, y0[] = { 1, 1 };
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = 1, .y0 = y0);
-    const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass_diagonal = diagonal, .differences = 1);
+    const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass_diagonal = diagonal);
     nde_stiff_solver *solver;
     nde_solution s;
     const nde_status status = solve(&problem, 1e-6, NULL, &stiff, &solver, &s);

@@ -12,9 +12,9 @@ static int decay(const nde_field *self, const nde_site *at, const double *y, dou
 }
 static const nde_field decays = { .size = sizeof decays, .dim = 1, .out = 1, .eval = decay };
 static const nde_stiff_options engines[] = {
-    { .size = sizeof *engines, .differences = 1 },
+    { .size = sizeof *engines },
     { .size = sizeof *engines, .method = NDE_STIFF_ADAMS },
-    { .size = sizeof *engines, .method = NDE_STIFF_DAE, .differences = 1 },
+    { .size = sizeof *engines, .method = NDE_STIFF_DAE },
 };
 enum { ENGINES = 3 };
 
@@ -35,7 +35,7 @@ static nde_status run(const nde_event *events, size_t count, double t1, const nd
                       nde_solution *s) {
     static const double y0 = 1;
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &decays, .t1 = t1, .y0 = &y0, .events = events, .n_events = count);
-    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12);
+    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .jacobian = NDE_JACOBIAN_DIFFERENCES);
     memset(s, 0, sizeof *s);
     return nde_stiff_solve(&problem, &options, stiff, solver, s);
 }
@@ -111,7 +111,7 @@ static void ball(void **state) {
     const nde_event event = NDE_INIT(nde_event, .g = &g, .direction = -1, .reset = &reset);
     const double y0[] = { 1, 0 }, save[] = { 0.5, 1.5, 2.25 }, exact[] = { 0.75, 0.25, 0.0625 };
     nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 2.4, .y0 = y0, .events = &event, .n_events = 1);
-    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .save_t = save, .n_save = 3);
+    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .jacobian = NDE_JACOBIAN_DIFFERENCES, .save_t = save, .n_save = 3);
     for (int k = 0; k < ENGINES; k++) {
         nde_stiff_solver *solver;
         nde_solution s = { 0 };

@@ -17,10 +17,11 @@ static double distance(const example *e, const double *y, double floor) {
     return worst;
 }
 
-static double solve_with(example *e, const nde_field *field, double rtol, const nde_stiff_options *stiff, nde_stiff_counts *counts,
+static double solve_with(example *e, const nde_field *field, double rtol, bool differences, const nde_stiff_options *stiff, nde_stiff_counts *counts,
                          nde_stats *stats) {
     const nde_problem problem = problem_of(e, field);
-    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = e->atol*rtol/1e-7);
+    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = e->atol*rtol/1e-7,
+                                         .jacobian = differences ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_stiff_solver *solver;
     nde_solution s = { 0 };
     const nde_status status = nde_stiff_solve(&problem, &options, stiff, &solver, &s);
@@ -46,17 +47,16 @@ static void references(void **state) {
                 if (source == MATRIX) field.jacobian = example_jacobian;
                 if (source >= TRANSPOSE) field.jvp = NULL;
                 if (source >= DIFFERENCES) field.vjp = NULL;
-                const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .method = dae ? NDE_STIFF_DAE : NDE_STIFF_BDF,
-                                                         .differences = source == DIFFERENCES);
+                const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .method = dae ? NDE_STIFF_DAE : NDE_STIFF_BDF);
                 nde_stiff_counts counts;
                 nde_stats stats;
-                const double error = solve_with(examples[k], &field, 1e-7, &stiff, &counts, &stats);
+                const double error = solve_with(examples[k], &field, 1e-7, source == DIFFERENCES, &stiff, &counts, &stats);
                 print_message("%s %s source %d: error %.2g, %lld steps, %lld rejected, %lld evals, %lld Jacobians, %lld LU, order %d\n",
                               examples[k]->name, dae ? "IDAS" : "BDF", source, error, (long long)stats.accepted, (long long)stats.rejected,
-                              (long long)stats.evals, (long long)counts.jacobians, (long long)counts.factorisations, counts.most_order);
+                              (long long)stats.evals, (long long)stats.jacobians, (long long)stats.factorisations, counts.most_order);
                 assert_true(error < 2e-4);
-                assert_true(counts.jacobians > 0 && counts.factorisations >= counts.jacobians && counts.most_order >= 3);
-                assert_true(counts.newton_iterations >= stats.accepted && stats.evals >= stats.accepted);
+                assert_true(stats.jacobians > 0 && stats.factorisations >= stats.jacobians && counts.most_order >= 3);
+                assert_true(stats.newton_iterations >= stats.accepted && stats.evals >= stats.accepted);
                 assert_int_equal(stats.rejected, counts.error_failures + counts.newton_failures);
             }
 }
@@ -67,7 +67,7 @@ static void proportion(void **state) {
     for (size_t k = 0; k < 3; k++) {
         nde_pointwise one = example_pointwise(examples[k]);
         const nde_field field = nde_field_pointwise(&one, examples[k]->dim, examples[k]->np);
-        const double loose = solve_with(examples[k], &field, 1e-5, NULL, NULL, NULL), tight = solve_with(examples[k], &field, 1e-9, NULL, NULL, NULL);
+        const double loose = solve_with(examples[k], &field, 1e-5, false, NULL, NULL, NULL), tight = solve_with(examples[k], &field, 1e-9, false, NULL, NULL, NULL);
         print_message("%s: %.2g at 1e-5, %.2g at 1e-9\n", examples[k]->name, loose, tight);
         assert_true(tight < 1e-6 && tight < 0.02*loose);
     }
@@ -78,14 +78,15 @@ static void krylov_and_functional(void **state) {
     nde_pointwise one = example_pointwise(&hires);
     const nde_field field = nde_field_pointwise(&one, 8, 2);
     nde_stiff_counts counts;
+    nde_stats stats;
     for (int differences = 0; differences < 2; differences++) {
-        const nde_stiff_options krylov = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_KRYLOV, .differences = differences);
-        assert_true(solve_with(&hires, &field, 1e-7, &krylov, &counts, NULL) < 1e-4);
-        assert_true(counts.linear_iterations > 0 && counts.jacobians == 0);
+        const nde_stiff_options krylov = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_KRYLOV);
+        assert_true(solve_with(&hires, &field, 1e-7, differences, &krylov, &counts, &stats) < 1e-4);
+        assert_true(stats.linear_iterations > 0 && stats.jacobians == 0);
         assert_int_equal(counts.products > 0, !differences);
     }
     const nde_stiff_options krylov_dae = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_KRYLOV, .method = NDE_STIFF_DAE);
-    assert_true(solve_with(&hires, &field, 1e-7, &krylov_dae, &counts, NULL) < 1e-4);
+    assert_true(solve_with(&hires, &field, 1e-7, false, &krylov_dae, &counts, &stats) < 1e-4);
     example short_one = hires; /* not stiff for Adams in its beginning */
     short_one.t1 = 1;
     const nde_stiff_options adams = NDE_INIT(nde_stiff_options, .method = NDE_STIFF_ADAMS), bdf = { 0 };
@@ -96,7 +97,7 @@ static void krylov_and_functional(void **state) {
     assert_int_equal(nde_stiff_solve(&problem, &options, &adams, &a, &by_a), NDE_OK);
     assert_int_equal(nde_stiff_solve(&problem, &options, &bdf, &b, &by_b), NDE_OK);
     for (size_t i = 0; i < 8; i++) assert_true(fabs(by_a.y_end[i] - by_b.y_end[i]) < 1e-7);
-    assert_true(nde_stiff_count(a)->factorisations == 0 && nde_stiff_count(a)->most_order > 5);
+    assert_true(by_a.stats[0].factorisations == 0 && nde_stiff_count(a)->most_order > 5);
     nde_stiff_destroy(a), nde_stiff_destroy(b);
 }
 
@@ -117,18 +118,18 @@ static int line_jvp(double t, const double *y, const double *p, double vt, const
 }
 
 /* The slowest mode decays as exp(-4 (n+1)^2 sin^2(pi/(2 (n+1))) t). */
-static double line_error(size_t n, const nde_field *field, const nde_stiff_options *stiff, nde_stiff_counts *counts) {
+static double line_error(size_t n, const nde_field *field, bool differences, const nde_stiff_options *stiff, nde_stats *stats) {
     static double y0[LINE];
     const double pi = acos(-1), s = 2*(double)(n + 1)*sin(pi/(2*(double)(n + 1))), rate = s*s;
     for (size_t i = 0; i < n; i++) y0[i] = sin(pi*(double)(i + 1)/(double)(n + 1));
     const nde_problem problem = NDE_INIT(nde_problem, .drift = field, .t1 = 0.1, .y0 = y0);
-    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-7, .atol = 1e-10);
+    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-7, .atol = 1e-10, .jacobian = differences ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_stiff_solver *solver;
     nde_solution out = { 0 };
     assert_int_equal(nde_stiff_solve(&problem, &options, stiff, &solver, &out), NDE_OK);
     double worst = 0;
     for (size_t i = 0; i < n; i++) worst = fmax(worst, fabs(out.y_end[i] - exp(-0.1*rate)*y0[i]));
-    *counts = nde_stiff_count(solver)[0];
+    *stats = out.stats[0];
     nde_stiff_destroy(solver);
     return worst;
 }
@@ -144,17 +145,16 @@ static void bands(void **state) {
     start[n] = at;
     nde_pointwise one = NDE_INIT(nde_pointwise, .f = line_f, .jvp = line_jvp, .ctx = &n);
     nde_field field = nde_field_pointwise(&one, n, 0);
-    nde_stiff_counts dense, band, sparse, differences;
+    nde_stats dense, band, sparse, differences;
     const nde_stiff_options as_band = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_BAND, .lower = 1, .upper = 1);
-    const nde_stiff_options by_differences = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_BAND, .lower = 1, .upper = 1, .differences = 1);
-    assert_true(line_error(n, &field, NULL, &dense) < 1e-6);
-    assert_true(line_error(n, &field, &as_band, &band) < 1e-6);
-    assert_true(line_error(n, &field, &by_differences, &differences) < 1e-6);
+    assert_true(line_error(n, &field, false, NULL, &dense) < 1e-6);
+    assert_true(line_error(n, &field, false, &as_band, &band) < 1e-6);
+    assert_true(line_error(n, &field, true, &as_band, &differences) < 1e-6);
     field.sparsity_start = start, field.sparsity_index = index;
-    assert_true(line_error(n, &field, NULL, &sparse) < 1e-6);
+    assert_true(line_error(n, &field, false, NULL, &sparse) < 1e-6);
     assert_true(dense.newton_iterations == band.newton_iterations && band.newton_iterations == sparse.newton_iterations);
     const nde_stiff_options full = NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_DENSE);
-    assert_true(line_error(n, &field, &full, &sparse) < 1e-6);
+    assert_true(line_error(n, &field, false, &full, &sparse) < 1e-6);
     assert_true(dense.newton_iterations == sparse.newton_iterations);
 }
 
@@ -223,11 +223,10 @@ static void clips_inputs_quadrature(void **state) {
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = switched);
     const nde_field drift = nde_field_pointwise(&one, 1, 0), squared = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = square);
     nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 1, .y0 = &y0, .quadrature = &squared);
-    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .clip_t = clip, .n_clip = 1);
-    const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .differences = 1);
+    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .clip_t = clip, .n_clip = 1, .jacobian = NDE_JACOBIAN_DIFFERENCES);
     nde_stiff_solver *solver;
     nde_solution s = { 0 };
-    assert_int_equal(nde_stiff_solve(&problem, &options, &stiff, &solver, &s), NDE_OK);
+    assert_int_equal(nde_stiff_solve(&problem, &options, NULL, &solver, &s), NDE_OK);
     assert_true(fabs(s.y_end[0] - 0.1) < 1e-13); /* both pieces are straight: any clip that is not met would show */
     assert_true(fabs(s.quadrature[0] - (0.343/3 + 0.342/6)) < 1e-8);
     nde_stiff_destroy(solver);
@@ -238,8 +237,8 @@ static void clips_inputs_quadrature(void **state) {
     const nde_field driven = NDE_INIT(nde_field, .dim = 1, .out = 1, .nu = 1, .nq = 1, .eval = from_input);
     for (int back = 0; back < 2; back++) {
         problem = NDE_INIT(nde_problem, .drift = &driven, .n = 2, .t0 = back, .t1 = !back, .y0 = y2, .q = q, .input = &path);
-        options = NDE_INIT(nde_options, .rtol = 1e-8, .threads = 2);
-        assert_int_equal(nde_stiff_solve(&problem, &options, &stiff, &solver, &s), NDE_OK);
+        options = NDE_INIT(nde_options, .rtol = 1e-8, .threads = 2, .jacobian = NDE_JACOBIAN_DIFFERENCES);
+        assert_int_equal(nde_stiff_solve(&problem, &options, NULL, &solver, &s), NDE_OK);
         assert_true(fabs(s.y_end[0] - (back ? -0.5 : 0.5)) < 1e-6 && fabs(s.y_end[1] - 2*s.y_end[0]) < 1e-6);
         nde_stiff_destroy(solver);
     }
@@ -317,6 +316,8 @@ static void refuses(void **state) {
         { "both zero", { .rtol = NDE_ZERO, .atol = NDE_ZERO }, { 0 }, NDE_E_ARG },
         { "options.adjoint is 1", { .adjoint = NDE_ADJOINT_DISCRETE }, { 0 }, NDE_E_ARG },
         { "save_t is NULL", { .n_save = 3 }, { 0 }, NDE_E_ARG },
+        { "options.jacobian is 1", { .jacobian = NDE_JACOBIAN_GIVEN }, { 0 }, NDE_E_ARG },
+        { "options.jacobian is 9", { .jacobian = 9 }, { 0 }, NDE_E_ARG },
         { "stiff.method is 4", { 0 }, { .method = 4 }, NDE_E_ARG },
         { "stiff.linear is 5", { 0 }, { .linear = 5 }, NDE_E_ARG },
         { "stiff.max_order is 6", { 0 }, { .max_order = 6 }, NDE_E_ARG },

@@ -3,10 +3,12 @@
  * (CVODES, IDAS), for problems of libnde. A library of its own, double only: link nde-stiff beside nde.
  *
  * The call is that of nde/solve.h: an nde_problem and nde_options in, an nde_solution out, with the same meaning of times, saves,
- * jumps, events, tolerances and statuses. What is not known here is refused by name: problem.terms, split, splitting, norm, domain,
+ * jumps, events, tolerances and statuses. options.jacobian says where the Jacobian of the drift is from: 0 is its own where it has one (not
+ * for bands, if there is a jvp), else jvp, as few as its sparsity or band allow, else vjp; NDE_E_NO_JVP without any of them. What is not known here is refused by name: problem.terms, split, splitting, norm, domain,
  * spectrum, loss, observe, stream, reduction; joint steps, fixed steps, and options of explicit methods. Tolerances weigh
  * components as 1/(rtol |y_i| + atol_i) in the root mean square, as everywhere in libnde; a quadrature counts too here, with rtol and the
- * least atol, for its formula is not that of the states. Of NDE_STIFF_DAE, rows at t0 are the consistent ones.
+ * least atol, for its formula is not that of the states. Of NDE_STIFF_DAE, rows at t0 are the consistent ones. After a
+ * reset the order is 1 again: what happens within the tolerances then, such as the last of ever shorter bounces, may go unseen.
  *
  * SUNDIALS allocates some of its memory itself, by malloc; vectors, matrices and all else come from options.allocator. Nothing is
  * printed: what SUNDIALS has to say is part of solution.error. When the environment names files in SUNLOGGER_ERROR_FILENAME and its
@@ -42,8 +44,6 @@ typedef struct nde_stiff_options {
     int32_t method;              /* NDE_STIFF_*; 0: DAE where there is a mass matrix, else BDF */
     int32_t linear;              /* NDE_STIFF_*; 0: NONE with ADAMS, else BAND where the sparsity leaves less than a quarter of the
                                   * matrix, DENSE up to 512 rows, KRYLOV above where the drift has a jvp */
-    int32_t differences;         /* 1: Jacobians and their products by differences of the drift. 0: by its jacobian, jvp (as few as its
-                                  * sparsity allows) or vjp, in this order; NDE_E_NO_JVP where it has none of them */
     int32_t max_order;           /* 0: 5, with ADAMS 12 */
     size_t lower, upper;         /* of BAND: diagonals below and above the main one; both 0: those of the drift's sparsity */
     size_t krylov;               /* of KRYLOV: vectors; 0: min(dim, 20) */
@@ -63,17 +63,13 @@ typedef struct nde_stiff_options {
     int32_t dense;               /* 1: the run keeps what nde_stiff_dense needs, in options.budget */
 } nde_stiff_options;
 
-/* What a trajectory cost beyond nde_stats. Its layout never changes. */
+/* What a trajectory cost beyond nde_stats, whose factorisations are setups of the linear solver here. Its layout never changes. */
 typedef struct nde_stiff_counts {
-    int64_t jacobians;         /* evaluations of the matrix */
     int64_t products;          /* of the Jacobian with vectors, by the Krylov method */
-    int64_t factorisations;    /* LU, or setups of the linear solver */
-    int64_t linear_iterations; /* of the Krylov method */
-    int64_t newton_iterations;
     int64_t error_failures, newton_failures; /* steps that were tried again; together nde_stats.rejected */
     int64_t restarts;          /* at jumps, clips and resets: the order is 1 again */
     int32_t last_order, most_order; /* of the last step, and the highest */
-    int64_t reserved[3];
+    int64_t reserved[2];
 } nde_stiff_counts;
 
 typedef struct nde_stiff_solver nde_stiff_solver;

@@ -7,8 +7,6 @@
  * Source: A. Griewank, A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000) 19-45. */
 #include "adjoint/checkpoint.h"
 
-#include <math.h>
-
 size_t nde_checkpoint_last(size_t steps, size_t slots) {
     const double n = (double)steps, s = (double)slots;
     double r = 0, reach = 1, before = 1; /* at r and at r - 1 repeats */
@@ -18,7 +16,10 @@ size_t nde_checkpoint_last(size_t steps, size_t slots) {
         reach = reach*(s + 1 + r)/r;
     }
     const double most_first = before, least_first = before*(r - 1)/(s + r);
-    double last = fmin(n - least_first, reach*(s + 1)/(s + 1 + r)); /* C(s + r, s) */
-    last = fmin(fmax(floor(last + 0.5), n - most_first), n - 1);
+    double last = reach*(s + 1)/(s + 1 + r); /* C(s + r, s) */
+    if (last > n - least_first) last = n - least_first;
+    last = (double)(size_t)(last + 0.5);
+    if (last < n - most_first) last = n - most_first;
+    if (last > n - 1) last = n - 1;
     return last < 1 ? 1 : (size_t)last < steps ? (size_t)last : steps - 1;
 }

@@ -189,7 +189,7 @@ int nde_replay_step(const nde_solver *s, nde_worker *w, const nde_record *record
     rc = nde_replay_slope(s, w);
     while (!rc && e.at != step->at) {
         rc = nde_replay_entry(s, w, &e);
-        nde_record_after(record, e.at, &e);
+        nde_record_forth(record, &e);
     }
     if (rc) return rc;
     nde_replay_times(s, r, &e);

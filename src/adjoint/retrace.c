@@ -18,8 +18,8 @@ static void add(nde_real *x, const nde_real *from, size_t rows) {
 
 /* Puts the step into the replica, as far as anything after it looks there, with slopes and tape: those of the record, else
  * attempted again. */
-static inline __attribute__((always_inline)) int load(size_t dim, nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y,
-                                                      nde_real **tape) {
+static inline __attribute__((always_inline)) int load(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
+                                                      const nde_entry *e, const nde_real *y, nde_real **tape) {
     nde_panel *r = &w->replica;
     r->trajectory[0] = w->who[0];
     nde_panel_resize(r, 1);
@@ -29,11 +29,10 @@ static inline __attribute__((always_inline)) int load(size_t dim, nde_solver *s,
     *tape = e->tape;
     if ((r->k = e->k) && (e->tape || !s->rhs.tape)) return 0;
     r->k = r->own_k, *tape = w->tape;
-    int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
-    if (!rc)
-        rc = nde_attempt_one(&s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, dim, w->tape,
+    const int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
+    if (rc) return rc;
+    return nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, w->tape,
                              s->rhs.tape);
-    return rc;
 }
 
 /* x = v, two by two: a field that reads two of them at once need not wait for two stores to meet. */
@@ -83,7 +82,7 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_m
     nde_panel *r = &w->replica;
     nde_real *tape, *const a = w->a_k, *const a_new = a + (size_t)(last + 1)*dim, *const a_y = w->a_y, *const Y = w->scratch.Y,
              *const b = w->scratch.a_Y;
-    int rc = load(dim, s, w, e, y, &tape);
+    int rc = load(dim, known, s, w, e, y, &tape);
     if (rc) return rc;
     const nde_real h = (nde_real)r->dt[0], *const k = r->k;
     const bool saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0;

@@ -435,7 +435,7 @@ static int recall(sweep *v, const nde_entry *e, const nde_real **y) {
     while (!rc && c.at != e->at) {
         rc = nde_replay_entry(v->s, w, &c);
         if (c.kind == NDE_ENTRY_STEP) v->shard->recomputed++;
-        nde_record_after(v->record, c.at, &c);
+        nde_record_forth(v->record, &c);
         if (rc || c.kind != NDE_ENTRY_STEP || c.step != keep) continue;
         nde_record_keep(v->record, &c, r->y);
         keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));

@@ -90,6 +90,15 @@ static inline __attribute__((always_inline)) int nde_known_attempt(const nde_met
     return 0;
 }
 
+/* By the method that is known, or nde_attempt_one where it is NULL. */
+static inline __attribute__((always_inline)) int nde_attempt_sized(const nde_method *known, const nde_rhs *rhs, const nde_table *table,
+                                                                   nde_lanes *lanes, size_t dim, double t, double t_new, double dt,
+                                                                   const nde_real *y, nde_real *z, nde_real *k, nde_real *tape,
+                                                                   size_t tape_slab) {
+    return known ? nde_known_attempt(known, rhs, lanes, dim, t, t_new, dt, y, z, k, tape, tape_slab)
+                 : nde_attempt_one(rhs, table, lanes, dim, t, t_new, dt, y, z, k, dim, tape, tape_slab);
+}
+
 /* nde_error_one of it. */
 static inline __attribute__((always_inline)) double nde_known_error(const nde_method *m, size_t dim, nde_real h, const nde_real *k,
                                                                     const nde_real *y, const nde_real *z,

@@ -362,13 +362,7 @@ static void attempt(nde_solver *s, nde_panel *p) {
     p->tried = true;
     if (!s->adaptive) plan_fixed(s, p);
     nde_real *tape = NULL;
-    if (s->recorded) {
-        if (!p->over_budget)
-            p->over_budget = nde_record_reserve(&p->record, n, s->joint, &p->slot) != NDE_OK;
-        if (p->over_budget) return;
-        p->k = p->slot.k ? p->slot.k : p->own_k;
-        tape = p->slot.tape;
-    }
+    if (s->recorded && !nde_panel_reserve(s, p, &tape)) return;
     memset(p->mark, NDE_LANE_OK, n);
     p->live->attempts++;
     p->live->lane_attempts += (int64_t)n;
@@ -553,30 +547,6 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
     leave(s, p, list, status, gone);
 }
 
-/* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a
- * neighbour's tape. */
-static void keep(const nde_solver *s, nde_panel *p, bool all) {
-    nde_entry *entry = &p->slot;
-    const size_t n = p->live->n, ld = p->ld;
-    const size_t times = entry->stride ? n : 1;
-    memcpy(entry->t, p->t, times*sizeof *p->t);
-    memcpy(entry->t_new, p->t_new, times*sizeof *p->t_new);
-    if (entry->y) memcpy(entry->y, p->y, s->state_rows*ld*sizeof *p->y);
-    if (!all) {
-        size_t good = 0;
-        while (!p->accept[good]) good++;
-        for (size_t b = 0; b < n; b++) {
-            if (p->accept[b]) continue;
-            entry->t_new[b] = p->t[b];
-            for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++)
-                entry->k[i*ld + b] = 0;
-            for (size_t i = 0; entry->tape && i < (size_t)s->table.stages*s->rhs.tape; i++)
-                entry->tape[i*ld + b] = entry->tape[i*ld + good];
-        }
-    }
-    nde_record_commit(&p->record, entry, !all);
-}
-
 /* A return code that ends all lanes, and with joint steps everybody. */
 static void end_all_by_code(nde_solver *s, nde_panel *p, nde_worker *w, int rc) {
     const size_t n = p->live->n;
@@ -619,7 +589,7 @@ static void settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     const bool all = !memchr(p->accept, 0, n), taken = all || memchr(p->accept, 1, n);
     size_t attending =
         clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
-    if (taken && s->recorded) keep(s, p, all);
+    if (taken && s->recorded) nde_panel_keep(s, p, all);
     if (taken && s->error_estimate) nde_estimate_step(s, w, p, false);
     const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
     if (cut) attending = join(w, n, attending);

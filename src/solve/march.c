@@ -57,14 +57,17 @@ static bool stopped(const nde_solver *s) { return atomic_load_explicit(&s->stop,
 static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
     const nde_row *unseen = &s->table.unseen[0];
     const nde_real *slopes[NDE_MOST_STAGES];
+    nde_real *tape = NULL;
     int64_t done = 0;
-    for (int j = 0; j < unseen->count; j++) slopes[j] = p->k + (size_t)unseen->index[j]*p->slab;
     for (; done < most && !stopped(s); done++) {
-        if (done && !s->rhs.autonomous) aim(s, p, done);
-        p->rc = nde_panel_attempt(s, p, NULL);
+        if (s->recorded && !nde_panel_reserve(s, p, &tape)) break;
+        if (done && (s->recorded || !s->rhs.autonomous)) aim(s, p, done);
+        for (int j = 0; j < unseen->count; j++) slopes[j] = p->k + (size_t)unseen->index[j]*p->slab;
+        p->rc = nde_panel_attempt(s, p, tape);
         *waits = p->rc || !in_order(s, p, p->z, slopes, unseen->count);
         for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++) *waits = !in_order(s, p, p->z + (j + 1)*p->slab, slopes, 0);
         if (*waits) break;
+        if (s->recorded) nde_panel_keep(s, p, true);
         nde_panel_advance(s, p, true);
     }
     return done;
@@ -127,6 +130,7 @@ nde_marched nde_march(nde_solver *s, nde_panel *p) {
     const bool compiled = s->rhs.step && p->ld > 1;
     int64_t done = s->runs && most >= LEAST && stays_visible(&s->table) && (!compiled || are_equal(p)) ? run(s, p, most) : 0;
     if (!done) done = walk(s, p, most, &waits);
+    if (!done && p->over_budget) return NDE_MARCH_NOT;
     const int64_t tried = done + waits, room = p->ld == 1 ? 1 : (int64_t)((n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
     p->live->attempts += tried, p->live->lane_attempts += tried*(int64_t)n, p->live->lane_room += tried*room;
     p->live->accepted += done;

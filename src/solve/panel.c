@@ -265,6 +265,38 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     return rc;
 }
 
+bool nde_panel_reserve(const nde_solver *s, nde_panel *p, nde_real **tape) {
+    if (!p->over_budget) p->over_budget = nde_record_reserve(&p->record, p->live->n, s->joint, &p->slot) != NDE_OK;
+    if (p->over_budget) return false;
+    p->k = p->slot.k ? p->slot.k : p->own_k;
+    *tape = p->slot.tape;
+    return true;
+}
+
+/* Logs the step. What rejected lanes left in it may not be finite: they get zero slopes and a
+ * neighbour's tape. */
+void nde_panel_keep(const nde_solver *s, nde_panel *p, bool all) {
+    nde_entry *entry = &p->slot;
+    const size_t n = p->live->n, ld = p->ld;
+    const size_t times = entry->stride ? n : 1;
+    memcpy(entry->t, p->t, times*sizeof *p->t);
+    memcpy(entry->t_new, p->t_new, times*sizeof *p->t_new);
+    if (entry->y) memcpy(entry->y, p->y, s->state_rows*ld*sizeof *p->y);
+    if (!all) {
+        size_t good = 0;
+        while (!p->accept[good]) good++;
+        for (size_t b = 0; b < n; b++) {
+            if (p->accept[b]) continue;
+            entry->t_new[b] = p->t[b];
+            for (size_t i = 0; entry->k && i < (size_t)s->table.stages*s->rhs.rows; i++)
+                entry->k[i*ld + b] = 0;
+            for (size_t i = 0; entry->tape && i < (size_t)s->table.stages*s->rhs.tape; i++)
+                entry->tape[i*ld + b] = entry->tape[i*ld + good];
+        }
+    }
+    nde_record_commit(&p->record, entry, !all);
+}
+
 void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all) {
     const size_t n = p->live->n;
     const nde_real *last = p->k + (size_t)(s->table.stages - 1)*p->slab;

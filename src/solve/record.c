@@ -117,16 +117,15 @@ static bool shift(const nde_record *r, size_t offset, nde_entry *e) {
     return true;
 }
 
-/* Step k of the run that e is the first one of. */
-static void go_along(const nde_record *r, size_t k, nde_entry *e) {
-    const size_t times = e->stride ? e->n : 1;
-    e->step = *(const size_t *)at(r, offset_of(e->at) + sizeof(header)) + k;
-    e->at += k;
-    e->t += k*times, e->t_new += k*times;
+/* So many steps along the run of e, back if negative. */
+static void go_along(const nde_record *r, ptrdiff_t steps, nde_entry *e) {
+    const ptrdiff_t times = e->stride ? (ptrdiff_t)e->n : 1;
+    e->step += (size_t)steps, e->at += (size_t)steps;
+    e->t += steps*times, e->t_new += steps*times;
     bool mixed = false;
-    for (size_t b = 0; e->n > 1 && b < times; b++) mixed |= e->t[b] == e->t_new[b];
-    if (mixed) e->flags |= NDE_ENTRY_MIXED;
-    e->y = nde_slots_find(&r->slots, e->at);
+    for (ptrdiff_t b = 0; e->n > 1 && b < times; b++) mixed |= e->t[b] == e->t_new[b];
+    e->flags = mixed ? e->flags | NDE_ENTRY_MIXED : e->flags & ~NDE_ENTRY_MIXED;
+    e->y = nde_slots_find(&r->slots, e->at, &e->rank);
 }
 
 static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
@@ -410,7 +409,10 @@ static void read(const nde_record *r, size_t offset, size_t k, nde_entry *entry)
     const header *h = at(r, offset), *next = at(r, offset + (size_t)h->units*UNIT);
     take_apart(r, offset, h->kind, h->n, entry);
     const bool last = !(h->kind & NDE_ENTRY_RUN) || k + 1 == run_length(r, offset);
-    if (h->kind & NDE_ENTRY_RUN) go_along(r, k, entry);
+    if (h->kind & NDE_ENTRY_RUN) {
+        entry->step = *(const size_t *)at(r, offset + sizeof *h);
+        go_along(r, (ptrdiff_t)k, entry);
+    }
     if (h->kind & NDE_ENTRY_CUTS && last) entry->cuts = cuts_at(r, offset + (size_t)h->units*UNIT, next->n);
 }
 
@@ -435,6 +437,11 @@ bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
 }
 
 bool nde_record_back(const nde_record *r, nde_entry *e) {
+    if (e->at & (PLACES - 1)) {
+        go_along(r, -1, e);
+        e->cuts = (nde_cuts){ 0 };
+        return true;
+    }
     const size_t offset = offset_of(e->at);
     const header *h = at(r, offset), *before = at(r, offset - (size_t)h->back*UNIT);
     const bool alike = h->back && before->kind == h->kind && before->n == h->n && !(h->kind & NDE_ENTRY_CUTS);
@@ -450,6 +457,12 @@ bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
     const size_t after = place == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
     if (after >= r->used) return false;
     read(r, after, 0, entry);
+    return true;
+}
+
+bool nde_record_forth(const nde_record *r, nde_entry *e) {
+    if ((e->at & (PLACES - 1)) + 1 >= last_step(r, offset_of(e->at))) return nde_record_after(r, e->at, e); /* it may have been cut */
+    go_along(r, 1, e);
     return true;
 }
 

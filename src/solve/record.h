@@ -63,6 +63,7 @@ typedef struct nde_entry {
     int kind, flags;
     size_t n;
     size_t step;        /* number of a STEP in the forms states and checkpoints */
+    size_t rank;        /* of the last state at or before it, then; where to look first, that is: they come and go */
     size_t *lane, *who; /* [n] of ENTER (who), LEAVE (both), FRESH (lane), JUMP and RESET (lane; who: the jump, the event) */
     double *t, *t_new;  /* of STEP: lane b at t[b*stride], t_new[b*stride] */
     size_t stride;      /* 1; 0 when UNIFORM */
@@ -105,8 +106,9 @@ void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
 bool nde_record_before(const nde_record *record, size_t at, nde_entry *entry);
 bool nde_record_after(const nde_record *record, size_t at, nde_entry *entry);
 void nde_record_read(const nde_record *record, size_t at, nde_entry *entry);
-/* nde_record_before(record, entry->at, entry) */
+/* nde_record_before(record, entry->at, entry) and nde_record_after */
 bool nde_record_back(const nde_record *record, nde_entry *entry);
+bool nde_record_forth(const nde_record *record, nde_entry *entry);
 /* The last step at or before `at` whose state is kept; from the store it is read into `buffer`. 0 or NDE_STORE_FAILED. */
 int nde_record_state_before(const nde_record *record, size_t at, nde_real *buffer, nde_entry *entry);
 /* Bytes between log and states, at a multiple of 64. */

@@ -146,10 +146,15 @@ size_t nde_slots_rank(const nde_slots *s, size_t key) {
     return low;
 }
 
-void *nde_slots_find(const nde_slots *s, size_t key) {
+void *nde_slots_find(const nde_slots *s, size_t key, size_t *rank) {
     if (!s->count) return NULL;
-    head *found = state(s, nde_slots_rank(s, key));
-    return found->key == key ? found + 1 : NULL;
+    size_t at = *rank < s->count ? *rank : 0;
+    if (at && state(s, at)->key > key) at--;
+    else if (at + 1 < s->count && state(s, at + 1)->key <= key) at++;
+    const bool found = state(s, at)->key <= key && (at + 1 == s->count || state(s, at + 1)->key > key);
+    *rank = found ? at : nde_slots_rank(s, key);
+    head *last = state(s, *rank);
+    return last->key == key ? last + 1 : NULL;
 }
 
 const void *nde_slots_first(const nde_slots *s) { return state(s, 0); }

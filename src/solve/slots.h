@@ -50,8 +50,8 @@ size_t nde_slots_rank(const nde_slots *slots, size_t key);
 size_t nde_slots_key(const nde_slots *slots, size_t rank);
 enum { NDE_SLOT_HEAD = 2*sizeof(size_t) };
 void nde_slots_rename(nde_slots *slots, size_t rank, size_t key);
-/* The state of that key; NULL: none. */
-void *nde_slots_find(const nde_slots *slots, size_t key);
+/* The state of that key; NULL: none. *rank: nde_slots_rank of it; in: where to look first. */
+void *nde_slots_find(const nde_slots *slots, size_t key, size_t *rank);
 /* The bytes of the first state with its head, its key first, as they may stand elsewhere. */
 const void *nde_slots_first(const nde_slots *slots);
 /* Forgets all states from this rank on. */

@@ -369,6 +369,10 @@ int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size
 /* Evaluates the jump ahead of some lanes into the group, and takes over what is not marked there. */
 int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, const size_t *lane, size_t m);
+/* Room in the record for an attempt, its slopes and its tape (NULL: it keeps none); false: the panel is over its budget. And: keeps the
+ * attempt, of all lanes or of those with accept[b]. */
+bool nde_panel_reserve(const nde_solver *s, nde_panel *p, nde_real **tape);
+void nde_panel_keep(const nde_solver *s, nde_panel *p, bool all);
 /* One attempt from t to t_new with dt, into z and k. */
 int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape);
 /* Makes the new state and slope 0 of the lanes with accept[b] the present ones. */

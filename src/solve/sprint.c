@@ -68,8 +68,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
-        p->rc = known ? nde_known_attempt(known, rhs, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab)
-                      : nde_attempt_one(rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, slab, tape, tape_slab);
+        p->rc = nde_attempt_sized(known, rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab);
         if (p->rc || p->mark[0] != NDE_LANE_OK) {
             p->error[0] = (double)NAN;
             return;

@@ -48,11 +48,18 @@ static void check(const nde_slots *slots, size_t steps) {
     size_t rank = 0;
     assert_int_equal(nde_slots_key(slots, 0), 0);
     for (size_t key = 0; key < steps; key++) {
-        const size_t *state = nde_slots_find(slots, key);
+        const size_t *state = nde_slots_find(slots, key, &(size_t){ 0 });
         if (rank + 1 < slots->count && nde_slots_key(slots, rank + 1) == key) rank++;
         assert_int_equal(nde_slots_rank(slots, key), rank);
         assert_true((state != NULL) == (nde_slots_key(slots, rank) == key));
         if (state) assert_int_equal(*state, key);
+    }
+    for (size_t key = steps, down = 0; key-- > 0;) { /* wherever one looks first */
+        const void *state = nde_slots_find(slots, key, &down);
+        size_t far = key % (slots->count + 2);
+        assert_true(nde_slots_find(slots, key, &far) == state);
+        assert_int_equal(far, nde_slots_rank(slots, key));
+        assert_int_equal(far, down);
     }
     assert_int_equal(rank + 1, slots->count);
 }

@@ -592,6 +592,10 @@ typedef struct nde_options {
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
 } nde_options;
 
+/* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and
+ * Lawson's method with the coefficients of rk4, whose fixed points are not those of the equation. */
+enum { NDE_ETDRK2 = 1, NDE_ETDRK3 = 2, NDE_ETDRK4 = 3, NDE_KROGSTAD4 = 4, NDE_LAWSON4 = 5 };
+
 /* ---- implicit layers (nde/implicit.h) ----------------------------------------------------------------------------- */
 
 /* nde_implicit.iteration: how the solution is found. All lanes of a block are iterated together, each of them until it has converged

@@ -189,6 +189,24 @@ NDE_API nde_field nde_field_cube(size_t dim);
  * without a difference (expm1), a field written so is exact for small tau as well. */
 NDE_API nde_field nde_field_flow(const nde_field *phi);
 
+/* A step of an exponential integrator for y' = L y + N(t, y; p, q), as the mean slope over tau of a flow, tau the only u: for
+ * problem.splitting, beside a second part that may be zero, with NDE_LIE or what else splits. A constant L, stiff as it may be, does
+ * not bound the step; where N is 0 the step is exact.
+ *   rest       N: dim = out, nu = 0; must outlive the field
+ *   diagonal   [dim] L, if it is diagonal; matrix [dim][dim]: if it is not. One of them; read by each run
+ *   scheme     NDE_ETDRK2 ...; 0: NDE_KROGSTAD4
+ *   h          the tau that is expected, whose matrix functions are made once a run; those of other lengths are made in each
+ *              evaluation, which takes dim^3 (10 log2(tau |L|) + 150) operations for a matrix. 0: none is
+ * Gradients by p, q, y and times are exact, also by tau; L has none. */
+typedef struct nde_exponential {
+    size_t size;
+    const nde_field *rest;
+    const double *diagonal, *matrix;
+    int32_t scheme;
+    double h;
+} nde_exponential;
+NDE_API nde_field nde_field_exponential(const nde_exponential *exponential);
+
 /* The field of a finished program (nde/program.h), with all derivatives. Its tape has those values that cost more to make again than to
  * keep, and its gradients have the same bits with and without it. The program must outlive it. */
 typedef struct nde_program nde_program;

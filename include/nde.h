@@ -10,6 +10,7 @@
 #include "nde/path.h"
 #include "nde/solve.h"
 #include "nde/adjoint.h"
+#include "nde/sample.h"
 #include "nde/train.h"
 #include "nde/implicit.h"
 #include "nde/file.h"

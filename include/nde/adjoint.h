@@ -64,6 +64,8 @@ typedef struct nde_gradient {
                            * keeps checkpoints */
     double *loss_spread;  /* [1] root of the sum of the squares of the terms of loss_error, one for each step of each trajectory: what it
                            * would come to if their signs were random. Where it is more than |loss_error|, they cancel */
+    double *p_error;      /* [np] standard errors of p as a sum over independent trajectories, from the spread of the groups' sums
+                           * (options.group; with antithetic noise an even number); NaN with less than two groups */
 } nde_gradient;
 
 /* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */

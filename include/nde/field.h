@@ -244,6 +244,25 @@ typedef struct nde_frobenius {
 } nde_frobenius;
 NDE_API nde_field nde_field_frobenius(const nde_frobenius *frobenius);
 
+/* What distance two drifts make between the laws of their paths, |u|^2/2 with g u = posterior - prior: as problem.quadrature of the
+ * posterior's problem its mean over paths is the Kullback-Leibler divergence of the posterior's law from the prior's (Girsanov's
+ * theorem), which the evidence lower bound of a latent SDE counts. out = 1. Both drifts are of one calculus, and share the noise.
+ *   posterior, prior   dim = out; nu = 0 or inputs
+ *   diffusion          the field of the noise's term; kind its kind. DIAGONAL: nu = 0 or inputs, and u_i = difference_i/g_i. Others:
+ *                      nu = inputs + m, m evaluations give g [dim][m], and u is the shortest one that solves it, or solves it best
+ *                      (m < dim: what lies outside of the range of g is not seen, and has no density). Where g has less
+ *                      than full rank, the value is not finite, or of rounding
+ *   inputs             channels of problem.input
+ * It has a vjp and a jvp where all three have one. All must outlive it. Sources: X. Li et al., Scalable gradients for
+ * stochastic differential equations, AISTATS (2020), 5; B. Oksendal, Stochastic Differential Equations (2003), 8.6. */
+typedef struct nde_girsanov {
+    size_t size;
+    const nde_field *posterior, *prior, *diffusion;
+    int32_t kind;
+    size_t inputs;
+} nde_girsanov;
+NDE_API nde_field nde_field_girsanov(const nde_girsanov *girsanov);
+
 /* Fully connected network. Input: y, then (u), then (q), then (t): width[0] = dim + inputs_u + inputs_q + time_input.
  *   z_l = W_l x_l + b_l;  hidden layers: z_l normalised when layer_norm;  x_{l+1} = s(z_l), plus x_l in hidden layers whose two
  *   widths agree when residual

@@ -291,7 +291,7 @@ static void collect(nde_back *k, const nde_real *end) {
     if (!k->solves_integrals) return;
     if (nq) memcpy(s->g_q, end + k->q*N, nq*N*sizeof *s->g_q);
     for (size_t i = 0; i < s->rhs.np; i++)
-        for (size_t who = 0; who < N; who++) s->shard[0].p[i] += (double)end[(k->p + i)*N + who];
+        for (size_t who = 0; who < N; who++) s->shard[s->panel[who/s->panel[0].count].shard].p[i] += (double)end[(k->p + i)*N + who];
 }
 
 /* The end of a span moves along the slope there, its start against it. */
@@ -327,6 +327,7 @@ static const char *not_given(const nde_solver *s, const nde_seed *seed, const nd
     if (g->reconstruction && s->adjoint != NDE_ADJOINT_BACKSOLVE) return "nde_backward: gradient.reconstruction without NDE_ADJOINT_BACKSOLVE";
     if (g->loss_error || g->loss_spread) return "nde_backward: gradient.loss_error and loss_spread need NDE_ADJOINT_DISCRETE";
     if (s->rhs.noisy && (g->t0 || g->t1 || g->save_t)) return "nde_backward: with noise, gradients by times need NDE_ADJOINT_DISCRETE";
+    if (g->p_error && s->joint) return "nde_backward: gradient.p_error with joint steps needs NDE_ADJOINT_DISCRETE";
     if (g->jump_t || g->jump_u) return "nde_backward: gradients of jumps need NDE_ADJOINT_DISCRETE";
     return g->input_x || g->term_x ? "nde_backward: gradients of paths need NDE_ADJOINT_DISCRETE" : NULL;
 }

@@ -500,7 +500,7 @@ static void sweep_shard(void *arg, size_t i, int worker) {
         v.alone = s->retrace && v.ld == 1 && !v.times && !v.loss &&
             (s->table.slopes == s->table.stages || s->saving != NDE_SAVE_TIMES || !seed.y);
         v.apart = g->reconstruction != NULL;
-        v.sink = (nde_sink){ .p = g->p ? shard->p : NULL,
+        v.sink = (nde_sink){ .p = g->p || g->p_error ? shard->p : NULL,
                              .q = g->q ? w->a_q : NULL,
                              .x_input = g->input_x ? s->g_input : NULL,
                              .x_term = g->term_x ? (nde_real *const *)s->g_term : NULL,
@@ -517,6 +517,24 @@ static void copy_out(void *to, const void *from, size_t count, size_t bytes) {
     if (to && from && count) memcpy(to, from, count*bytes);
 }
 
+static size_t count_of(const nde_solver *s, const nde_shard *shard) {
+    size_t count = 0;
+    for (size_t k = 0; k < shard->count; k++) count += s->panel[shard->first + k].count;
+    return count;
+}
+
+/* The standard error of a sum over trajectories, from the sums of independent groups of them. */
+static double spread_of_sums(const nde_solver *s, size_t i) {
+    const double all = (double)s->N;
+    double sum = 0, square = 0;
+    for (size_t k = 0; k < s->n_shards; k++) sum += s->shard[k].p[i];
+    for (size_t k = 0; k < s->n_shards; k++) {
+        const double some = (double)count_of(s, &s->shard[k]), off = s->shard[k].p[i]/some - sum/all;
+        square += some*off*off;
+    }
+    return s->n_shards > 1 ? sqrt(all*square/(double)(s->n_shards - 1)) : (double)NAN;
+}
+
 void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
     const nde_problem *q = &s->rhs.problem;
     enum { CHUNK = 64 };
@@ -527,6 +545,7 @@ void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
             for (size_t i = 0; i < count; i++) sum[i] += s->shard[k].p[first + i];
         for (size_t i = 0; i < count; i++) g->p[first + i] = (nde_real)sum[i];
     }
+    for (size_t i = 0; g->p_error && i < s->rhs.np; i++) g->p_error[i] = spread_of_sums(s, i);
     if (s->save_lane) copy_out(g->save_t, s->g_save_t, s->rows_saved*s->N, sizeof *g->save_t);
     for (size_t i = 0; g->save_t && !s->save_lane && i < s->options.n_save; i++) {
         g->save_t[i] = 0;

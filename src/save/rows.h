@@ -29,10 +29,12 @@ typedef struct nde_sums {
     nde_buckets buckets;
     size_t sketch_size;               /* of all rows and components */
     uint32_t *sketch, *sketches;      /* worker 0's, and those of the others until the run ends or pauses */
-    double *levels;
+    double *levels, *edges;
+    uint64_t *bins, *more_bins;       /* histograms of all rows and components, likewise; `bins_size` numbers */
+    size_t bins_size;
     /* over all shards */
     size_t *all_count;                /* [rows] */
-    double *all_mean, *all_variance, *all_least, *all_greatest, *quantile;
+    double *all_mean, *all_variance, *all_least, *all_greatest, *all_error, *quantile;
     unsigned char *all_own;
 } nde_sums;
 

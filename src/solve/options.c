@@ -248,6 +248,11 @@ static nde_status read_reduction(nde_solver *s) {
         return nde_fail(NDE_E_SIZE, "problem.reduction: n_levels is %zu, bytes is %zu", r->n_levels, r->bytes);
     for (size_t i = 0; i < r->n_levels; i++)
         if (!(r->levels[i] >= 0 && r->levels[i] <= 1)) return nde_fail(NDE_E_ARG, "problem.reduction.levels[%zu] is %g", i, r->levels[i]);
+    if (r->n_edges && !r->edges) return nde_fail(NDE_E_ARG, "problem.reduction.edges is NULL, n_edges is %zu", r->n_edges);
+    if (r->n_edges > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "problem.reduction.n_edges is %zu", r->n_edges);
+    for (size_t i = 0; i < r->n_edges; i++)
+        if (!isfinite(r->edges[i]) || (i && !(r->edges[i] > r->edges[i - 1])))
+            return nde_fail(NDE_E_ARG, "problem.reduction.edges[%zu] is %g: not finite, or not above the one before", i, r->edges[i]);
     if (r->n_levels && s->rhs.N > UINT32_MAX) return nde_fail(NDE_E_SIZE, "problem.reduction.n_levels: n is %zu", s->rhs.N);
     if (r->error != 0 && !(r->error >= 0x1p-13 && r->error <= 0.5)) return nde_fail(NDE_E_ARG, "problem.reduction.error is %g", r->error);
     if (r->octaves < 0 || r->octaves > 2046) return nde_fail(NDE_E_ARG, "problem.reduction.octaves is %d", (int)r->octaves);

@@ -213,6 +213,10 @@ static void lay_sums(nde_solver *s, nde_arena *arena) {
     }
     TAKE(sums->count, 1, rows), TAKE(sums->mean, 1, entries), TAKE(sums->square, 1, entries), TAKE(sums->least, 1, entries),
         TAKE(sums->greatest, 1, entries), TAKE(sums->own, rows, sums->stride);
+    if (s->reduction.n_edges) {
+        if (!nde_size_multiply(entries/s->n_shards, s->reduction.n_edges + 1, &sums->bins_size)) arena->overflow = true;
+        TAKE(sums->bins, 1, sums->bins_size);
+    }
     if (!s->reduction.n_levels) return;
     if (!nde_size_multiply(entries/s->n_shards, nde_sketch_size(&sums->buckets), &sums->sketch_size)) arena->overflow = true;
     TAKE(sums->sketch, 1, sums->sketch_size);
@@ -226,8 +230,10 @@ static void lay_results(nde_solver *s, nde_arena *arena) {
     if (!s->reduces) return;
     if (!nde_size_multiply(levels, s->out, &quantiles)) arena->overflow = true;
     TAKE(sums->all_count, 1, rows), TAKE(sums->all_mean, rows, s->out), TAKE(sums->all_variance, rows, s->out),
-        TAKE(sums->all_least, rows, s->out), TAKE(sums->all_greatest, rows, s->out), TAKE(sums->all_own, rows, sums->stride);
+        TAKE(sums->all_least, rows, s->out), TAKE(sums->all_greatest, rows, s->out), TAKE(sums->all_error, rows, s->out), TAKE(sums->all_own, rows, sums->stride);
     TAKE(sums->quantile, rows, quantiles), TAKE(sums->levels, 1, levels), TAKE(sums->sketches, s->n_workers - 1, sums->sketch_size);
+    TAKE(sums->edges, 1, s->reduction.n_edges), TAKE(sums->more_bins, s->n_workers - 1, sums->bins_size);
+    if (sums->edges) memcpy(sums->edges, s->reduction.edges, s->reduction.n_edges*sizeof *sums->edges);
     if (sums->levels) memcpy(sums->levels, s->reduction.levels, levels*sizeof *sums->levels);
 }
 

@@ -284,6 +284,9 @@ static void present(nde_solver *s, nde_solution *solution) {
         .error_estimate = s->error_estimate,
         .stiffness_estimate = s->stiffness_estimate,
         .estimate_step = s->estimate_step,
+        .n_bins = s->sums.bins ? s->reduction.n_edges + 1 : 0,
+        .histogram = s->sums.bins,
+        .mean_error = s->sums.all_error,
     };
     double lanes = 0, room = 0;
     for (size_t k = 0; k < s->n_panels; k++) {

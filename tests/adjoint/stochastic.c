@@ -3,6 +3,8 @@
  * method, for every kind of noise, in both calculi, from every source; steps with noise are undone bit for bit. */
 #include "adjoint/noisy.h"
 
+#include <limits.h>
+
 static const bool is_double = sizeof(nde_real) == sizeof(double);
 static const int modes[] = { NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED };
 static const char *const mode_names[] = { "backsolve", "interpolated" };
@@ -50,11 +52,11 @@ static double rate_of(size_t count, const double *x) {
     return slope/square;
 }
 
-/* Of 150 trajectories on one grid, or in one tree. */
+/* Of 100 trajectories on one grid, or in one tree. */
 static void begin_scene(proof *f, fields *g, int method, int kind, int calculus, int source) {
     make(f, g, nde_method_get(method), kind, calculus);
     f->options.convert = 1;
-    enlarge(f, 150);
+    enlarge(f, 100);
     f->problem.t1 = 1.25;
     f->noise = NDE_INIT(nde_noise, .seed = 11, .source = source, .grid = source == NDE_SOURCE_GRID ? 160 : 0);
     proof_save(f, 3, (double[]){ 0.5, 0.75, 1.25 });
@@ -161,13 +163,117 @@ static void what_has_no_meaning_is_refused(void **state) {
     end(&f, &g);
 }
 
+/* ---- standard errors ---------------------------------------------------------------------------------------------- */
+
+/* What a gradient by p tells of its own spread is that of gradients with other seeds: of the record, and of the way back. */
+static void gradients_know_their_standard_errors(void **state) {
+    (void)state;
+    enum { RUNS = 30, PATHS = 120 };
+    static const int adjoints[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_BACKSOLVE };
+    for (int antithetic = 0; antithetic < 2; antithetic++)
+        for (size_t m = 0; m < LENGTH(adjoints); m++) {
+            proof f;
+            fields g;
+            double mean[3] = { 0 }, square[3] = { 0 }, told[3] = { 0 }, error[3];
+            nde_real p[3], *seed = NULL;
+            begin_scene(&f, &g, NDE_HEUN, NDE_NOISE_DIAGONAL, NDE_STRATONOVICH, NDE_SOURCE_GRID);
+            enlarge(&f, PATHS);
+            proof_no_saves(&f);
+            f.noise.antithetic = antithetic;
+            f.options.steps = 5, f.options.group = 6, f.options.adjoint = adjoints[m];
+            for (size_t i = 0; i < f.dim*f.n; i++) ((nde_real *)f.in[IN_Y0].x)[i] = 1;
+            for (size_t i = 0; i < f.n; i++) ((nde_real *)f.in[IN_Q].x)[i] = (nde_real)0.25;
+            seed = proof_take(&f, f.dim*f.n, sizeof *seed);
+            for (size_t i = 0; i < f.dim*f.n; i++) seed[i] = (nde_real)(1.0/PATHS);
+            proof_create(&f);
+            const nde_seed of = NDE_INIT(nde_seed, .y_end = seed);
+            for (int run = 0; run < RUNS; run++) {
+                f.noise.seed = (uint64_t)run;
+                assert_int_equal(proof_run(&f), NDE_OK);
+                const nde_gradient only = NDE_INIT(nde_gradient, .p_error = error), both = NDE_INIT(nde_gradient, .p = p, .p_error = error);
+                assert_int_equal(nde_backward(f.solver, &of, run ? &both : &only), NDE_OK);
+                if (!run) assert_int_equal(nde_backward(f.solver, &of, &both), NDE_OK);
+                for (int i = 0; i < 3; i++)
+                    mean[i] += (double)p[i]/RUNS, square[i] += (double)p[i]*(double)p[i]/RUNS, told[i] += error[i]*error[i]/RUNS;
+            }
+            for (int i = 0; i < 3; i++) {
+                const double seen = sqrt((square[i] - mean[i]*mean[i])*RUNS/(RUNS - 1));
+                if (!(fabs(sqrt(told[i])/seen - 1) < 4/sqrt(2.0*RUNS))) fail_msg("by p[%d]: %g told, %g seen", i, sqrt(told[i]), seen);
+            }
+            f.options.group = PATHS;
+            proof_create(&f);
+            assert_int_equal(proof_run(&f), NDE_OK);
+            assert_int_equal(nde_backward(f.solver, &of, &NDE_INIT(nde_gradient, .p_error = error)), NDE_OK);
+            assert_true(isnan(error[0]));
+            end(&f, &g);
+        }
+}
+
+/* ---- failures ----------------------------------------------------------------------------------------------------- */
+
+/* Calls that are left before one of the noise's callbacks fails with a code; of one thread. */
+static int left, code;
+static nde_field whole;
+static int spent(void) { return left-- == 0 ? code : 0; }
+static int bad_eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    const int rc = whole.eval(self, at, y, dy), bad = spent();
+    return rc ? rc : bad;
+}
+static int bad_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+    const int rc = spent();
+    return rc ? rc : whole.vjp(self, at, y, a, to);
+}
+static int bad_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    const int rc = spent();
+    return rc ? rc : whole.jvp(self, at, y, v, dv);
+}
+static int bad_vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, const nde_real *a,
+                       const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v) {
+    const int rc = spent();
+    return rc ? rc : whole.vjp_jvp(self, at, y, v, a, b, to_y, to_v);
+}
+
+/* Whatever call of the noise fails on the way back, and however: a status with a sentence, gradients untouched, and the next try is
+ * right. */
+static void failures_leave_the_gradients(void **state) {
+    (void)state;
+    static const int codes[] = { NDE_FIELD_RETRY, -1, INT_MIN, NDE_FIELD_STOP };
+    for (size_t m = 0; m < 2; m++) {
+        proof f;
+        fields g;
+        begin_scene(&f, &g, NDE_HEUN, NDE_NOISE_DIAGONAL, NDE_ITO, NDE_SOURCE_GRID);
+        enlarge(&f, 3);
+        whole = f.term_field[0];
+        f.term_field[0].eval = bad_eval, f.term_field[0].vjp = bad_vjp, f.term_field[0].jvp = bad_jvp, f.term_field[0].vjp_jvp = bad_vjp_jvp;
+        f.options.steps = 4, f.options.adjoint = modes[m], f.noise.grid = 4;
+        left = -1;
+        proof_create(&f);
+        assert_int_equal(proof_run(&f), NDE_OK);
+        const nde_seed seed = proof_seeds(&f);
+        const nde_gradient to = NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g, .p = f.in[IN_P].g);
+        nde_real *p = f.in[IN_P].g;
+        assert_int_equal(nde_backward(f.solver, &seed, &to), NDE_OK);
+        const nde_real right = p[0];
+        nde_status status = NDE_E_FIELD;
+        int at = 0;
+        for (; status != NDE_OK; at++) {
+            left = at, code = codes[at % LENGTH(codes)], p[0] = 42;
+            status = nde_backward(f.solver, &seed, &to);
+            assert_true(status == NDE_OK || (p[0] == 42 && strlen(nde_solver_error(f.solver)) > 0));
+            assert_true(status != NDE_STOPPED || code == NDE_FIELD_STOP);
+        }
+        assert_true(at > 40 && p[0] == right);
+        end(&f, &g);
+    }
+}
+
 /* ---- both ways ---------------------------------------------------------------------------------------------------- */
 
 /* From where a solve ended, along the same path, back to where it began: at the rate of the method; from every source. */
 static void a_path_is_gone_both_ways(void **state) {
     (void)state;
     enum { SIZES = 4 };
-    static double stored[160*2*150];
+    static double stored[160*2*100];
     for (size_t i = 0; i < LENGTH(stored); i++) stored[i] = sqrt(1.0/160)*nde_normal(3, 200, i, 0, 0);
     const nde_noise source[] = { { .grid = 160 }, { .source = NDE_SOURCE_TREE }, { .source = NDE_SOURCE_STORED, .grid = 160, .w = stored },
                                  { .antithetic = 1, .grid = 160 } };
@@ -264,6 +370,8 @@ int main(void) {
         cmocka_unit_test(it_converges_by_its_order),
         cmocka_unit_test(lanes_and_threads_leave_the_bits),
         cmocka_unit_test(what_has_no_meaning_is_refused),
+        cmocka_unit_test(gradients_know_their_standard_errors),
+        cmocka_unit_test(failures_leave_the_gradients),
         cmocka_unit_test(a_path_is_gone_both_ways),
         cmocka_unit_test(solves_backwards_have_gradients),
         cmocka_unit_test(ito_noise_runs_forwards),

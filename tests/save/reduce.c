@@ -7,6 +7,8 @@
 
 enum { LEVELS = 5 };
 static const double levels[LEVELS] = { 0, 0.1, 0.5, 0.975, 1 };
+enum { EDGES = 5 };
+static const double edges[EDGES] = { -8, -0.25, 0, 0.75, 1.5 };
 
 /* ---- the caller's own: numbers and times of trajectories, added and hashed in the order of merges ------------------ */
 
@@ -39,7 +41,7 @@ static void tally_merge(void *ctx, size_t row, void *state, const void *other) {
 
 static nde_reduction reduction_of(void *ctx) {
     return NDE_INIT(nde_reduction, .levels = levels, .n_levels = LEVELS, .bytes = sizeof(tally), .init = tally_init, .add = tally_add,
-                    .merge = tally_merge, .ctx = ctx);
+                    .merge = tally_merge, .ctx = ctx, .edges = edges, .n_edges = EDGES);
 }
 
 static const tally *tally_at(const nde_solution *s, size_t row) {
@@ -61,6 +63,11 @@ static void check_component(const nde_solution *s, size_t row, size_t i, double 
     for (size_t who = 0; who < s->n; who++)
         if (row < s->saved[who]) x[n++] = (double)s->y[at*s->n + who];
     assert_int_equal(s->row_count[row], n);
+    for (size_t bin = 0; bin <= EDGES; bin++) {
+        uint64_t count = 0;
+        for (size_t k = 0; k < n; k++) count += (bin == 0 || x[k] >= edges[bin - 1]) && (bin == EDGES || x[k] < edges[bin]);
+        assert_int_equal(s->histogram[(row*s->n_bins + bin)*s->out + i], count);
+    }
     if (!n) {
         assert_true(isnan(s->mean[at]) && isnan(s->least[at]) && isnan(s->greatest[at]) && isnan(s->quantile[row*LEVELS*s->out + i]));
         return;
@@ -73,10 +80,11 @@ static void check_component(const nde_solution *s, size_t row, size_t i, double 
     assert_true(fabs(s->mean[at] - (double)mean) <= close);
     assert_true(s->least[at] == x[0] && s->greatest[at] == x[n - 1]);
     if (n == 1) {
-        assert_true(isnan(s->variance[at]));
+        assert_true(isnan(s->variance[at]) && isnan(s->mean_error[at]));
     } else {
         const double variance = (double)(square/(long double)(n - 1));
         assert_true(fabs(s->variance[at] - variance) <= 8*close*(sqrt(variance) + close));
+        assert_true(fabs(s->mean_error[at] - sqrt(s->variance[at]/(double)n)) <= 1e-15*s->mean_error[at]);
     }
     for (size_t l = 0; l < LEVELS; l++) {
         const size_t rank = (size_t)ceil(levels[l]*(double)n), index = rank ? rank - 1 : 0;
@@ -90,6 +98,7 @@ static void check_all(proof *f) {
     const nde_solution *s = &f->solution;
     double *x = proof_take(f, s->n, sizeof *x);
     assert_int_equal(s->n_levels, LEVELS);
+    assert_int_equal(s->n_bins, EDGES + 1);
     for (size_t row = 0; row < s->n_save; row++) {
         size_t count = 0, numbers = 0;
         double t = 0, first = 0;
@@ -153,6 +162,7 @@ static uint64_t hash_of(const nde_solution *s) {
     h = more(h, s->row_count, s->n_save*sizeof *s->row_count);
     h = more(h, s->mean, entries*sizeof *s->mean), h = more(h, s->variance, entries*sizeof *s->variance);
     h = more(h, s->least, entries*sizeof *s->least), h = more(h, s->greatest, entries*sizeof *s->greatest);
+    h = more(h, s->histogram, entries*s->n_bins*sizeof *s->histogram), h = more(h, s->mean_error, entries*sizeof *s->mean_error);
     h = more(h, s->quantile, entries*s->n_levels*sizeof *s->quantile);
     return more(h, s->reduced, s->n_save*((sizeof(tally) + 15)/16*16));
 }
@@ -243,26 +253,66 @@ static void the_caller_may_stop(void **state) {
     }
 }
 
+/* ---- pairs --------------------------------------------------------------------------------------------------------- */
+
+/* dy = -y + dW, in pairs of opposite paths: their mean is exact, of one that is not linear it is better than one of as many. The error
+ * that is told is that of many runs. */
+static void pairs_have_their_own_standard_errors(void **state) {
+    (void)state;
+    enum { N = 2048, RUNS = 40 };
+    static nde_real y0[N];
+    nde_program *drift, *noise, *observed;
+    assert_int_equal(nde_program_parse("state y; dy = -y", NULL, &drift), NDE_OK);
+    assert_int_equal(nde_program_parse("state y; dy = 1 + 0*y", NULL, &noise), NDE_OK);
+    assert_int_equal(nde_program_parse("state y; out = exp(y)", NULL, &observed), NDE_OK);
+    const nde_field of_drift = nde_field_program(drift), of_noise = nde_field_program(noise), of_observed = nde_field_program(observed);
+    double told[2], seen[2];
+    for (int antithetic = 0; antithetic < 2; antithetic++) {
+        nde_noise path = NDE_INIT(nde_noise, .antithetic = antithetic);
+        const nde_term term = NDE_INIT(nde_term, .field = &of_noise, .noise = &path, .kind = NDE_NOISE_DIAGONAL);
+        const nde_reduction r = NDE_INIT(nde_reduction, .n_levels = 0);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .t1 = 1, .drift = &of_drift, .terms = &term, .n_terms = 1,
+                                             .calculus = NDE_ITO, .observe = &of_observed, .reduction = &r);
+        const nde_options options = NDE_INIT(nde_options, .steps = 16, .group = 64);
+        nde_solver *solver;
+        nde_solution y = { 0 };
+        double mean = 0, square = 0, error = 0;
+        assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
+        for (int k = 0; k < RUNS; k++) {
+            path.seed = (uint64_t)k;
+            assert_int_equal(nde_solver_run(solver, &y), NDE_OK);
+            mean += y.mean[0]/RUNS, square += y.mean[0]*y.mean[0]/RUNS, error += y.mean_error[0]*y.mean_error[0]/RUNS;
+        }
+        told[antithetic] = sqrt(error), seen[antithetic] = sqrt((square - mean*mean)*RUNS/(RUNS - 1));
+        if (!(fabs(told[antithetic]/seen[antithetic] - 1) < 4/sqrt(2.0*RUNS))) fail_msg("%g told, %g seen", told[antithetic], seen[antithetic]);
+        nde_solver_destroy(solver);
+    }
+    assert_true(told[1] < 0.7*told[0]);
+    nde_program_destroy(drift), nde_program_destroy(noise), nde_program_destroy(observed);
+}
+
 /* ---- refusals ------------------------------------------------------------------------------------------------------- */
 
 static void wrong_ones_are_refused(void **state) {
     (void)state;
-    static const double bad_level[] = { 0.5, -0.1 }, no_level[] = { 0.5, (double)NAN };
-    static const char *const names[] = { "n_levels", "levels[1]", "levels[1]", "error", "error", "octaves", "octaves", "bytes", "bytes", "save_every", "size" };
+    static const double bad_level[] = { 0.5, -0.1 }, no_level[] = { 0.5, (double)NAN }, bad_edge[] = { 0.5, 0.5 };
+    static const char *const names[] = { "edges is NULL", "edges[1]", "edges[1]", "n_levels", "levels[1]", "levels[1]", "error", "error", "octaves", "octaves", "bytes", "bytes", "save_every", "size" };
     for (size_t which = 0; which < LENGTH(names); which++) {
         proof f;
         nde_reduction r = reduction_of(NULL);
         nde_solver *none;
         make(&f, CASE_DOSES, SAVE_AT, 5);
         f.problem.reduction = &r;
-        if (which == 0) r.levels = NULL;
-        if (which == 1 || which == 2) r.levels = which == 1 ? bad_level : no_level, r.n_levels = 2;
-        if (which == 3 || which == 4) r.error = which == 3 ? 0.6 : 1e-4;
-        if (which == 5 || which == 6) r.octaves = which == 5 ? -1 : 2047;
-        if (which == 7) r.bytes = 0;
-        if (which == 8) r.merge = NULL;
-        if (which == 9) proof_no_saves(&f), f.options.save_every = 1;
-        if (which == 10) r.size = 3;
+        if (which == 0) r.edges = NULL;
+        if (which == 1 || which == 2) r.edges = which == 1 ? bad_edge : no_level, r.n_edges = 2;
+        if (which == 3) r.levels = NULL;
+        if (which == 4 || which == 5) r.levels = which == 4 ? bad_level : no_level, r.n_levels = 2;
+        if (which == 6 || which == 7) r.error = which == 6 ? 0.6 : 1e-4;
+        if (which == 8 || which == 9) r.octaves = which == 8 ? -1 : 2047;
+        if (which == 10) r.bytes = 0;
+        if (which == 11) r.merge = NULL;
+        if (which == 12) proof_no_saves(&f), f.options.save_every = 1;
+        if (which == 13) r.size = 3;
         assert_int_equal(nde_solver_create(&f.problem, &f.options, &none), NDE_E_ARG);
         if (!strstr(nde_error(), names[which])) fail_msg("%zu: %s", which, nde_error());
         assert_int_equal(nde_solver_bytes(&f.problem, &f.options), 0);
@@ -274,7 +324,7 @@ static void wrong_ones_are_refused(void **state) {
     f.problem.reduction = &r;
     proof_create(&f);
     assert_int_equal(proof_run(&f), NDE_OK);
-    assert_true(f.solution.mean && !f.solution.quantile && !f.solution.reduced && f.solution.row_count[0] == 5);
+    assert_true(f.solution.mean && f.solution.mean_error && !f.solution.quantile && !f.solution.reduced && !f.solution.histogram && !f.solution.n_bins && f.solution.row_count[0] == 5);
     proof_end(&f);
 }
 
@@ -282,7 +332,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_two_passes), cmocka_unit_test(no_bit_depends_on_the_way),
         cmocka_unit_test(failures_are_left_out),        cmocka_unit_test(the_caller_may_stop),
-        cmocka_unit_test(wrong_ones_are_refused),
+        cmocka_unit_test(pairs_have_their_own_standard_errors), cmocka_unit_test(wrong_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

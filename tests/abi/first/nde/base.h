@@ -631,6 +631,24 @@ typedef struct nde_stats {
     int64_t reserved[1];
 } nde_stats;
 
+enum { NDE_MOST_LEVELS = 24 };
+/* What one level of nde_multilevel_run came to. Arrays of it: its layout never changes. */
+typedef struct nde_level {
+    int64_t steps, samples;
+    double mean, variance;           /* of a sample: the difference, of level 0 the value */
+    double fine_mean, fine_variance; /* of the value with these steps alone */
+    double cost;                     /* of a sample: evaluations of the right-hand side */
+} nde_level;
+
+typedef struct nde_multilevel_report {
+    size_t size;
+    double value, standard_error, bias; /* bias: estimated size of what is left of it */
+    double cost, plain_cost;         /* evaluations; of plain Monte Carlo with the finest steps for the same standard error */
+    int32_t levels;
+    int32_t reached;                 /* 1: bias and standard error are as wanted; 0: levels or samples were not enough */
+    nde_level level[NDE_MOST_LEVELS];
+} nde_multilevel_report;
+
 /* What a solver makes of its options, for functions of nde/inline.h. */
 typedef struct nde_inline_plan {
     size_t size;

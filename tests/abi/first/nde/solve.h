@@ -155,6 +155,8 @@ typedef struct nde_stream {
  *   add        adds row `row` of a trajectory: component i at y[i*ld]. From several threads when options.threads > 1, for different
  *              states. Nonzero: as in nde_stream
  *   merge      adds the other to `state`, always in one order
+ *   edges      [n_edges] finite, ascending: a histogram, of every component alike: how many are below edges[0], from edges[i] on and
+ *              below edges[i + 1], from the last one on. Takes 8 (n_edges + 1) bytes for each row, component and thread. Copied
  * Sources: B. Welford, Technometrics 4 (1962) 419-420; T. Chan, G. Golub, R. LeVeque, Amer. Statist. 37 (1983) 242-247; C. Masson,
  * J. Rim, H. Lee, Proc. VLDB Endow. 12 (2019) 2195-2205. */
 typedef struct nde_reduction {
@@ -168,6 +170,8 @@ typedef struct nde_reduction {
     int (*add)(void *ctx, void *state, size_t row, size_t trajectory, double t, const nde_real *y, size_t ld);
     void (*merge)(void *ctx, size_t row, void *state, const void *other);
     void *ctx;
+    const double *edges;
+    size_t n_edges;
 } nde_reduction;
 
 /* y' = drift(t, y, u; p, q) + terms, y(t0) = y0. Arrays belong to the caller and are read anew by each run: a training
@@ -252,6 +256,12 @@ typedef struct nde_solution {
     const double *error_estimate;     /* [n] |h| E, summed or of one step: see NDE_ESTIMATES_ALL */
     const double *stiffness_estimate; /* [n] S likewise; NULL too when the method is no explicit Runge-Kutta method */
     const int64_t *estimate_step;     /* [n] with TIME and STEP: the number of that step, from 1; 0: none; NULL with ALL */
+    /* of problem.reduction too */
+    size_t n_bins;                    /* n_edges + 1; 0: no histogram */
+    const uint64_t *histogram;        /* [n_save][n_bins][out] counts */
+    const double *mean_error;         /* [n_save][out] standard error of the mean: root of variance/row_count; with antithetic noise from
+                                       * the spread of the groups (options.group, an even number), each of independent pairs. NaN
+                                       * with less than two trajectories, or groups */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What examples report is true: exponents, references, periods, and the same picture for any number of threads.
-numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION PINN_HEAT"""
+numbers.py CHAOS PLEIADES THREE_BODY ENSEMBLE REGULARISED SPIRAL NEURAL_LORENZ EQUATION PINN_HEAT OU GBM_OPTION"""
 import math
 import re
 import sys
 import tempfile
 from pathlib import Path
 
-from support import check, finish, refuses, run
+from support import Picture, check, finish, refuses, run
 
 (chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz,
- equation, pinn_heat) = (Path(program).resolve() for program in sys.argv[1:])
+ equation, pinn_heat, ou, gbm_option) = (Path(program).resolve() for program in sys.argv[1:])
 NUMBER = r"([-+.\de]+)"
 
 
@@ -138,6 +138,39 @@ def equations(scratch):
         refuses(run(equation, *wrong, cwd=scratch), words, f"equation {wrong}")
 
 
+def moments(scratch):
+    """Means and variances within four standard errors of theory, counts within those of a binomial; bands and paths in the picture."""
+    text = report(ou, 20000, "ou.svg", cwd=scratch)
+    rows = [[float(x) for x in row] for row in re.findall(rf"^ *{NUMBER}  {NUMBER} {NUMBER} {NUMBER} +{NUMBER} {NUMBER} {NUMBER}$", text, re.M)]
+    check(len(rows) == 4, f"ou: {text}")
+    for t, mean, mean_theory, mean_error, variance, variance_theory, variance_error in rows:
+        check(abs(mean - mean_theory) < 4*mean_error and mean_error < 0.004, f"ou: at {t} the mean is {mean}, not {mean_theory}")
+        check(abs(variance - variance_theory) < 4*variance_error, f"ou: at {t} the variance is {variance}, not {variance_theory}")
+    bins = [[float(x) for x in row] for row in re.findall(rf"^ ?{NUMBER} +(\d+) +{NUMBER}$", text, re.M)]
+    check(len(bins) == 7, f"ou: {len(bins)} bins")
+    for edge, below, expected in bins:
+        check(abs(below - expected) < 4*math.sqrt(expected*(1 - expected/20000)), f"ou: {below} are below {edge}, not {expected}")
+    picture = Picture(Path(scratch, "ou.svg"))
+    check(picture.bands == 2 and picture.lines == [81]*6, f"ou: {picture.bands} bands, {picture.lines}")
+    for wrong in (["1"], ["ten"], ["10", "a.svg", "b"]):
+        refuses(run(ou, *wrong, cwd=scratch), "usage", f"ou {wrong}")
+
+
+def options(scratch):
+    """Prices within four standard errors and the bias of the formula; levels are cheaper than plain Monte Carlo, Milstein's most."""
+    text = report(gbm_option, 4e-4, cwd=scratch)
+    exact = float(re.search(rf"Scholes: {NUMBER}", text)[1])
+    check(abs(exact - 0.104506) < 1e-6, f"gbm_option: {exact}")
+    values = re.findall(rf"^value {NUMBER} \+- {NUMBER}, bias {NUMBER}$", text, re.M)
+    costs = [float(ratio) for ratio in re.findall(rf": {NUMBER} times as much", text)]
+    check(len(values) == 2 and len(costs) == 2, f"gbm_option: {text}")
+    for value, error, bias in values:
+        check(abs(float(value) - exact) < 4*float(error) + 2*float(bias) and float(error) < 3e-4, f"gbm_option: {value} +- {error}")
+    check(costs[0] > 1.2 and costs[1] > 2, f"gbm_option: plain Monte Carlo costs {costs} times as much")
+    for wrong in (["0"], ["x"], ["1e-3", "2"]):
+        refuses(run(gbm_option, *wrong, cwd=scratch), "usage", f"gbm_option {wrong}")
+
+
 with tempfile.TemporaryDirectory() as folder:
     exponents(folder)
     stars(folder)
@@ -148,4 +181,6 @@ with tempfile.TemporaryDirectory() as folder:
     forecasts(folder)
     equations(folder)
     heat(folder)
+    moments(folder)
+    options(folder)
 finish()

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A6: installed to a scratch prefix, the README's first program is built with pkg-config alone, shared and static, and runs.
+"""A6: installed to a scratch prefix, the README's first program is built with pkg-config alone, shared and static, and runs; and
+two libnde in one process, each opened for itself, know nothing of each other.
 install.py MESON BUILD COMPILER README"""
+import ctypes
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,4 +38,13 @@ with tempfile.TemporaryDirectory() as scratch:
         check(done.returncode == 0 and done.stdout, f"first program {static}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         needed = output("readelf", "-d", program)
         check(("libnde.so" in needed) == (not static), f"{static or 'shared'}: linked the wrong library")
+
+    if "libasan" not in output("readelf", "-d", library/"libnde.so"):
+        one, other = (ctypes.CDLL(shutil.copy(library/"libnde.so", Path(scratch, name))) for name in ("one.so", "other.so")) # RTLD_LOCAL
+        for copy in (one, other):
+            copy.nde_error.restype = ctypes.c_char_p
+        check(one.nde_tensors_load(b"/nowhere", None, ctypes.c_size_t(0)) < 0, "a file that is nowhere was read")
+        check(one.nde_error() and not other.nde_error(), "two libraries share the text of an error")
+        check(ctypes.cast(one.nde_version, ctypes.c_void_p).value != ctypes.cast(other.nde_version, ctypes.c_void_p).value,
+              "two libraries are one")
 finish()

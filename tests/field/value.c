@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * value.c - nde_field_value gives what eval does, with whatever a field needs, and says what fails. */
+ * value.c - nde_field_value, vjp and jvp give what the field's functions do, with whatever a field needs, and say what fails. */
 #include "field/rig.h"
 
 enum { LANES = 37 };
@@ -50,6 +50,40 @@ static void value_of_a_network(void **state) {
     rig_free(&r);
 }
 
+/* The same as the field's own functions give in a solver's site; what is missing is refused. */
+static void derivatives_of_a_network(void **state) {
+    (void)state;
+    const size_t width[] = { 2 + 1 + 1, 9, 2 };
+    const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 2, .width = width, .inputs_u = 1, .inputs_q = 1);
+    const nde_field field = nde_field_mlp(&mlp);
+    rig r = rig_make(&field, LANES, 40, 40, NULL, 0);
+    nde_real value[2*40], dv[2*40], a_y[2*40] = { 0 };
+    double *a_p = rig_take(&r, field.np*sizeof *a_p);
+    memset(a_p, 0, field.np*sizeof *a_p);
+    assert_int_equal(field.eval(&field, &r.at, r.y, r.dy), 0);
+    assert_int_equal(field.vjp(&field, &r.at, r.y, r.a, &r.to), 0);
+    assert_int_equal(field.jvp(&field, &r.at, r.y, &r.v, r.dv), 0);
+    const nde_site at = { .n = LANES, .ld = 40, .t = r.at.t, .p = r.at.p, .q = r.at.q, .u = r.at.u };
+    nde_cotangent to = { .y = a_y, .p = a_p };
+    assert_int_equal(nde_field_vjp(&field, &at, r.y, r.a, value, &to), NDE_OK);
+    assert_int_equal(nde_field_jvp(&field, &at, r.y, &r.v, dv), NDE_OK);
+    const double most = sizeof(nde_real) == 8 ? 1e-13 : 1e-5;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = i*40; k < i*40 + LANES; k++)
+            assert_true(fabs((double)(value[k] - r.dy[k])) < most && fabs((double)(dv[k] - r.dv[k])) < most &&
+                        fabs((double)(a_y[k] - r.to.y[k])) < most);
+    for (size_t i = 0; i < field.np; i++) assert_true(fabs(a_p[i] - r.to.p[i]) < 30*most);
+    assert_int_equal(nde_field_vjp(&field, &at, r.y, r.a, NULL, &to), NDE_OK);
+    for (size_t i = 0; i < field.np; i++) assert_true(fabs(a_p[i] - 2*r.to.p[i]) < 60*most); /* added to */
+    assert_int_equal(nde_field_vjp(&field, &at, r.y, NULL, NULL, &to), NDE_E_ARG);
+    assert_int_equal(nde_field_jvp(&field, &at, r.y, NULL, dv), NDE_E_ARG);
+    const nde_real p = 1;
+    const nde_site one = { .n = 1, .ld = 1, .t = r.at.t, .p = &p };
+    assert_int_equal(nde_field_vjp(&scale, &one, r.y, r.a, NULL, &to), NDE_E_NO_VJP);
+    assert_int_equal(nde_field_jvp(&scale, &one, r.y, &r.v, dv), NDE_E_NO_JVP);
+    rig_free(&r);
+}
+
 static void failures_are_named(void **state) {
     (void)state;
     const double t[2] = { 0 };
@@ -68,6 +102,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(value_is_that_of_eval),
         cmocka_unit_test(value_of_a_network),
+        cmocka_unit_test(derivatives_of_a_network),
         cmocka_unit_test(failures_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ enum { MOST_DIM = 8, MOST_NP = 4 };
 typedef struct example {
     const char *name;
     size_t dim, np;
-    double t1, y0[MOST_DIM], p[MOST_NP], end[MOST_DIM], atol;
+    double t1, y0[MOST_DIM], p[MOST_NP], end[MOST_DIM], atol, weight[MOST_DIM];
     void (*f)(const double *y, const double *p, double *dy);
     void (*by_y)(const double *y, const double *p, double *j);  /* [dim][dim] */
     void (*by_p)(const double *y, const double *p, double *jp); /* [dim][np] */

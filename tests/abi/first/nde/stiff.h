@@ -110,7 +110,7 @@ NDE_API NDE_CHECK nde_status nde_stiff_dense(const nde_stiff_solver *solver, siz
 NDE_API NDE_CHECK nde_status nde_stiff_backward(nde_stiff_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
 /* Text of the last failure of this solver; NULL: of the last call without one in this thread. Never NULL. */
 NDE_API const char *nde_stiff_error(const nde_stiff_solver *solver);
-/* "6.4.1": of the SUNDIALS that is loaded. */
+/* "6.4.1": the SUNDIALS that it was built with. */
 NDE_API const char *nde_stiff_sundials(void);
 /* NULL is allowed. */
 NDE_API void nde_stiff_destroy(nde_stiff_solver *solver);

@@ -68,6 +68,10 @@ void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     }
 }
 
+int nde_jacobian_evaluations(const nde_jacobian *of, const nde_rhs *r) {
+    return (of->how == NDE_JACOBIAN_DIFFERENCES ? (int)of->colours : 0) + (!of->timed && !r->autonomous ? 2 : 0);
+}
+
 void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
     const size_t real = sizeof(nde_real);
     size_t entries;
@@ -78,6 +82,13 @@ void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t l
     of->dv = nde_arena_take_rows(arena, r->rows, ld, real);
     of->t = nde_arena_take(arena, ld, sizeof *of->t);
     nde_lu_lay(&of->lu, arena, r->dim, ld);
+}
+
+void nde_linear_lay_tangents(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
+    size_t entries;
+    if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;
+    of->v_j = nde_arena_take_rows(arena, entries, ld, sizeof *of->v_j);
+    of->v_f_t = nde_arena_take_rows(arena, r->rows, ld, sizeof *of->v_f_t);
 }
 
 /* ---- by the state ---------------------------------------------------------------------------- */

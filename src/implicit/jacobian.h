@@ -22,13 +22,17 @@ typedef struct nde_linear {
     nde_real *j, *f_t, *v, *dv;
     double *t;
     nde_lu lu;
+    nde_real *v_j, *v_f_t;       /* tangents of j and f_t */
 } nde_linear;
 
 /* As options.jacobian asks. Errors: NDE_E_ARG, NDE_E_NO_JVP. */
 nde_status nde_jacobian_choose(nde_jacobian *jacobian, const nde_rhs *rhs, int asked);
 void nde_jacobian_lay(nde_jacobian *jacobian, nde_arena *arena, const nde_rhs *rhs);
 void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+void nde_linear_lay_tangents(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
 
+/* Evaluations of the right-hand side that a Jacobian and a slope by time take: those of differences. */
+int nde_jacobian_evaluations(const nde_jacobian *jacobian, const nde_rhs *rhs);
 /* j = dF/dy at (t, y), where F is f [rows][ld], which only differences need. Returns what a field returned. */
 int nde_jacobian_eval(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear, const double *t,
                       const nde_real *y, const nde_real *f);

@@ -9,6 +9,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "implicit/jacobian.h"
 #include "method/method.h"
 #include "method/rhs.h"
 
@@ -56,6 +57,8 @@ typedef struct nde_table {
     double quantum;         /* > 0: states and increments are multiples of it */
     nde_chebyshev chebyshev;
     nde_multistep multistep;
+    nde_jacobian jacobian;  /* of an implicit method */
+    nde_row *coupling;      /* [stages] of a Rosenbrock method */
     nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
     nde_row error, error2;  /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
@@ -161,6 +164,7 @@ extern const nde_body nde_body_multistep_baseline, nde_body_multistep_v3, nde_bo
 void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_multistep *m, size_t ld,
                                bool sweeps);
 
+extern const nde_body nde_body_rosenbrock_baseline, nde_body_rosenbrock_v3, nde_body_rosenbrock_v4;
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;

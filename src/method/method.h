@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_MULTISTEP + 1 };
+enum { NDE_KINDS = NDE_KIND_ROSENBROCK + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -54,6 +54,8 @@ enum {
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
  *   KIND_MULTISTEP       `stages` slopes: F(t, y), the mean slope of the step, where there is a corrector F(t + h, predicted),
  *                        F(t + h, y+); partners: the slopes of the steps before, and two of which multistep.c has one row
+ *   KIND_ROSENBROCK      (I - gamma h J) k_i = gamma (F(t + c_i h, y + h sum_j a_ij k_j) + sum_j coupling_ij k_j + lift_i h F_t), coupling as
+ *                        `a`; J and F_t at the start of the step: see rosenbrock.c
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -82,6 +84,8 @@ struct nde_method {
     int strong[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the strong order; 0: not for this kind */
     bool converts;              /* it integrates the other calculus too, with the drift corrected */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
+    const nde_coefficient *coupling, *lift; /* Rosenbrock */
+    nde_coefficient gamma;
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
 
@@ -115,8 +119,9 @@ static inline bool nde_method_is_split(const nde_method *m) {
 /* What stage i of a composition moves: 0 positions, 1 velocities. */
 static inline int nde_method_moves(const nde_method *m, int i) { return (i + m->kick_first) % 2; }
 
-/* Of the error estimate: it goes like h^(order + 1). */
+/* Of the error estimate: it goes like h^(order + 1). The embedded solution may be the better one. */
 static inline int nde_method_estimate_order(const nde_method *m) {
+    if (m->error_order > m->order) return m->order;
     return m->e2_order ? 2*m->error_order - m->e2_order : m->error_order;
 }
 

@@ -55,5 +55,7 @@ int nde_method_strong(const nde_method *m, int kind) { return m && kind > 0 && k
 size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
 size_t nde_method_evaluations(const nde_method *m) {
     const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP); /* a slope that is none of the field */
+    if (m && m->kind == NDE_KIND_ROSENBROCK) /* the first and the last slope are one evaluation, and perhaps that of the last stage */
+        return (size_t)m->stages - (m->first_same_as_last ? m->c[m->stages - 2] == 1 ? 3 : 2 : 0);
     return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - m->first_same_as_last - beside : 0;
 }

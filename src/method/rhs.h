@@ -72,6 +72,7 @@ typedef struct nde_scratch {
     nde_real *start_h, *start_tape;   /* of a multistep method's starting one: its steps [ld], [s][tape][ld]; slopes are
                                        * in part, its evaluations in count */
     double *start_dt, *start_end;     /* [ld] */
+    struct nde_linear *linear;        /* of an implicit method */
     int worker;
     int stage;                        /* at which the last attempt failed */
 } nde_scratch;

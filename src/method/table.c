@@ -179,6 +179,15 @@ void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
     scratch->start_tape = sweeps ? nde_arena_take(arena, reals, sizeof *scratch->start_tape) : NULL;
 }
 
+static void lay_rosenbrock(nde_table *table, nde_arena *arena, const nde_method *m) {
+    table->coupling = nde_arena_take(arena, (size_t)m->stages, sizeof *table->coupling);
+    for (int i = 0; i < m->stages; i++) {
+        nde_row row;
+        lay_row(&row, arena, m->coupling + i*(i - 1)/2, i);
+        if (table->coupling) table->coupling[i] = row;
+    }
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
@@ -222,6 +231,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
         if (arena->base) table->stable = stable_interval(m);
     }
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
+    if (m->kind == NDE_KIND_ROSENBROCK) lay_rosenbrock(table, arena, m);
     return NDE_OK;
 }
 
@@ -283,7 +293,7 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
       [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
       [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa,                 \
-      [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa }
+      [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa, [NDE_KIND_ROSENBROCK] = &nde_body_rosenbrock_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
     static const nde_body *const baseline[NDE_KINDS] = BODIES(baseline);

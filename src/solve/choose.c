@@ -139,6 +139,32 @@ static nde_status choose_stages(nde_solver *s) {
     return NDE_OK;
 }
 
+static bool lacks_second(const nde_field *f) { return !f->vjp_jvp || !f->jvp; }
+
+/* What a Rosenbrock method asks of problem and options. */
+static nde_status choose_rosenbrock(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_rhs *r = &s->rhs;
+    const nde_method *m = s->base;
+    const char *name = m->name ? m->name : "(tableau)";
+    if (m->kind != NDE_KIND_ROSENBROCK)
+        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it", o->jacobian, name);
+    if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
+    const nde_status bad = nde_jacobian_choose(&s->table.jacobian, r, o->jacobian);
+    if (bad || !o->adjoint) return bad;
+    if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);
+    if (r->problem.n_terms || r->channels)
+        return nde_fail(NDE_E_ARG, "options.adjoint is %d: method %s has no gradients with problem.%s", s->adjoint, name,
+                        r->channels ? "input" : "terms");
+    if (s->table.jacobian.how == NDE_JACOBIAN_DIFFERENCES)
+        return nde_fail(NDE_E_ARG, "options.adjoint is %d: not with options.jacobian by differences", s->adjoint);
+    const nde_field *drift = r->drift.field, *integrand = r->quadrature.field;
+    const nde_field *without = lacks_second(drift) ? drift : integrand && lacks_second(integrand) ? integrand : NULL;
+    return without ? nde_fail(NDE_E_NO_VJP, "field '%s' has no vjp_jvp: gradients and tangents of method %s need it", nde_field_name(without),
+                              name)
+                   : NDE_OK;
+}
+
 /* The method along the drift (0) or along second (1). */
 static nde_status choose_follower(nde_solver *s, int which) {
     const nde_rhs *r = &s->rhs;
@@ -296,7 +322,8 @@ nde_status nde_choose_method(nde_solver *s) {
     s->anew = *m, s->anew.first_same_as_last = false;
     s->table.method = m->kind == NDE_KIND_REVERSIBLE && s->rhs.noisy ? &s->anew : m;
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
-        (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)))
+        (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)) ||
+        (bad = choose_rosenbrock(s)))
         return bad;
     if (s->adaptive && !s->table.method->error_order)
         return nde_fail(NDE_E_ARG,

@@ -48,6 +48,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     s->status[who] = status;
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = evaluations(s, p, b);
+    if (s->table.coupling) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
     if (p->stiff) nde_stiff_report(p, b, stats);

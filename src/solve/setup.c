@@ -145,13 +145,24 @@ static void lay_saltation(nde_worker *w, nde_arena *arena, const nde_solver *s, 
     TAKE(w->a_start, any*rows, ld), TAKE(w->at_hit, 4*any, rows);
 }
 
+/* What the steps of a Rosenbrock method need. */
+static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver *s, size_t ld) {
+    nde_linear counted;
+    TAKE(scratch->linear, 1, 1);
+    nde_linear *of = scratch->linear ? scratch->linear : &counted;
+    nde_linear_lay(of, arena, &s->rhs, ld);
+    if (s->options.adjoint) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
+}
+
 /* What evaluates: scratch, and lanes taken out of a panel. */
 static void lay_evaluation(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
-    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE);
+    const bool rosenbrock = s->table.method->kind == NDE_KIND_ROSENBROCK;
+    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE || rosenbrock);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     if (s->table.multistep.order)
         nde_multistep_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.multistep, ld, s->options.adjoint);
+    if (rosenbrock) lay_linear(&w->scratch, arena, s, ld);
     lay_group(&w->group, arena, s, capacity, ld);
     TAKE(w->list2, 1, capacity);
 }
@@ -303,7 +314,7 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
  * lane by lane. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool possible = s->options.adjoint && !s->rhs.problem.n_events;
+    const bool possible = s->options.adjoint && !s->rhs.problem.n_events && s->table.method->kind != NDE_KIND_ROSENBROCK;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
     const size_t some = wanted < most ? wanted : most;
     return some > 1 ? some : 1;
@@ -325,6 +336,10 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
     if (each) s->tolerance.atol_each = each;
     lay_measure(s, arena);
+    if (s->table.method->kind == NDE_KIND_ROSENBROCK) {
+        nde_jacobian_lay(&s->table.jacobian, arena, &s->rhs);
+        s->table.evals += nde_jacobian_evaluations(&s->table.jacobian, &s->rhs);
+    }
     size_t knots = q->n_jumps;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))

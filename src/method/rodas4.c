@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * rodas4.c - Hairer and Wanner's stiffly accurate Rosenbrock method of order 4(3), L-stable. Body: rosenbrock.c.
- * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.7 and the program RODAS, to whose 16 digits
+ * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.7 and the program RODAS, to whose 16
+ * digits
  * the conditions hold. */
 #include "method/method.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * rosenbrock23.c - Shampine and Reichelt's modified Rosenbrock pair of order 2(3), L-stable, first same as last, as in Matlab's ode23s;
- * written with u_2 = k_2 - k_1 and u_3 = k_3 - c_32 u_2 - 2 k_1, so that J multiplies nothing. d = 1/(2 + sqrt 2). Body: rosenbrock.c.
+ * rosenbrock23.c - Shampine and Reichelt's modified Rosenbrock pair of order 2(3), L-stable, first same as last, as in Matlab's
+ * ode23s;
+ * written with u_2 = k_2 - k_1 and u_3 = k_3 - c_32 u_2 - 2 k_1, so that J multiplies nothing. d = 1/(2 + sqrt 2). Body:
+ * rosenbrock.c.
  * Source: L. F. Shampine, M. W. Reichelt, The MATLAB ODE suite, SIAM J. Sci. Comput. 18 (1997) 1-22, section 3, there with
  * c_32 = 6 + sqrt 2; extension: (3.3). */
 #include "method/method.h"

@@ -224,6 +224,7 @@ static void options_members(void **state) {
         M(nde_options, parameters_in_norm, INT32, ".r.rrr"),
         M(nde_options, curvature, INT32, ".r.rrr"),
         M(nde_options, convert, INT32, ".r.rrr"),
+        M(nde_options, jacobian, INT32, ".rrrrr"), /* of implicit methods */
         M(nde_options, directions, SIZE, "......"), /* as many as there is room for */
     };
     sweep("options", PLAIN, offsetof(rig, options), all, LENGTH(all), NULL);

@@ -140,7 +140,9 @@ enum {
     NDE_KIND_NYSTROM = 8, /* for q' = v, v' = F2(t, q): dim = 2 problem.split. At starts and jumps q' is asked for too,
                            * and where it is not v the trajectory ends with NDE_E_ARG */
     NDE_KIND_SPLITTING = 9, /* for problem.splitting; fixed steps */
-    NDE_KIND_MULTISTEP = 10 /* fixed steps, of options.order */
+    NDE_KIND_MULTISTEP = 10, /* fixed steps, of options.order */
+    NDE_KIND_ROSENBROCK = 11 /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings and flows; gradients
+                              * and tangents by vjp_jvp, without terms and input */
 };
 
 NDE_API size_t nde_method_count(void);

@@ -51,6 +51,9 @@ enum {
     NDE_DPRKN8 = 91,
     NDE_LIE = 95,
     NDE_STRANG = 96,
+    NDE_ROSENBROCK23 = 100,
+    NDE_RODAS4 = 101,
+    NDE_RODAS5P = 102,
     NDE_METHOD_TABLEAU = -1 /* options.tableau */
 };
 

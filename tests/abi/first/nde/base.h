@@ -648,7 +648,7 @@ typedef struct nde_multilevel_report {
     double cost, plain_cost;         /* evaluations; of plain Monte Carlo with the finest steps for the same standard error */
     int32_t levels;
     int32_t reached;                 /* 1: bias and standard error are as wanted; 0: levels or samples were not enough */
-    nde_level level[NDE_MOST_LEVELS];
+    nde_level level[24];             /* NDE_MOST_LEVELS; those of `levels` are filled */
 } nde_multilevel_report;
 
 /* What a solver makes of its options, for functions of nde/inline.h. */

@@ -43,6 +43,7 @@ extern const bench_subject bench_one_double;
 extern const bench_subject bench_ensemble_double;
 extern const bench_subject bench_train_double, bench_train_single;
 extern const bench_subject bench_gbm_double, bench_gbm_single;
+extern const bench_subject bench_sde_train_double, bench_sde_train_single;
 extern const bench_subject bench_gradient_double;
 extern const bench_subject bench_adjoint_double, bench_adjoint_single;
 

@@ -5,6 +5,7 @@
 #include "core/isa.h"
 #include "core/one.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -228,6 +229,43 @@ static void dot(size_t rows, size_t n, size_t ld, double w, const nde_real *x, c
         for (size_t b = 0; b < n; b++) d[b] += w*((double)x[i*ld + b]*(double)y[i*ld + b]);
 }
 
+static void multiply(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z) {
+    for (size_t i = 0; i < rows*ld; i += ld) NDE_IVDEP
+        for (size_t b = i; b < i + n; b++) z[b] = x[b]*y[b];
+}
+
+static void multiply_add(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *restrict z) {
+    for (size_t i = 0; i < rows*ld; i += ld)
+        for (size_t b = i; b < i + n; b++) z[b] += x[b]*y[b];
+}
+
+static void scale(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *restrict z) {
+    for (size_t i = 0; i < rows*ld; i += ld)
+        for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*x[i + b]);
+}
+
+/* In chunks of lanes, so that roots are taken once. */
+static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
+                  nde_real *restrict z) {
+    enum { CHUNK = 64 };
+    const nde_multipliers m = *by;
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t end = n - from < CHUNK ? n - from : CHUNK;
+        double root[CHUNK], inverse[CHUNK], moves[CHUNK];
+        for (size_t b = 0; b < end; b++) {
+            moves[b] = h[from + b] > 0 ? 1 : 0;
+            root[b] = sqrt(h[from + b] > 0 ? h[from + b] : 1);
+            inverse[b] = moves[b]/root[b];
+        }
+        for (size_t i = from; i < rows*ld; i += ld)
+            for (size_t b = 0; b < end; b++) {
+                const double x = (double)r[i + b]*root[b], square = x*x;
+                const double sum = m.w*x + m.root + m.twice*0.5*(square - 1) + m.thrice*(square - 3)*x/6;
+                z[i + b] = (nde_real)(sum*inverse[b] + (m.area != 0 ? m.area*(double)a[i + b] : 0)*moves[b]);
+            }
+    }
+}
+
 const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .combine = combine,
     .error = error,
@@ -235,4 +273,8 @@ const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .blend = blend,
     .accumulate = accumulate,
     .dot = dot,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .scale = scale,
+    .drive = drive,
 };

@@ -32,6 +32,10 @@ typedef struct nde_measurement {
     bool largest;              /* the largest square instead of the sum */
 } nde_measurement;
 
+typedef struct nde_multipliers {
+    double w, area, root, twice, thrice;
+} nde_multipliers;
+
 typedef struct nde_step_kernels {
     /* z = y + sum_j (h w_j) k_j */
     void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
@@ -49,6 +53,15 @@ typedef struct nde_step_kernels {
     void (*accumulate)(size_t rows, size_t n, size_t ld, const nde_real *h, nde_real w, const nde_real *x, nde_real *y);
     /* d [n] += w sum_rows x y */
     void (*dot)(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y, double *d);
+    /* z = x y and z += x y, entry by entry; z may be x */
+    void (*multiply)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
+    void (*multiply_add)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
+    /* z = f x, f [n] */
+    void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *z);
+    /* What a stage of a stochastic method multiplies its noise with, over h: r = W/h and a, the integral of W over h^2, make
+     * z = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h); 0 where h is not > 0 */
+    void (*drive)(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
+                  nde_real *z);
 } nde_step_kernels;
 
 /* Two sums of nde_step_kernels.error, of an estimate and of one of lower order, as one: the square of |e|^2/sqrt(|e|^2 +

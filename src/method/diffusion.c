@@ -26,15 +26,9 @@ static bool moves(const nde_drive *d) { return d->w != 0 || d->area != 0 || d->r
 void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nde_drive *d) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *w = lanes->rate, *area = w + r->rates*ld;
-    nde_real *to = lanes->rate + 2*r->rates*ld;
+    const nde_multipliers by = { .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
     lanes->turn = moves(d) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
-    if (lanes->turn == NDE_TURN_DRIFT) return;
-    for (size_t i = 0; i < r->rates*ld; i += ld)
-        for (size_t b = 0; b < n; b++) {
-            const double root = dt[b] > 0 ? sqrt(dt[b]) : 0, x = (double)w[i + b]*root; /* W/sqrt(h) */
-            const double sum = d->w*x + d->root + d->twice*0.5*(x*x - 1) + d->thrice*(x*x - 3)*x/6;
-            to[i + b] = root > 0 ? (nde_real)(sum/root + (d->area != 0 ? d->area*(double)area[i + b] : 0)) : 0;
-        }
+    if (lanes->turn == NDE_TURN_NOISE) r->kernels->step->drive(r->rates, n, ld, dt, &by, w, area, lanes->rate + 2*r->rates*ld);
 }
 
 /* ---- along a direction ----------------------------------------------------------------------- */

@@ -105,12 +105,14 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
                               .t = back ? t : s->cell, .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N,
                               .work = s->noise[k], .room = s->noise_room };
     nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
-    nde_real *rate = lanes->rate + part->rate*ld, *area = r->areas ? rate + r->rates*ld : NULL;
-    for (size_t i = 0; i < part->rates; i++)
-        for (size_t b = 0; b < n; b++) rate[i*ld + b] = dt[b] != 0 ? (nde_real)(s->dw[i*ld + b]/fabs(dt[b])) : 0;
-    for (size_t i = 0; area && i < part->rates; i++)
-        for (size_t b = 0; b < n; b++)
-            area[i*ld + b] = dt[b] != 0 ? (nde_real)((0.5*s->dw[i*ld + b] + s->dh[i*ld + b])/dt[b]) : 0;
+    nde_real *rate = lanes->rate + part->rate*ld;
+    double *inverse = s->cell;
+    for (size_t b = 0; b < n; b++) inverse[b] = dt[b] != 0 ? 1/fabs(dt[b]) : 0;
+    r->kernels->step->scale(part->rates, n, ld, inverse, s->dw, rate);
+    if (!r->areas) return;
+    for (size_t i = 0; i < part->rates*ld; i += ld)
+        for (size_t b = 0; b < n; b++) s->dh[i + b] += 0.5*s->dw[i + b];
+    r->kernels->step->scale(part->rates, n, ld, inverse, s->dh, rate + r->rates*ld);
 }
 
 void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt,
@@ -170,11 +172,12 @@ static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
 
 void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const bool diagonal = is_diagonal(term_at(r, k));
-    const nde_real *rate = nde_rhs_rate(r, lanes, k);
+    if (is_diagonal(term_at(r, k))) {
+        r->kernels->step->multiply_add(r->dim, n, ld, value, nde_rhs_rate(r, lanes, k), to);
+        return;
+    }
     for (size_t i = 0; i < r->dim; i++)
-        for (size_t b = 0; b < n; b++)
-            to[i*ld + b] += diagonal ? value[i*ld + b]*rate[i*ld + b] : value[i*ld + b];
+        for (size_t b = 0; b < n; b++) to[i*ld + b] += value[i*ld + b];
 }
 
 static void zero(nde_real *x, size_t rows, size_t n, size_t ld) {
@@ -323,8 +326,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
                     sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
                                       (double)rate[i*ld + b];
         }
-        for (size_t i = 0; i < r->dim; i++)
-            for (size_t b = 0; b < n; b++) s->value[i*ld + b] = a[i*ld + b]*rate[i*ld + b];
+        r->kernels->step->multiply(r->dim, n, ld, a, rate, s->value);
         a = s->value;
     }
     nde_real *a_x = sink->x_term ? sink->x_term[k] : NULL;

@@ -72,10 +72,10 @@ static void draw(const chunk *lanes, unsigned purpose, uint64_t component, uint6
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* even, odd [n] += W, H or K of a cell (purpose NDE_PURPOSE_W, _H or _K), for a component and the next,
+/* even, odd [n] (+)= W, H or K of a cell (purpose NDE_PURPOSE_W, _H or _K), for a component and the next,
  * which `both` asks for. Two loops with an array between them: Philox in vectors, Box-Muller left to the
  * compiler, which vectorises it. */
-INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both,
+INLINE void put(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both, int more,
                 double *restrict even, double *restrict odd) {
     const double *scale = lanes->scale[purpose], *round = lanes->round;
     uint64_t bits[2][CHUNK];
@@ -83,9 +83,19 @@ INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64
     for (size_t b = 0; b < lanes->n; b++) {
         double z0, z1;
         nde_box_muller(bits[0][b], bits[1][b], &z0, &z1);
-        even[b] += nde_to_unit(scale[b]*z0, round[b]);
-        if (both) odd[b] += nde_to_unit(scale[b]*z1, round[b]);
+        even[b] = nde_to_unit(scale[b]*z0, round[b]) + (more ? even[b] : 0);
+        if (both) odd[b] = nde_to_unit(scale[b]*z1, round[b]) + (more ? odd[b] : 0);
     }
+}
+
+INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both, double *even, double *odd) {
+    put(lanes, purpose, component, cell, both, 1, even, odd);
+}
+
+/* One cell: there is nothing to sum. */
+static void set(const chunk *lanes, unsigned purpose, uint64_t component, double *even, double *odd) {
+    if (odd) put(lanes, purpose, component, 0, 1, 0, even, odd);
+    else put(lanes, purpose, component, 0, 0, 0, even, NULL);
 }
 
 /* W over `count` cells. */
@@ -141,6 +151,11 @@ static void cells(const nde_noise *noise, int64_t grid, size_t m, size_t n, size
         fill(&lanes, grid, width, trajectory + begin, cell + begin, first + begin);
         for (size_t i = 0; i < m; i += 2) {
             const size_t pair = i + 1 < m ? 2 : 1;
+            for (unsigned what = 0; what < 3 && out[what] && number == 1; what++) {
+                double *even = out[what] + i*ld + begin;
+                set(&lanes, what, i, even, pair == 2 ? even + ld : NULL);
+            }
+            if (number == 1) continue;
             if (h && number) areas(&lanes, i, number, x[0], x[1], k ? x[2] : NULL);
             else if (pair == 2) increments(&lanes, i, number, 1, x[0][0], x[0][1]);
             else increments(&lanes, i, number, 0, x[0][0], x[0][1]);

@@ -133,6 +133,16 @@ static void by_cells(const piece *p) {
                      p->out[2] ? p->out[2] + i*ld : NULL);
 }
 
+/* Steps of one cell each. */
+static void of_store(const piece *p) {
+    const nde_noise_at *at = p->at;
+    const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
+    for (size_t what = 0; what < 3 && p->out[what]; what++)
+        for (size_t i = 0; i < p->m; i++)
+            for (size_t b = 0; b < p->n; b++)
+                p->out[what][i*at->ld + b] = from[what][((size_t)at->first[p->begin + b]*p->m + i)*at->N + p->trajectory[b]];
+}
+
 /* Correlated, W is rounded at both ends of the step: its differences are exact. */
 static void of_tree(const piece *p) {
     const nde_noise_at *at = p->at;
@@ -193,6 +203,7 @@ void nde_noise_over(const nde_noise *noise, const nde_noise_at *at, size_t m, do
         piece p = take(noise, at, m, begin);
         p.out[0] = w + begin, p.out[1] = h ? h + begin : NULL, p.out[2] = k ? k + begin : NULL;
         if (noise->source == NDE_SOURCE_TREE) of_tree(&p);
+        else if (noise->source == NDE_SOURCE_STORED && at->count == 1) of_store(&p);
         else if (noise->source == NDE_SOURCE_STORED || noise->correlation) by_cells(&p);
         else of_grid(&p);
         for (size_t what = 0; what < 3 && noise->antithetic; what++) negate(at, m, begin, p.n, p.out[what]);

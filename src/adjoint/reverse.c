@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-int nde_panel_reverse(const nde_solver *s, nde_panel *p) {
+int nde_panel_reverse(const nde_solver *s, nde_panel *p, nde_real *tape) {
     nde_real *last = p->k + (size_t)(s->table.stages - 1)*p->slab, *y = p->y;
     for (size_t b = 0; b < p->live->n; b++) p->h_real[b] = (nde_real)p->dt[b];
     if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &p->lanes, p->t, p->dt, p->node);
     if (s->table.fsal) memcpy(last, p->carry, p->slab*sizeof *last);
-    const nde_attempt step = nde_panel_step(s, p, NULL);
+    const nde_attempt step = nde_panel_step(s, p, tape);
     const int rc = s->body->reverse(&step);
     p->live->flip = !p->live->flip;
     p->y = p->z, p->z = y;
@@ -35,7 +35,7 @@ int nde_replica_reverse(const nde_solver *s, nde_worker *w, const nde_entry *ste
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_load(s, w, step, NULL);
     if (s->table.fsal && !sloped) rc = last_slope(s, r);
-    if (rc || (rc = nde_panel_reverse(s, r))) return rc;
+    if (rc || (rc = nde_panel_reverse(s, r, nde_reverse_tapes(s) ? w->tape : NULL))) return rc;
     const nde_real *last = r->k + (size_t)(s->table.stages - 1)*r->slab;
     for (size_t b = 0; b < step->n; b++) {
         if (r->accept[b]) continue;

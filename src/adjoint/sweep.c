@@ -271,7 +271,7 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
     int rc = !y || v->apart ? nde_replica_reverse(s, w, e, v->sloped) : 0;
     *tape = w->tape;
     v->sloped = true;
-    if (rc || !y) return rc || !s->rhs.tape ? rc : nde_panel_attempt(s, r, w->tape);
+    if (rc || !y) return rc || !s->rhs.tape || nde_reverse_tapes(s) ? rc : nde_panel_attempt(s, r, w->tape);
     for (size_t b = 0; v->apart && b < v->n; b++)
         if (r->accept[b]) compare(v, b, y + b, v->ld);
     nde_replay_map(s, w, w->who, v->n);

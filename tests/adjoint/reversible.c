@@ -238,7 +238,7 @@ static void bits_come_back(const way *w, double quantum, int64_t steps, bool com
         for (size_t b = 0; b < N; b++) {
             p->dt[b] = p->h[b], p->t[b] = 0.05*(double)(i - 1), p->t_new[b] = 0.05*(double)i;
         }
-        assert_int_equal(nde_panel_reverse(s, p), 0);
+        assert_int_equal(nde_panel_reverse(s, p, NULL), 0);
     }
     for (size_t i = 0; i < 4; i++)
         for (size_t b = 0; b < N; b++) {

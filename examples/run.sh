@@ -23,7 +23,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq $(printf "examples/%s " $pictures)
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq examples/neural_sde examples/latent_sde examples/sde_gan $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -35,6 +35,9 @@ build/examples/regularised 3 build/pictures/regularised.svg
 for name in hnn lnn ude; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
 build/examples/cnf 800 1 build/pictures/cnf.svg
 build/examples/deq 1 build/pictures/deq.svg
+build/examples/neural_sde 1500 1 build/pictures/neural_sde.svg
+build/examples/latent_sde 1500 1 build/pictures/latent_sde.svg
+build/examples/sde_gan 2000 1 build/pictures/sde_gan.svg
 build/examples/pinn_heat 1 build/pictures/pinn_heat.svg
 build/examples/ou 20000 build/pictures/ou.svg
 build/examples/gbm_option

@@ -2,7 +2,9 @@
 """What the tests of the examples share."""
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 SVG = "{http://www.w3.org/2000/svg}"
 wrong = []
@@ -37,6 +39,22 @@ class Picture:
         self.bands = len(groups["band"])
         numbers = [n for g in root.iter(SVG + "path") for n in g.get("d").replace("M", " ").replace("L", " ").split()]
         check(not any("nan" in n or "inf" in n for n in numbers), f"{file}: a coordinate is not finite")
+
+
+def study(program, *arguments, labels, lines, wrong):
+    """Its report, with its picture checked and what it must refuse refused."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file, name = Path(scratch, "x.svg"), program.name
+        done = run(program, *arguments, file)
+        check(done.returncode == 0 and not done.stderr, f"{name}: exit {done.returncode} {done.stderr}")
+        check(str(file) in done.stdout, f"{name} does not say where its picture is")
+        picture = Picture(file)
+        check(picture.texts["label"] == labels, f"{name}: labels {picture.texts['label']}")
+        check(picture.lines == lines, f"{name}: lines of {picture.lines} points")
+        refuses(run(program, *arguments, Path(scratch, "none", "x.svg")), "cannot write", f"{name} without its folder")
+        for these in (*wrong, [*arguments, file, file]):
+            refuses(run(program, *these, cwd=scratch), "usage", f"{name} {these}")
+        return done.stdout
 
 
 def finish():

@@ -22,7 +22,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
-pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator"
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson"
 ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq examples/neural_sde examples/latent_sde examples/sde_gan $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * nde-stiff-gradient.c - gradients of stiff problems: digits against time, by CVODES' continuous adjoint and by the discrete adjoints of what
- * implicit methods the library has. The loss is the first state at the end, its gradient that by the logarithms of the parameters; the
- * truth is by forward sensitivities, solved with the state by BDF at a tolerance of 1e-13.
+ * nde-stiff-gradient.c - gradients of stiff problems: digits against time, by CVODES' continuous adjoint and by the discrete
+ * adjoints of what implicit methods the library has. The loss is the first state at the end, its gradient that by the
+ * logarithms of the parameters; the truth is by forward sensitivities, solved with the state by BDF at a tolerance of 1e-13.
  *
  * nde-stiff-gradient [seconds of each line, 0.2] */
 #include <stdio.h>
@@ -49,7 +49,8 @@ static void truth(example *e, double *gradient) {
     for (size_t i = 0; i < e->dim; i++) y0[i] = e->y0[i];
     for (size_t i = 0; i < e->dim*(e->np + 1); i++) atol[i] = i < e->dim ? 1e-20 : 1e-20/e->p[i/e->dim - 1];
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = e->t1, .y0 = y0, .p = e->p);
-    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-13, .atol_each = atol, .jacobian = NDE_JACOBIAN_DIFFERENCES, .max_steps = NDE_ZERO);
+    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-13, .atol_each = atol, .jacobian = NDE_JACOBIAN_DIFFERENCES,
+                                         .max_steps = NDE_ZERO);
     nde_stiff_solver *solver;
     nde_solution s = { 0 };
     if (nde_stiff_solve(&problem, &options, NULL, &solver, &s)) die(solver ? nde_stiff_error(solver) : nde_stiff_error(NULL));
@@ -60,7 +61,8 @@ static void truth(example *e, double *gradient) {
     nde_stiff_destroy(solver);
 }
 
-/* ---- what is compared ------------------------------------------------------------------------------------------------------ */
+/* ---- what is compared ------------------------------------------------------------------------------------------------------
+ * */
 
 typedef struct entry {
     const char *name;
@@ -94,13 +96,15 @@ static void line(example *e, const entry *by, double rtol, const double *exact, 
     field.jacobian = example_jacobian;
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = e->t1, .y0 = e->y0, .p = e->p);
     const nde_options options = NDE_INIT(nde_options, .method = by->method, .rtol = rtol, .atol = e->atol*rtol/1e-7,
-                                         .adjoint = by->method ? NDE_ADJOINT_DISCRETE : NDE_ADJOINT_INTERPOLATED, .max_steps = 200000);
+                                         .adjoint = by->method ? NDE_ADJOINT_DISCRETE : NDE_ADJOINT_INTERPOLATED,
+                                             .max_steps = 200000);
     const nde_seed seed = NDE_INIT(nde_seed, .y_end = e->weight);
     nde_solver *ours = NULL;
     nde_stiff_solver *theirs = NULL;
     double gradient[MOST_NP], best = HUGE_VAL;
     nde_stats stats;
-    const nde_status made = by->method ? nde_solver_create(&problem, &options, &ours) : nde_stiff_create(&problem, &options, &by->stiff, &theirs);
+    const nde_status made = by->method ? nde_solver_create(&problem, &options, &ours) : nde_stiff_create(&problem, &options,
+        &by->stiff, &theirs);
     const char *wrong = made ? by->method ? nde_error() : nde_stiff_error(NULL) : NULL;
     const double end = seconds() + budget;
     for (int k = 0; !wrong && (k < 2 || seconds() < end); k++) {
@@ -109,7 +113,8 @@ static void line(example *e, const entry *by, double rtol, const double *exact, 
         best = fmin(best, seconds() - start);
     }
     if (wrong) printf("%-6s %-24s %.0e  %s\n", e->name, by->name, rtol, wrong);
-    else printf("%-6s %-24s %.0e %9.3f ms %6lld steps  error %.1e\n", e->name, by->name, rtol, 1e3*best, (long long)stats.accepted,
+    else printf("%-6s %-24s %.0e %9.3f ms %6lld steps  error %.1e\n", e->name, by->name, rtol, 1e3*best,
+                (long long)stats.accepted,
                 error_of(e, gradient, exact));
     nde_solver_destroy(ours);
     nde_stiff_destroy(theirs);
@@ -117,7 +122,8 @@ static void line(example *e, const entry *by, double rtol, const double *exact, 
 
 int main(int count, char **words) {
     static example problems[] = { ROBER, HIRES };
-    static const char *const implicit[] = { "rosenbrock23", "rodas4", "rodas5p", "trbdf2", "kvaerno3", "kvaerno4", "kvaerno5", "kencarp4",
+    static const char *const implicit[] = { "rosenbrock23", "rodas4", "rodas5p", "trbdf2", "kvaerno3", "kvaerno4", "kvaerno5",
+        "kencarp4",
                                             "kencarp5", "radau5" };
     const double budget = count > 1 ? atof(words[1]) : 0.2;
     problems[0].t1 = 1e5;

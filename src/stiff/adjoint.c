@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * adjoint.c - the continuous adjoint by CVODES: a' = -J' a - l_y' a_z backwards from the seeds, with the integrals of f_p' a + l_p' a_z,
- * along the solution that CVODES makes again between its checkpoints. */
+ * adjoint.c - the continuous adjoint by CVODES: a' = -J' a - l_y' a_z backwards from the seeds, with the integrals of f_p' a +
+ * l_p' a_z, along the solution that CVODES makes again between its checkpoints. */
 #include "stiff/sun.h"
 
 #include <float.h>
@@ -31,12 +31,14 @@ static int integrand(sunrealtype t, N_Vector y, N_Vector a, N_Vector dp, void *d
     double *out = nde_sun_data(dp), *unwanted = w->one.k;
     memset(out, 0, count*sizeof *out);
     memset(unwanted, 0, r->dim*sizeof *unwanted);
-    const int verdict = nde_sun_transpose(w, t, nde_sun_data(y), nde_sun_data(a), w->a_z, unwanted, out, r->nq ? out + r->np : NULL);
+    const int verdict = nde_sun_transpose(w, t, nde_sun_data(y), nde_sun_data(a), w->a_z, unwanted, out, r->nq ? out + r->np
+                                          : NULL);
     negate(out, count);
     return verdict ? verdict : nde_sun_verdict(w, 0, w->one.mark, 1, out, count, 1);
 }
 
-static int jacobian(sunrealtype t, N_Vector y, N_Vector a, N_Vector da, SUNMatrix to, void *data, N_Vector b, N_Vector c, N_Vector d) {
+static int jacobian(sunrealtype t, N_Vector y, N_Vector a, N_Vector da, SUNMatrix to, void *data, N_Vector b, N_Vector c,
+                    N_Vector d) {
     (void)a, (void)da, (void)b, (void)c, (void)d;
     (void)SUNMatZero(to);
     return nde_sun_jacobian(data, t, nde_sun_data(y), -1, true, nde_sun_matrix_of(to));
@@ -53,7 +55,7 @@ static int product(N_Vector v, N_Vector jv, sunrealtype t, N_Vector y, N_Vector 
     return verdict;
 }
 
-/* ---- making ----------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static bool attach(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;
@@ -68,7 +70,8 @@ static bool attach(nde_sun_worker *w) {
     }
     w->back_matrix = nde_sun_matrix_new(&w->pool, s->rhs.dim, s->upper, s->lower);
     return w->back_matrix &&
-           !CVodeSetLinearSolverB(w->memory, w->which, nde_sun_lu_make(&w->back_lu, w->context, w->pivot_back, s->lapack), w->back_matrix) &&
+           !CVodeSetLinearSolverB(w->memory, w->which, nde_sun_lu_make(&w->back_lu, w->context, w->pivot_back, s->lapack),
+                                  w->back_matrix) &&
            !CVodeSetJacFnB(w->memory, w->which, jacobian);
 }
 
@@ -89,7 +92,8 @@ static bool integrals(nde_sun_worker *w) {
     const bool counted = f->integral_rtol > 0 || f->integral_atol > 0;
     if (!w->a_p) return true;
     if (CVodeQuadInitB(w->memory, w->which, integrand, w->a_p)) return false;
-    return !counted || (!CVodeQuadSStolerancesB(w->memory, w->which, f->integral_rtol, f->integral_atol > 0 ? f->integral_atol : DBL_MIN) &&
+    return !counted || (!CVodeQuadSStolerancesB(w->memory, w->which, f->integral_rtol, f->integral_atol > 0 ? f->integral_atol
+                                                : DBL_MIN) &&
                         !CVodeSetQuadErrConB(w->memory, w->which, 1));
 }
 
@@ -124,7 +128,7 @@ static nde_status vectors(nde_sun_worker *w) {
     return NDE_OK;
 }
 
-/* ---- the way back ------------------------------------------------------------------------------------------------------- */
+/* ---- the way back ------------------------------------------------------------------------------------------------ */
 
 static void count(nde_sun_worker *w) {
     void *memory = CVodeGetAdjCVodeBmem(w->memory, w->which);
@@ -241,19 +245,22 @@ static void task(void *arg, size_t i, int worker) {
     if (s->back_status[i]) memcpy(s->said[i], w->said, sizeof w->said);
 }
 
-/* ---- the call ----------------------------------------------------------------------------------------------------------- */
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 static nde_status check(const nde_stiff_solver *s, const nde_seed *seed, const nde_gradient *gradient) {
     if (!s->adjoint) return nde_fail(NDE_E_ARG, "nde_stiff_backward: options.adjoint was not set");
     if (!s->ran) return nde_fail(NDE_E_ARG, "nde_stiff_backward: there is no finished run");
     if (seed->error_estimate || seed->stiffness_estimate || seed->event_t || seed->event_y || seed->t_end)
         return nde_fail(NDE_E_ARG, "nde_stiff_backward: of seed only y, y_end and quadrature are known");
-    if (gradient->t0 || gradient->t1 || gradient->save_t || gradient->jump_t || gradient->jump_u || gradient->input_x || gradient->term_x ||
+    if (gradient->t0 || gradient->t1 || gradient->save_t || gradient->jump_t || gradient->jump_u || gradient->input_x ||
+        gradient->term_x ||
         gradient->loss_error || gradient->reconstruction || gradient->recomputed || gradient->loss_spread)
         return nde_fail(NDE_E_ARG, "nde_stiff_backward: of gradient only y0, p, q and back are known");
     for (size_t i = 0; i < s->rhs.N; i++) {
-        if (s->counts[i].restarts) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu has a jump, clip or reset", i);
-        if (s->status[i] == NDE_EVENT) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu was ended by an event", i);
+        if (s->counts[i].restarts) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu has a jump, clip or reset",
+                                                   i);
+        if (s->status[i] == NDE_EVENT) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu was ended by an event",
+                                                       i);
     }
     return NDE_OK;
 }
@@ -262,7 +269,8 @@ static nde_status first_failure(nde_stiff_solver *s, int refused) {
     if (refused) return nde_fail(NDE_E_FIELD, "nde_stiff_backward: options.executor refused to run");
     for (size_t i = 0; i < s->rhs.N; i++)
         if (s->back_status[i])
-            return nde_fail(s->back_status[i], "nde_stiff_backward: trajectory %zu: %s%s%.120s", i, nde_status_text(s->back_status[i]),
+            return nde_fail(s->back_status[i], "nde_stiff_backward: trajectory %zu: %s%s%.120s", i,
+                            nde_status_text(s->back_status[i]),
                             s->said[i][0] ? "; SUNDIALS says: " : "", s->said[i]);
     return NDE_OK;
 }
@@ -279,10 +287,12 @@ nde_status nde_stiff_backward(nde_stiff_solver *s, const nde_seed *seed, const n
     nde_seed from;
     nde_gradient to;
     if (!s) return nde_fail(NDE_E_ARG, "nde_stiff_backward: solver is NULL");
-    if (!seed || !gradient) return nde_sun_refuse(s, nde_fail(NDE_E_ARG, "nde_stiff_backward: %s is NULL", seed ? "gradient" : "seed"));
+    if (!seed || !gradient) return nde_sun_refuse(s, nde_fail(NDE_E_ARG, "nde_stiff_backward: %s is NULL", seed ? "gradient"
+                                                              : "seed"));
     if (!nde_read_sized(&from, sizeof from, seed, offsetof(nde_seed, error_estimate)) ||
         !nde_read_sized(&to, sizeof to, gradient, offsetof(nde_gradient, recomputed)))
-        return nde_sun_refuse(s, nde_fail(NDE_E_ARG, "nde_stiff_backward: size of seed or gradient is not a layout that this library knows"));
+        return nde_sun_refuse(s, nde_fail(NDE_E_ARG,
+                                          "nde_stiff_backward: size of seed or gradient is not a layout that this library knows"));
     const nde_status bad = check(s, &from, &to);
     if (bad) return nde_sun_refuse(s, bad);
     s->seed = &from, s->gradient = &to;

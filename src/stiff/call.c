@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * call.c - fields as SUNDIALS sees them: values that are not finite, and lanes that want a smaller step, become its return codes.
- * SUNDIALS itself does not look at values: a NaN would make it creep. */
+ * call.c - fields as SUNDIALS sees them: values that are not finite, and lanes that want a smaller step, become its return
+ * codes. SUNDIALS itself does not look at values: a NaN would make it creep. */
 #include "stiff/sun.h"
 
 #include <math.h>
@@ -17,7 +17,8 @@ static int report(nde_sun_worker *w, int kind, int code) {
     return trouble->final ? -1 : 1;
 }
 
-int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t lanes, const double *x, size_t rows, size_t ld) {
+int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t lanes, const double *x, size_t rows,
+                    size_t ld) {
     if (rc) return report(w, rc == NDE_FIELD_STOP ? NDE_SUN_STOPPED : rc < 0 ? NDE_SUN_FAILED : NDE_SUN_RETRY, rc);
     for (size_t b = 0; b < lanes; b++)
         if (mark[b] != NDE_LANE_OK) return report(w, mark[b] == NDE_LANE_STOP ? NDE_SUN_STOPPED : NDE_SUN_RETRY, 0);

@@ -26,7 +26,7 @@ static int product(N_Vector v, N_Vector jv, sunrealtype t, N_Vector y, N_Vector 
     return nde_sun_product(data, t, nde_sun_data(y), nde_sun_data(v), nde_sun_data(jv));
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 #if SUNDIALS_VERSION_MAJOR < 7
 void nde_sun_hear(int code, const char *module, const char *function, char *text, void *data) {
@@ -40,7 +40,8 @@ void nde_sun_listen(nde_sun_worker *w) { /* of the context there is nothing to h
     else (void)CVodeSetErrHandlerFn(w->memory, nde_sun_hear, w);
 }
 #else
-static void hear(int line, const char *function, const char *file, const char *text, SUNErrCode code, void *data, SUNContext context) {
+static void hear(int line, const char *function, const char *file, const char *text, SUNErrCode code, void *data,
+                 SUNContext context) {
     nde_sun_worker *w = data;
     (void)line, (void)function, (void)file, (void)code, (void)context;
     if (text) strncpy(w->said, text, sizeof w->said - 1);
@@ -52,7 +53,7 @@ void nde_sun_listen(nde_sun_worker *w) {
 }
 #endif
 
-/* ---- making --------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static bool attach(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;
@@ -73,7 +74,8 @@ static bool attach(nde_sun_worker *w) {
 static bool limits(nde_sun_worker *w) {
     const nde_options *o = &w->solver->options;
     return !CVodeSetMaxNumSteps(w->memory, -1) && !CVodeSetMaxHnilWarns(w->memory, -1) &&
-           !CVodeSetMaxOrd(w->memory, w->solver->stiff.max_order) && (!(o->h_max > 0) || !CVodeSetMaxStep(w->memory, o->h_max)) &&
+           !CVodeSetMaxOrd(w->memory, w->solver->stiff.max_order) && (!(o->h_max > 0) || !CVodeSetMaxStep(w->memory,
+               o->h_max)) &&
            (!(o->h_min > 0) || !CVodeSetMinStep(w->memory, o->h_min));
 }
 
@@ -92,7 +94,8 @@ static nde_status make(nde_sun_worker *w) {
     const bool made = !CVodeInit(w->memory, rhs, 0, w->y) && !CVodeSVtolerances(w->memory, s->rtol, w->atol) &&
                       !CVodeSetUserData(w->memory, w) && attach(w) && limits(w) &&
                       (!s->rhs.nz || integrals(w)) &&
-                      (!s->adjoint || !CVodeAdjInit(w->memory, (long)s->stiff.checkpoint, s->stiff.polynomial ? CV_POLYNOMIAL : CV_HERMITE));
+                      (!s->adjoint || !CVodeAdjInit(w->memory, (long)s->stiff.checkpoint, s->stiff.polynomial ? CV_POLYNOMIAL
+                                                    : CV_HERMITE));
     return made ? NDE_OK : NDE_E_NOMEM;
 }
 
@@ -100,7 +103,7 @@ static void destroy(nde_sun_worker *w) {
     if (w->memory) CVodeFree(&w->memory);
 }
 
-/* ---- stepping ------------------------------------------------------------------------------------------------------- */
+/* ---- stepping ---------------------------------------------------------------------------------------------------- */
 
 static int start(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dense.c - the polynomials of steps, kept: the derivatives at the end of each, of which the method's own interpolant is the Taylor
- * sum. */
+ * dense.c - the polynomials of steps, kept: the derivatives at the end of each, of which the method's own interpolant is the
+ * Taylor sum. */
 #include "stiff/sun.h"
 
 #include <math.h>
@@ -66,7 +66,8 @@ nde_status nde_sun_keep(nde_sun_worker *w, double t, double end) {
 nde_status nde_stiff_dense(const nde_stiff_solver *s, size_t trajectory, double t, double *y, double *dy) {
     if (!s) return nde_fail(NDE_E_ARG, "nde_stiff_dense: solver is NULL");
     if (!s->stiff.dense) return nde_fail(NDE_E_ARG, "nde_stiff_dense: stiff.dense was 0");
-    if (trajectory >= s->rhs.N) return nde_fail(NDE_E_ARG, "nde_stiff_dense: trajectory is %zu, n is %zu", trajectory, s->rhs.N);
+    if (trajectory >= s->rhs.N) return nde_fail(NDE_E_ARG, "nde_stiff_dense: trajectory is %zu, n is %zu", trajectory,
+                                                s->rhs.N);
     nde_sun_step *step = s->steps[trajectory];
     while (step && step->next && (t - step->end)*(step->end - step->from) > 0) step = step->next;
     if (!step || !((t - step->from)*(step->end - step->from) >= 0 && (t - step->end)*(step->end - step->from) <= 0))

@@ -42,7 +42,8 @@ static void add_mass_matrix(const nde_stiff_solver *s, double factor, const nde_
         }
 }
 
-static int jacobian(sunrealtype t, sunrealtype c, N_Vector y, N_Vector dy, N_Vector r, SUNMatrix to, void *data, N_Vector a, N_Vector b,
+static int jacobian(sunrealtype t, sunrealtype c, N_Vector y, N_Vector dy, N_Vector r, SUNMatrix to, void *data, N_Vector a,
+                    N_Vector b,
                     N_Vector d) {
     nde_sun_worker *w = data;
     (void)dy, (void)r, (void)a, (void)b, (void)d;
@@ -52,7 +53,8 @@ static int jacobian(sunrealtype t, sunrealtype c, N_Vector y, N_Vector dy, N_Vec
     return verdict;
 }
 
-static int product(sunrealtype t, N_Vector y, N_Vector dy, N_Vector r, N_Vector v, N_Vector jv, sunrealtype c, void *data, N_Vector a,
+static int product(sunrealtype t, N_Vector y, N_Vector dy, N_Vector r, N_Vector v, N_Vector jv, sunrealtype c, void *data,
+                   N_Vector a,
                    N_Vector b) {
     nde_sun_worker *w = data;
     double *out = nde_sun_data(jv);
@@ -63,7 +65,7 @@ static int product(sunrealtype t, N_Vector y, N_Vector dy, N_Vector r, N_Vector 
     return verdict;
 }
 
-/* ---- making --------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static bool attach(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;
@@ -105,7 +107,8 @@ static nde_status make(nde_sun_worker *w) {
         add_mass_matrix(s, 1, nde_sun_matrix_of(w->mass_matrix));
         const bool singular = nde_sun_factor(nde_sun_matrix_of(w->mass_matrix), w->pivot_mass, s->lapack);
         if (singular && !s->stiff.dy0)
-            return nde_fail(NDE_E_ARG, "stiff.mass is singular, and has no column that is zero: give dy0, or choose other components");
+            return nde_fail(NDE_E_ARG,
+                            "stiff.mass is singular, and has no column that is zero: give dy0, or choose other components");
         if (singular) w->mass_matrix = NULL;
     }
     w->memory = IDACreate(w->context);
@@ -121,7 +124,7 @@ static void destroy(nde_sun_worker *w) {
     if (w->memory) IDAFree(&w->memory);
 }
 
-/* ---- stepping ------------------------------------------------------------------------------------------------------- */
+/* ---- stepping ---------------------------------------------------------------------------------------------------- */
 
 /* y' at the start: given, or M y' = F for what has a derivative. */
 static int slopes(nde_sun_worker *w, bool given) {
@@ -151,7 +154,8 @@ static nde_status status(int flag) {
     }
 }
 
-/* Newton's updates of slopes cannot be as small as absolute tolerances that are far below the state: again with such that are not. */
+/* Newton's updates of slopes cannot be as small as absolute tolerances that are far below the state: again with such that are
+ * not. */
 static int relaxed(nde_sun_worker *w) {
     const nde_stiff_solver *s = w->solver;
     double most = 0, *atol = nde_sun_data(w->probe);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * jacobian.c - the matrix dF/dy of the drift, exact where it can be: by the field's own, by directions beside each other in lanes (as
- * many as the sparsity needs), or by rows of the transpose. */
+ * jacobian.c - the matrix dF/dy of the drift, exact where it can be: by the field's own, by directions beside each other in
+ * lanes (as many as the sparsity needs), or by rows of the transpose. */
 #include "stiff/sun.h"
 
 #include <float.h>
@@ -37,12 +37,15 @@ static void add(const target *g, size_t i, size_t j, double value) {
 
 /* Rows of column j that the matrix has room for. */
 static size_t first_row(const nde_stiff_solver *s, size_t j) { return j > s->upper ? j - s->upper : 0; }
-static size_t last_row(const nde_stiff_solver *s, size_t j) { return j + s->lower < s->rhs.dim ? j + s->lower : s->rhs.dim - 1; }
+static size_t last_row(const nde_stiff_solver *s, size_t j) {
+    return j + s->lower < s->rhs.dim ? j + s->lower : s->rhs.dim - 1;
+}
 
 static void add_column(const target *g, size_t j, const double *value, size_t ld) {
     const nde_stiff_solver *s = g->w->solver;
     if (s->column_start)
-        for (size_t e = s->column_start[j]; e < s->column_start[j + 1]; e++) add(g, s->column_row[e], j, value[s->column_row[e]*ld]);
+        for (size_t e = s->column_start[j]; e < s->column_start[j + 1]; e++) add(g, s->column_row[e], j,
+                                                                                 value[s->column_row[e]*ld]);
     else
         for (size_t i = first_row(s, j); i <= last_row(s, j); i++) add(g, i, j, value[i*ld]);
 }
@@ -111,7 +114,8 @@ static int by_transposes(const target *g, double t, const double *y) {
         if (verdict) return verdict;
         for (size_t b = 0; b < m; b++) {
             const size_t i = first + b;
-            for (size_t j = i > s->lower ? i - s->lower : 0; j < r->dim && j <= i + s->upper; j++) add(g, i, j, at->k[j*at->ld + b]);
+            for (size_t j = i > s->lower ? i - s->lower : 0; j < r->dim && j <= i + s->upper; j++) add(g, i, j,
+                at->k[j*at->ld + b]);
         }
     }
     return 0;

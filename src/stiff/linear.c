@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - LU of full and band matrices, as SUNDIALS' linear solver too. Debian's SUNDIALS has no LAPACK: large full ones go there
- * from here. Source: G. Golub, C. Van Loan, Matrix Computations (2013), 3.4, 4.3. */
+ * linear.c - LU of full and band matrices, as SUNDIALS' linear solver too. Debian's SUNDIALS has no LAPACK: large full ones go
+ * there from here. Source: G. Golub, C. Van Loan, Matrix Computations (2013), 3.4, 4.3. */
 #include "stiff/sun.h"
 
 #include <math.h>
@@ -8,11 +8,14 @@
 
 #ifdef NDE_HAVE_OPENBLAS
 void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *pivot, int *info);
-void dgetrs_(const char *transposed, const int *n, const int *columns, const double *a, const int *lda, const int *pivot, double *b,
+void dgetrs_(const char *transposed, const int *n, const int *columns, const double *a, const int *lda, const int *pivot,
+             double *b,
              const int *ldb, int *info, size_t length);
 enum { LAPACK_PAYS = 64 };
 
-static bool goes_to_lapack(const nde_sun_matrix *m, bool lapack) { return lapack && m->shift == 0 && m->stride == m->n && m->n >= LAPACK_PAYS; }
+static bool goes_to_lapack(const nde_sun_matrix *m, bool lapack) {
+    return lapack && m->shift == 0 && m->stride == m->n && m->n >= LAPACK_PAYS;
+}
 #endif
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -78,7 +81,7 @@ void nde_sun_substitute(const nde_sun_matrix *m, const int *pivot, bool lapack, 
     }
 }
 
-/* ---- SUNDIALS' face --------------------------------------------------------------------------------------------------- */
+/* ---- SUNDIALS' face ---------------------------------------------------------------------------------------------- */
 
 static nde_sun_lu *lu_of(SUNLinearSolver solver) { return solver->content; }
 static SUNLinearSolver_Type type_of(SUNLinearSolver solver) { return (void)solver, SUNLINEARSOLVER_DIRECT; }
@@ -105,7 +108,8 @@ static int initialize(SUNLinearSolver solver) { return (void)solver, 0; }
 static int forget(SUNLinearSolver solver) { return (void)solver, 0; }
 
 SUNLinearSolver nde_sun_lu_make(nde_sun_lu *lu, SUNContext context, int *pivot, bool lapack) {
-    lu->ops = (struct _generic_SUNLinearSolver_Ops){ .gettype = type_of, .getid = id_of, .initialize = initialize, .setup = setup,
+    lu->ops = (struct _generic_SUNLinearSolver_Ops){ .gettype = type_of, .getid = id_of, .initialize = initialize,
+        .setup = setup,
                                                      .solve = solve, .lastflag = last_flag, .free = forget };
     lu->solver = (struct _generic_SUNLinearSolver){ .content = lu, .ops = &lu->ops, .sunctx = context };
     lu->pivot = pivot, lu->lapack = lapack, lu->count = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pool.c - vectors and matrices of a worker, out of the caller's allocator: what SUNDIALS destroys waits on a shelf to be cloned again. */
+ * pool.c - vectors and matrices of a worker, out of the caller's allocator: what SUNDIALS destroys waits on a shelf to be
+ * cloned again. */
 #include "stiff/sun.h"
 
 #include <string.h>
@@ -28,7 +29,7 @@ static void *take(nde_sun_pool *pool, size_t header, size_t count, size_t *bytes
     return block;
 }
 
-/* ---- vectors -------------------------------------------------------------------------------------------------------- */
+/* ---- vectors ----------------------------------------------------------------------------------------------------- */
 
 N_Vector nde_sun_vector_new(nde_sun_pool *pool, size_t length) {
     int shelf = 0;
@@ -42,7 +43,8 @@ N_Vector nde_sun_vector_new(nde_sun_pool *pool, size_t length) {
     size_t bytes;
     v = take(pool, sizeof *v, length, &bytes);
     if (!v) return NULL;
-    v->content = (struct _N_VectorContent_Serial){ .length = (sunindextype)length, .data = (double *)(void *)((char *)v + round_up(sizeof *v)) };
+    v->content = (struct _N_VectorContent_Serial){ .length = (sunindextype)length,
+        .data = (double *)(void *)((char *)v + round_up(sizeof *v)) };
     v->vector = (struct _generic_N_Vector){ .content = &v->content, .ops = &pool->vector_ops, .sunctx = pool->context };
     v->pool = pool, v->bytes = bytes, v->shelf = shelf;
     v->made = pool->vectors, pool->vectors = v;
@@ -63,7 +65,7 @@ static void destroy_vector(N_Vector vector) {
     v->next = v->pool->shelf[v->shelf], v->pool->shelf[v->shelf] = v;
 }
 
-/* ---- matrices ------------------------------------------------------------------------------------------------------- */
+/* ---- matrices ---------------------------------------------------------------------------------------------------- */
 
 SUNMatrix nde_sun_matrix_new(nde_sun_pool *pool, size_t n, size_t lower, size_t upper) {
     const bool full = lower + upper + 1 >= n;
@@ -126,7 +128,7 @@ static int scale_add(sunrealtype c, SUNMatrix a, SUNMatrix b) {
     return 0;
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------------------------- */
+/* ---- the pool ---------------------------------------------------------------------------------------------------- */
 
 bool nde_sun_pool_make(nde_sun_pool *pool, SUNContext context) {
     pool->context = context;

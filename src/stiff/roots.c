@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * roots.c - events: the rules of nde_event, on the polynomial of an internal step. SUNDIALS' own search would go on for ever where a
- * function returns NaN, and lose small values to underflow. */
+ * roots.c - events: the rules of nde_event, on the polynomial of an internal step. SUNDIALS' own search would go on for ever
+ * where a function returns NaN, and lose small values to underflow. */
 #include "stiff/sun.h"
 
 #include <float.h>
@@ -22,11 +22,12 @@ void nde_sun_events_clear(nde_stiff_solver *s) {
     for (size_t i = 0; i < rows*s->rhs.dim; i++) s->event_y[i] = (double)NAN;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static nde_status fail(nde_sun_worker *w, size_t e) {
     if (!w->replaying) w->solver->event_end[w->who] = (int32_t)e;
-    return w->trouble.kind == NDE_SUN_STOPPED ? NDE_STOPPED : w->trouble.kind == NDE_SUN_NONFINITE ? NDE_E_NONFINITE : NDE_E_FIELD;
+    return w->trouble.kind == NDE_SUN_STOPPED ? NDE_STOPPED : w->trouble.kind == NDE_SUN_NONFINITE ? NDE_E_NONFINITE
+        : NDE_E_FIELD;
 }
 
 /* An infinite value has a sign: it is none of a failure. */
@@ -48,7 +49,7 @@ static nde_status value_at(nde_sun_worker *w, size_t e, double t, double *value)
     return w->solver->engine->value(w, t, 0, w->one.y) ? NDE_E_STEPSIZE : value_of(w, e, t, w->one.y, value);
 }
 
-/* ---- hits --------------------------------------------------------------------------------------------------------------- */
+/* ---- hits -------------------------------------------------------------------------------------------------------- */
 
 static void note(nde_sun_worker *w, size_t e, double t, const double *y, bool together) {
     nde_stiff_solver *s = w->solver;
@@ -83,7 +84,7 @@ nde_status nde_sun_events_start(nde_sun_worker *w, bool first) {
     return status;
 }
 
-/* ---- inside a step -------------------------------------------------------------------------------------------------------- */
+/* ---- inside a step ----------------------------------------------------------------------------------------------- */
 
 static int sign(double x) { return (x > 0) - (x < 0); }
 
@@ -91,8 +92,8 @@ static bool passes(const nde_watched *event, double from, double to) {
     return sign(from) != sign(to) && sign(from) != 0 && event->direction*sign(from) <= 0;
 }
 
-/* The zero of event e between a and b, the side of b of what is left, as in events/events.c: interpolation, truncation, projection.
- * Source: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
+/* The zero of event e between a and b, the side of b of what is left, as in events/events.c: interpolation, truncation,
+ * projection. Source: I. Oliveira, R. Takahashi, ACM Trans. Math. Softw. 47 (2020) 5. */
 static nde_status root(nde_sun_worker *w, size_t e, double a, double ya, double b, double yb, double *t) {
     const double d = w->direction, whole = fabs(b - a), eps = DBL_EPSILON*fmax(fabs(a), fabs(b));
     double low = 0, high = whole, reach = whole;
@@ -172,7 +173,8 @@ nde_status nde_sun_events_step(nde_sun_worker *w, double t, double *cut) {
     nde_status status = values(w, t, nde_sun_data(w->y), w->g_new);
     if (!status) status = find(w, t, &hits);
     if (!status) status = take(w, hits, cut);
-    if (status == NDE_UNFINISHED && w->steps && fmax(fabs(w->solver->stats[w->who].h_last), fabs(*cut - w->t)) < stuck*fabs(*cut))
+    if (status == NDE_UNFINISHED && w->steps && fmax(fabs(w->solver->stats[w->who].h_last),
+                                                     fabs(*cut - w->t)) < stuck*fabs(*cut))
         return NDE_E_STEPSIZE;
     memcpy(w->g, w->g_new, w->solver->rhs.problem.n_events*sizeof *w->g);
     return status;

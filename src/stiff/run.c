@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * run.c - a run: trajectories one after the other in each worker, segments between forced times, internal steps one by one, and what
- * is saved of them. Ends and sentences are those of nde_solver_run. */
+ * run.c - a run: trajectories one after the other in each worker, segments between forced times, internal steps one by one, and
+ * what is saved of them. Ends and sentences are those of nde_solver_run. */
 #include "stiff/sun.h"
 
 #include <float.h>
@@ -10,18 +10,20 @@
 
 #include "field/parts.h"
 
-/* ---- before: arrays and times ------------------------------------------------------------------------------------------- */
+/* ---- before: arrays and times ------------------------------------------------------------------------------------ */
 
 static nde_status check_span(const nde_stiff_solver *s, size_t who, double *direction) {
     const double t0 = nde_sun_start_of(s, who), t1 = nde_sun_end_of(s, who);
     if (!isfinite(t0) || !isfinite(t1) || !isfinite(t1 - t0))
         return nde_fail(NDE_E_ARG, "problem: t0 is %g, t1 is %g (trajectory %zu)", t0, t1, who);
     const double sign = (t1 > t0) - (t1 < t0);
-    if (sign*(*direction) < 0) return nde_fail(NDE_E_ARG, "problem: t1 of trajectory %zu lies on the other side of t0 than before", who);
+    if (sign*(*direction) < 0) return nde_fail(NDE_E_ARG,
+                                               "problem: t1 of trajectory %zu lies on the other side of t0 than before", who);
     if (sign != 0) *direction = sign;
     for (size_t i = 0; i < s->options.n_save; i++)
         if (s->save_t[i] < fmin(t0, t1) || s->save_t[i] > fmax(t0, t1))
-            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: outside [%g, %g] (trajectory %zu)", i, s->save_t[i], t0, t1, who);
+            return nde_fail(NDE_E_ARG, "options.save_t[%zu] is %g: outside [%g, %g] (trajectory %zu)", i, s->save_t[i], t0, t1,
+                            who);
     return NDE_OK;
 }
 
@@ -43,7 +45,8 @@ static nde_status gather_forced(nde_stiff_solver *s, double direction) {
     for (size_t j = 0; j < q->n_jumps; j++) {
         if (!isfinite(q->jump_t[j])) return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g", j, q->jump_t[j]);
         if (j && !(direction*(q->jump_t[j] - q->jump_t[j - 1]) > 0))
-            return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: not after the one before, %g", j, q->jump_t[j], q->jump_t[j - 1]);
+            return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: not after the one before, %g", j, q->jump_t[j],
+                            q->jump_t[j - 1]);
         insert_forced(s, direction, q->jump_t[j], j, false);
     }
     for (size_t j = 0; j < s->options.n_clip; j++) insert_forced(s, direction, s->clip_t[j], SIZE_MAX, true);
@@ -69,7 +72,7 @@ nde_status nde_sun_begin(nde_stiff_solver *s) {
     return bad ? bad : nde_rhs_prepare(&s->rhs);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static void put(const nde_sun_worker *w, double *to, const double *from, size_t rows) {
     const size_t N = w->solver->rhs.N;
@@ -90,7 +93,7 @@ static nde_status save_to(nde_sun_worker *w, double t, const double *at, bool in
     return NDE_OK;
 }
 
-/* ---- a trajectory ------------------------------------------------------------------------------------------------------- */
+/* ---- a trajectory ------------------------------------------------------------------------------------------------ */
 
 static bool is_finite(const double *x, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -288,7 +291,7 @@ nde_status nde_sun_trajectory(nde_sun_worker *w, size_t who) {
     return status;
 }
 
-/* ---- a run ------------------------------------------------------------------------------------------------------------------ */
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
 
 static void task(void *arg, size_t i, int worker) {
     nde_stiff_solver *s = arg;
@@ -316,14 +319,16 @@ static void describe(nde_stiff_solver *s, size_t who) {
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->event_end && s->event_end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->event_end[who]);
     if (s->said[who][0]) snprintf(said, sizeof said, "; SUNDIALS says: %.150s", s->said[who]);
-    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s", who, nde_status_text(s->status[who]), f->t_fail, h,
+    snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s", who, nde_status_text(s->status[who]),
+             f->t_fail, h,
              worst, event, callback, said);
 }
 
 static nde_status summary(nde_stiff_solver *s, int refused) {
     size_t failures = 0, stopped = 0, ended = 0, first = 0;
     s->error[0] = 0;
-    if (refused) return nde_sun_refuse(s, nde_fail(NDE_E_FIELD, "%s: options.executor refused to run", nde_status_text(NDE_E_FIELD)));
+    if (refused) return nde_sun_refuse(s, nde_fail(NDE_E_FIELD, "%s: options.executor refused to run",
+                                                   nde_status_text(NDE_E_FIELD)));
     for (size_t i = s->rhs.N; i-- > 0;) {
         if (s->status[i] < 0) failures++, first = i;
         stopped += s->status[i] == NDE_STOPPED, ended += s->status[i] == NDE_EVENT;
@@ -337,11 +342,13 @@ static void present(const nde_stiff_solver *s, nde_solution *solution) {
     if (!solution) return;
     const size_t size = solution->size ? solution->size : sizeof *solution;
     const bool events = s->rhs.problem.n_events > 0;
-    const nde_solution out = { .size = solution->size, .n = s->rhs.N, .dim = s->rhs.dim, .nz = s->rhs.nz, .n_save = s->rows, .t = s->save_t,
+    const nde_solution out = { .size = solution->size, .n = s->rhs.N, .dim = s->rhs.dim, .nz = s->rhs.nz, .n_save = s->rows,
+        .t = s->save_t,
         .y = s->y_out, .saved = s->saved, .y_end = s->y_end, .quadrature = s->rhs.nz ? s->z_end : NULL, .t_end = s->t_end,
         .status = s->status, .stats = s->stats, .error = s->error[0] ? s->error : NULL, .loss = (double)NAN,
         .n_events = s->rhs.problem.n_events, .event_rows = s->event_rows, .event_count = events ? s->event_count : NULL,
-        .event_saved = s->event_saved, .event_which = s->event_which, .event_together = s->event_together, .event_t = s->event_t,
+        .event_saved = s->event_saved, .event_which = s->event_which, .event_together = s->event_together,
+            .event_t = s->event_t,
         .event_y = s->event_y, .event_end = s->event_end, .out = s->rhs.dim };
     memcpy(solution, &out, size < sizeof out ? size : sizeof out);
 }

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- the block: laid out twice, first to count ----------------------------------------------------------------------- */
+/* ---- the block: laid out twice, first to count ------------------------------------------------------------------- */
 
 enum { MOST_LANES = 64 };
 
@@ -112,7 +112,7 @@ static void lay(nde_stiff_solver *s, nde_arena *a) {
     }
 }
 
-/* ---- what the arrays hold from the beginning ------------------------------------------------------------------------------ */
+/* ---- what the arrays hold from the beginning --------------------------------------------------------------------- */
 
 static void fill_columns(nde_stiff_solver *s) {
     const nde_field *f = s->rhs.drift.field;
@@ -134,7 +134,8 @@ static void fill_columns(nde_stiff_solver *s) {
 static void fill(nde_stiff_solver *s) {
     const nde_options *o = &s->options;
     const size_t n = s->rhs.dim;
-    const double atol = o->atol == 0 ? 1e-9 : o->atol == NDE_ZERO ? 0 : o->atol, least = 0x1p-1000; /* no error is within no tolerance */
+    const double atol = o->atol == 0 ? 1e-9 : o->atol == NDE_ZERO ? 0 : o->atol;
+    const double least = 0x1p-1000; /* no error is within no tolerance */
     for (size_t i = 0; i < n; i++) s->atol[i] = o->atol_each ? o->atol_each[i] : atol;
     for (size_t i = 0; i < n; i++) s->atol[i] = s->atol[i] > least ? s->atol[i] : least;
     s->atol_least = s->atol[0];
@@ -142,7 +143,8 @@ static void fill(nde_stiff_solver *s) {
     for (size_t i = 0; i < o->n_clip; i++) s->clip_t[i] = o->clip_t[i];
     for (size_t i = 0; i < o->n_save; i++) s->save_t[i] = o->save_t[i];
     if (s->mass) memcpy(s->mass, s->stiff.mass, n*n*sizeof *s->mass);
-    for (size_t i = 0; s->diagonal && i < n; i++) s->diagonal[i] = s->is_diagonal ? s->stiff.mass[i*n + i] : s->stiff.mass_diagonal[i];
+    for (size_t i = 0; s->diagonal && i < n; i++) s->diagonal[i] = s->is_diagonal ? s->stiff.mass[i*n + i]
+        : s->stiff.mass_diagonal[i];
     bool any = false;
     for (size_t j = 0; s->algebraic && j < n; j++) {
         bool zero = !s->diagonal || s->diagonal[j] == 0;
@@ -154,7 +156,7 @@ static void fill(nde_stiff_solver *s) {
     if (s->column_start) fill_columns(s);
 }
 
-/* ---- workers ---------------------------------------------------------------------------------------------------------- */
+/* ---- workers ----------------------------------------------------------------------------------------------------- */
 
 #if SUNDIALS_VERSION_MAJOR >= 7
 #define NO_COMMUNICATOR SUN_COMM_NULL
@@ -194,7 +196,7 @@ void nde_sun_worker_free(nde_sun_worker *w) {
     if (w->context) (void)SUNContext_Free(&w->context);
 }
 
-/* ---- the solver --------------------------------------------------------------------------------------------------------- */
+/* ---- the solver -------------------------------------------------------------------------------------------------- */
 
 static void destroy(nde_stiff_solver *s) {
     const nde_allocator memory = s->memory;
@@ -226,10 +228,12 @@ static void choose_lanes(nde_stiff_solver *s) {
 static nde_status equip(nde_stiff_solver *s) {
     if (pthread_mutex_init(&s->lock, NULL)) return nde_fail(NDE_E_NOMEM, "nde_stiff_create: no mutex");
     s->locked = true;
-    for (size_t i = 0; i < s->workers; i++) s->worker[i].solver = s, s->worker[i].one.scratch.worker = s->worker[i].wide.scratch.worker = (int)i;
+    for (size_t i = 0; i < s->workers; i++) s->worker[i].solver = s,
+        s->worker[i].one.scratch.worker = s->worker[i].wide.scratch.worker = (int)i;
     for (size_t i = 0; i < s->workers; i++) {
         const nde_status bad = nde_sun_worker_make(&s->worker[i]);
-        if (bad == NDE_E_NOMEM) return nde_fail(bad, "nde_stiff_create: no memory for SUNDIALS%s%s", *s->worker[i].said ? ": " : "", s->worker[i].said);
+        if (bad == NDE_E_NOMEM) return nde_fail(bad, "nde_stiff_create: no memory for SUNDIALS%s%s", *s->worker[i].said ? ": "
+                                                : "", s->worker[i].said);
         if (bad) return bad;
     }
     if (s->workers > 1 && !s->executor) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * sun.h - what the parts of libnde-stiff share. Names: nde_stiff_ is public, nde_sun_ is what stands between libnde and SUNDIALS.
+ * sun.h - what the parts of libnde-stiff share. Names: nde_stiff_ is public, nde_sun_ is what stands between libnde and
+ * SUNDIALS.
  *
- * A solver has workers; a worker solves one trajectory at a time with a SUNDIALS object of its own, the engine's (cvodes.c, idas.c).
- * run.c takes internal steps one by one and does the rest itself: saves, jumps, clips and events (roots.c) by the polynomial of the
- * step. Of libnde it uses hidden parts too (reading of problems, calls of fields), from the static library of the same build.
- * SUNDIALS 6.4 to 7: the build looks at its version, and where the two differ stands SUNDIALS_VERSION_MAJOR. */
+ * A solver has workers; a worker solves one trajectory at a time with a SUNDIALS object of its own, the engine's (cvodes.c,
+ * idas.c). run.c takes internal steps one by one and does the rest itself: saves, jumps, clips and events (roots.c) by the
+ * polynomial of the step. Of libnde it uses hidden parts too (reading of problems, calls of fields), from the static library of
+ * the same build. SUNDIALS 6.4 to 7: the build looks at its version, and where the two differ stands SUNDIALS_VERSION_MAJOR. */
 #ifndef NDE_SUN_H
 #define NDE_SUN_H
 
@@ -24,7 +25,7 @@
 #include "core/core.h"
 #include "method/rhs.h"
 
-/* ---- vectors and matrices of a worker: given back to a shelf, not to the allocator ---------------------------------- */
+/* ---- vectors and matrices of a worker: given back to a shelf, not to the allocator ------------------------------- */
 
 typedef struct nde_sun_vector nde_sun_vector;
 typedef struct nde_sun_matrix nde_sun_matrix;
@@ -39,7 +40,8 @@ typedef struct nde_sun_pool {
     nde_sun_vector *shelf[NDE_SUN_SHELVES], *vectors; /* those that are free; all that were made */
     nde_sun_vector *reserve[NDE_SUN_SHELVES];
     nde_sun_matrix *matrices;
-    bool failed; /* SUNDIALS (6.4.1) goes on with a clone that is NULL: it gets the reserve, and everything ends with NDE_E_NOMEM */
+    bool failed; /* SUNDIALS (6.4.1) goes on with a clone that is NULL: it gets the reserve,
+        and everything ends with NDE_E_NOMEM */
 } nde_sun_pool;
 /* False when there is no memory. The lengths are set. */
 bool nde_sun_pool_make(nde_sun_pool *pool, SUNContext context);
@@ -48,7 +50,8 @@ void nde_sun_pool_free(nde_sun_pool *pool);
 N_Vector nde_sun_vector_new(nde_sun_pool *pool, size_t length);
 static inline double *nde_sun_data(N_Vector v) { return NV_DATA_S(v); }
 
-/* Square, column-major, with room for the fill of an LU: element (i, j), -upper <= i - j <= lower, at a[j*stride + shift + i]. */
+/* Square, column-major, with room for the fill of an LU: element (i, j), -upper <= i - j <= lower, at a[j*stride + shift + i].
+ * */
 struct nde_sun_matrix {
     struct _generic_SUNMatrix matrix; /* first: a SUNMatrix points here */
     nde_sun_pool *pool;
@@ -77,7 +80,7 @@ typedef struct nde_sun_lu {
 /* pivot [n] is the caller's, and so is the struct: nothing is allocated. */
 SUNLinearSolver nde_sun_lu_make(nde_sun_lu *lu, SUNContext context, int *pivot, bool lapack);
 
-/* ---- calls of fields -------------------------------------------------------------------------------------------------- */
+/* ---- calls of fields --------------------------------------------------------------------------------------------- */
 
 /* Lanes that all see one trajectory. */
 typedef struct nde_sun_lanes {
@@ -96,7 +99,8 @@ typedef struct nde_sun_trouble {
     int times;    /* how many since then */
     int code;     /* what the field returned */
     size_t worst; /* the first component that is not finite */
-    bool final;   /* SUNDIALS was told to stop, which IDAS does not always hear: a product that fails counts as one of zeros there */
+    bool final;   /* SUNDIALS was told to stop,
+        which IDAS does not always hear: a product that fails counts as one of zeros there */
 } nde_sun_trouble;
 
 /* A step that is kept for nde_stiff_dense; behind it derivatives 0 ... order at `to` [order + 1][dim], the k-th over k!. */
@@ -152,25 +156,28 @@ typedef struct nde_sun_worker {
     nde_sun_step *last; /* of the trajectory; NULL: none yet */
 } nde_sun_worker;
 
-/* The field of a part at (t, y) into out [rows]: 0, 1 (a smaller step may help) or -1 (the end), as SUNDIALS wants it; the reason
- * stands in trouble. */
+/* The field of a part at (t, y) into out [rows]: 0, 1 (a smaller step may help) or -1 (the end), as SUNDIALS wants it; the
+ * reason stands in trouble. */
 int nde_sun_eval(nde_sun_worker *w, const nde_part *part, double t, const double *y, double *out, size_t rows);
 /* out [dim] = J v of the drift. */
 int nde_sun_product(nde_sun_worker *w, double t, const double *y, const double *v, double *out);
-/* Adds to a_y [dim] and p [np], q [nq] (may be NULL) the transpose of the drift with a [dim], and of the quadrature with a_z (may be
- * NULL). */
-int nde_sun_transpose(nde_sun_worker *w, double t, const double *y, const double *a, const double *a_z, double *a_y, double *p, double *q);
+/* Adds to a_y [dim] and p [np], q [nq] (may be NULL) the transpose of the drift with a [dim], and of the quadrature with a_z
+ * (may be NULL). */
+int nde_sun_transpose(nde_sun_worker *w, double t, const double *y, const double *a, const double *a_z, double *a_y, double *p,
+                      double *q);
 /* to += factor J of the drift, or its transpose. */
 int nde_sun_jacobian(nde_sun_worker *w, double t, const double *y, double factor, bool transposed, const nde_sun_matrix *to);
 /* What a return code, marks and values say. */
-int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t lanes, const double *x, size_t rows, size_t ld);
+int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t lanes, const double *x, size_t rows,
+                    size_t ld);
 /* The trajectory's parameters and number into the lanes. */
 void nde_sun_lanes_enter(const nde_sun_worker *w, nde_sun_lanes *at, size_t who, size_t jumps);
 
-/* Columns that share a direction: colour [n], from the rows of each (column_start NULL: all have their own). How many colours. */
+/* Columns that share a direction: colour [n], from the rows of each (column_start NULL: all have their own). How many colours.
+ * */
 size_t nde_sun_colour(size_t n, const size_t *column_start, const size_t *column_row, size_t *colour, unsigned char *taken);
 
-/* ---- engines ------------------------------------------------------------------------------------------------------------ */
+/* ---- engines ----------------------------------------------------------------------------------------------------- */
 
 typedef struct nde_sun_engine {
     /* Everything that a worker needs of SUNDIALS. */
@@ -198,7 +205,7 @@ void nde_sun_listen(nde_sun_worker *w);
 void nde_sun_hear(int code, const char *module, const char *function, char *text, void *data);
 #endif
 
-/* ---- the solver ----------------------------------------------------------------------------------------------------------- */
+/* ---- the solver -------------------------------------------------------------------------------------------------- */
 
 struct nde_stiff_solver {
     nde_allocator memory;
@@ -266,7 +273,8 @@ static inline double nde_sun_end_of(const nde_stiff_solver *s, size_t who) {
 }
 
 /* Reads and checks everything; s->memory is set. */
-nde_status nde_sun_read(nde_stiff_solver *s, const nde_problem *problem, const nde_options *options, const nde_stiff_options *stiff);
+nde_status nde_sun_read(nde_stiff_solver *s, const nde_problem *problem, const nde_options *options,
+                        const nde_stiff_options *stiff);
 /* Makes what a worker needs of SUNDIALS, and destroys it. */
 nde_status nde_sun_worker_make(nde_sun_worker *w);
 void nde_sun_worker_free(nde_sun_worker *w);
@@ -279,7 +287,8 @@ nde_status nde_sun_begin(nde_stiff_solver *s);
 int nde_sun_each(nde_stiff_solver *s, void (*task)(void *arg, size_t i, int worker));
 nde_status nde_sun_refuse(nde_stiff_solver *s, nde_status status);
 
-/* Events at the start of a segment, and in a step from w->t to t. `first`: at_start counts. cut: where the step ends instead. */
+/* Events at the start of a segment, and in a step from w->t to t. `first`: at_start counts. cut: where the step ends instead.
+ * */
 nde_status nde_sun_events_start(nde_sun_worker *w, bool first);
 nde_status nde_sun_events_step(nde_sun_worker *w, double t, double *cut);
 /* The resets that are due at the cut, on w->state. */

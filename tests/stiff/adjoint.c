@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * adjoint.c - gradients by CVODES against closed forms and against libnde's own: the discrete adjoint of an explicit method with small
- * steps. */
+ * adjoint.c - gradients by CVODES against closed forms and against libnde's own: the discrete adjoint of an explicit method
+ * with small steps. */
 #include "problems.h"
 
 static double largest(const double *x, size_t n) {
@@ -21,7 +21,8 @@ static int squares(double t, const double *y, const double *p, double *dz, void 
     for (size_t i = 0; i < n; i++) dz[i] = y[i]*y[i];
     return 0;
 }
-static int squares_vjp(double t, const double *y, const double *p, const double *a, double *ay, double *ap, double *at, void *ctx) {
+static int squares_vjp(double t, const double *y, const double *p, const double *a, double *ay, double *ap, double *at,
+                       void *ctx) {
     const size_t n = *(const size_t *)ctx;
     (void)t, (void)p, (void)ap, (void)at;
     for (size_t i = 0; i < n; i++) ay[i] += 2*y[i]*a[i];
@@ -40,10 +41,12 @@ static double compare(example *e, double t1, const nde_stiff_options *stiff, nde
     for (size_t i = 0; i < ROWS*n*N; i++) seed_y[i] = sin(1.0 + (double)i);
     for (size_t i = 0; i < n*N; i++) seed_end[i] = cos((double)i), seed_z[i] = 0.1*sin((double)i);
     const double save[ROWS] = { 0, 0.3*t1, 0.31*t1, t1 };
-    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .quadrature = &quadrature, .t1 = t1, .y0 = y0, .p = e->p);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .quadrature = &quadrature, .t1 = t1, .y0 = y0,
+                                         .p = e->p);
     const nde_seed seed = NDE_INIT(nde_seed, .y = seed_y, .y_end = seed_end, .quadrature = seed_z);
     double ours_y[MOST_DIM*N], ours_p[MOST_NP], theirs_y[MOST_DIM*N], theirs_p[MOST_NP];
-    nde_options options = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = 1e-11, .atol = 1e-14, .adjoint = NDE_ADJOINT_DISCRETE,
+    nde_options options = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = 1e-11, .atol = 1e-14,
+                                   .adjoint = NDE_ADJOINT_DISCRETE,
                                    .save_t = save, .n_save = ROWS);
     nde_solver *ours;
     nde_solution s = { 0 };
@@ -57,7 +60,8 @@ static double compare(example *e, double t1, const nde_stiff_options *stiff, nde
     options.method = 0, options.rtol = 1e-9, options.atol = 1e-13, options.adjoint = NDE_ADJOINT_INTERPOLATED;
     assert_int_equal(nde_stiff_solve(&problem, &options, stiff, &solver, &s), NDE_OK);
     double again_y[MOST_DIM*N];
-    nde_status status = nde_stiff_backward(solver, &seed, &NDE_INIT(nde_gradient, .y0 = theirs_y, .p = theirs_p, .back = stats));
+    nde_status status = nde_stiff_backward(solver, &seed, &NDE_INIT(nde_gradient, .y0 = theirs_y, .p = theirs_p,
+                                                                    .back = stats));
     if (status) print_message("%s\n", nde_stiff_error(solver));
     assert_int_equal(status, NDE_OK);
     *back = stats[0], *counts = nde_stiff_count_back(solver)[0];
@@ -73,7 +77,8 @@ static void agree(void **state) {
     const nde_stiff_options ways[] = {
         NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_DENSE),
         NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_DENSE, .polynomial = 1, .checkpoint = 20),
-        NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_BAND, .lower = 7, .upper = 7, .integral_rtol = 1e-9, .integral_atol = 1e-12),
+        NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_BAND, .lower = 7, .upper = 7, .integral_rtol = 1e-9,
+                 .integral_atol = 1e-12),
         NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_KRYLOV),
         NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_DENSE, .method = NDE_STIFF_ADAMS),
         NDE_INIT(nde_stiff_options, .linear = NDE_STIFF_DENSE, .back_rtol = 1e-10, .back_atol = 1e-13),
@@ -82,7 +87,8 @@ static void agree(void **state) {
     nde_stiff_counts counts;
     for (size_t k = 0; k < sizeof ways/sizeof *ways; k++) {
         const double by_hires = compare(&hires, 5, &ways[k], &back, &counts);
-        print_message("way %zu: HIRES %.2g (%lld steps back, order %d)\n", k, by_hires, (long long)back.accepted, counts.most_order);
+        print_message("way %zu: HIRES %.2g (%lld steps back, order %d)\n", k, by_hires, (long long)back.accepted,
+                      counts.most_order);
         assert_true(by_hires < 1e-5);
         assert_true(back.accepted > 10 && back.evals > 10);
         if (ways[k].linear != NDE_STIFF_KRYLOV) assert_true(back.jacobians > 0 && back.factorisations >= back.jacobians);
@@ -117,13 +123,16 @@ static void closed_form(void **state) {
     const double p = 1.5, q[] = { 1, 0.5, 2 }, y0[] = { 1, 2, 3 }, seed[] = { 1, -1, 0.5 };
     for (int back = 0; back < 2; back++)
         for (int threads = 1; threads < 3; threads++) {
-            const nde_problem problem = NDE_INIT(nde_problem, .n = 3, .drift = &field, .t0 = back, .t1 = !back, .y0 = y0, .p = &p, .q = q);
-            const nde_options options = NDE_INIT(nde_options, .rtol = 1e-10, .atol = 1e-13, .adjoint = NDE_ADJOINT_INTERPOLATED, .threads = threads);
+            const nde_problem problem = NDE_INIT(nde_problem, .n = 3, .drift = &field, .t0 = back, .t1 = !back, .y0 = y0,
+                                                 .p = &p, .q = q);
+            const nde_options options = NDE_INIT(nde_options, .rtol = 1e-10, .atol = 1e-13,
+                                                 .adjoint = NDE_ADJOINT_INTERPOLATED, .threads = threads);
             nde_stiff_solver *solver;
             nde_solution s = { 0 };
             double a_y[3], a_q[3], a_p, sum = 0;
             assert_int_equal(nde_stiff_solve(&problem, &options, NULL, &solver, &s), NDE_OK);
-            assert_int_equal(nde_stiff_backward(solver, &NDE_INIT(nde_seed, .y_end = seed), &NDE_INIT(nde_gradient, .y0 = a_y, .q = a_q, .p = &a_p)),
+            assert_int_equal(nde_stiff_backward(solver, &NDE_INIT(nde_seed, .y_end = seed), &NDE_INIT(nde_gradient, .y0 = a_y,
+                .q = a_q, .p = &a_p)),
                              NDE_OK);
             for (size_t i = 0; i < 3; i++) {
                 const double T = back ? -1 : 1, end = exp(-p*q[i]*T);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * dae.c - mass matrices and algebraic equations: Robertson's with its sum, regular and singular matrices against closed forms, initial
- * values that are made consistent, or given. */
+ * dae.c - mass matrices and algebraic equations: Robertson's with its sum, regular and singular matrices against closed forms,
+ * initial values that are made consistent, or given. */
 #include "problems.h"
 
-static nde_status solve(const nde_problem *problem, double rtol, const double *atol, const nde_stiff_options *stiff, nde_stiff_solver **solver,
+static nde_status solve(const nde_problem *problem, double rtol, const double *atol, const nde_stiff_options *stiff,
+                        nde_stiff_solver **solver,
                         nde_solution *s) {
     const double save[] = { 0, 0.5*problem->t1, problem->t1 };
-    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = 1e-12, .atol_each = atol, .save_t = save, .n_save = 3,
+    const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = 1e-12, .atol_each = atol, .save_t = save,
+                                         .n_save = 3,
                                          .jacobian = problem->drift->jvp ? 0 : NDE_JACOBIAN_DIFFERENCES);
     memset(s, 0, sizeof *s);
     const nde_status status = nde_stiff_solve(problem, &options, stiff, solver, s);
@@ -25,7 +27,8 @@ static void robertson(void **state) {
                  matrix[] = { 1, 0, 0, 0, 1, 0, 0, 0, 0 };
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = rober.t1, .y0 = rober.y0, .p = rober.p);
     for (int k = 0; k < 3; k++) {
-        const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass_diagonal = k ? diagonal : NULL, .mass = k ? NULL : matrix,
+        const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass_diagonal = k ? diagonal : NULL, .mass = k ? NULL
+                                                 : matrix,
                                                  .suppress_algebraic = k == 2);
         nde_stiff_solver *solver;
         nde_solution s;
@@ -44,7 +47,8 @@ static int linear(double t, const double *y, const double *p, double *dy, void *
     dy[0] = -(2*y[0] + 100*y[1]), dy[1] = -(y[0] + 300*y[1]);
     return 0;
 }
-static int linear_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv, void *ctx) {
+static int linear_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv,
+                      void *ctx) {
     (void)y, (void)vt, (void)vp;
     return linear(t, vy, p, dv, ctx);
 }
@@ -56,8 +60,10 @@ static void regular_mass(void **state) {
     const double mass[] = { 2, 1, 1, 3 }, y0[] = { 1, 1 }, dy0[] = { -1, -100 };
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = 2, .y0 = y0);
     for (int k = 0; k < 4; k++) {
-        const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass = mass, .dy0 = k == 1 ? dy0 : NULL, .linear = k < 2 ? NDE_STIFF_DENSE
-                                                 : k == 2 ? NDE_STIFF_KRYLOV : NDE_STIFF_BAND, .lower = k == 3, .upper = k == 3);
+        const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .mass = mass, .dy0 = k == 1 ? dy0 : NULL, .linear = k < 2
+                                                 ? NDE_STIFF_DENSE
+                                                 : k == 2 ? NDE_STIFF_KRYLOV : NDE_STIFF_BAND, .lower = k == 3,
+                                                     .upper = k == 3);
         nde_stiff_solver *solver;
         nde_solution s;
         assert_int_equal(solve(&problem, 1e-9, NULL, &stiff, &solver, &s), NDE_OK);
@@ -73,7 +79,8 @@ static int hidden(double t, const double *y, const double *p, double *dy, void *
     dy[0] = -(y[0] + y[1]), dy[1] = dy[0] + y[0] - 2*y[1];
     return 0;
 }
-static int hidden_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv, void *ctx) {
+static int hidden_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv,
+                      void *ctx) {
     (void)y, (void)vt, (void)vp;
     return hidden(t, vy, p, dv, ctx);
 }

@@ -29,12 +29,15 @@ static int crosses(const nde_field *self, const nde_site *at, const double *y, d
     for (size_t b = 0; b < at->n; b++) g[b] = at->t[b] >= c->nan_from ? (double)NAN : c->factor*(y[b] - c->level);
     return at->t[0] >= c->nan_from && c->retry ? NDE_FIELD_RETRY : 0;
 }
-static nde_field crossing_field(const crossing *c) { return NDE_INIT(nde_field, .dim = 1, .out = 1, .ctx = c, .eval = crosses); }
+static nde_field crossing_field(const crossing *c) { return NDE_INIT(nde_field, .dim = 1, .out = 1, .ctx = c, .eval = crosses);
+    }
 
-static nde_status run(const nde_event *events, size_t count, double t1, const nde_stiff_options *stiff, nde_stiff_solver **solver,
+static nde_status run(const nde_event *events, size_t count, double t1, const nde_stiff_options *stiff,
+                      nde_stiff_solver **solver,
                       nde_solution *s) {
     static const double y0 = 1;
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &decays, .t1 = t1, .y0 = &y0, .events = events, .n_events = count);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &decays, .t1 = t1, .y0 = &y0, .events = events,
+                                         .n_events = count);
     const nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .jacobian = NDE_JACOBIAN_DIFFERENCES);
     memset(s, 0, sizeof *s);
     return nde_stiff_solve(&problem, &options, stiff, solver, s);
@@ -65,14 +68,17 @@ static void ends(void **state) {
     (void)state;
     const crossing half = { 0.5, 1, HUGE_VAL, 0 }, start = { 1, 1, HUGE_VAL, 0 };
     const nde_field g[] = { crossing_field(&half), crossing_field(&start) };
-    const nde_event terminal = NDE_INIT(nde_event, .g = &g[0], .terminal = 1), second = NDE_INIT(nde_event, .g = &g[0], .terminal = 2),
-                    at_start = NDE_INIT(nde_event, .g = &g[1], .terminal = 1), begins = NDE_INIT(nde_event, .g = &g[1], .direction = 1,
+    const nde_event terminal = NDE_INIT(nde_event, .g = &g[0], .terminal = 1), second = NDE_INIT(nde_event, .g = &g[0],
+        .terminal = 2),
+                    at_start = NDE_INIT(nde_event, .g = &g[1], .terminal = 1), begins = NDE_INIT(nde_event, .g = &g[1],
+                        .direction = 1,
                                                                                              .at_start = 1, .terminal = 1);
     for (int k = 0; k < ENGINES; k++) {
         nde_stiff_solver *solver;
         nde_solution s;
         assert_int_equal(run(&terminal, 1, 3, &engines[k], &solver, &s), NDE_EVENT);
-        assert_true(fabs(s.t_end[0] - log(2)) < 1e-7 && fabs(s.y_end[0] - 0.5) < 1e-13 && s.event_end[0] == 0 && s.saved[0] == 0);
+        assert_true(fabs(s.t_end[0] - log(2)) < 1e-7 && fabs(s.y_end[0] - 0.5) < 1e-13 && s.event_end[0] == 0 &&
+                    s.saved[0] == 0);
         nde_stiff_destroy(solver);
         assert_int_equal(run(&second, 1, 3, &engines[k], &solver, &s), NDE_OK);
         nde_stiff_destroy(solver);
@@ -106,12 +112,14 @@ static int bounce(const nde_field *self, const nde_site *at, const double *y, do
 /* From 1 with gravity 2: on the ground at 1, then flights of 1, 1/2, 1/4 ...: the last bounce is at 3. */
 static void ball(void **state) {
     (void)state;
-    const nde_field drift = NDE_INIT(nde_field, .dim = 2, .out = 2, .eval = fall), g = NDE_INIT(nde_field, .dim = 2, .out = 1, .eval = height),
+    const nde_field drift = NDE_INIT(nde_field, .dim = 2, .out = 2, .eval = fall), g = NDE_INIT(nde_field, .dim = 2, .out = 1,
+        .eval = height),
                     reset = NDE_INIT(nde_field, .dim = 2, .out = 2, .eval = bounce);
     const nde_event event = NDE_INIT(nde_event, .g = &g, .direction = -1, .reset = &reset);
     const double y0[] = { 1, 0 }, save[] = { 0.5, 1.5, 2.25 }, exact[] = { 0.75, 0.25, 0.0625 };
     nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 2.4, .y0 = y0, .events = &event, .n_events = 1);
-    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .jacobian = NDE_JACOBIAN_DIFFERENCES, .save_t = save, .n_save = 3);
+    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-12, .jacobian = NDE_JACOBIAN_DIFFERENCES,
+                                   .save_t = save, .n_save = 3);
     for (int k = 0; k < ENGINES; k++) {
         nde_stiff_solver *solver;
         nde_solution s = { 0 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * failures.c - what goes wrong ends with a status, in time, in silence, with the last accepted state: fields that fail or are not finite,
- * limits, and memory that runs out at every allocation, ours and SUNDIALS' own. */
+ * failures.c - what goes wrong ends with a status, in time, in silence, with the last accepted state: fields that fail or are
+ * not finite, limits, and memory that runs out at every allocation, ours and SUNDIALS' own. */
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -69,7 +69,8 @@ typedef struct fault {
 
 static int act(fault *f, const nde_site *at, double *out, bool jvp) {
     f->calls++;
-    if (f->kind == NONE || f->in_jvp != jvp || (f->after && f->calls < f->after) || (!f->after && !(at->t[0] >= f->from))) return 0;
+    if (f->kind == NONE || f->in_jvp != jvp || (f->after && f->calls < f->after) || (!f->after &&
+                                                                                     !(at->t[0] >= f->from))) return 0;
     if (f->kind == NOT_FINITE) out[0] = (double)NAN;
     if (f->kind == LANE_RETRY) at->lane[0] = NDE_LANE_RETRY;
     if (f->kind == LANE_STOP) at->lane[0] = NDE_LANE_STOP;
@@ -93,7 +94,8 @@ static int vjp(const nde_field *self, const nde_site *at, const double *y, const
 }
 
 static fault now, *const pointer = &now;
-static const nde_field field = { .size = sizeof field, .ctx = &pointer, .dim = 2, .out = 2, .eval = eval, .jvp = jvp, .vjp = vjp };
+static const nde_field field = { .size = sizeof field, .ctx = &pointer, .dim = 2, .out = 2, .eval = eval, .jvp = jvp,
+    .vjp = vjp };
 static const double begin[] = { 1, 1 };
 static const nde_stiff_options engines[] = {
     { .size = sizeof *engines },
@@ -111,7 +113,8 @@ static nde_status run(const nde_options *options, const nde_stiff_options *stiff
     return nde_stiff_solve(&problem, options, stiff, solver, s);
 }
 
-static const nde_status expected[KINDS] = { NDE_OK, NDE_E_NONFINITE, NDE_E_FIELD, NDE_E_FIELD, NDE_E_FIELD, NDE_STOPPED, NDE_STOPPED };
+static const nde_status expected[KINDS] = { NDE_OK, NDE_E_NONFINITE, NDE_E_FIELD, NDE_E_FIELD, NDE_E_FIELD, NDE_STOPPED,
+    NDE_STOPPED };
 
 /* From some time on the field fails: the state before stays, and nobody tries for long. */
 static void later(void **state) {
@@ -142,7 +145,8 @@ static void at_once(void **state) {
             now = (fault){ .kind = kind };
             nde_stiff_solver *solver;
             nde_solution s;
-            const nde_status status = run(NULL, &engines[k], &solver, &s), first = expected[kind] == NDE_E_FIELD ? NDE_E_FIELD_FIRST : expected[kind];
+            const nde_status status = run(NULL, &engines[k], &solver, &s), first = expected[kind] == NDE_E_FIELD
+                ? NDE_E_FIELD_FIRST : expected[kind];
             if (status != first) print_message("engine %d, kind %d: %s\n", k, kind, s.error);
             assert_int_equal(status, first);
             assert_true(s.t_end[0] == 0 && s.y_end[0] == 1 && now.calls < 100);
@@ -241,18 +245,21 @@ static void bad_input(void **state) {
     nde_stiff_destroy(solver);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------------
+ * */
 
 static nde_status everything(const nde_allocator *allocator, const nde_stiff_options *stiff) {
     const bool adjoint = stiff->method != NDE_STIFF_DAE;
-    const nde_options options = NDE_INIT(nde_options, .allocator = allocator, .adjoint = adjoint ? NDE_ADJOINT_INTERPOLATED : NDE_ADJOINT_NONE);
+    const nde_options options = NDE_INIT(nde_options, .allocator = allocator, .adjoint = adjoint ? NDE_ADJOINT_INTERPOLATED
+                                         : NDE_ADJOINT_NONE);
     nde_stiff_options with = *stiff;
     with.checkpoint = 15, with.dense = 1;
     nde_stiff_solver *solver;
     nde_solution s;
     double a[2];
     nde_status status = run(&options, &with, &solver, &s);
-    if (!status && adjoint) status = nde_stiff_backward(solver, &NDE_INIT(nde_seed, .y_end = begin), &NDE_INIT(nde_gradient, .y0 = a));
+    if (!status && adjoint) status = nde_stiff_backward(solver, &NDE_INIT(nde_seed, .y_end = begin), &NDE_INIT(nde_gradient,
+        .y0 = a));
     nde_stiff_destroy(solver);
     return status;
 }
@@ -276,7 +283,8 @@ static void our_memory(void **state) {
         }
 }
 
-/* One more call of malloc fails than in the last process. Exits with 0 when that ended as it should, 2 when there was no such call. */
+/* One more call of malloc fails than in the last process. Exits with 0 when that ended as it should, 2 when there was no such
+ * call. */
 static void child(const nde_stiff_options *stiff, long n) {
     long forever = -1;
     const nde_allocator allocator = { .take = take, .give = give, .ctx = &forever };
@@ -289,8 +297,8 @@ static void child(const nde_stiff_options *stiff, long n) {
     _exit(atomic_load(&taken) <= n ? 2 : atomic_load(&held) ? 4 : status == NDE_OK || status == NDE_E_NOMEM ? 0 : 10 - status);
 }
 
-/* The same for what SUNDIALS takes by malloc, each in a process of its own: SUNDIALS itself does not survive some of them. 6.4.1: in
- * SUNLogger_Create, and where GMRES or a backward problem is left half made; 7.5: more. */
+/* The same for what SUNDIALS takes by malloc, each in a process of its own: SUNDIALS itself does not survive some of them.
+ * 6.4.1: in SUNLogger_Create, and where GMRES or a backward problem is left half made; 7.5: more. */
 static void their_memory(void **state) {
     (void)state;
     if (!INTERPOSED) skip();
@@ -311,7 +319,8 @@ static void their_memory(void **state) {
     }
 }
 
-/* ---- silence -------------------------------------------------------------------------------------------------------------- */
+/* ---- silence --------------------------------------------------------------------------------------------------------------
+ * */
 
 static int mute_checks(void) {
     static int (*const unused)(void) = NULL;
@@ -347,8 +356,10 @@ static void silence(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(later),      cmocka_unit_test(at_once),   cmocka_unit_test(in_derivatives), cmocka_unit_test(backwards),
-        cmocka_unit_test(limits),     cmocka_unit_test(bad_input), cmocka_unit_test(our_memory),     cmocka_unit_test(their_memory),
+        cmocka_unit_test(later),      cmocka_unit_test(at_once),   cmocka_unit_test(in_derivatives),
+            cmocka_unit_test(backwards),
+        cmocka_unit_test(limits),     cmocka_unit_test(bad_input), cmocka_unit_test(our_memory),
+                cmocka_unit_test(their_memory),
         cmocka_unit_test(silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stiff.c - libnde-stiff against reference solutions: methods, linear solvers, sources of the Jacobian, saves, jumps, clips, inputs,
- * quadrature, ensembles, dense output, options that are refused. */
+ * stiff.c - libnde-stiff against reference solutions: methods, linear solvers, sources of the Jacobian, saves, jumps, clips,
+ * inputs, quadrature, ensembles, dense output, options that are refused. */
 #include "problems.h"
 
 static example rober = ROBER, hires = HIRES, vdpol = VDPOL;
@@ -17,7 +17,8 @@ static double distance(const example *e, const double *y, double floor) {
     return worst;
 }
 
-static double solve_with(example *e, const nde_field *field, double rtol, bool differences, const nde_stiff_options *stiff, nde_stiff_counts *counts,
+static double solve_with(example *e, const nde_field *field, double rtol, bool differences, const nde_stiff_options *stiff,
+                         nde_stiff_counts *counts,
                          nde_stats *stats) {
     const nde_problem problem = problem_of(e, field);
     const nde_options options = NDE_INIT(nde_options, .rtol = rtol, .atol = e->atol*rtol/1e-7,
@@ -52,8 +53,10 @@ static void references(void **state) {
                 nde_stats stats;
                 const double error = solve_with(examples[k], &field, 1e-7, source == DIFFERENCES, &stiff, &counts, &stats);
                 print_message("%s %s source %d: error %.2g, %lld steps, %lld rejected, %lld evals, %lld Jacobians, %lld LU, order %d\n",
-                              examples[k]->name, dae ? "IDAS" : "BDF", source, error, (long long)stats.accepted, (long long)stats.rejected,
-                              (long long)stats.evals, (long long)stats.jacobians, (long long)stats.factorisations, counts.most_order);
+                              examples[k]->name, dae ? "IDAS" : "BDF", source, error, (long long)stats.accepted,
+                                  (long long)stats.rejected,
+                              (long long)stats.evals, (long long)stats.jacobians, (long long)stats.factorisations,
+                                  counts.most_order);
                 assert_true(error < 2e-4);
                 assert_true(stats.jacobians > 0 && stats.factorisations >= stats.jacobians && counts.most_order >= 3);
                 assert_true(stats.newton_iterations >= stats.accepted && stats.evals >= stats.accepted);
@@ -67,7 +70,8 @@ static void proportion(void **state) {
     for (size_t k = 0; k < 3; k++) {
         nde_pointwise one = example_pointwise(examples[k]);
         const nde_field field = nde_field_pointwise(&one, examples[k]->dim, examples[k]->np);
-        const double loose = solve_with(examples[k], &field, 1e-5, false, NULL, NULL, NULL), tight = solve_with(examples[k], &field, 1e-9, false, NULL, NULL, NULL);
+        const double loose = solve_with(examples[k], &field, 1e-5, false, NULL, NULL, NULL), tight = solve_with(examples[k],
+            &field, 1e-9, false, NULL, NULL, NULL);
         print_message("%s: %.2g at 1e-5, %.2g at 1e-9\n", examples[k]->name, loose, tight);
         assert_true(tight < 1e-6 && tight < 0.02*loose);
     }
@@ -112,7 +116,8 @@ static int line_f(double t, const double *y, const double *p, double *dy, void *
     for (size_t i = 0; i < n; i++) dy[i] = h*h*((i ? y[i - 1] : 0) - 2*y[i] + (i + 1 < n ? y[i + 1] : 0));
     return 0;
 }
-static int line_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv, void *ctx) {
+static int line_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv,
+                    void *ctx) {
     (void)y, (void)vt, (void)vp;
     return line_f(t, vy, p, dv, ctx);
 }
@@ -123,7 +128,8 @@ static double line_error(size_t n, const nde_field *field, bool differences, con
     const double pi = acos(-1), s = 2*(double)(n + 1)*sin(pi/(2*(double)(n + 1))), rate = s*s;
     for (size_t i = 0; i < n; i++) y0[i] = sin(pi*(double)(i + 1)/(double)(n + 1));
     const nde_problem problem = NDE_INIT(nde_problem, .drift = field, .t1 = 0.1, .y0 = y0);
-    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-7, .atol = 1e-10, .jacobian = differences ? NDE_JACOBIAN_DIFFERENCES : 0);
+    const nde_options options = NDE_INIT(nde_options, .rtol = 1e-7, .atol = 1e-10, .jacobian = differences
+                                         ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_stiff_solver *solver;
     nde_solution out = { 0 };
     assert_int_equal(nde_stiff_solve(&problem, &options, stiff, &solver, &out), NDE_OK);
@@ -166,7 +172,8 @@ static int prothero(double t, const double *y, const double *p, double *dy, void
     dy[0] = -p[0]*(y[0] - cos(t)) - sin(t);
     return 0;
 }
-static int prothero_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv, void *ctx) {
+static int prothero_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv,
+                        void *ctx) {
     (void)ctx, (void)vt;
     dv[0] = (vy ? -p[0]*vy[0] : 0) + (vp ? -vp[0]*(y[0] - cos(t)) : 0);
     return 0;
@@ -183,7 +190,8 @@ static void rows_and_jumps(void **state) {
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = prothero, .jvp = prothero_jvp);
     const nde_field drift = nde_field_pointwise(&one, 1, 1);
     const nde_field jump = NDE_INIT(nde_field, .dim = 1, .nu = 1, .out = 1, .eval = plus_u);
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 5, .y0 = &y0, .p = &lambda, .jump_t = jump_t, .n_jumps = 1,
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 5, .y0 = &y0, .p = &lambda, .jump_t = jump_t,
+                                         .n_jumps = 1,
                                          .jump = &jump, .jump_inputs = 1, .jump_u = jump_u);
     const nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .atol = 1e-11, .save_t = save, .n_save = 6);
     nde_stiff_solver *solver;
@@ -202,8 +210,8 @@ static void rows_and_jumps(void **state) {
 }
 
 static int switched(double t, const double *y, const double *p, double *dy, void *ctx) {
-    (void)y, (void)p, (void)ctx;
-    dy[0] = t < 0.7 ? 1 : -2;
+    (void)y, (void)ctx;
+    dy[0] = t < p[0] ? 1 : -2;
     return 0;
 }
 static int square(const nde_field *self, const nde_site *at, const double *y, double *z) {
@@ -219,17 +227,24 @@ static int from_input(const nde_field *self, const nde_site *at, const double *y
 
 static void clips_inputs_quadrature(void **state) {
     (void)state;
-    const double y0 = 0, clip[] = { 0.7 };
+    const double y0 = 0;
+    double clip = 0.7;
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = switched);
-    const nde_field drift = nde_field_pointwise(&one, 1, 0), squared = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = square);
-    nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 1, .y0 = &y0, .quadrature = &squared);
-    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .clip_t = clip, .n_clip = 1, .jacobian = NDE_JACOBIAN_DIFFERENCES);
+    const nde_field drift = nde_field_pointwise(&one, 1, 1), squared = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = square);
+    nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .t1 = 1, .y0 = &y0, .p = &clip, .quadrature = &squared);
+    nde_options options = NDE_INIT(nde_options, .rtol = 1e-9, .clip_t = &clip, .n_clip = 1,
+                                   .jacobian = NDE_JACOBIAN_DIFFERENCES);
     nde_stiff_solver *solver;
     nde_solution s = { 0 };
-    assert_int_equal(nde_stiff_solve(&problem, &options, NULL, &solver, &s), NDE_OK);
-    assert_true(fabs(s.y_end[0] - 0.1) < 1e-13); /* both pieces are straight: any clip that is not met would show */
-    assert_true(fabs(s.quadrature[0] - (0.343/3 + 0.342/6)) < 1e-8);
-    nde_stiff_destroy(solver);
+    for (int k = 0; k < 60; k++) { /* both pieces are straight: a step that sees the other one is rejected */
+        const nde_stiff_options stiff = NDE_INIT(nde_stiff_options, .method = k % 2 ? NDE_STIFF_DAE : NDE_STIFF_BDF);
+        clip = k < 2 ? 0.7 : k/64.0;
+        assert_int_equal(nde_stiff_solve(&problem, &options, &stiff, &solver, &s), NDE_OK);
+        assert_true(fabs(s.y_end[0] - (3*clip - 2)) < 1e-12 && s.stats[0].rejected == 0);
+        const double end = 3*clip - 2;
+        assert_true(k > 0 || fabs(s.quadrature[0] - (pow(clip, 3)/3 + (pow(clip, 3) - pow(end, 3))/6)) < 1e-8);
+        nde_stiff_destroy(solver);
+    }
 
     /* y' = q u(t), u a hat; two trajectories, the second at twice the rate, forwards and backwards in time. */
     const double knots[] = { 0, 0.5, 1 }, hat[] = { 0, 0, 1, 1, 0, 0 }, q[] = { 1, 2 }, y2[] = { 0, 0 };

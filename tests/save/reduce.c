@@ -253,6 +253,23 @@ static void the_caller_may_stop(void **state) {
     }
 }
 
+/* What is at an edge is in the bin that begins there. */
+static void bins_begin_at_their_edges(void **state) {
+    (void)state;
+    const nde_real y0[] = { -9, -8, (nde_real)-0.25, 0, (nde_real)0.75, (nde_real)1.5, 2 };
+    const uint64_t counts[EDGES + 1] = { 1, 1, 1, 1, 1, 2 };
+    nde_program *still;
+    assert_int_equal(nde_program_parse("state y; dy = 0*y", NULL, &still), NDE_OK);
+    const nde_field f = nde_field_program(still);
+    const nde_reduction r = NDE_INIT(nde_reduction, .edges = edges, .n_edges = EDGES);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = LENGTH(y0), .y0 = y0, .t1 = 1, .drift = &f, .reduction = &r);
+    nde_solution y = { 0 };
+    assert_int_equal(nde_solve(&problem, NULL, &y), NDE_OK);
+    assert_memory_equal(y.histogram, counts, sizeof counts);
+    nde_solution_free(&y);
+    nde_program_destroy(still);
+}
+
 /* ---- pairs --------------------------------------------------------------------------------------------------------- */
 
 /* dy = -y + dW, in pairs of opposite paths: their mean is exact, of one that is not linear it is better than one of as many. The error
@@ -332,7 +349,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_two_passes), cmocka_unit_test(no_bit_depends_on_the_way),
         cmocka_unit_test(failures_are_left_out),        cmocka_unit_test(the_caller_may_stop),
-        cmocka_unit_test(pairs_have_their_own_standard_errors), cmocka_unit_test(wrong_ones_are_refused),
+        cmocka_unit_test(bins_begin_at_their_edges), cmocka_unit_test(pairs_have_their_own_standard_errors), cmocka_unit_test(wrong_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

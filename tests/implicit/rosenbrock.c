@@ -263,7 +263,8 @@ static void errors_follow_tolerances(void **state) {
         const stiff_problem *q = &stiff_problems[k];
         run_t *r = begin(q->text, q->dim, q->y0, q->np, q->p, 0, q->t1);
         double exact[20];
-        assert_int_equal(solve(r, nde_method_find("rodas5p"), (nde_options){ .rtol = 1e-12, .atol = fmax(1e-12*q->atol, 1e-30) }, exact, NULL), NDE_OK);
+        const nde_options fine = { .rtol = 1e-12, .atol = fmax(1e-12*q->atol, 1e-30) };
+        assert_int_equal(solve(r, nde_method_find("rodas5p"), fine, exact, NULL), NDE_OK);
         if (!strcmp(q->name, "HIRES")) assert_true(largest_error(q, exact, hires_end) < 1e-9);
         if (!strcmp(q->name, "VDPOL") && largest_error(q, exact, vdpol_end) > 1e-8) fail_msg("%.17g %.17g", exact[0], exact[1]);
         EACH_METHOD(m) {
@@ -357,7 +358,10 @@ static void gradients_are_those_of_the_steps(void **state) {
     const double y[] = { 1.5, 2.5 }, p[] = { 1, 3 };
     static nde_real y0[2*N], q[N];
     for (size_t b = 0; b < N; b++)
-        for (size_t i = 0; i < 2; i++) y0[i*N + b] = (nde_real)(y[i] + 0.2*nde_normal(1, 200, b, i, 0)), q[b] = (nde_real)(0.5 + 0.5*nde_uniform(1, 200, b, 2, 0));
+        for (size_t i = 0; i < 2; i++) {
+            y0[i*N + b] = (nde_real)(y[i] + 0.2*nde_normal(1, 200, b, i, 0));
+            q[b] = (nde_real)(0.5 + 0.5*nde_uniform(1, 200, b, 2, 0));
+        }
     run_t *r = begin(brusselator, 2, y, 2, p, 0, 1);
     nde_program *g;
     assert_int_equal(nde_program_parse(integrand, NULL, &g), NDE_OK);
@@ -394,6 +398,91 @@ static void gradients_are_those_of_the_steps(void **state) {
     end(r);
 }
 
+/* ---- what may go wrong ----------------------------------------------------------------------- */
+
+/* y' = -y; its Jacobian fails on demand. */
+static int calls, failing, code;
+static int decay(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    (void)self;
+    for (size_t b = 0; b < at->n; b++) dy[b] = -y[b];
+    return 0;
+}
+static int its_jacobian(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *j) {
+    (void)self, (void)y;
+    for (size_t b = 0; b < at->n; b++) j[b] = ++calls == failing && !code ? (nde_real)NAN : -1;
+    return calls == failing ? code : 0;
+}
+
+static void jacobians_may_fail(void **state) {
+    (void)state;
+    static const struct { int code, status; } way[] = {
+        { 0, NDE_OK }, { NDE_FIELD_RETRY, NDE_OK }, { NDE_FIELD_STOP, NDE_STOPPED }, { -7, NDE_E_FIELD },
+    };
+    const nde_field f = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = decay, .jacobian = its_jacobian, .traits = NDE_AUTONOMOUS);
+    const nde_real y0 = 1;
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .y0 = &y0, .t1 = 1);
+    EACH_METHOD(m)
+        for (size_t k = 0; k < sizeof way/sizeof *way; k++) {
+            nde_solution s = { 0 };
+            calls = 0, failing = 3, code = way[k].code;
+            assert_int_equal(nde_solve(&problem, &NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3), &s), way[k].status);
+            assert_true(isfinite(s.y_end[0]));
+            if (way[k].status == NDE_OK) assert_true(s.stats->rejected >= 1 && fabs((double)s.y_end[0] - exp(-1)) < 1e-2);
+            nde_solution_free(&s);
+        }
+}
+
+static void what_has_no_meaning_is_refused(void **state) {
+    (void)state;
+    nde_field f = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = decay, .jacobian = its_jacobian);
+    const nde_real y0 = 1;
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .y0 = &y0, .t1 = 1);
+    static const struct { nde_options options; nde_status status; const char *word; } way[] = {
+        { { .compensated = 1 }, NDE_E_ARG, "compensated" }, { { .coupling = 0.9 }, NDE_E_ARG, "coupling" },
+        { { .error = NDE_ERROR_DOUBLING }, NDE_E_ARG, "error" }, { { .jacobian = 7 }, NDE_E_ARG, "jacobian" },
+        { { .jacobian = NDE_JACOBIAN_JVP }, NDE_E_NO_JVP, "jvp" }, { { .adjoint = NDE_ADJOINT_DISCRETE }, NDE_E_NO_VJP, "vjp_jvp" },
+        { { .adjoint = NDE_ADJOINT_DISCRETE, .jacobian = NDE_JACOBIAN_DIFFERENCES }, NDE_E_ARG, "differences" },
+        { { .method = NDE_TSIT5, .jacobian = NDE_JACOBIAN_GIVEN }, NDE_E_ARG, "tsit5" },
+    };
+    for (size_t k = 0; k < sizeof way/sizeof *way; k++) {
+        nde_options o = way[k].options;
+        nde_solver *solver = NULL;
+        o.size = sizeof o;
+        if (!o.method) o.method = NDE_RODAS4;
+        assert_int_equal(nde_solver_create(&problem, &o, &solver), way[k].status);
+        if (!strstr(nde_error(), way[k].word)) fail_msg("'%s' does not name %s", nde_error(), way[k].word);
+        nde_solver_destroy(solver);
+    }
+}
+
+/* A trajectory among others takes the steps that it takes alone. */
+static void lanes_do_not_know_of_each_other(void **state) {
+    (void)state;
+    enum { N = 200 };
+    const stiff_problem *q = &stiff_problems[0];
+    static nde_real y0[3*N];
+    run_t *r = begin(q->text, 3, q->y0, 3, q->p, 0, 100);
+    for (size_t b = 0; b < N; b++) y0[b] = (nde_real)(1 + 0.01*(double)b), y0[N + b] = 0, y0[2*N + b] = 0;
+    EACH_METHOD(m) {
+        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3, .atol = 1e-6, .reproducible = 1);
+        nde_problem problem = r->problem;
+        nde_solution all = { 0 };
+        problem.y0 = y0, problem.n = N;
+        assert_int_equal(nde_solve(&problem, &options, &all), NDE_OK);
+        for (size_t b = 0; b < N; b += 33) {
+            const nde_real own[] = { y0[b], 0, 0 };
+            nde_solution one = { 0 };
+            problem.y0 = own, problem.n = 1;
+            assert_int_equal(nde_solve(&problem, &options, &one), NDE_OK);
+            assert_int_equal(one.stats->accepted, all.stats[b].accepted);
+            for (size_t i = 0; i < 3; i++) assert_memory_equal(&one.y_end[i], &all.y_end[i*N + b], sizeof *y0);
+            nde_solution_free(&one);
+        }
+        nde_solution_free(&all);
+    }
+    end(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_meet_their_conditions),
@@ -404,6 +493,9 @@ int main(void) {
         cmocka_unit_test(errors_follow_tolerances),
         cmocka_unit_test(rotated_spectra),
         cmocka_unit_test(gradients_are_those_of_the_steps),
+        cmocka_unit_test(jacobians_may_fail),
+        cmocka_unit_test(what_has_no_meaning_is_refused),
+        cmocka_unit_test(lanes_do_not_know_of_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ static nde_status check(const nde_solver *s, double goal, const nde_goal_report 
     if (!(goal > 0)) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: goal is %g", goal);
     if (report && report->size && report->size != sizeof *report)
         return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: report.size is %zu", report->size);
+    if (s->rhs.noisy) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: not with noise");
     if (!s->adaptive) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: options.steps is %lld", (long long)s->options.steps);
     if (s->adjoint != NDE_ADJOINT_DISCRETE) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: options.adjoint is %d", s->adjoint);
     return NDE_OK;

@@ -21,15 +21,15 @@ static bool read_option(double value, double standard, double low, double high, 
  * Hairer and Wanner recommend for it; the exponents of other orders keep their ratio to 1/(q + 1).
  * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.4 and DOPRI5;
  * E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.2; K. Gustafsson (1991). */
-nde_status nde_control_make(int id, int error_order, const nde_options *options, nde_control *control) {
+nde_status nde_control_make(int id, double error_order, const nde_options *options, nde_control *control) {
     static const nde_options standard;
     const nde_options *o = options ? options : &standard;
     if (!control) return nde_fail(NDE_E_ARG, "nde_control_make: control is NULL");
-    if (id < NDE_CONTROLLER_AUTO || id > NDE_CONTROLLER_PID)
+    if (id < NDE_CONTROLLER_AUTO || id > NDE_CONTROLLER_PI31)
         return nde_fail(NDE_E_ARG, "options.controller is %d: no such controller", id);
-    if (error_order < 1)
-        return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %d", error_order);
-    nde_control c = { .reject = 1.0/((double)error_order + 1) };
+    if (!(error_order >= 0))
+        return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %.12g", error_order);
+    nde_control c = { .reject = 1/(error_order + 1) };
     if (!read_option(o->safety, 0.9, DBL_MIN, 1, &c.safety))
         return nde_fail(NDE_E_ARG, "options.safety is %g: it must be in (0, 1], or 0 for 0.9", o->safety);
     if (!read_option(o->factor_min, 0.2, DBL_MIN, 1 - DBL_EPSILON/2, &c.factor_min))
@@ -45,7 +45,9 @@ nde_status nde_control_make(int id, int error_order, const nde_options *options,
 /* Powers times q + 1 of the last three errors, and of the last two ratios of steps.
  * Sources: G. Soederlind, Digital filters in adaptive time-stepping, ACM TOMS 29 (2003) 1-26, table 1 (H); G. Soederlind, L. Wang,
  * Adaptive time-stepping and computational stability, J. Comput. Appl. Math. 185 (2006) 225-243 (PI); PI34 is K. Gustafsson's
- * PI.3.4, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, ACM TOMS 17 (1991) 533-554. */
+ * PI.3.4, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, ACM TOMS 17 (1991) 533-554; PI31 is
+ * S. Ilie, K. Jackson, W. Enright, Adaptive time-stepping for the strong numerical solution of stochastic differential equations,
+ * Numer. Algorithms 68 (2015) 791-812. */
 static const struct { double b[3], a[2]; } presets[] = {
     [NDE_CONTROLLER_PI34] = { { 7.0/10, -4.0/10 }, { 0 } },
     [NDE_CONTROLLER_PI33] = { { 2.0/3, -1.0/3 }, { 0 } },
@@ -56,10 +58,11 @@ static const struct { double b[3], a[2]; } presets[] = {
     [NDE_CONTROLLER_H312] = { { 1.0/4, 2.0/4, 1.0/4 }, { 3.0/4, 1.0/4 } },
     [NDE_CONTROLLER_H312B] = { { 1.0/8, 2.0/8, 1.0/8 }, { 3.0/8, 1.0/8 } },
     [NDE_CONTROLLER_H312PID] = { { 1.0/18, 2.0/18, 1.0/18 }, { 0 } },
+    [NDE_CONTROLLER_PI31] = { { 4.0/10, -1.0/10 }, { 0 } },
     [NDE_CONTROLLER_H321] = { { 1.0/3, 1.0/18, -5.0/18 }, { -5.0/6, -1.0/6 } },
 };
 
-nde_status nde_filter_make(int id, int error_order, const nde_options *options, const nde_control *control, nde_filter *filter) {
+nde_status nde_filter_make(int id, double error_order, const nde_options *options, const nde_control *control, nde_filter *filter) {
     static const nde_options standard;
     const double *own = options ? options->pid : standard.pid;
     *filter = (nde_filter){ .on = id > NDE_CONTROLLER_PI };

@@ -31,6 +31,27 @@ void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nd
     if (lanes->turn == NDE_TURN_NOISE) r->kernels->step->drive(r->rates, n, ld, dt, &by, w, area, lanes->rate + 2*r->rates*ld);
 }
 
+/* Row i of a slope by its component's multiplier of this stage over sqrt(h): to[b] = ratio*from[b], added to what is there or not. */
+static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, bool adds, nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    const nde_real *rate = lanes->rate + 2*r->rates*ld;
+    for (size_t i = 0; i < r->dim; i++, from += ld, to += ld)
+        for (size_t b = 0; b < n; b++) {
+            const nde_real ratio = (nde_real)((double)rate[i%r->rates*ld + b]*(dt[b] > 0 ? sqrt(dt[b]) : 0));
+            to[b] = ratio*from[b] + (adds ? to[b] : 0);
+        }
+}
+
+void nde_like_eval(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k) {
+    times_ratio(r, lanes, dt, from, false, k);
+    clear(k + r->dim*lanes->site.ld, r->nz, lanes->site.n, lanes->site.ld);
+}
+
+/* It is diagonal. */
+void nde_like_vjp(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *a, nde_real *a_from) {
+    times_ratio(r, lanes, dt, a, true, a_from);
+}
+
 /* ---- along a direction ----------------------------------------------------------------------- */
 
 /* What drives the field of term k in this stage. */
@@ -162,6 +183,74 @@ int nde_correction_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, cons
             if (!rc) rc = nde_part_vjp(r, lanes, &r->term[k], t, y, s->a_along, a_y, sink);
             if (rc) return rc;
         }
+    }
+    return 0;
+}
+
+/* ---- brackets -------------------------------------------------------------------------------- */
+
+/* sum over i < j of A_ij [g_i, g_j], [g_i, g_j] = dg_j/dy g_i - dg_i/dy g_j, is sum_j dg_j/dy (sum_i A_ij g_i), since A_ji = -A_ij: one
+ * derivative a column. */
+
+/* The noise; there is one term of it. */
+static size_t noise_term(const nde_rhs *r) {
+    size_t k = 0;
+    while (!term_at(r, k)->noise) k++;
+    return k;
+}
+
+/* Inputs of the field: column j of the areas over h. */
+static void put_areas(const nde_rhs *r, nde_lanes *lanes, size_t j) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    const nde_real *area = lanes->rate + r->rates*ld;
+    nde_real *u = lanes->scratch->u + r->channels*ld;
+    for (size_t i = 0; i < r->rates; i++) {
+        const size_t more = i > j ? i : j, pair = more*(more - 1)/2 + (i > j ? j : i);
+        for (size_t b = 0; b < n; b++) u[i*ld + b] = i == j ? 0 : i > j ? area[pair*ld + b] : -area[pair*ld + b];
+    }
+}
+
+static void put_unit(const nde_rhs *r, nde_lanes *lanes, size_t j) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_real *u = lanes->scratch->u + r->channels*ld;
+    for (size_t i = 0; i < r->rates; i++)
+        for (size_t b = 0; b < n; b++) u[i*ld + b] = i == j;
+}
+
+int nde_bracket_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld, k = noise_term(r);
+    nde_scratch *s = lanes->scratch;
+    const nde_field *f = r->term[k].field;
+    const nde_tangent along = { .y = s->along };
+    const nde_site at = site(r, lanes, k, t);
+    for (size_t j = 0; j < r->rates; j++) {
+        put_areas(r, lanes, j);
+        int rc = f->eval(f, &at, y, s->along);
+        put_unit(r, lanes, j);
+        if (!rc) rc = f->jvp(f, &at, y, &along, s->bent);
+        if (rc) return rc;
+        for (size_t i = 0; i < r->dim*ld; i += ld)
+            for (size_t b = 0; b < n; b++) to[i + b] += s->bent[i + b];
+    }
+    return 0;
+}
+
+/* Areas over h do not depend on h. */
+int nde_bracket_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
+                    const nde_sink *sink) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld, k = noise_term(r);
+    nde_scratch *s = lanes->scratch;
+    const nde_field *f = r->term[k].field;
+    const nde_site at = site(r, lanes, k, t);
+    for (size_t j = 0; j < r->rates; j++) {
+        put_areas(r, lanes, j);
+        int rc = f->eval(f, &at, y, s->along);
+        put_unit(r, lanes, j);
+        clear(s->a_along, r->dim, n, ld);
+        if (!rc) rc = bend_transpose(r, lanes, k, &at, y, a, a_y, sink);
+        put_areas(r, lanes, j);
+        if (!rc) rc = nde_part_vjp(r, lanes, &r->term[k], t, y, s->a_along, a_y, sink);
+        if (rc) return rc;
     }
     return 0;
 }

@@ -62,14 +62,19 @@ enum {
 /* Members of a method: its strong orders, twice each. */
 #define NDE_STRONG(diagonal, scalar, additive, commutative, general) .strong = { 0, diagonal, scalar, additive, commutative, general }
 
+/* And with noise, twice the power of h with which the error estimate of a step goes to zero. */
+#define NDE_ESTIMATE(diagonal, scalar, additive, commutative, general) .estimate = { 0, diagonal, scalar, additive, commutative, general }
+
 /* What stage i of a KIND_STOCHASTIC is: the drift, or the noise g with a multiplier of its own, over h. With I_1 = W(h), I_10 the
  * integral of W, and I_11, I_111 the repeated Ito integrals of dW, of one component each:
  *     w I_1 + area I_10/h + root sqrt(h) + twice I_11/sqrt(h) + thrice I_111/h
  * All of them are as sqrt(h) to h. root, twice and thrice are for diagonal and scalar noise.
- *   along   > 0: not g itself but its derivative at the stage's state along h times slope along - 1 */
+ *   along   > 0: not g itself but its derivative at the stage's state along h times slope along - 1
+ *   like    > 0: g where slope like - 1 has it, which has sqrt(h) alone as its multiplier: nothing is evaluated. For diagonal and
+ *           scalar noise */
 typedef struct nde_drive {
     nde_coefficient w, area, root, twice, thrice;
-    int along;
+    int along, like;
 } nde_drive;
 
 struct nde_method {
@@ -82,7 +87,9 @@ struct nde_method {
     const nde_coefficient *a2, *b2, *dense2, *e_velocity, *part, *share;
     int calculus;               /* NDE_ITO | NDE_STRATONOVICH: whose solution it finds with noise; 0: not for noise */
     int strong[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the strong order; 0: not for this kind */
+    int estimate[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the power of h with which the error estimate goes to zero; 0: none */
     bool converts;              /* it integrates the other calculus too, with the drift corrected */
+    bool brackets;              /* part of its slopes are the brackets of the noise's columns times their areas over h */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
     const nde_coefficient *coupling, *lift; /* Rosenbrock */
     nde_coefficient gamma;
@@ -97,8 +104,9 @@ static inline const nde_coefficient *nde_adams_weights(const nde_coefficient *al
     return all + order*(order - 1)/2;
 }
 
-/* Is a derivative of the noise part of its steps? */
-static inline bool nde_method_follows(const nde_method *m) {
+/* Is a derivative of noise of a kind, NDE_NOISE_*, part of its steps? */
+static inline bool nde_method_follows(const nde_method *m, int kind) {
+    if (m->brackets && kind == NDE_NOISE_GENERAL) return true;
     for (int i = 0; m->drive && i < m->stages; i++)
         if (m->drive[i].along) return true;
     return false;
@@ -123,6 +131,11 @@ static inline int nde_method_moves(const nde_method *m, int i) { return (i + m->
 static inline int nde_method_estimate_order(const nde_method *m) {
     if (m->error_order > m->order) return m->order;
     return m->e2_order ? 2*m->error_order - m->e2_order : m->error_order;
+}
+
+/* The power of h with which the error estimate goes to zero; noise: NDE_NOISE_*, 0 without. */
+static inline double nde_method_estimate_power(const nde_method *m, int noise) {
+    return noise ? 0.5*m->estimate[noise] : (double)nde_method_estimate_order(m) + 1;
 }
 
 /* The mean slope up to stage j of a Chebyshev method, D_j = (Y_j - y)/h: D_0 = 0, D_j = before D_(j-1) + before2 D_(j-2) + slope

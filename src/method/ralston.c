@@ -19,6 +19,6 @@ const nde_method nde_method_ralston = {
     .name = "ralston", .source = "A. Ralston, Math. Comp. 16 (1962) 431-437",
     .kind = NDE_KIND_RUNGE_KUTTA, .order = 2, .error_order = 1, .dense_order = 2,
     .stages = 2, .dense_terms = 2,
-    .calculus = NDE_STRATONOVICH, NDE_STRONG(2, 2, 2, 2, 1),
+    .calculus = NDE_STRATONOVICH, NDE_STRONG(2, 2, 2, 2, 1), NDE_ESTIMATE(2, 2, 3, 2, 2),
     .a = a, .b = b, .c = c, .e = e, .dense = dense,
 };

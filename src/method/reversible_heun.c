@@ -17,6 +17,6 @@ const nde_method nde_method_reversible_heun = {
     .name = "reversible_heun", .source = "P. Kidger et al., NeurIPS (2021), arXiv 2105.13493",
     .kind = NDE_KIND_REVERSIBLE, .order = 2, .error_order = 1, .dense_order = 2, .stages = 2, .dense_terms = 2,
     .first_same_as_last = true, .partners = 1, .partner = NDE_PARTNER_STATE,
-    .calculus = NDE_STRATONOVICH, NDE_STRONG(2, 2, 2, 2, 1),
+    .calculus = NDE_STRATONOVICH, NDE_STRONG(2, 2, 2, 2, 1), NDE_ESTIMATE(2, 2, 3, 2, 2),
     .a = a, .b = b, .c = c, .e = e, .dense = dense,
 };

@@ -39,7 +39,9 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->dw = nde_arena_take_rows(arena, r->rates, ld, sizeof *s->dw);
     s->cell = nde_arena_take(arena, ld, sizeof *s->cell);
     s->cell_first = nde_arena_take(arena, ld, sizeof *s->cell_first);
-    s->dh = nde_arena_take_rows(arena, r->areas ? r->rates : 0, ld, sizeof *s->dh);
+    s->dh = nde_arena_take_rows(arena, r->areas || r->brackets ? r->rates : 0, ld, sizeof *s->dh);
+    s->area = nde_arena_take_rows(arena, r->pairs, ld, sizeof *s->area);
+    s->area_work = nde_arena_take_rows(arena, r->brackets ? r->pairs + 3*r->rates : 0, NDE_NOISE_PIECE, sizeof *s->area_work);
     const bool second = r->correction != 0 || r->follows;
     s->along = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
     s->a_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
@@ -102,13 +104,15 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
         s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
     }
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
-                              .t = back ? t : s->cell, .first = s->cell_first, .count = cells, .grid = r->steps*cells, .N = r->N,
-                              .work = s->noise[k], .room = s->noise_room };
-    nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
+                              .t = back ? t : s->cell, .first = s->cell_first, .count = cells, .grid = r->steps > 0 ? r->steps*cells : 1,
+                              .N = r->N, .work = s->noise[k], .room = s->noise_room };
+    if (r->brackets) nde_noise_area(&noise, &at, part->rates, s->dw, s->dh, s->area, s->area_work);
+    else nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld;
     double *inverse = s->cell;
     for (size_t b = 0; b < n; b++) inverse[b] = dt[b] != 0 ? 1/fabs(dt[b]) : 0;
     r->kernels->step->scale(part->rates, n, ld, inverse, s->dw, rate);
+    if (r->brackets) r->kernels->step->scale(r->pairs, n, ld, inverse, s->area, lanes->rate + r->rates*ld);
     if (!r->areas) return;
     for (size_t i = 0; i < part->rates*ld; i += ld)
         for (size_t b = 0; b < n; b++) s->dh[i + b] += 0.5*s->dw[i + b];
@@ -204,6 +208,10 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     }
     if (r->correction != 0 && !still) {
         const int rc = nde_correction_eval(r, lanes, t, y, k);
+        if (rc) return rc;
+    }
+    if (r->brackets) {
+        const int rc = nde_bracket_eval(r, lanes, t, y, k);
         if (rc) return rc;
     }
     for (size_t j = 0; j < r->problem.n_terms; j++) {
@@ -369,6 +377,10 @@ static int vjp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
     }
     if (r->correction != 0 && !still) {
         const int rc = nde_correction_vjp(r, lanes, t, y, a, a_y, sink);
+        if (rc) return rc;
+    }
+    if (r->brackets) {
+        const int rc = nde_bracket_vjp(r, lanes, t, y, a, a_y, sink);
         if (rc) return rc;
     }
     for (size_t k = 0; k < r->problem.n_terms; k++) {

@@ -46,7 +46,9 @@ typedef struct nde_rhs {
     int noise;            /* NDE_NOISE_*: what all terms together are; 0 without */
     bool driven;          /* stages of the method have multipliers of the noise of their own: nde_drive */
     bool areas;           /* some of them have the integral of W */
-    bool follows;         /* some of them are derivatives of the noise along a slope */
+    bool follows;         /* some of them are derivatives of the noise along a slope, or brackets */
+    bool brackets;        /* slopes have the brackets of general noise, of one term */
+    size_t pairs;         /* with brackets: of its components */
     double correction;    /* what is added to the drift is that times sum_j dg_j/dy g_j, g_j the columns of g: 1/2 or -1/2 for a method
                            * of the other calculus; 0: nothing */
     size_t rate_rows;     /* of nde_lanes.rate */
@@ -62,7 +64,8 @@ typedef struct nde_scratch {
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
     double *from, *to;                /* [ld] ends of the whole spans */
-    double *dh;                       /* [rates][ld] with rhs.areas */
+    double *dh;                       /* [rates][ld] with rhs.areas or rhs.brackets */
+    double *area, *area_work;         /* [pairs][ld] with rhs.brackets, and what they are made with */
     void **noise;                     /* [n_terms] what their sources work with, for noise_room lanes */
     size_t noise_room;
     int64_t *cell_first;              /* [ld] */
@@ -84,7 +87,8 @@ typedef struct nde_lanes {
     nde_site site;      /* complete for the drift but for t and tape */
     size_t *piece;      /* [paths][ld] */
     nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it [rates][ld] of the integral
-                         * of W over the step, over h^2, and the multipliers of the stage, over h */
+                         * of W over the step, over h^2, and the multipliers of the stage, over h. rhs.brackets: behind it [pairs][ld] of the Levy
+                         * areas, over h */
     int turn;           /* NDE_TURN_*: what the stage evaluates */
     bool turned;        /* of a splitting: second is evaluated, not the drift */
     nde_real share;     /* of the step that this flow takes */
@@ -96,7 +100,7 @@ static inline bool nde_is_flow(const nde_rhs *r, const nde_field *field) { retur
 
 /* What multiplies the noise of term k in this stage, over h. */
 static inline const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
-    return lanes->rate ? lanes->rate + (r->term[k].rate + (r->driven ? 2*r->rates : 0))*lanes->site.ld : NULL;
+    return lanes->rate ? lanes->rate + (r->term[k].rate + (lanes->turn == NDE_TURN_NOISE ? 2*r->rates : 0))*lanes->site.ld : NULL;
 }
 
 enum { NDE_MOST_TERMS = 32 };
@@ -177,12 +181,20 @@ int nde_part_jvp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, con
 /* Whose turn it is in a stage, and with which multipliers. */
 struct nde_drive;
 void nde_rhs_turn(const nde_rhs *rhs, nde_lanes *lanes, const double *dt, const struct nde_drive *drive);
+/* k [rows][ld] = what the noise of slope `from`, whose multiplier is sqrt(h), is with that of this stage: their ratio times
+ * `from`, and so are tangents; and the transpose, which adds to a_from. */
+void nde_like_eval(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k);
+void nde_like_vjp(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *a, nde_real *a_from);
 /* k [rows][ld] = derivative of the noise at (t, y) along h v: v [dim][ld]. */
 int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
                    nde_real *k);
 /* Adds to a_y and the sink; scratch.along becomes h v, scratch.a_along its cotangent; k as before. */
 int nde_along_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
                   const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink);
+/* k += the brackets of the noise's columns times their areas over h; and the transpose. */
+int nde_bracket_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
+int nde_bracket_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
+                    const nde_sink *sink);
 /* k += rhs.correction sum_j dg_j/dy g_j; and its transpose. */
 int nde_correction_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 int nde_correction_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,

@@ -70,6 +70,12 @@ static int followed(const nde_attempt *s, int i) {
     return drive ? drive[i].along - 1 : -1;
 }
 
+/* The slope of whose noise stage i has another multiple; -1: none. */
+static int likened(const nde_attempt *s, int i) {
+    const nde_drive *drive = s->table->method->drive;
+    return drive ? drive[i].like - 1 : -1;
+}
+
 static int evaluate_stage(const nde_attempt *s, int i, const nde_real *Y, nde_real *k) {
     const double *t = nde_stage_time(s, s->table->method->c[i]);
     const int j = followed(s, i);
@@ -82,6 +88,11 @@ static int evaluate(const nde_attempt *s, int first, int end) {
     const nde_table *table = s->table;
     for (int i = first; i < end; i++) {
         take_turn(s, i);
+        const int like = likened(s, i);
+        if (like >= 0) {
+            nde_like_eval(s->rhs, s->lanes, s->dt, s->k + (size_t)like*s->slab, s->k + (size_t)i*s->slab);
+            continue;
+        }
         const bool is_new = i == table->stages - 1 && table->last_is_new;
         const nde_real *Y = is_new && table->compensated ? sum_exactly(s)
                                                          : stage_state(s, i, is_new ? s->z : s->lanes->scratch->Y);
@@ -157,6 +168,11 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
         /* taken at the new state itself, to whose cotangent it adds */
         const bool idle = nde_is_idle(s, c, i), newest = i == table->stages - 1 && table->last_is_new;
         take_turn(s, i);
+        const int like = likened(s, i);
+        if (like >= 0) {
+            nde_like_vjp(s->rhs, s->lanes, s->dt, c->k + (size_t)i*s->slab, c->k + (size_t)like*s->slab);
+            continue;
+        }
         const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
         for (size_t r = 0; r < dim; r++) memset(scratch->a_Y + r*ld, 0, n*sizeof(nde_real));
         if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
@@ -212,6 +228,11 @@ static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int
     source.t = scratch->a_t, source.h = s->dt, source.v_h = v->h;
     for (int i = first; i < end; i++) {
         take_turn(s, i);
+        const int like = likened(s, i);
+        if (like >= 0) {
+            nde_like_eval(s->rhs, s->lanes, s->dt, v->k + (size_t)like*s->slab, v->k + (size_t)i*s->slab);
+            continue;
+        }
         const nde_real *Y = stage_state(s, i, scratch->Y), *v_Y = v->y;
         if (i) {
             combine_tangent_sets(s, v, &table->row[0][i], table->row[1] ? &table->row[1][i] : NULL,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * sosri.c - SOSRI: an SRI method of strong order 3/2 for diagonal and scalar noise in Ito's calculus whose stability is
- * optimised.
+ * optimised. Its error is sriw1's.
  * Source: C. Rackauckas, Q. Nie, Stability-optimized high order methods and stiffness detection for pathwise stiff
  * stochastic differential equations, IEEE HPEC (2020), arXiv 1804.04344. */
 #include "method/method.h"
@@ -21,36 +21,47 @@ static const nde_coefficient a[] = {
         D(2.3017575594644466), 0, D(-0.20725685784180017), 0,
     D(0.05836595312746999), D(0.15580956238299215), 0, 0, D(0.6149440396332373), D(3.2361551006624674), 0, 0,
         D(0.08535117634046772), D(-1.4223118283355949), 0, 0, 0,
+    D(0.05836595312746999), D(0.15580956238299215), 0, 0, D(0.6149440396332373), D(3.2361551006624674), 0, 0,
+        D(0.08535117634046772), D(-1.4223118283355949), 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 static const nde_coefficient b[] = { D(1.140099274172029), 0, 0, R(1, 1), D(-0.6401334255743456), 0, 0, R(1, 1),
-    D(0.4736296532772559), 0, 0, R(1, 1), D(0.026404498125060714), R(1, 1) };
+    D(0.4736296532772559), 0, 0, R(1, 1), D(0.026404498125060714), R(1, 1), 0, 0, 0, 0 };
 static const nde_coefficient c[] = { 0, 0, 0, 0, D(-0.04199224421316468), D(0.26204282091330466), D(0.26204282091330466),
     D(0.26204282091330466), D(0.7898405466170333), D(0.05879875232001765), D(0.05879875232001765), D(0.05879875232001765),
-    D(3.7504010171562823), D(0.75866116910117501) };
+    D(3.7504010171562823), D(0.75866116910117501), D(0.75866116910117501), 0, D(0.26204282091330466), D(0.05879875232001765) };
+static const nde_coefficient e[] = { D(0.140099274172029), 0, 0, 0, D(-0.6401334255743456), 0, 0, 0, D(0.4736296532772559), 0, 0, 0,
+    D(0.026404498125060714), 0, R(1, 1), R(1, 1), R(1, 1), R(1, 1) };
 static const nde_drive drive[] = {
     { .w = 0 },
     { .root = R(1, 1) },
-    { .area = R(1, 1) },
+    { .area = R(1, 1), .like = 2 },
     { .w = D(-1.8453464565104432), .area = D(2.8453464565104425),
-      .twice = D(0.4969658141589478), .thrice = D(0.11522663875443433) },
+      .twice = D(0.4969658141589478), .thrice = D(0.11522663875443433), .like = 2 },
     { .w = 0 },
     { .root = R(1, 1) },
-    { .area = R(1, 1) },
+    { .area = R(1, 1), .like = 6 },
     { .w = D(2.688764531100726), .area = D(-2.688764531100725),
-      .twice = D(-0.5771202869753592), .thrice = D(-0.57877086147738) },
+      .twice = D(-0.5771202869753592), .thrice = D(-0.57877086147738), .like = 6 },
     { .w = 0 },
     { .root = R(1, 1) },
-    { .area = R(1, 1) },
+    { .area = R(1, 1), .like = 10 },
     { .w = D(-0.2523866501071323), .area = D(0.2523866501071322),
-      .twice = D(-0.12919702470322217), .thrice = D(0.2857851028163886) },
+      .twice = D(-0.12919702470322217), .thrice = D(0.2857851028163886), .like = 10 },
     { .w = 0 },
     { .w = D(0.40896857551684956), .area = D(-0.40896857551684945),
       .twice = D(0.2093514975196336), .thrice = D(0.17775911990655704) },
+    { .area = D(-0.40896857551684945), .thrice = D(0.17775911990655704) },
+    { .area = D(2.8453464565104425), .thrice = D(0.11522663875443433), .like = 2 },
+    { .area = D(-2.688764531100725), .thrice = D(-0.57877086147738), .like = 6 },
+    { .area = D(0.2523866501071322), .thrice = D(0.2857851028163886), .like = 10 },
 };
 
 const nde_method nde_method_sosri = {
     .name = "sosri", .source = "C. Rackauckas, Q. Nie, IEEE HPEC (2020), arXiv 1804.04344",
-    .kind = NDE_KIND_STOCHASTIC, .order = 2, .dense_order = 1, .stages = 14, .dense_terms = 1,
-    .calculus = NDE_ITO, NDE_STRONG(3, 3, 0, 0, 0),
-    .a = a, .b = b, .c = c, .dense = b, .drive = drive,
+    .kind = NDE_KIND_STOCHASTIC, .order = 2, .error_order = 1, .dense_order = 1, .stages = 18, .dense_terms = 1,
+    .calculus = NDE_ITO, NDE_STRONG(3, 3, 0, 0, 0), NDE_ESTIMATE(3, 3, 0, 0, 0),
+    .a = a, .b = b, .c = c, .e = e, .dense = b, .drive = drive,
 };

@@ -28,6 +28,8 @@ typedef struct nde_noise_at {
 /* w, h, k [m][ld]: W, H and K of each step; h and k NULL: not wanted, k only beside h. noise has been read by
  * nde_noise_read, and its levy says at least what is wanted. */
 void nde_noise_over(const nde_noise *noise, const nde_noise_at *at, size_t m, double *w, double *h, double *k);
+/* The cells of a tree, as a share of the span. */
+double nde_noise_cell(const nde_noise *noise);
 /* The memory of `work`; SIZE_MAX: too much. It is cleared once. */
 size_t nde_noise_bytes(const nde_noise *noise, size_t m, size_t lanes);
 void nde_noise_clear(const nde_noise *noise, void *work, size_t lanes);

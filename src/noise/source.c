@@ -176,6 +176,8 @@ size_t nde_noise_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     return nde_size_multiply(m, sizeof(nde_fold) + 3*row, &bytes) ? bytes : SIZE_MAX;
 }
 
+double nde_noise_cell(const nde_noise *noise) { return nde_tree_cell(noise); }
+
 void nde_noise_clear(const nde_noise *noise, void *work, size_t lanes) {
     if (noise->source == NDE_SOURCE_TREE) nde_tree_clear(work, lanes);
 }

@@ -82,6 +82,8 @@ size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     return all;
 }
 
+double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1).depth); }
+
 void nde_tree_clear(void *memory, size_t lanes) {
     cursor *c = memory;
     for (size_t b = 0; b < lanes; b++) c[b].level = EMPTY;

@@ -10,6 +10,9 @@
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes);
 void nde_tree_clear(void *memory, size_t lanes);
 
+/* A cell, as a share of the span. */
+double nde_tree_cell(const nde_noise *noise);
+
 /* w, h, k [m][ld] as nde_noise_over's, for lanes `first` to first + n - 1 of the memory, n <= NDE_NOISE_PIECE; trajectory [n].
  * start NULL or [m][NDE_NOISE_PIECE]: W from t0 to s. */
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,

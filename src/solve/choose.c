@@ -65,7 +65,7 @@ static nde_status choose_order(nde_solver *s) {
 /* The table that is run: that, or what has been made of it. */
 const nde_method *nde_chosen_method(const nde_solver *s) {
     if (s->base->kind == NDE_KIND_MULTISTEP) return &s->multistep;
-    if (s->base->kind == NDE_KIND_REVERSIBLE && s->rhs.noisy) return &s->anew;
+    if (s->rhs.noisy && (s->base->kind == NDE_KIND_REVERSIBLE || s->base->kind == NDE_KIND_STOCHASTIC)) return &s->anew;
     return s->options.coupling > 0                  ? &s->coupled
            : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
            : s->rhs.problem.splitting               ? &s->composed
@@ -247,8 +247,9 @@ static nde_status choose_calculus(nde_solver *s) {
     if (!m->calculus) return nde_fail(NDE_E_CALCULUS, "method %s cannot integrate noise", name);
     if (!m->strong[r->noise])
         return nde_fail(NDE_E_CALCULUS, "method %s does not converge with %s noise", name, noise_names[r->noise]);
-    if (s->options.steps <= 0)
-        return nde_fail(NDE_E_ARG, "options.steps is %lld: with noise, steps are fixed", (long long)s->options.steps);
+    if (s->options.steps == 0 && !m->estimate[r->noise])
+        return nde_fail(NDE_E_ARG, "options.steps is 0: method %s has no error estimate with %s noise and needs fixed steps", name,
+                        noise_names[r->noise]);
     if (s->options.error == NDE_ERROR_DOUBLING || s->options.coupling != 0)
         return nde_fail(NDE_E_ARG, "options.%s is %g: not with noise", s->options.coupling != 0 ? "coupling" : "error",
                         s->options.coupling != 0 ? s->options.coupling : (double)s->options.error);
@@ -257,9 +258,25 @@ static nde_status choose_calculus(nde_solver *s) {
         return nde_fail(NDE_E_CALCULUS, "method %s converges to the %s solution, problem.calculus is %s: see options.convert", name,
                         m->calculus == NDE_ITO ? "Ito" : "Stratonovich", asked == NDE_ITO ? "Ito" : "Stratonovich");
     r->correction = !other ? 0 : asked == NDE_ITO ? -0.5 : 0.5;
-    r->driven = m->drive != NULL, r->follows = nde_method_follows(m), r->areas = nde_method_takes_area(m);
+    r->driven = m->drive != NULL, r->follows = nde_method_follows(m, r->noise), r->areas = nde_method_takes_area(m);
+    r->brackets = m->brackets && r->noise == NDE_NOISE_GENERAL;
+    r->pairs = r->brackets ? r->rates*(r->rates - 1)/2 : 0;
+    r->rate_rows = r->rates + r->pairs;
     if (r->driven) r->rate_rows = 3*r->rates, r->cotape = 0; /* a window would mix columns of drift and noise */
-    return check_second(s, r->follows ? name : "options.convert");
+    return check_second(s, other && convert ? "options.convert" : name);
+}
+
+/* What is run in place of a method of the registry where there is noise: not first same as last, since that slope has seen another
+ * increment; and of a stochastic one, unless its error is wanted, without the stages that serve nothing else. */
+static const nde_method *choose_anew(nde_solver *s, const nde_method *m) {
+    nde_method *anew = &s->anew;
+    const bool stochastic = m->kind == NDE_KIND_STOCHASTIC;
+    *anew = *m, anew->first_same_as_last = false;
+    if (stochastic && !s->adaptive && !s->options.estimates && m->error_order) {
+        while (m->b[anew->stages - 1] == 0) anew->stages--;
+        anew->error_order = 0, anew->e = NULL;
+    }
+    return s->rhs.noisy && (m->kind == NDE_KIND_REVERSIBLE || stochastic) ? anew : m;
 }
 
 nde_status nde_choose_method(nde_solver *s) {
@@ -319,8 +336,9 @@ nde_status nde_choose_method(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", m->name);
     s->adaptive = o->steps == 0;
     s->joint = s->adaptive && o->stepping == NDE_STEP_JOINT;
-    s->anew = *m, s->anew.first_same_as_last = false;
-    s->table.method = m->kind == NDE_KIND_REVERSIBLE && s->rhs.noisy ? &s->anew : m;
+    s->restless = s->adaptive && s->rhs.noisy;
+    s->revisits = s->restless && (s->rhs.areas || s->rhs.noise == NDE_NOISE_GENERAL);
+    s->table.method = choose_anew(s, m);
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
         (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)) ||
         (bad = choose_rosenbrock(s)))
@@ -406,12 +424,13 @@ nde_status nde_choose_kernels(nde_solver *s) {
 
 nde_status nde_choose_controller(nde_solver *s) {
     const nde_options *o = &s->options;
-    const int order = nde_method_estimate_order(s->table.method);
-    const nde_status bad = nde_control_make(o->controller, order, o, &s->control);
+    const double order = nde_method_estimate_power(s->table.method, s->rhs.noise) - 1;
+    const int id = o->controller == NDE_CONTROLLER_AUTO && s->restless ? NDE_CONTROLLER_PI31 : o->controller;
+    const nde_status bad = nde_control_make(id, order, o, &s->control);
     if (bad || (o->decide && !nde_read_sized(&s->decide, sizeof s->decide, o->decide, sizeof s->decide)))
         return bad ? bad : nde_fail(NDE_E_ARG, "options.decide.size is %zu", o->decide->size);
     if (o->decide && !s->decide.decide) return nde_fail(NDE_E_ARG, "options.decide.decide is NULL");
     if (s->decide.decide || o->n_clip || s->measured || s->guarded || o->h_min_policy == NDE_H_MIN_ACCEPT || o->compensated)
         s->sprint = NULL;
-    return nde_filter_make(o->controller, order, o, &s->control, &s->filter);
+    return nde_filter_make(id, order, o, &s->control, &s->filter);
 }

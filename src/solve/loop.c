@@ -513,6 +513,11 @@ static size_t join(nde_worker *w, size_t n, size_t attending) {
     return m;
 }
 
+/* Has a lane that stands at its stop reached a forced time there, and no save or rejected attempt? */
+static bool is_forced(const nde_solver *s, const nde_panel *p, size_t b) {
+    return !s->restless || (p->forced[b] < s->forced.count && s->forced.t[p->forced[b]] == p->t[b]);
+}
+
 /* What lanes need that were rejected, or reached something: end, jump, go on. */
 static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *attend,
                          size_t attending) {
@@ -526,12 +531,13 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
         if (s->emits && p->accept[b] && w->fate[b] != NDE_OK) why = w->fate[b];
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
         if (why == NDE_OK && !end) why = exhausted(s, p, b);
+        if (why == NDE_OK && !p->accept[b] && !nde_panel_remember(s, p, b)) why = NDE_E_STEPSIZE;
         /* z and k are still there */
         if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
         if (why < 0 && !p->accept[b] && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
         if (why != NDE_OK || end)
             list[gone] = b, status[gone++] = why;
-        else if (p->accept[b] && p->t[b] == p->stop[b])
+        else if (p->accept[b] && p->t[b] == p->stop[b] && is_forced(s, p, b))
             crossed[crossing++] = b;
         else if (p->accept[b])
             nde_panel_watch(s, p, b);

@@ -286,10 +286,17 @@ static nde_status check_noise(nde_solver *s) {
     for (size_t k = 0; k < q->n_terms; k++) {
         if (!q->terms[k].noise) continue;
         nde_noise *noise = &s->rhs.term[k].noise;
+        if (s->restless && noise->source != NDE_SOURCE_TREE)
+            return nde_fail(NDE_E_ARG, "problem.terms[%zu].noise.source is %d: steps that are not known before (options.steps is 0) need "
+                                       "NDE_SOURCE_TREE", k, (int)noise->source);
         if (noise->grid && noise->source != NDE_SOURCE_TREE && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
-        const nde_status bad = nde_noise_need(noise, s->rhs.areas ? NDE_LEVY_H : NDE_LEVY_W);
+        if (s->rhs.brackets && (noise->source != NDE_SOURCE_GRID || noise->correlation || s->rhs.term[k].rates != s->rhs.rates))
+            return nde_fail(NDE_E_ARG, "problem.terms[%zu].noise: method %s needs the areas of one general noise, on a grid and without "
+                                       "correlation", k, s->base->name);
+        if (s->restless) s->cell_share = fmax(s->cell_share, nde_noise_cell(noise));
+        const nde_status bad = nde_noise_need(noise, s->rhs.areas || s->rhs.brackets ? NDE_LEVY_H : NDE_LEVY_W);
         if (bad) return bad;
     }
     return NDE_OK;

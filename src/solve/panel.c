@@ -41,10 +41,31 @@ void nde_panel_resize(nde_panel *p, size_t n) {
     p->lanes.site.n = n;
 }
 
+/* Noise has no extension inside a step: it ends where something is saved, and where attempts were rejected. d: direction of time. */
+static void restrain(nde_panel *p, size_t b, double d, double save) {
+    const double *top = p->revisits ? p->revisit + b : NULL;
+    if (d*save > d*p->t[b] && d*save < d*p->stop[b]) p->stop[b] = save;
+    while (top && p->revisits[b] && d*top[(p->revisits[b] - 1)*p->capacity] <= d*p->t[b]) p->revisits[b]--;
+    if (!top || !p->revisits[b]) return;
+    const double back = top[(p->revisits[b] - 1)*p->capacity];
+    if (d*back < d*p->stop[b]) p->stop[b] = back;
+}
+
+bool nde_panel_remember(const nde_solver *s, nde_panel *p, size_t b) {
+    const double d = s->direction, t = p->t_done[b];
+    if (!p->revisits || t == p->stop[b]) return true;
+    if (p->revisits[b] == NDE_MOST_REVISITS) return false;
+    p->revisit[p->revisits[b]++*p->capacity + b] = t;
+    p->stop[b] = t;
+    if (d*t < d*p->watch[b]) p->watch[b] = t;
+    return true;
+}
+
 void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t b) {
     const size_t f = p->forced[b];
     const double d = s->direction, save = nde_save_next(s, p, b);
     p->stop[b] = f < s->forced.count && d*s->forced.t[f] < d*p->t1[b] ? s->forced.t[f] : p->t1[b];
+    if (s->restless) restrain(p, b, d, save);
     p->watch[b] = d*save < d*p->stop[b] ? save : p->stop[b];
     p->t_new[b] = nde_clock_target(d, p->t[b], p->h[b], p->stop[b]);
     p->dt[b] = p->t_new[b] - p->t[b];
@@ -67,6 +88,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->interval[b] = 0;
         for (size_t f = 0; f < p->forced[b]; f++) p->interval[b] += s->forced.jump[f] != SIZE_MAX;
         p->saved[b] = 0;
+        if (p->revisits) p->revisits[b] = 0;
         p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
         p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
         p->h_first[b] = p->h_last[b] = 0;
@@ -105,6 +127,8 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
+        if (p->revisits) p->revisits[b] = p->revisits[last];
+        for (size_t i = 0; p->revisits && i < p->revisits[b]; i++) p->revisit[i*p->capacity + b] = p->revisit[i*p->capacity + last];
         if (p->stiff) p->stiff[b] = p->stiff[last];
         if (p->since) p->since[b] = p->since[last];
         if (p->rtol) p->rtol[b] = p->rtol[last];
@@ -142,6 +166,7 @@ void nde_group_open(const nde_solver *s, nde_worker *w, size_t m) {
     at->ld = nde_leading_dimension(m, sizeof(nde_real));
     at->index = g->trajectory, at->interval = g->interval, at->lane = g->mark, at->q = g->q;
     at->flags = 0;
+    g->lanes.turn = NDE_TURN_ALL;
     g->lanes.piece = g->piece, g->lanes.rate = g->rate;
 }
 

@@ -9,7 +9,7 @@
 /* The smallest step to go on with. */
 double nde_least_step(const nde_solver *s, double t) {
     const double h_min = s->options.h_min;
-    return h_min > 0 ? h_min : h_min == NDE_ZERO ? 0 : 16*DBL_EPSILON*fabs(t);
+    return fmax(h_min > 0 ? h_min : h_min == NDE_ZERO ? 0 : 16*DBL_EPSILON*fabs(t), s->cell);
 }
 
 void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n) {
@@ -46,7 +46,7 @@ static void go_on(const nde_solver *s, nde_panel *p, size_t b, double h) {
 int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_decision *d) {
     const double before = p->before[b], before2 = p->before2[b], h_last2 = p->h_last2[b];
     *d = (nde_decision){ .trajectory = p->trajectory[b],
-                         .order = nde_method_estimate_order(s->table.method),
+                         .order = (int32_t)nde_method_estimate_power(s->table.method, s->rhs.noise) - 1,
                          .refused = (int32_t)p->refusals[b],
                          .t = p->t[b],
                          .h = p->dt[b],

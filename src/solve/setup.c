@@ -65,8 +65,9 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     const bool history = s->filter.on || s->decide.decide;
     TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
+    TAKE(p->revisit, s->revisits*NDE_MOST_REVISITS, capacity), TAKE(p->revisits, s->revisits, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
-    TAKE(p->stiff, s->adaptive && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, capacity);
+    TAKE(p->stiff, s->adaptive && !s->restless && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, capacity);
     TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
     TAKE(p->g, s->rhs.problem.n_events, ld);

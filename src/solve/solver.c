@@ -53,7 +53,7 @@ static nde_status check_way_back(const nde_solver *s) {
 
 static nde_status check_times(nde_solver *s) {
     const nde_problem *q = &s->rhs.problem;
-    s->direction = 0;
+    s->direction = 0, s->cell = 0;
     for (size_t who = 0; who < (q->t0_each || q->t1_each || s->save_lane ? s->N : 1); who++) {
         const double t0 = nde_start_of(s, who), t1 = nde_end_of(s, who);
         if (!isfinite(t0) || !isfinite(t1) || !isfinite(t1 - t0))
@@ -69,6 +69,7 @@ static nde_status check_times(nde_solver *s) {
                             "problem: t1 of trajectory %zu lies on the other side of t0 than before",
                             who);
         if (sign != 0) s->direction = sign;
+        if (s->restless) s->cell = fmax(s->cell, s->cell_share*fabs(t1 - t0));
         const nde_status bad = check_saves(s, who, t0, t1);
         if (bad) return bad;
     }
@@ -451,7 +452,7 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
             good = p->trajectory[b] >= p->first && p->trajectory[b] < live->next &&
                    p->forced[b] <= s->forced.count && p->interval[b] <= s->rhs.problem.n_jumps &&
                    p->saved[b] <= s->rows_saved && countable(p->node[b]) && countable(p->accepted[b]) &&
-                   countable(p->rejected[b]) && countable(p->evals[b]) && countable(p->refusals[b]);
+                   (!p->revisits || p->revisits[b] <= NDE_MOST_REVISITS) && countable(p->rejected[b]) && countable(p->evals[b]) && countable(p->refusals[b]);
         for (size_t i = 0; good && s->hits.kept && i < s->N; i++)
             good = s->hits.kept[i] <= s->hits.rows && s->hits.end[i] < (int64_t)s->rhs.problem.n_events;
         if (!good) {

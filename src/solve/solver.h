@@ -52,6 +52,9 @@ typedef struct nde_stiffness {
     int64_t score;          /* two for a hit, one less for a miss */
 } nde_stiffness;
 
+/* Rejected attempts within each other. */
+enum { NDE_MOST_REVISITS = 64 };
+
 typedef struct nde_panel {
     nde_lanes lanes;
     size_t first, count;   /* trajectories of this panel */
@@ -67,6 +70,9 @@ typedef struct nde_panel {
     int64_t *refusals;                              /* attempts rejected in a row */
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
+    double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected and lie ahead,
+                                                     * the last one last; NULL: solver.revisits is not set */
+    size_t *revisits;                               /* how many */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     nde_stiffness *stiff;                           /* NULL: steps are fixed, or the method's stability is not known */
     nde_real *state[2], *q, *carry;                 /* [state_rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
@@ -222,6 +228,10 @@ struct nde_solver {
     bool guarded;
     double counted;        /* parts of the mean: dim, or what weights leave of it; 1 when largest */
     enum { NDE_SAVE_END, NDE_SAVE_TIMES, NDE_SAVE_EVERY } saving;
+    bool restless;         /* adaptive with noise: steps end where something is saved */
+    bool revisits;         /* and where an attempt was rejected: what is known of an area depends on what has been asked */
+    double cell_share;     /* restless: the longest cell of a path, as a share of its span */
+    double cell;           /* restless: no step is shorter than the longest cell of a path */
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
     bool started, finished, recorded;
     double direction, per_dim; /* 1/counted */
@@ -358,6 +368,8 @@ void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
 void nde_panel_resize(nde_panel *p, size_t n);
 /* Sets stop and watch of a lane, from its next forced time and its next save, and with them its next attempt. */
 void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t lane);
+/* The attempt of a lane was rejected: a step is to end where it would have, if the solver revisits. false: there are too many of them. */
+bool nde_panel_remember(const nde_solver *s, nde_panel *p, size_t lane);
 /* Trajectories come into the lanes behind: y, q, t and counters as at their start. */
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);
 /* The last lane takes the place of this one. */

@@ -47,7 +47,7 @@ static void check(const nde_method *m, int kind, int calculus) {
     proof f;
     fields g;
     make(&f, &g, m, kind, calculus);
-    const bool second = nde_method_follows(m) || f.options.convert || (nde_method_calculus(m) == 3 && m->calculus != calculus);
+    const bool second = nde_method_follows(m, kind) || f.options.convert || (nde_method_calculus(m) == 3 && m->calculus != calculus);
     proof_solve(&f);
     if (!second) proof_check_identity(&f);
     nde_gradient_report r = NDE_INIT(nde_gradient_report, .h = 0);
@@ -113,7 +113,7 @@ static const struct { int kind; const char *text; } path_noise[] = {
 /* An input path that drift, noise, a controlled term and the quadrature read, and the path that drives that term: knots at nodes. */
 static void check_paths(const nde_method *m, size_t which) {
     const int kind = path_noise[which].kind;
-    const bool ito = m->calculus & NDE_ITO, second = nde_method_follows(m);
+    const bool ito = m->calculus & NDE_ITO, second = nde_method_follows(m, kind);
     proof f;
     nde_program *g[] = { parsed(path_drift), parsed(path_term), parsed(path_noise[which].text), parsed(path_quadrature) };
     proof_begin(&f, 5, &growth_model, false, 0.25, 1.25, 1);

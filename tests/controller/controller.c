@@ -81,7 +81,7 @@ static void making(void **state) {
     assert_true(c.beta == 0 && c.alpha == 1.0/3 && c.safety == 0.8 && c.factor_min == 0.1 && c.factor_max == 5);
     refuse(17, 4, NULL, "controller", "17");
     refuse(-1, 4, NULL, "controller", "-1");
-    refuse(NDE_CONTROLLER_PI, 0, NULL, "error order", "0");
+    refuse(NDE_CONTROLLER_PI, -1, NULL, "error order", "-1");
     refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = 1.5 }, "safety", "1.5");
     refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = NDE_ZERO }, "safety", "-1");
     refuse(NDE_CONTROLLER_PI, 4, &(nde_options){ .safety = (double)NAN }, "safety", "nan");
@@ -238,10 +238,10 @@ static void filters_are_those_of_the_papers(void **state) {
         [NDE_CONTROLLER_H211] = { 0.5, 0.5, 0, 0.5 }, [NDE_CONTROLLER_H211B] = { 0.25, 0.25, 0, 0.25 },
         [NDE_CONTROLLER_H211PI] = { 1.0/6, 1.0/6 }, [NDE_CONTROLLER_H312] = { 0.25, 0.5, 0.25, 0.75, 0.25 },
         [NDE_CONTROLLER_H312B] = { 0.125, 0.25, 0.125, 0.375, 0.125 }, [NDE_CONTROLLER_H312PID] = { 1.0/18, 1.0/9, 1.0/18 },
-        [NDE_CONTROLLER_H321] = { 1.0/3, 1.0/18, -5.0/18, -5.0/6, -1.0/6 },
+        [NDE_CONTROLLER_PI31] = { 0.4, -0.1 }, [NDE_CONTROLLER_H321] = { 1.0/3, 1.0/18, -5.0/18, -5.0/6, -1.0/6 },
     };
     static const nde_options own = { .controller = NDE_CONTROLLER_PID, .pid = { 0.9, -0.5, 0.1, 0.2, 0.05 } };
-    for (int id = NDE_CONTROLLER_PI34; id <= NDE_CONTROLLER_PID; id++) {
+    for (int id = NDE_CONTROLLER_PI34; id <= NDE_CONTROLLER_PI31; id++) {
         const double *kb = id == NDE_CONTROLLER_PID ? own.pid : table[id];
         nde_control c;
         nde_filter f;

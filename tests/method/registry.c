@@ -39,6 +39,7 @@ static const struct { int number, enumerator; const char *name; } given[] = {
     { 49, NDE_SOSRI, "sosri" },
     { 50, NDE_ADAMS_BASHFORTH, "adams_bashforth" },
     { 51, NDE_ADAMS_BASHFORTH_MOULTON, "adams_bashforth_moulton" },
+    { 52, NDE_LOG_ODE, "log_ode" },
     { 70, NDE_VELOCITY_VERLET, "velocity_verlet" },
     { 71, NDE_SEMI_IMPLICIT_EULER, "semi_implicit_euler" },
     { 72, NDE_LEAPFROG, "leapfrog" },
@@ -97,11 +98,17 @@ static void facts_are_those_of_the_table(void **state) {
         assert_true(strlen(m->source) > 20);
         assert_int_equal(nde_method_kind(m), m->kind);
         assert_int_equal(nde_method_order(m), m->order);
-        assert_int_equal(nde_method_error_order(m), m->error_order);
+        assert_int_equal(nde_method_error_order(m), m->kind == NDE_KIND_STOCHASTIC ? 0 : m->error_order);
+        for (int kind = -1; kind <= NDE_NOISE_GENERAL + 1; kind++) {
+            const bool known = kind > 0 && kind <= NDE_NOISE_GENERAL;
+            assert_int_equal(nde_method_estimate(m, kind), known ? m->estimate[kind] : 0);
+            assert_true(!nde_method_estimate(m, kind) || (m->e && nde_method_strong(m, kind)));
+        }
         assert_int_equal(nde_method_dense_order(m), m->dense_order);
         assert_int_equal(nde_method_stages(m), m->stages);
         const int saved = m->first_same_as_last ? 1 : 0;
-        const int beside = m->kind == NDE_KIND_MULTISTEP; /* the mean slope */
+        int beside = m->kind == NDE_KIND_MULTISTEP; /* the mean slope */
+        for (int j = 0; m->drive && j < m->stages; j++) beside += m->drive[j].like > 0; /* multiples of another slope */
         if (m->kind == NDE_KIND_ROSENBROCK) { /* both ends are one, and a last stage at the end is that */
             assert_int_equal(nde_method_evaluations(m), m->stages - (saved ? 2 + (m->c[m->stages - 2] == 1) : 0));
             continue;

@@ -123,7 +123,7 @@ static void a_path_is_its_number(void **state) {
     for (size_t i = 0; i < 2*N; i++) y0[i] = 1;
     for (size_t m = 0; m < nde_method_count(); m++)
         for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_SCALAR; kind++) {
-            if (!nde_method_strong(nde_method_at(m), kind) || nde_method_follows(nde_method_at(m))) continue;
+            if (!nde_method_strong(nde_method_at(m), kind) || nde_method_follows(nde_method_at(m), kind)) continue;
             const nde_field drift = NDE_INIT(nde_field, .dim = 2, .out = 2, .traits = NDE_LANEWISE, .eval = falls);
             const nde_field g = NDE_INIT(nde_field, .dim = 2, .out = 2, .nu = kind == NDE_NOISE_SCALAR, .traits = NDE_LANEWISE,
                                          .eval = shakes);

@@ -516,7 +516,7 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     if (kind == NDE_KIND_SPLITTING) return false; /* tests/method/splitting.c */
     if (kind == NDE_KIND_ROSENBROCK) return false; /* fields have no vjp_jvp */
     const int wanted = r->kind == SCALAR_NOISE ? NDE_NOISE_SCALAR : NDE_NOISE_DIAGONAL;
-    if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method))) return false; /* fields have no vjp_jvp */
+    if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method, wanted))) return false; /* fields have no vjp_jvp */
     if (noise) r->problem.calculus = nde_method_calculus(method) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH;
     if (noise != (kind == NDE_KIND_STOCHASTIC) || (r->kind == SPLIT) != nde_method_is_split(method)) return false;
     if (!fixed && !nde_method_error_order(method)) return false;

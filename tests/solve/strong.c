@@ -10,11 +10,24 @@
 
 #include "method/method.h"
 
-enum { DIM = 2, PATHS = sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 512, SIZES = 5, FINE = 256 };
+/* A sanitizer looks for other faults than of orders: a few paths and two step sizes, of which the smaller must have the smaller error. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { REDUCED = 1 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { REDUCED = 1 };
+#else
+enum { REDUCED = 0 };
+#endif
+#else
+enum { REDUCED = 0 };
+#endif
+enum { DIM = 2, PATHS = REDUCED ? 64 : sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 512, SIZES = REDUCED ? 2 : 5, FINE = 256 };
 
 /* Component i is driven by X_i = sum_j mix_ij W_j. GROWTH: y' = a y + s y X'. ANGLE: y' = s cos^2 y X', solved by
- * atan(s X + tan y0). DECAY: additive, y' = b/sqrt(1 + t) - y/(2 + 2 t) + s b/sqrt(1 + t) X'. AREA: y_0' = X_0', y_1' = y_0 X_1'. WELL: additive, y' = y - y^3 + s (1 + t) X'. SWITCH: y' = cos 2 y + s sin y X'. */
-enum { GROWTH, ANGLE, DECAY, AREA, WELL, SWITCH };
+ * atan(s X + tan y0). DECAY: additive, y' = b/sqrt(1 + t) - y/(2 + 2 t) + s b/sqrt(1 + t) X'. AREA: y_0' = X_0', y_1' = y_0 X_1'. TWIST:
+ * y_0' = s cos y_1 X_0', y_1' = s sin y_0 X_1'. WELL: additive, y' = y - y^3 + s (1 + t) X'. SWITCH: y' = cos 2 y + s sin y X'. */
+enum { GROWTH, ANGLE, DECAY, AREA, TWIST, WELL, SWITCH };
 typedef struct equation {
     const char *name;
     int kind, of[DIM];
@@ -31,20 +44,22 @@ static const equation equations[] = {
     { "additive", NDE_NOISE_ADDITIVE, { DECAY, DECAY }, 2, { { 1, 0.5 }, { -0.25, 1 } }, false },
     { "additive", NDE_NOISE_ADDITIVE, { WELL, WELL }, 2, { { 1, 0.5 }, { -0.25, 1 } }, true },
     { "commutative", NDE_NOISE_COMMUTATIVE, { GROWTH, ANGLE }, 2, { { 0.75, 0.5 }, { 1, -0.5 } }, true },
-    { "general", NDE_NOISE_GENERAL, { AREA, AREA }, 2, { { 1, 0 }, { 0, 1 } }, true },
+    { "general", NDE_NOISE_GENERAL, { AREA, AREA }, 2, { { 1, 0 }, { 0, 1 } }, false },
+    { "general", NDE_NOISE_GENERAL, { TWIST, TWIST }, 2, { { 1, 0 }, { 0, 1 } }, true },
 };
 enum { EQUATIONS = sizeof equations/sizeof *equations };
 static const double growth = 0.5, strength = 0.8, height = 1.5;
 
 /* The factor of X' in component i, and its derivative by y_i. */
-static double noise_of(const equation *e, size_t i, double t, double y, double first) {
+static double noise_of(const equation *e, size_t i, double t, double y, double other) {
     switch (e->of[i]) {
     case GROWTH: return strength*y;
     case ANGLE: return strength*cos(y)*cos(y);
     case DECAY: return strength*height/sqrt(1 + t);
     case WELL: return 0.5*strength*(1 + t);
     case SWITCH: return strength*sin(y);
-    default: return i ? first : 1;
+    case TWIST: return strength*(i ? sin(other) : cos(other));
+    default: return i ? other : 1;
     }
 }
 static double slope_of(int of, double y) {
@@ -69,7 +84,7 @@ static int drift(const nde_field *self, const nde_site *at, const nde_real *y, n
         for (size_t b = 0; b < at->n; b++) {
             const double x = (double)y[i*at->ld + b], t = at->t[b], slope = p->calculus == NDE_ITO ? slope_of(p->e->of[i], x) : 0;
             dy[i*at->ld + b] = (nde_real)(drift_of(p->e->of[i], t, x) +
-                                          (slope != 0 ? 0.5*square*slope*noise_of(p->e, i, t, x, (double)y[b]) : 0));
+                                          (slope != 0 ? 0.5*square*slope*noise_of(p->e, i, t, x, 0) : 0));
         }
     }
     return 0;
@@ -80,11 +95,12 @@ static int diffuse(const nde_field *self, const nde_site *at, const nde_real *y,
     const equation *e = self->ctx;
     for (size_t i = 0; i < DIM; i++)
         for (size_t b = 0; b < at->n; b++) {
-            const double own = (double)y[i*at->ld + b];
+            const double own = (double)y[i*at->ld + b], other = (double)y[(1 - i)*at->ld + b];
             double x = 0;
-            const double along = !v                   ? noise_of(e, i, at->t[b], own, (double)y[b])
-                                 : e->of[i] == AREA ? (i ? (double)v[b] : 0)
-                                                      : slope_of(e->of[i], own)*(double)v[i*at->ld + b];
+            const double along = !v                    ? noise_of(e, i, at->t[b], own, other)
+                                 : e->of[i] == AREA  ? (i ? (double)v[b] : 0)
+                                 : e->of[i] == TWIST ? strength*(i ? cos(other) : -sin(other))*(double)v[(1 - i)*at->ld + b]
+                                                       : slope_of(e->of[i], own)*(double)v[i*at->ld + b];
             for (size_t j = 0; at->u && j < e->m; j++) x += e->mix[i][j]*(double)at->u[j*at->ld + b];
             dy[i*at->ld + b] = (nde_real)(at->u ? along*x : along);
         }
@@ -131,9 +147,10 @@ static void solve_exactly(const equation *e, nde_real (*y)[PATHS]) {
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
     const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .terms = &term, .n_terms = 1, .y0 = zero[0], .t1 = 1, .calculus = NDE_ITO);
     nde_solution s = { 0 };
-    if (e->of[0] >= AREA) { /* Ito's calculus is good for all of them: the area is the same in both */
-        const int by = e->of[0] == AREA ? NDE_EULER_MARUYAMA : e->of[0] == WELL ? NDE_SRA1 : NDE_SRIW1;
-        solve(nde_method_get(by), e, NDE_ITO, NDE_ITO, 0, CELLS, y);
+    if (e->of[0] >= AREA) { /* general noise here is the same in both calculi */
+        const bool general = e->kind == NDE_NOISE_GENERAL;
+        const int by = general ? NDE_LOG_ODE : e->of[0] == WELL ? NDE_SRA1 : NDE_SRIW1, calculus = general ? NDE_STRATONOVICH : NDE_ITO;
+        solve(nde_method_get(by), e, calculus, calculus, 0, CELLS, y);
         return;
     }
     assert_int_equal(nde_solve(&problem, &(nde_options){ .steps = CELLS }, &s), NDE_OK);
@@ -161,7 +178,7 @@ static void begin(void) {
     for (size_t j = 0; j < PATHS; j++) start[0][j] = 1, start[1][j] = (nde_real)0.5;
 }
 
-/* Slope of log error against log h, h = 1/8 ... 1/128. */
+/* Slope of log error against log h, h = 1/8 ... 1/128; infinite where there is no error, since all brackets of brackets are 0. */
 static double order_of(const nde_method *m, const equation *e, int calculus, int convert, nde_real (*exact)[PATHS], double *last) {
     static nde_real y[DIM][PATHS];
     double x = 0, z = 0, xx = 0, xz = 0;
@@ -171,6 +188,7 @@ static double order_of(const nde_method *m, const equation *e, int calculus, int
         const double a = -log((double)steps), b = log(*last = distance(y, exact));
         x += a, z += b, xx += a*a, xz += a*b;
     }
+    if (*last < 1000*NDE_TEST_EPS) return HUGE_VAL;
     return (SIZES*xz - x*z)/(SIZES*xx - x*x);
 }
 
@@ -191,6 +209,7 @@ static void every_method_has_its_strong_order(void **state) {
                 const double order = order_of(m, e, calculus, convert, exact, &error);
                 print_message("%-16s %-12s %s%s: %.3f, claimed %.1f, error %.1e\n", nde_method_name(m), e->name,
                               calculus == NDE_ITO ? "Ito" : "Stratonovich", convert ? " converted" : "", order, claimed, error);
+                if (REDUCED && order > 0) continue;
                 if (!(order >= claimed - 0.2 && (order <= claimed + 0.3 || !e->separates))) fail_msg("strong order %g, claimed %g", order, claimed);
             }
         }
@@ -252,7 +271,7 @@ static void what_does_not_fit_is_refused(void **state) {
     }
 }
 
-/* Noise is as long as fixed steps are. */
+/* What goes with fixed steps, on a grid, alone; adaptive ones: tests/noise/adaptive.c. */
 static void steps_are_fixed(void **state) {
     (void)state;
     const equation *e = &equations[0];

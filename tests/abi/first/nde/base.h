@@ -156,12 +156,14 @@ NDE_API int nde_method_kind(const nde_method *method);
 NDE_API int nde_method_order(const nde_method *method);          /* of the solution that is continued; with noise see
                                                                   * nde_method_strong */
 NDE_API int nde_method_error_order(const nde_method *method);    /* of the embedded solution; 0: no error estimate, fixed
-                                                                  * steps only */
+                                                                  * steps only. With noise see nde_method_estimate */
 NDE_API int nde_method_dense_order(const nde_method *method);    /* of the continuous extension */
 NDE_API int nde_method_calculus(const nde_method *method);       /* with noise: NDE_ITO, NDE_STRATONOVICH, their sum for both;
                                                                   * 0: not for noise */
 NDE_API int nde_method_strong(const nde_method *method, int kind); /* twice its strong order with noise of a kind, NDE_NOISE_*;
                                                                   * 0: not for this kind */
+NDE_API int nde_method_estimate(const nde_method *method, int kind); /* twice the power of h with which its error estimate goes to
+                                                                  * zero with noise of a kind, NDE_NOISE_*; 0: none, fixed steps only */
 NDE_API size_t nde_method_stages(const nde_method *method);      /* slopes of a step; of rkc2 see options.stages */
 NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step; 0: not always
                                                                   * as many */
@@ -196,15 +198,16 @@ typedef struct nde_tableau {
  *   H312PID                                                         1/18    2/18    1/18
  *   H321     predicts                                               1/3     1/18   -5/18  -5/6   -1/6
  *   PID      options.pid
+ *   PI31     the default with noise, whose errors are random        4/10   -1/10
  * After a rejection h shrinks by safety e^(-1/k), and the next accepted step does not grow.
  * Sources: G. Soederlind, ACM TOMS 29 (2003) 1-26; G. Soederlind, L. Wang, J. Comput. Appl. Math. 185 (2006) 225-243;
  * K. Gustafsson, ACM TOMS 17 (1991) 533-554; E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I
- * (1993). */
+ * (1993); S. Ilie, K. Jackson, W. Enright, Numer. Algorithms 68 (2015) 791-812 (PI31). */
 enum {
     NDE_CONTROLLER_AUTO = 0, NDE_CONTROLLER_I = 1, NDE_CONTROLLER_PI = 2, NDE_CONTROLLER_PI34 = 3, NDE_CONTROLLER_PI33 = 4,
     NDE_CONTROLLER_PI42 = 5, NDE_CONTROLLER_H211 = 6, NDE_CONTROLLER_H211B = 7, NDE_CONTROLLER_H211PI = 8,
     NDE_CONTROLLER_H312 = 9, NDE_CONTROLLER_H312B = 10, NDE_CONTROLLER_H312PID = 11, NDE_CONTROLLER_H321 = 12,
-    NDE_CONTROLLER_PID = 13
+    NDE_CONTROLLER_PID = 13, NDE_CONTROLLER_PI31 = 14
 };
 /* Where the error of a step is known from.
  *   EMBEDDED   the method's own estimate
@@ -315,7 +318,7 @@ enum {
 
 /* noise.source: where the path comes from.
  *   GRID    the span [t0, t1] of the problem has `grid` equal cells, made again whenever they are needed. Steps are of whole cells
- *   TREE    a virtual Brownian tree: any times in any order, for steps that are not known before. [t0, t1] is halved down to
+ *   TREE    a virtual Brownian tree: any times in any order, for steps that are not known before (options.steps 0). [t0, t1] is halved down to
  *           cells of `tolerance` of it; with at most one time in each such cell the law is exact, with more the path between them is a
  *           chord. Costs one normal a component for a step that ends where an interval is halved, log2(step/(tolerance span)) + 1
  *           for others: choose the tolerance somewhat below the smallest step
@@ -365,6 +368,27 @@ typedef struct nde_noise {
     double tolerance;
     const double *correlation, *w, *h, *k;
 } nde_noise;
+
+/* A question to a path. Times t0 <= s <= t <= t1, of a grid and of stored increments between cells.
+ *   t0, t1   the span of the problem, of which the path is a function
+ *   s, t     from when to when
+ *   dim      components m; 0: noise.dim
+ *   first, n trajectories first to first + n - 1; n 0: 1
+ *   N        of stored increments: trajectories of the problem */
+typedef struct nde_between {
+    size_t size;
+    double t0, t1, s, t;
+    size_t dim, first, n, N;
+} nde_between;
+/* What a path does from s to t, as a solve along it sees.
+ *   noise   as that of the solve; noise.grid 0 stands for the solve's options.steps, which are not known here: give them. With noise.levy
+ *           0 a tree is the path of a method that needs what is asked for: W, H or K
+ *   w       out, [m][n]: W(t) - W(s)
+ *   h, k    out, [m][n]: H and K as above; NULL: not wanted; k only beside h
+ *   area    out, [m (m - 1)/2][n], row i (i - 1)/2 + j with j < i: A_ij as noise.area says; NULL: not wanted. Of a grid without correlation
+ * Allocates and frees by malloc. Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM; nothing is written then. */
+NDE_API NDE_CHECK nde_status nde_noise_between(const nde_noise *noise, const nde_between *between, double *w, double *h, double *k,
+                                               double *area);
 
 /* Purposes of random numbers under one seed, numbered for ever; 128 to 255 are the user's. */
 enum {
@@ -476,7 +500,7 @@ typedef struct nde_options {
     int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, with noise euler_maruyama (Ito) or heun (Stratonovich), velocity_verlet with problem.split,
                           * strang with problem.splitting */
     int32_t stepping;    /* NDE_STEP_INDEPENDENT: own t, h and decision for each trajectory; NDE_STEP_JOINT: one for all */
-    int32_t controller;  /* NDE_CONTROLLER_*; 0: PI. Ignored with fixed steps */
+    int32_t controller;  /* NDE_CONTROLLER_*; 0: PI, with noise PI31. Ignored with fixed steps */
     int32_t adjoint;     /* NDE_ADJOINT_DISCRETE: keep the record that nde_backward, nde_forward and dense need */
     const nde_tableau *tableau;    /* instead of method */
     double rtol, atol;             /* 0: 1e-6 and 1e-9 (float: 1e-4 and 1e-6). NDE_ZERO: literally zero, not both */

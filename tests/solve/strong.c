@@ -188,7 +188,7 @@ static double order_of(const nde_method *m, const equation *e, int calculus, int
         const double a = -log((double)steps), b = log(*last = distance(y, exact));
         x += a, z += b, xx += a*a, xz += a*b;
     }
-    if (*last < 1000*NDE_TEST_EPS) return HUGE_VAL;
+    if (*last < 40*NDE_TEST_EPS) return HUGE_VAL;
     return (SIZES*xz - x*z)/(SIZES*xx - x*x);
 }
 

@@ -255,9 +255,9 @@ static void failures_leave_the_gradients(void **state) {
         assert_int_equal(nde_backward(f.solver, &seed, &to), NDE_OK);
         const nde_real right = p[0];
         nde_status status = NDE_E_FIELD;
-        int at = 0;
+        size_t at = 0;
         for (; status != NDE_OK; at++) {
-            left = at, code = codes[at % LENGTH(codes)], p[0] = 42;
+            left = (int)at, code = codes[at % LENGTH(codes)], p[0] = 42;
             status = nde_backward(f.solver, &seed, &to);
             assert_true(status == NDE_OK || (p[0] == 42 && strlen(nde_solver_error(f.solver)) > 0));
             assert_true(status != NDE_STOPPED || code == NDE_FIELD_STOP);

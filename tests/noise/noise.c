@@ -181,7 +181,7 @@ static void many(void **state) {
     for (uint64_t at = 0; n < 1e9; at += N) {
         double part[5] = { 0 };
         for (size_t b = 0; b < N; b++) position[b] = at + b;
-        nde_noise_normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
+        nde_noise_kernels_get(NDE_ISA_AUTO)->normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
         for (size_t i = 0; i < M*N; i++)
             part[1] += z[i], part[2] += z[i]*z[i], part[3] += z[i]*z[i]*z[i], part[4] += z[i]*z[i]*z[i]*z[i];
         for (size_t k = 1; k < 5; k++) sum[k] += part[k];
@@ -200,7 +200,7 @@ static void many(void **state) {
         double product = 0;
         for (uint64_t at = 0; at < 100*N; at += N) {
             for (size_t b = 0; b < N; b++) position[b] = at + b;
-            nde_noise_normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
+            nde_noise_kernels_get(NDE_ISA_AUTO)->normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
             nde_noise_normals(2026 ^ (UINT64_C(1) << bit), NDE_PURPOSE_W, M, N, who, position, 1, other);
             for (size_t i = 0; i < M*N; i++) product += z[i]*other[i];
         }

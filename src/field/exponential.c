@@ -162,28 +162,15 @@ typedef struct step {
     nde_real *a_ly, *v_state, *v_slope[MOST], *v_mean, *bend; /* and of derivatives */
 } step;
 
-typedef struct rows {
-    nde_real *base;
-    size_t ld, used;
-    bool overflow;
-} rows;
-static nde_real *take(rows *w, size_t count, size_t each) {
-    const size_t first = w->used;
-    size_t some = 0;
-    if (!nde_size_grow(&some, count, each) || some > PTRDIFF_MAX/64 || !nde_size_add(first, nde_aligned_rows(some), &w->used))
-        w->overflow = true;
-    return w->base && !w->overflow ? w->base + first*w->ld : NULL;
-}
-
-static void lay(step *s, rows *w) {
+static void lay(step *s, nde_rows_of_work *w) {
     const size_t d = s->rest->dim, size = entries(s->e);
-    void *t = take(w, 2, 1), *v_t = take(w, 2, 1);
+    void *t = nde_take_rows(w, 2, 1), *v_t = nde_take_rows(w, 2, 1);
     s->t = t, s->v_t = v_t;
-    s->fit = take(w, 1, 1), s->odd = take(w, OPERATORS, size), s->one = take(w, OPERATORS + 2, size);
-    s->ly = take(w, d, 1), s->state = take(w, d, 1), s->a_ly = take(w, d, 1), s->v_state = take(w, d, 1);
-    s->v_mean = take(w, d, 1), s->bend = take(w, d, 1);
-    for (int i = 0; i < MOST; i++) s->slope[i] = take(w, d, 1), s->v_slope[i] = take(w, d, 1);
-    for (int i = 0; i <= MOST; i++) s->mean[i] = take(w, d, 1);
+    s->fit = nde_take_rows(w, 1, 1), s->odd = nde_take_rows(w, OPERATORS, size), s->one = nde_take_rows(w, OPERATORS + 2, size);
+    s->ly = nde_take_rows(w, d, 1), s->state = nde_take_rows(w, d, 1), s->a_ly = nde_take_rows(w, d, 1), s->v_state = nde_take_rows(w, d, 1);
+    s->v_mean = nde_take_rows(w, d, 1), s->bend = nde_take_rows(w, d, 1);
+    for (int i = 0; i < MOST; i++) s->slope[i] = nde_take_rows(w, d, 1), s->v_slope[i] = nde_take_rows(w, d, 1);
+    for (int i = 0; i <= MOST; i++) s->mean[i] = nde_take_rows(w, d, 1);
 }
 
 static void clear(const step *s, nde_real *x) { memset(x, 0, s->d*s->ld*sizeof *x); }
@@ -210,7 +197,7 @@ static void apply(const step *s, int phi, int node, bool transposed, nde_real w,
 /* The step at a site, with the operators of every lane. */
 static step begin(const nde_field *self, const nde_site *at) {
     step s = { .e = self->ctx, .n = at->n, .ld = at->ld };
-    rows w = { .base = at->work, .ld = at->ld };
+    nde_rows_of_work w = { .base = at->work, .ld = at->ld };
     const size_t size = entries(s.e), own = (OPERATORS + 3)*size;
     s.by = &schemes[s.e->scheme ? s.e->scheme : NDE_KROGSTAD4];
     s.rest = s.e->rest, s.d = s.rest->dim, s.tau = at->u;
@@ -410,7 +397,7 @@ nde_field nde_field_exponential(const nde_exponential *exponential) {
     if (check(exponential, who)) return none;
     const nde_field *f = exponential->rest;
     step s = { .e = exponential, .rest = f };
-    rows w = { .ld = 1 };
+    nde_rows_of_work w = { .ld = 1 };
     lay(&s, &w);
     nde_field g = { .size = sizeof g, .name = "exponential", .ctx = exponential, .dim = f->dim, .nu = 1, .out = f->dim,
                     .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval, .vjp = f->vjp ? vjp : NULL,

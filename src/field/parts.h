@@ -53,4 +53,20 @@ static inline bool nde_size_grow(size_t *total, size_t a, size_t b) {
     return nde_size_multiply(a, b, &product) && nde_size_add(*total, product, total);
 }
 
+/* Rows of work, laid out twice by the same code: first to count them, without a base. Each block begins at a multiple of 64 bytes. */
+typedef struct nde_rows_of_work {
+    nde_real *base;
+    size_t ld, used;
+    bool overflow;
+} nde_rows_of_work;
+
+/* count*each rows more; NULL: none, or no base. */
+static inline nde_real *nde_take_rows(nde_rows_of_work *w, size_t count, size_t each) {
+    const size_t first = w->used;
+    size_t some = 0;
+    if (!nde_size_grow(&some, count, each) || some > PTRDIFF_MAX/64 || !nde_size_add(first, nde_aligned_rows(some), &w->used))
+        w->overflow = true;
+    return w->base && some && !w->overflow ? w->base + first*w->ld : NULL;
+}
+
 #endif

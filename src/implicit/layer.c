@@ -47,55 +47,40 @@ static bool takes_matrix(const nde_implicit *how, bool iterates) {
 
 /* ---- work ---- */
 
-/* Rows of work, laid out twice by the same code: first to count them. Each block begins at a multiple of 64 bytes. */
-typedef struct rows {
-    nde_real *base;
-    size_t ld, used;
-    bool overflow;
-} rows;
-
-static nde_real *take(rows *w, size_t count, size_t each) {
-    const size_t first = w->used;
-    size_t some = 0;
-    if (!nde_size_grow(&some, count, each) || some > PTRDIFF_MAX/16 || !nde_size_add(first, nde_aligned_rows(some), &w->used))
-        w->overflow = true;
-    return w->base && some && !w->overflow ? w->base + first*w->ld : NULL;
-}
-
 /* Lays out what an iteration (or, else, derivatives) needs. */
-static void lay(nde_unknowns *x, rows *w, bool iterates) {
+static void lay(nde_unknowns *x, nde_rows_of_work *w, bool iterates) {
     const nde_implicit *how = &x->how;
     const size_t dim = x->field->dim;
-    x->inputs = take(w, how->inputs ? x->field->nu : 0, 1), x->a_inputs = take(w, how->inputs ? x->field->nu : 0, 1);
-    x->y = take(w, dim, 1), x->residual = take(w, dim, 1), x->direction = take(w, dim, 1);
-    x->trial = take(w, dim, 1), x->trial_residual = take(w, dim, 1);
-    x->norm = take(w, 1, 1), x->trial_norm = take(w, 1, 1), x->steps = take(w, 1, 1), x->live = take(w, 1, 1);
-    x->begin = take(w, 1, 1), x->weight = take(w, 1, 1), x->goal = take(w, 1, 1);
-    x->lane = (unsigned char *)take(w, 1, 1), x->fate = (unsigned char *)take(w, 1, 1);
+    x->inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1), x->a_inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1);
+    x->y = nde_take_rows(w, dim, 1), x->residual = nde_take_rows(w, dim, 1), x->direction = nde_take_rows(w, dim, 1);
+    x->trial = nde_take_rows(w, dim, 1), x->trial_residual = nde_take_rows(w, dim, 1);
+    x->norm = nde_take_rows(w, 1, 1), x->trial_norm = nde_take_rows(w, 1, 1), x->steps = nde_take_rows(w, 1, 1), x->live = nde_take_rows(w, 1, 1);
+    x->begin = nde_take_rows(w, 1, 1), x->weight = nde_take_rows(w, 1, 1), x->goal = nde_take_rows(w, 1, 1);
+    x->lane = (unsigned char *)nde_take_rows(w, 1, 1), x->fate = (unsigned char *)nde_take_rows(w, 1, 1);
     x->history = x->small = x->jacobian = x->matrix = x->column = x->tape = NULL, x->pivot = NULL;
     if (takes_matrix(how, iterates)) {
-        x->jacobian = take(w, dim, dim), x->matrix = take(w, dim, dim), x->column = take(w, dim, 1);
-        void *pivot = take(w, dim, 1); /* an int takes no more room than a real */
+        x->jacobian = nde_take_rows(w, dim, dim), x->matrix = nde_take_rows(w, dim, dim), x->column = nde_take_rows(w, dim, 1);
+        void *pivot = nde_take_rows(w, dim, 1); /* an int takes no more room than a real */
         x->pivot = pivot;
     }
-    if (!iterates) x->tape = take(w, how->linear == NDE_LINEAR_GMRES ? x->field->tape : 0, 1);
+    if (!iterates) x->tape = nde_take_rows(w, how->linear == NDE_LINEAR_GMRES ? x->field->tape : 0, 1);
     if (iterates && how->iteration == NDE_ANDERSON) {
         x->memory = memory_of(how, 5, 0);
-        x->history = take(w, 2*x->memory, dim), x->small = take(w, nde_anderson_small(x->memory), 1);
+        x->history = nde_take_rows(w, 2*x->memory, dim), x->small = nde_take_rows(w, nde_anderson_small(x->memory), 1);
     } else if (iterates && how->iteration == NDE_BROYDEN) {
         x->memory = memory_of(how, 20, 1);
-        x->history = take(w, x->memory, dim), x->small = take(w, x->memory, 1);
+        x->history = nde_take_rows(w, x->memory, dim), x->small = nde_take_rows(w, x->memory, 1);
     } else if (!x->matrix) {
         x->memory = memory_of(how, 30, 1);
         if (x->memory > dim) x->memory = dim;
-        x->history = take(w, x->memory + 1, dim), x->small = take(w, nde_gmres_rows(x->memory), 1);
+        x->history = nde_take_rows(w, x->memory + 1, dim), x->small = nde_take_rows(w, nde_gmres_rows(x->memory), 1);
     }
 }
 
 /* The equation at a site of the layer. */
 static nde_unknowns unknowns_of(const nde_field *self, const nde_site *at, bool iterates) {
     nde_unknowns x = { .how = settled(self->ctx), .n = at->n, .ld = at->ld };
-    rows w = { .base = at->work, .ld = at->ld };
+    nde_rows_of_work w = { .base = at->work, .ld = at->ld };
     const nde_field *f = x.field = x.how.field;
     x.dim = f->dim;
     lay(&x, &w, iterates);
@@ -295,7 +280,7 @@ nde_field nde_field_implicit(const nde_implicit *layer) {
                     .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval,
                     .vjp = f->vjp && can_solve ? vjp : NULL, .jvp = f->jvp && can_solve ? jvp : NULL, .prepare = f->prepared ? prepare : NULL };
     for (int iterates = 0; iterates < 2; iterates++) {
-        rows w = { .ld = 1 };
+        nde_rows_of_work w = { .ld = 1 };
         lay(&x, &w, iterates);
         if (w.overflow) g.work = SIZE_MAX;
         else if (w.used > g.work) g.work = w.used;

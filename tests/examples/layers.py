@@ -2,27 +2,11 @@
 """What implicit layers learn is what their examples promise, and drawn. layers.py DEQ EMULATOR"""
 import re
 import sys
-import tempfile
 from pathlib import Path
 
-from support import Picture, check, finish, refuses, run
+from support import check, finish, study
 
 NUMBER = r"([-+.\de]+)"
-
-
-def study(program, *arguments, labels, lines, wrong):
-    """Its report, with its picture checked and what it must refuse refused."""
-    with tempfile.TemporaryDirectory() as scratch:
-        file, name = Path(scratch, "x.svg"), program.name
-        done = run(program, *arguments, file)
-        check(done.returncode == 0 and not done.stderr, f"{name}: exit {done.returncode} {done.stderr}")
-        picture = Picture(file)
-        check(picture.texts["label"] == labels, f"{name}: labels {picture.texts['label']}")
-        check(picture.lines == lines, f"{name}: lines of {picture.lines} points")
-        refuses(run(program, *arguments, Path(scratch, "none", "x.svg")), "cannot write", f"{name} without its folder")
-        for these in (*wrong, [*arguments, file, file]):
-            refuses(run(program, *these, cwd=scratch), "usage", f"{name} {these}")
-        return done.stdout
 
 
 def digits(deq):

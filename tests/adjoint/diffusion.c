@@ -130,7 +130,7 @@ static void check_paths(const nde_method *m, size_t which) {
     f.term_field[0] = nde_field_program(g[1]), f.term_field[1] = nde_field_program(g[2]);
     f.problem.calculus = ito ? NDE_ITO : NDE_STRATONOVICH;
     proof_save(&f, 3, (double[]){ 0.5, 0.8, 1.25 });
-    f.options.method = nde_method_id(m), f.options.steps = 40;
+    f.options.method = nde_method_id(m), f.options.steps = 40, f.options.budget = (size_t)16 << 20;
     proof_solve(&f);
     if (!second) proof_check_identity(&f);
     for (int which_path = IN_INPUT_X; which_path <= IN_TERM_X; which_path++) {

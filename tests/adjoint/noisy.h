@@ -43,7 +43,7 @@ static inline void make(proof *f, fields *g, const nde_method *m, int kind, int 
     f->term_field[0] = nde_field_program(g->noise);
     f->problem.calculus = calculus;
     proof_save(f, 3, (double[]){ 0.5, 1.3, 1.75 });
-    f->options.method = nde_method_id(m), f->options.steps = 12, f->options.convert = other;
+    f->options.method = nde_method_id(m), f->options.steps = 12, f->options.budget = (size_t)16 << 20, f->options.convert = other;
 }
 
 static inline void end(proof *f, fields *g) {

@@ -339,7 +339,7 @@ static int loss_at(void *ctx, size_t save, double t, size_t n, const nde_real *y
 
 static void check(const char *what, const nde_method *m, const nde_problem *problem, nde_options options) {
     nde_gradient_report report = { .size = sizeof report };
-    options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE;
+    options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE, options.budget = (size_t)16 << 20;
     const nde_status status = nde_gradient_check(problem, &options, NULL, 5, &report);
     if (status) fail_msg("%s, %s: %s", what, m->name, nde_error());
     const double forward = IS_DOUBLE ? 1e-12 : 2e-4, difference = IS_DOUBLE ? 1e-8 : 2e-2;

@@ -341,7 +341,7 @@ static void gradients_are_of_the_steps_taken(void **state) {
         const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .terms = &term, .n_terms = 1, .y0 = &y0, .p = p, .t0 = begin, .t1 = end,
                                              .calculus = NDE_STRATONOVICH);
         const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .rtol = 1e-3, .atol = 1e-3, .save_every = 1, .adjoint = 1,
-                                             .record = records[kind%4]);
+                                             .record = records[kind%4], .budget = (size_t)16 << 20);
         nde_solver *solver = NULL;
         nde_solution s = { 0 };
         assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
@@ -423,7 +423,7 @@ static void gradients_of_every_method_hold(void **state) {
             const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &f, .terms = &term, .n_terms = 1, .y0 = y0, .p = p, .t1 = 1,
                                                  .calculus = nde_method_calculus(m) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH);
             const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-2, .atol = 1e-2, .adjoint = 1,
-                                                 .stepping = stepping);
+                                                 .stepping = stepping, .budget = (size_t)16 << 20);
             nde_gradient_report report = { .size = sizeof report };
             if (nde_gradient_check(&problem, &options, &NDE_INIT(nde_seed, .y_end = a), 1, &report)) fail_msg("%s: %s", m->name, nde_error());
             const double most = sizeof(nde_real) == sizeof(double) ? 1e-9 : 2e-3;

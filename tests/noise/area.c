@@ -57,15 +57,15 @@ static void areas_are_those_of_the_path(void **state) {
     const int64_t counts[] = { 1, 2, 3, 8, 100 };
     double worst[2] = { 0, 0 };
     for (size_t c = 0; c < sizeof counts/sizeof *counts; c++) {
-        const extended length = (double)counts[c]; /* in cells */
+        const extended length = (extended)counts[c]; /* in cells */
         memset(s, 0, sizeof s), memset(zero, 0, sizeof zero), memset(first, 0, sizeof first);
         cells(5, &l, 1, counts[c], whole);
         for (int64_t j = 0; j < counts[c]; j++) {
             cells(5, &l, 1 + j, 1, one);
             for (size_t i = 0; i < M*LD; i++) {
-                const extended w = one[0][i], mean = s[i] + w/2 + one[1][i], middle = (double)j + 0.5;
+                const extended w = (extended)one[0][i], mean = s[i] + w/2 + (extended)one[1][i], middle = (extended)j + (extended)0.5;
                 zero[i] += mean;
-                first[i] += mean*middle + (w/12 - one[2][i]);
+                first[i] += mean*middle + (w/12 - (extended)one[2][i]);
                 s[i] += w;
             }
         }
@@ -75,9 +75,9 @@ static void areas_are_those_of_the_path(void **state) {
                 /* the bridge: take s/h W away, whose moments are h W/2 and h^2 W/3 */
                 const extended bridge0 = zero[at] - s[at]*length/2, bridge1 = first[at] - s[at]*length*length/3;
                 const extended h = bridge0/length, k = (bridge0*length/2 - bridge1)/(length*length);
-                assert_true(whole[0][at] == s[at]);
-                const double of_h = fabs((double)(whole[1][at] - h)/(0x1p-52*(double)h));
-                const double of_k = fabs((double)(whole[2][at] - k)/(0x1p-52*(double)k));
+                assert_true((extended)whole[0][at] == s[at]);
+                const double of_h = fabs((double)((extended)whole[1][at] - h)/(0x1p-52*(double)h));
+                const double of_k = fabs((double)((extended)whole[2][at] - k)/(0x1p-52*(double)k));
                 worst[0] = fmax(worst[0], of_h), worst[1] = fmax(worst[1], of_k);
             }
     }

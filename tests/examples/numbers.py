@@ -141,7 +141,7 @@ def equations(scratch):
 def moments(scratch):
     """Means and variances within four standard errors of theory, counts within those of a binomial; bands and paths in the picture."""
     text = report(ou, 20000, "ou.svg", cwd=scratch)
-    rows = [[float(x) for x in row] for row in re.findall(rf"^ *{NUMBER}  {NUMBER} {NUMBER} {NUMBER} +{NUMBER} {NUMBER} {NUMBER}$", text, re.M)]
+    rows = [[float(x) for x in row] for row in re.findall(rf"^ *{NUMBER} +{NUMBER} {NUMBER} {NUMBER} +{NUMBER} {NUMBER} {NUMBER}$", text, re.M)]
     check(len(rows) == 4, f"ou: {text}")
     for t, mean, mean_theory, mean_error, variance, variance_theory, variance_error in rows:
         check(abs(mean - mean_theory) < 4*mean_error and mean_error < 0.004, f"ou: at {t} the mean is {mean}, not {mean_theory}")

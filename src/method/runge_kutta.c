@@ -32,11 +32,8 @@ static const nde_real *stage_state(const nde_attempt *s, int i, nde_real *to) {
 }
 
 NDE_SCALAR static int attempt_one(const nde_attempt *s) {
-    int rc;
-#define ATTEMPT(dim, known) \
-    rc = nde_attempt_sized(known, s->rhs, s->table, s->lanes, dim, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k, s->tape, s->tape_slab)
-    NDE_BY_SIZE_AND_TABLE(ATTEMPT, s->rhs->dim, s->table->method);
-#undef ATTEMPT
+    const int rc = nde_attempt_one(s->rhs, s->table, s->lanes, s->rhs->dim, s->t[0], s->t_new[0], s->dt[0], s->y, s->z, s->k,
+                                   s->slab, s->tape, s->tape_slab);
     if (s->onward) memcpy(s->k, s->k + (size_t)(s->table->stages - 1)*s->slab, s->rhs->rows*sizeof *s->k);
     return rc;
 }

@@ -90,9 +90,11 @@ nde_status nde_noise_between(const nde_noise *noise, const nde_between *between,
     const nde_allocator *memory = &nde_allocator_default;
     char *block = memory->take(memory->ctx, bytes, 64);
     if (!block) return nde_fail(NDE_E_NOMEM, "out of memory: nde_noise_between");
-    double *row = (double *)(block + of_noise);
-    const lanes l = { .t0 = row, .t1 = row + n, .s = row + 2*n, .t = row + 3*n, .trajectory = (size_t *)(row + 4*n),
-                      .first = (int64_t *)(row + 5*n) };
+    void *const begin = block + of_noise; /* six rows of 8 bytes a lane */
+    double *row = begin;
+    size_t *const trajectory = begin;
+    int64_t *const first = begin;
+    const lanes l = { .t0 = row, .t1 = row + n, .s = row + 2*n, .t = row + 3*n, .trajectory = trajectory + 4*n, .first = first + 5*n };
     double *work = row + 6*n, *own_h = work + of_area/sizeof(double);
     fill(&q, &l);
     nde_noise_clear(&q.noise, block, n);

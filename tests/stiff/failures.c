@@ -29,9 +29,8 @@
 static atomic_bool watching;
 static atomic_long taken, held, fail_at = -1;
 
-static bool fails(void) { return atomic_load(&watching) && atomic_fetch_add(&taken, 1) == atomic_load(&fail_at); }
-
 #if INTERPOSED
+static bool fails(void) { return atomic_load(&watching) && atomic_fetch_add(&taken, 1) == atomic_load(&fail_at); }
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_memalign(size_t align, size_t bytes);

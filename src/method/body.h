@@ -9,7 +9,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "implicit/jacobian.h"
+#include "method/jacobian.h"
 #include "method/method.h"
 #include "method/rhs.h"
 

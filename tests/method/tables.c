@@ -546,7 +546,7 @@ static void every_changed_stage_is_caught(void **state) {
         }
 }
 
-/* Of drift and noise apart: tests/method/stochastic.c; of Rosenbrock's kind: tests/implicit/rosenbrock.c. */
+/* Of drift and noise apart: tests/method/stochastic.c; of Rosenbrock's kind: tests/method/rosenbrock.c. */
 static bool is_driven(size_t k) { return nde_method_at(k)->drive != NULL || nde_method_at(k)->kind == NDE_KIND_ROSENBROCK; }
 
 static void tables_have_no_fault(void **state) {

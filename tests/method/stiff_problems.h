@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * problems.h - stiff problems in the language of programs, with all derivatives, and their solutions at the end.
+ * stiff_problems.h - stiff problems in the language of programs, with all derivatives, and their solutions at the end.
  *
  * Sources: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.1, IV.10; F. Mazzia, C. Magherini, Test set for
  * initial value problem solvers 2.4 (2008). */
-#ifndef NDE_TESTS_PROBLEMS_H
-#define NDE_TESTS_PROBLEMS_H
+#ifndef NDE_TESTS_STIFF_PROBLEMS_H
+#define NDE_TESTS_STIFF_PROBLEMS_H
 
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
  * jacobian.h - derivatives of the right-hand side by the state and by time, on a block of lanes.
  *
  * Letters: rows = dim + nz of a slope; element (i, j) of lane b of a Jacobian [rows][dim] at j[(i*dim + j)*ld + b]. */
-#ifndef NDE_IMPLICIT_JACOBIAN_H
-#define NDE_IMPLICIT_JACOBIAN_H
+#ifndef NDE_METHOD_JACOBIAN_H
+#define NDE_METHOD_JACOBIAN_H
 
 #include "implicit/lu.h"
 #include "method/rhs.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "implicit/problems.h"
+#include "method/stiff_problems.h"
 #include "method/method.h"
 
 #define IS_DOUBLE (sizeof(nde_real) == sizeof(double))

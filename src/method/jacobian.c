@@ -2,7 +2,7 @@
  * jacobian.c - the Jacobian of a block of lanes: as the field gives it, direction by direction, or by differences; and the slope by
  * time. Directions carry all columns of a colour. Source of colours: A. Curtis, M. Powell, J. Reid, IMA J. Appl. Math. 13 (1974)
  * 117-119. */
-#include "implicit/jacobian.h"
+#include "method/jacobian.h"
 
 #include <float.h>
 #include <math.h>

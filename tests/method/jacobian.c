@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "implicit/jacobian.h"
+#include "method/jacobian.h"
 
 enum { DIM = 9, LANES = 5, MOST = 16 };
 

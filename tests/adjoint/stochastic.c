@@ -209,6 +209,43 @@ static void gradients_know_their_standard_errors(void **state) {
         }
 }
 
+/* Exactly: seeds of one group alone have its sum as their gradient; from these sums follows what all of them together tell. The last
+ * group is smaller than the others. */
+static void standard_errors_are_those_of_the_groups_sums(void **state) {
+    (void)state;
+    enum { PATHS = 50, GROUP = 8, GROUPS = 7 };
+    static const int adjoints[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_BACKSOLVE };
+    for (size_t m = 0; m < LENGTH(adjoints); m++) {
+        proof f;
+        fields g;
+        double told[3], mean[GROUPS][3], all[3] = { 0 };
+        nde_real p[3];
+        begin_scene(&f, &g, NDE_HEUN, NDE_NOISE_DIAGONAL, NDE_STRATONOVICH, NDE_SOURCE_GRID);
+        enlarge(&f, PATHS);
+        proof_no_saves(&f);
+        f.options.steps = 5, f.options.group = GROUP, f.options.adjoint = adjoints[m];
+        nde_real *const some = proof_take(&f, f.dim*PATHS, sizeof *some), *const every = proof_take(&f, f.dim*PATHS, sizeof *every);
+        for (size_t i = 0; i < f.dim*PATHS; i++) every[i] = 1 + (nde_real)(i % 7)/4;
+        proof_create(&f);
+        assert_int_equal(proof_run(&f), NDE_OK);
+        assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = every), &NDE_INIT(nde_gradient, .p_error = told)), NDE_OK);
+        for (size_t k = 0; k < GROUPS; k++) {
+            const size_t count = k + 1 < GROUPS ? GROUP : PATHS % GROUP;
+            for (size_t i = 0; i < f.dim*PATHS; i++) some[i] = i % PATHS/GROUP == k ? every[i] : 0;
+            assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = some), &NDE_INIT(nde_gradient, .p = p)), NDE_OK);
+            for (size_t i = 0; i < 3; i++) mean[k][i] = (double)p[i]/(double)count, all[i] += (double)p[i]/PATHS;
+        }
+        for (size_t i = 0; i < 3; i++) {
+            double variance = 0;
+            for (size_t k = 0; k < GROUPS; k++)
+                variance += (k + 1 < GROUPS ? GROUP : PATHS % GROUP)*(mean[k][i] - all[i])*(mean[k][i] - all[i])/(GROUPS - 1);
+            const double wanted = sqrt(PATHS*variance);
+            if (!(fabs(told[i]/wanted - 1) <= (is_double ? 1e-12 : 2e-6))) fail_msg("by p[%zu]: %.17g, not %.17g", i, told[i], wanted);
+        }
+        end(&f, &g);
+    }
+}
+
 /* ---- failures ----------------------------------------------------------------------------------------------------- */
 
 /* Calls that are left before one of the noise's callbacks fails with a code; of one thread. */
@@ -371,6 +408,7 @@ int main(void) {
         cmocka_unit_test(lanes_and_threads_leave_the_bits),
         cmocka_unit_test(what_has_no_meaning_is_refused),
         cmocka_unit_test(gradients_know_their_standard_errors),
+        cmocka_unit_test(standard_errors_are_those_of_the_groups_sums),
         cmocka_unit_test(failures_leave_the_gradients),
         cmocka_unit_test(a_path_is_gone_both_ways),
         cmocka_unit_test(solves_backwards_have_gradients),

@@ -8,7 +8,11 @@
 #include "core/blas.h"
 #include "core/dense.h"
 
+#ifdef NDE_HAVE_OPENBLAS
+#include <dlfcn.h>
+#endif
 #include <limits.h>
+#include <string.h>
 
 /* From here on OpenBLAS is not slower, measured on one core of an AMD EPYC (Zen 5); with AVX-512 it nowhere is faster. */
 enum { PAYS_WEIGHTS = 512*512, PAYS_COLUMNS = 32, PAYS_FACTORS = 96 };
@@ -16,31 +20,42 @@ enum { PAYS_WEIGHTS = 512*512, PAYS_COLUMNS = 32, PAYS_FACTORS = 96 };
 /* CBLAS's enumerations, fixed by its standard. */
 enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111, TRANSPOSED = 112 };
 
-#ifdef NDE_HAVE_OPENBLAS
-#include <cblas.h>
-
 #ifdef nde_real
-#define OPENBLAS_GEMM cblas_sgemm
+#define OPENBLAS_GEMM "cblas_sgemm"
+#define OPENBLAS_FACTOR "sgetrf_"
 #else
-#define OPENBLAS_GEMM cblas_dgemm
+#define OPENBLAS_GEMM "cblas_dgemm"
+#define OPENBLAS_FACTOR "dgetrf_"
 #endif
+
+/* A function of OpenBLAS, that with int for its integers, put into *function. It is opened for sizes that it may pay for, where the
+ * microsecond of asking again is nothing, and stays: were it linked, every process would wait for it and its threads to start. */
+bool nde_openblas_find(const char *name, void *function) {
+    void *found = NULL;
+#ifdef NDE_HAVE_OPENBLAS
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_NODELETE);
+    if (library) {
+        found = dlsym(library, name);
+        dlclose(library);
+    }
+#else
+    (void)name;
+#endif
+    memcpy(function, &found, sizeof found); /* ISO C has no cast from one to the other */
+    return found != NULL;
+}
 
 void nde_openblas_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
                        const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
-    OPENBLAS_GEMM((CBLAS_ORDER)order, (CBLAS_TRANSPOSE)transpose_a, (CBLAS_TRANSPOSE)transpose_b, m, n, k, alpha, a, lda, b, ldb,
-                  beta, c, ldc);
+    nde_gemm *gemm;
+    if (nde_openblas_find(OPENBLAS_GEMM, &gemm)) gemm(order, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
-int nde_openblas_threads(void) { return openblas_get_num_threads(); }
 
-#ifdef nde_real
-#define OPENBLAS_FACTOR sgetrf_
-#else
-#define OPENBLAS_FACTOR dgetrf_
-#endif
-
-/* LAPACK's own name, in Fortran's way. */
-void OPENBLAS_FACTOR(const blasint *m, const blasint *n, nde_real *a, const blasint *lda, blasint *p, blasint *info);
-#endif
+int nde_openblas_threads(void) {
+    nde_gemm *gemm;
+    int (*threads)(void);
+    return nde_openblas_find(OPENBLAS_GEMM, &gemm) && nde_openblas_find("openblas_get_num_threads", &threads) ? threads() : 0;
+}
 
 /* Does a matrix of `rows` rows, ld apart, have indices that fit an int? */
 static bool fits(size_t rows, size_t columns, size_t ld) {
@@ -71,19 +86,18 @@ void nde_dense_product(const nde_kernels *kernels, size_t m, size_t n, size_t k,
     kernels->dense->product(m, n, k, a, a_row, a_col, b, ldb, start, c, ldc);
 }
 
-#ifdef NDE_HAVE_OPENBLAS
+typedef void factorisation(const int *m, const int *n, nde_real *a, const int *lda, int *p, int *info);
+
 bool nde_lapack_pays(const nde_kernels *kernels, size_t d) {
-    return sizeof(blasint) == sizeof(int) && d >= PAYS_FACTORS && d <= INT_MAX/d && kernels->gemm == nde_openblas_gemm &&
-           kernels->gemm_threads() == 1;
+    factorisation *factor;
+    return d >= PAYS_FACTORS && d <= INT_MAX/d && kernels->gemm == nde_openblas_gemm && kernels->gemm_threads() == 1 &&
+           nde_openblas_find(OPENBLAS_FACTOR, &factor);
 }
 
 void nde_lapack_factor(size_t d, nde_real *a, int *p) {
-    const blasint rows = (blasint)d;
-    blasint info;
-    OPENBLAS_FACTOR(&rows, &rows, a, &rows, p, &info);
+    factorisation *factor;
+    const int rows = (int)d;
+    int info;
+    if (nde_openblas_find(OPENBLAS_FACTOR, &factor)) factor(&rows, &rows, a, &rows, p, &info);
     for (size_t k = 0; k < d; k++) p[k]--, a[k*d + k] = 1/a[k*d + k];
 }
-#else
-bool nde_lapack_pays(const nde_kernels *kernels, size_t d) { return kernels->gemm && !d; }
-void nde_lapack_factor(size_t d, nde_real *a, int *p) { p[0] = (int)d, a[0] = 0; }
-#endif

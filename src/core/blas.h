@@ -7,10 +7,10 @@
 #include "core/core.h"
 #include "core/kernels.h"
 
-#ifdef NDE_HAVE_OPENBLAS
+/* OpenBLAS: its product, the threads it would use (0: it is not here), and any function of it by name, put into *function. */
 nde_gemm nde_openblas_gemm;
 int nde_openblas_threads(void);
-#endif
+bool nde_openblas_find(const char *name, void *function);
 
 /* product of dense.h by a BLAS. False, and nothing done, when a size, or an index that a BLAS forms from sizes, is above
  * INT_MAX, or when a is neither stored by rows nor by columns. */

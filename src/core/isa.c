@@ -7,7 +7,7 @@
 #define TEXT(x) TEXT_(x)
 #define VERSION TEXT(NDE_VERSION_MAJOR) "." TEXT(NDE_VERSION_MINOR) "." TEXT(NDE_VERSION_PATCH)
 #ifdef NDE_HAVE_OPENBLAS
-#define BLAS "OpenBLAS"
+#define BLAS "OpenBLAS if it is here"
 #else
 #define BLAS "no BLAS"
 #endif

@@ -300,31 +300,31 @@ static void blas_value(void **state) {
 }
 
 /* A product that OpenBLAS would split among its threads is never given to it. */
-extern void openblas_set_num_threads(int threads) __attribute__((weak));
 static void blas_with_threads(void **state) {
     (void)state;
     enum { M = 512, N = 40, K = 512 };
-    if (!nde_kernels_get(NDE_ISA_BASELINE, true)->gemm || !openblas_set_num_threads) skip();
+    void (*set_threads)(int threads);
+    if (!nde_openblas_find("openblas_set_num_threads", &set_threads)) skip();
     const int before = nde_kernels_get(NDE_ISA_BASELINE, true)->gemm_threads();
     fill(big_a, M*K), fill(big_b, K*N);
     for (int s = 0; s < SETS; s++) {
         if (!kernels_of(s)) continue;
         const nde_kernels *fast = nde_kernels_get(kernels_of(s)->isa, true);
         fast->dense->product(M, N, K, big_a, 1, M, big_b, N, NULL, expected, N);
-        openblas_set_num_threads(2);
+        set_threads(2);
         if (fast->gemm_threads() > 1) { /* one core: it stays at one */
             assert_false(nde_blas_pays(fast, M, N, K));
             nde_dense_product(fast, M, N, K, big_a, 1, M, big_b, N, NULL, big_c, N);
             assert_memory_equal(big_c, expected, M*N*sizeof *big_c);
         }
-        openblas_set_num_threads(1);
+        set_threads(1);
         nde_dense_product(fast, M, N, K, big_a, 1, M, big_b, N, NULL, big_c, N);
         nde_blas_product(fast->gemm, M, N, K, big_a, 1, M, big_b, N, NULL, turned, N);
         const bool pays = nde_blas_pays(fast, M, N, K);
         assert_int_equal(pays, fast->isa != NDE_ISA_V4);
         assert_memory_equal(big_c, pays ? turned : expected, M*N*sizeof *big_c);
     }
-    openblas_set_num_threads(before);
+    set_threads(before);
 }
 
 int main(void) {

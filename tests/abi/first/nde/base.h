@@ -527,7 +527,8 @@ typedef struct nde_options {
     size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
     int32_t reproducible;          /* 1: own dense kernels in fixed order at every size, also where BLAS is faster */
     const nde_blas *blas;          /* for products of the size at which a BLAS is faster; NULL: OpenBLAS where the library
-                                    * was built with it and it is set to one thread. Copied; ignored when reproducible */
+                                    * was built for it, finds it (libopenblas.so.0) and it is set to one thread. Copied;
+                                    * ignored when reproducible */
     int32_t isa;                   /* NDE_ISA_*: force a set of kernels; 0: the best this machine has */
     int (*progress)(void *ctx, double fraction, int64_t steps); /* now and then, from the calling thread, one at a time;
                                                                  * nonzero: stop */

@@ -22,8 +22,8 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
-pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq examples/neural_sde examples/latent_sde examples/sde_gan $(printf "examples/%s " $pictures)
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson hires"
+ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq examples/stiff_neural examples/battery_thermal examples/neural_sde examples/latent_sde examples/sde_gan $(printf "examples/%s " $pictures)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -35,6 +35,8 @@ build/examples/regularised 3 build/pictures/regularised.svg
 for name in hnn lnn ude; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
 build/examples/cnf 800 1 build/pictures/cnf.svg
 build/examples/deq 1 build/pictures/deq.svg
+build/examples/stiff_neural 150 1 build/pictures/stiff_neural.svg
+build/examples/battery_thermal 1 build/pictures/battery_thermal.svg
 build/examples/neural_sde 1500 1 build/pictures/neural_sde.svg
 build/examples/latent_sde 1500 1 build/pictures/latent_sde.svg
 build/examples/sde_gan 2000 1 build/pictures/sde_gan.svg

@@ -42,7 +42,8 @@ class Picture:
 
 
 def study(program, *arguments, labels, lines, wrong):
-    """Its report, with its picture checked and what it must refuse refused."""
+    """Its report, with its picture checked and what it must refuse refused. lines: numbers of points of each line, or what
+    says whether they are right."""
     with tempfile.TemporaryDirectory() as scratch:
         file, name = Path(scratch, "x.svg"), program.name
         done = run(program, *arguments, file)
@@ -50,7 +51,7 @@ def study(program, *arguments, labels, lines, wrong):
         check(str(file) in done.stdout, f"{name} does not say where its picture is")
         picture = Picture(file)
         check(picture.texts["label"] == labels, f"{name}: labels {picture.texts['label']}")
-        check(picture.lines == lines, f"{name}: lines of {picture.lines} points")
+        check(lines(picture.lines) if callable(lines) else picture.lines == lines, f"{name}: lines of {picture.lines} points")
         refuses(run(program, *arguments, Path(scratch, "none", "x.svg")), "cannot write", f"{name} without its folder")
         for these in (*wrong, [*arguments, file, file]):
             refuses(run(program, *these, cwd=scratch), "usage", f"{name} {these}")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What is stiff is solved, learned and fitted as its examples promise. stiff.py HIRES STIFF_NEURAL BATTERY_THERMAL"""
+import re
+import sys
+from pathlib import Path
+
+from support import check, finish, study
+
+NUMBER = r"([-+.\de]+)"
+
+
+def reactions(hires):
+    """Every method comes to the published end, the nearer the smaller the tolerance."""
+    names = []
+    text = study(hires, labels=["largest relative error", "microseconds"], lines=lambda lines: set(lines) == {7},
+                 wrong=[["-x"]])
+    for name, *numbers in re.findall(rf"^(\w+) +{NUMBER} +(\d+) +(\d+) +{NUMBER} +{NUMBER}$", text, re.M):
+        rtol, steps, jacobians, time, error = map(float, numbers)
+        names.append(name)
+        check(error < 1000*rtol, f"hires: {name} at {rtol} is {error} off")
+        check(time > 0 and jacobians > 0, f"hires: {name}: {time} us, {jacobians} Jacobians")
+        check(not name.startswith("ro") or jacobians >= steps, f"hires: {name}: {steps} steps, {jacobians} Jacobians")
+    check({"rosenbrock23", "rodas4", "rodas5p"} <= set(names), f"hires: {text}")
+    check(all(names.count(name) == 7 for name in names), f"hires: {text}")
+
+
+def network(stiff_neural):
+    """40 iterations leave less than 0.01 of the largest amounts; both ways to the gradient agree to rounding."""
+    text = study(stiff_neural, 40, 1, labels=["time", "share of the largest amount"], lines=[50]*3,
+                 wrong=[["0"], ["many"], ["1", "0"], ["1", "one"]])
+    before, after = map(float, re.search(rf"solves: {NUMBER} off before, {NUMBER} after", text).groups())
+    check(before > 0.3 and after < 0.01, f"stiff_neural: {before} off, {after} after 40 iterations")
+    apart = float(re.search(rf"sensitivities: {NUMBER} apart", text)[1])
+    check(apart < 1e-11, f"stiff_neural: gradients are {apart} apart")
+
+
+def battery(battery_thermal):
+    """The truth is within four standard errors of what is found, which are a few per cent; what is left is noise."""
+    for seed in (1, 2):
+        text = study(battery_thermal, seed, labels=["seconds", "voltage, V", "seconds", "warmer by, K"], lines=[361]*4,
+                     wrong=[["0"], ["one"]])
+        left = float(re.search(rf"then {NUMBER}", text)[1])
+        check(0.8 < left < 1.2, f"battery_thermal: chi-square {left} per degree of freedom")
+        rows = re.findall(rf"^(\w[^,]*, \S+) +{NUMBER} +{NUMBER} +{NUMBER} +{NUMBER}$", text, re.M)
+        check(len(rows) == 6, f"battery_thermal: {text}")
+        for name, *numbers in rows:
+            start, truth, found, error = map(float, numbers)
+            check(abs(found - truth) < 4*error < 0.08*truth, f"battery_thermal: {name} is {found} +- {error}, not {truth}")
+            check(abs(start - truth) > 10*error, f"battery_thermal: {name} starts at {start}")
+
+
+for example, program in zip((reactions, network, battery), sys.argv[1:], strict=True):
+    example(Path(program).resolve())
+finish()

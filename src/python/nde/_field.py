@@ -5,8 +5,8 @@ import ctypes
 import inspect
 import os
 import signal
-from dataclasses import dataclass, field as _member
 from threading import current_thread, get_ident, main_thread
+from types import FunctionType
 
 import numpy as np
 
@@ -81,16 +81,11 @@ class Calls:
             self.raised = self.raised or error
 
 
-@dataclass
 class Shape:
     """What a field is bound to. out 0: as many rows as it has; of a Python function one."""
-    names: _library.Names
-    dim: int
-    np: int = 0
-    nq: int = 0
-    nu: int = 0
-    out: int = 0
-    calls: Calls = _member(default_factory=Calls)
+
+    def __init__(self, names, dim, np, nq, nu, out, calls):
+        self.names, self.dim, self.np, self.nq, self.nu, self.out, self.calls = names, dim, np, nq, nu, out, calls
 
 
 class Field:
@@ -258,11 +253,15 @@ LETTERS = ("t", "y", "p", "q", "u")
 
 def letters(function):
     """Which of t, y, p, q, u a function takes: by the names of its arguments if all are among them, else in this order."""
-    try:
-        given = [name for name, kind in inspect.signature(function).parameters.items()
-                 if kind.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD) and kind.default is kind.empty]
-    except (TypeError, ValueError): # a function of another language
-        return LETTERS[:2]
+    if type(function) is FunctionType and not vars(function): # as below, in a fiftieth of its time
+        code = function.__code__
+        given = code.co_varnames[:code.co_argcount - len(function.__defaults__ or ())]
+    else:
+        try:
+            given = [name for name, kind in inspect.signature(function).parameters.items()
+                     if kind.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD) and kind.default is kind.empty]
+        except (TypeError, ValueError): # a function of another language
+            return LETTERS[:2]
     return tuple(given) if set(given) <= set(LETTERS) else LETTERS[:len(given)]
 
 

@@ -5,7 +5,6 @@ statuses and activations are asked of the library."""
 import ctypes
 import enum
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -83,9 +82,11 @@ def places():
     """Where the library may be: $NDE_LIBRARY alone if it is set; in a wheel; in the build folder; where the system has it."""
     if "NDE_LIBRARY" in os.environ:
         return [os.environ["NDE_LIBRARY"]]
-    name, here = f"libnde.so.{VERSION.split('.')[0]}", Path(__file__).resolve().parent
-    folders = [here, here.parent/".nde.mesonpy.libs", here.parent.parent]
-    return [str(path) for folder in folders for path in (folder/f"libnde.so.{VERSION}", folder/name) if path.exists()] or [name]
+    here, short = os.path.dirname(os.path.realpath(__file__)), f"libnde.so.{VERSION.split('.')[0]}"
+    above = os.path.dirname(here)
+    files = [os.path.join(folder, name) for folder in (here, os.path.join(above, ".nde.mesonpy.libs"), os.path.dirname(above))
+             for name in (f"libnde.so.{VERSION}", short)]
+    return [file for file in files if os.path.exists(file)] or [short]
 
 
 def load():

@@ -33,6 +33,8 @@ class Variable:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
+        if type(index) is int and self.ndim == 1 and -self.size <= index < self.size: # as below, without arrays
+            return self.graph.call("cut", self, index % self.size, 1, shape=())
         places = np.arange(self.size).reshape(self.shape)[index]
         flat = places.ravel()
         if flat.size and np.array_equal(flat, np.arange(flat[0], flat[0] + flat.size)):
@@ -196,7 +198,7 @@ def _rows(name, rows):
 outer, cross = _rows("outer", lambda a, b: (a.size, b.size)), _rows("cross", lambda a, b: a.shape)
 UFUNCS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "negative": "neg", "power": "pow",
           "absolute": "abs", "less": "less", "less_equal": "less_equal", "maximum": "maximum", "minimum": "minimum",
-          **{name: name for name in OPERATIONS if hasattr(np, name)}}
+          **{name: name for name in OPERATIONS if isinstance(vars(np).get(name), np.ufunc)}}
 UFUNCS = {name: OPERATIONS[here] for name, here in UFUNCS.items()}
 UFUNCS.update({"true_divide": UFUNCS["divide"], "fabs": UFUNCS["absolute"], "float_power": UFUNCS["power"], "greater": greater,
                "greater_equal": not_less, "matmul": matmul, "positive": lambda a: a})

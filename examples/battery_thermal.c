@@ -6,11 +6,12 @@
  * The model: two pairs of resistor and capacitor, of which the fast one's resistance follows Arrhenius, and one lump of heat
  * that the losses warm. After: X. Lin et al., A lumped-parameter electro-thermal model for cylindrical batteries, J. Power
  * Sources 257 (2014) 1-11. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -46,7 +47,7 @@ static int residual(void *ctx, size_t np, const double *p, size_t count, double 
 }
 
 /* Voltage and temperature below each other, of the data and of p before and after. */
-static bool draw(model *m, const char *file, const double *t, const double *p) {
+static int draw(model *m, const char *file, const double *t, const double *p) {
     const plot_axis axis[] = { { "voltage, V", 2.6, 4.2, false }, { "warmer by, K", 0, 10, false } };
     const plot_look before = { "start", PLOT_ORANGE, "6 4", 0, false }, after = { "fit", PLOT_BLUE, NULL, 0, false };
     const plot_look data = { "data", PLOT_GREY, NULL, 3, false };
@@ -61,14 +62,13 @@ static bool draw(model *m, const char *file, const double *t, const double *p) {
         plot_line(&to, before, TIMES, t, 1, y[0] + i, 2);
         plot_line(&to, after, TIMES, t, 1, y[1] + i, 2);
     }
-    return plot_close(&to);
+    return plot_finish(&to, "battery_thermal", file);
 }
 
 int main(int argc, char **argv) {
     static model m;
-    const char *file = argc > 2 ? argv[2] : "battery_thermal.svg";
-    const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    if (argc > 3 || !seed) return fprintf(stderr, "usage: battery_thermal [SEED [PICTURE.svg]]\n"), EXIT_FAILURE;
+    long seed = 1;
+    const char *file = command_line(argc, argv, "battery_thermal", 1, &(argument){ "SEED", &seed, 1, LONG_MAX });
     nde_program *cell, *meter;
     need(nde_program_parse(drift_text, NULL, &cell), NULL);
     need(nde_program_parse(observe_text, NULL, &meter), NULL);
@@ -82,7 +82,7 @@ int main(int argc, char **argv) {
     follow_cell(&m, truth);
     for (size_t i = 0; i < COUNT; i++) {
         const double noise = i%2 ? 0.1 : 1e-3;
-        m.data[i] = m.s.y[i] + noise*nde_normal(seed, 130, 0, i, 0);
+        m.data[i] = m.s.y[i] + noise*nde_normal((uint64_t)seed, 130, 0, i, 0);
         m.weight[i] = 1/(noise*noise);
     }
 
@@ -96,8 +96,7 @@ int main(int argc, char **argv) {
     printf("%-26s %10s %10s %10s %14s\n", "parameter", "start", "truth", "estimate", "standard error");
     for (size_t i = 0; i < NP; i++)
         printf("%-26s %10g %10g %10.4f %14.4f\n", name[i], start[i], truth[i], p[i], sqrt(covariance[i*NP + i]));
-    const bool drawn = draw(&m, file, t, p);
+    const int status = draw(&m, file, t, p);
     nde_solver_destroy(m.solver), nde_program_destroy(cell), nde_program_destroy(meter);
-    if (!drawn) return fprintf(stderr, "battery_thermal: cannot write %s\n", file), EXIT_FAILURE;
-    return printf("picture: %s\n", file), EXIT_SUCCESS;
+    return status;
 }

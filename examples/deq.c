@@ -3,11 +3,13 @@
  * with k = 1/sqrt(1 + |W|^2) there is one equilibrium, however W is. The gradient is that of the equilibrium, not of the way there.
  *   deq [SEED [PICTURE.svg]]    SEED: of the parameters and of the batches, > 0; 1
  * After: S. Bai, J. Z. Kolter, V. Koltun, Deep equilibrium models, NeurIPS (2019). Data: see data/digits.txt. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -91,9 +93,8 @@ int main(int argc, char **argv) {
     static images batch = { .n = BATCH }, test = { .n = TESTED };
     static double p[NP], gradient[NP], state[3*NP], value[(DIGITS + 1)*IMAGES], a[(DIGITS + 1)*BATCH], t[IMAGES];
     static double epoch[EPOCHS + 1], loss[EPOCHS + 1], right[EPOCHS + 1], count[SHOWN], residual[SHOWN];
-    const long seed = argc > 1 ? strtol(argv[1], NULL, 10) : 1;
-    const char *file = argc > 2 ? argv[2] : "deq.svg";
-    if (argc > 3 || seed <= 0) return fprintf(stderr, "usage: deq [SEED [PICTURE.svg]]\n"), EXIT_FAILURE;
+    long seed = 1;
+    const char *file = command_line(argc, argv, "deq", 1, &(argument){ "SEED", &seed, 1, LONG_MAX });
     read_images();
     for (size_t b = 0; b < TESTED; b++) put(&test, b, TRAINED + b);
 
@@ -148,8 +149,6 @@ int main(int argc, char **argv) {
         printf("residual after 5, 15, 25 iterations: %-16s %.0e %.0e %.0e\n", ways[w].name, residual[4], residual[14],
                residual[24]);
     }
-    if (!plot_close(&to)) return fprintf(stderr, "deq: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
     nde_program_destroy(cell), nde_program_destroy(program);
-    return EXIT_SUCCESS;
+    return plot_finish(&to, "deq", file);
 }

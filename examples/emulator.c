@@ -5,9 +5,9 @@
  *   emulator [PICTURE.svg] */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -69,8 +69,7 @@ static double norm(const double *x) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "emulator.svg";
-    if (argc > 2 || *file == '-') return fprintf(stderr, "usage: emulator [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "emulator", 0, NULL);
     nde_program *band = build_band(false), *equation = build_band(true), *squares = build_loss();
     const nde_field multiplied = nde_field_program(band), solved = nde_field_program(equation);
     const nde_field loss = nde_field_program(squares);
@@ -101,8 +100,6 @@ int main(int argc, char **argv) {
         plot_line(&to, (plot_look){ way[w].name, way[w].color, NULL, 0, false }, STEPS + 1, count, 1, size, 1);
     }
     printf("%-10s %10s %28s %14.3g %14.3g\n", "exact", "", "", exact[10], exact[STEPS]);
-    if (!plot_close(&to)) return fprintf(stderr, "emulator: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
     nde_program_destroy(band), nde_program_destroy(equation), nde_program_destroy(squares);
-    return EXIT_SUCCESS;
+    return plot_finish(&to, "emulator", file);
 }

@@ -3,12 +3,11 @@
  * maxima of z, found as events, which show how the attractor is born, becomes chaotic, and has windows of periodic motion.
  *   ensemble [TRAJECTORIES [THREADS [PICTURE.svg]]]
  * Your own equation: change field(), DIM, and what is filled into y0 and rho. */
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -81,7 +80,7 @@ static nde_status go_on(const nde_field *field, const nde_solution *first, size_
     return nde_solve(&problem, &options, solution);
 }
 
-static bool draw(const char *file, const nde_solution *first, const double *rho, const nde_solution *second,
+static int draw(const char *file, const nde_solution *first, const double *rho, const nde_solution *second,
                  const double *some_rho) {
     const plot_axis across = { "rho", 0, highest, false };
     const size_t n = second->n, row = DIM*n; /* maximum k of trajectory b: component i at event_y[k*row + i*n + b] */
@@ -92,22 +91,13 @@ static bool draw(const char *file, const nde_solution *first, const double *rho,
     plot_panel(&picture, 0, 290, 1000, 350, "Maxima of z from there on", across, (plot_axis){ "z", 0, 330, false });
     for (size_t k = 0; k < MAXIMA; k++)
         plot_dots(&picture, (plot_look){ .color = PLOT_RED }, n, some_rho, 1, second->event_y + k*row + 2*n, 1);
-    return plot_close(&picture);
-}
-
-static int number(const char *word, int low, int high) {
-    char *rest;
-    errno = 0;
-    const long value = strtol(word, &rest, 10);
-    return *rest || rest == word || errno || value < low || value > high ? -1 : (int)value;
+    return plot_finish(&picture, "ensemble", file);
 }
 
 int main(int argc, char **argv) {
-    const int trajectories = argc > 1 ? number(argv[1], 1, 10000000) : 100000;
-    const int threads = argc > 2 ? number(argv[2], 1, 1024) : 1;
-    const char *file = argc > 3 ? argv[3] : "ensemble.svg";
-    if (argc > 4 || trajectories < 0 || threads < 0 || file[0] == '-')
-        return fprintf(stderr, "usage: ensemble [TRAJECTORIES [THREADS [PICTURE.svg]]]\n"), EXIT_FAILURE;
+    long trajectories = 100000, threads = 1;
+    const argument given[] = { { "TRAJECTORIES", &trajectories, 1, 10000000 }, { "THREADS", &threads, 1, 1024 } };
+    const char *file = command_line(argc, argv, "ensemble", 2, given);
 
     const size_t n = (size_t)trajectories, of = n < COLUMNS ? n : COLUMNS;
     double *room = malloc((DIM + 1)*(n + of)*sizeof *room);
@@ -117,19 +107,17 @@ int main(int argc, char **argv) {
     const nde_field field = { .size = sizeof field, .name = "lorenz", .dim = DIM, .nq = 1, .out = DIM, .eval = lorenz,
                               .traits = NDE_AUTONOMOUS | NDE_LANEWISE };
     nde_solution first = { 0 }, second = { 0 };
-    nde_status status = settle(&field, n, threads, y0, rho, &first);
-    if (!status) status = go_on(&field, &first, of, threads, some_y0, some_rho, &second);
-    bool drawn = false;
+    nde_status status = settle(&field, n, (int)threads, y0, rho, &first);
+    if (!status) status = go_on(&field, &first, of, (int)threads, some_y0, some_rho, &second);
+    int drawn = EXIT_FAILURE;
     if (status) {
         const char *error = second.error ? second.error : first.error;
         fprintf(stderr, "ensemble: %s\n", error ? error : nde_error());
     } else {
         drawn = draw(file, &first, rho, &second, some_rho);
-        if (drawn) printf("picture: %s\n", file);
-        else fprintf(stderr, "ensemble: cannot write %s\n", file);
     }
     nde_solution_free(&first);
     nde_solution_free(&second);
     free(room);
-    return drawn ? EXIT_SUCCESS : EXIT_FAILURE;
+    return drawn;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 #ifdef HAVE_NDE_STIFF
@@ -90,8 +91,7 @@ static void draw_method(const nde_problem *problem, int method, size_t place, pl
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "hires.svg";
-    if (argc > 2 || *file == '-') return fprintf(stderr, "usage: hires [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "hires", 0, NULL);
     nde_program *g;
     need(nde_program_parse(text, NULL, &g), NULL);
     const nde_field drift = nde_field_program(g);
@@ -110,8 +110,6 @@ int main(int argc, char **argv) {
 #ifdef HAVE_NDE_STIFF
     draw_method(&problem, 0, place, &to);
 #endif
-    const bool drawn = plot_close(&to);
     nde_program_destroy(g);
-    if (!drawn) return fprintf(stderr, "hires: cannot write %s\n", file), EXIT_FAILURE;
-    return printf("picture: %s\n", file), EXIT_SUCCESS;
+    return plot_finish(&to, "hires", file);
 }

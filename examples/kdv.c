@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -51,8 +52,7 @@ static void row(const char *what, double found, double known) {
 
 int main(int argc, char **argv) {
     static double x[N], u0[N], weight[N], of_u0[N], of_p[2], of_t1, line[N];
-    const char *file = argc > 1 ? argv[1] : "kdv.svg";
-    if (argc > 2 || *file == '-') return fprintf(stderr, "usage: kdv [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "kdv", 0, NULL);
     for (size_t i = 0; i < N; i++) {
         x[i] = length*((double)i/N - 0.5);
         u0[i] = exact(x[i], -duration/2), weight[i] = sin(2*pi*x[i]/length)*length/N;
@@ -89,9 +89,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < N; i++) line[i] = s.t[k] + s.y[k*N + i]/15;
         plot_line(&to, (plot_look){ NULL, PLOT_BLUE, NULL, 0, false }, N, x, 1, line, 1);
     }
-    if (!plot_close(&to)) return fprintf(stderr, "kdv: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
     nde_solver_destroy(solver);
     nde_program_destroy(program);
-    return EXIT_SUCCESS;
+    return plot_finish(&to, "kdv", file);
 }

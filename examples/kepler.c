@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -34,9 +35,7 @@ static double energy(const double *y) {
 int main(int argc, char **argv) {
     static double times[ROWS], number[PERIODS], error[2][PERIODS]; /* error: largest of a period */
     double exact[A_PERIOD + 1][2];
-    const char *file = argc > 1 ? argv[1] : "kepler.svg";
-    if (argc > 2 || file[0] == '-')
-        return fprintf(stderr, "usage: kepler [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "kepler", 0, NULL);
 
     const double e = 0.6, y0[DIM] = { 1 - e, 0, 0, sqrt((1 + e)/(1 - e)) };
     for (int k = 0; k < ROWS; k++) times[k] = period*k/A_PERIOD;
@@ -89,8 +88,5 @@ int main(int argc, char **argv) {
                (plot_axis){ "|E/E0 - 1|", 1e-5, 1, true });
     for (int m = 0; m < 2; m++) plot_line(&picture, look[m], PERIODS, number, 1, error[m], 1);
     for (int m = 0; m < 2; m++) nde_solution_free(&solution[m]);
-    if (!plot_close(&picture))
-        return fprintf(stderr, "kepler: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    return plot_finish(&picture, "kepler", file);
 }

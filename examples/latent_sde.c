@@ -6,11 +6,13 @@
  * log likelihood of the observations along the posterior, less its divergence from the prior, the integral of |c|^2/2
  * (Girsanov) and that of the starts.
  * After: X. Li, T. Wong, R. Chen, D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -205,14 +207,10 @@ static void study(int iterations, uint64_t seed, plot_picture *to) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 3 ? argv[3] : "latent_sde.svg";
-    const long iterations = argc > 1 ? strtol(argv[1], NULL, 10) : 1500;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    if (argc > 4 || iterations < 1 || iterations > 100000 || !seed)
-        return fprintf(stderr, "usage: latent_sde [ITERATIONS [SEED [PICTURE.svg]]]\n"), EXIT_FAILURE;
+    long iterations = 1500, seed = 1;
+    const argument given[] = { { "ITERATIONS", &iterations, 1, 100000 }, { "SEED", &seed, 1, LONG_MAX } };
+    const char *file = command_line(argc, argv, "latent_sde", 2, given);
     plot_picture to;
-    if (plot_open(&to, file, 1240, 420)) study((int)iterations, seed, &to);
-    if (!plot_close(&to)) return fprintf(stderr, "latent_sde: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    if (plot_open(&to, file, 1240, 420)) study((int)iterations, (uint64_t)seed, &to);
+    return plot_finish(&to, "latent_sde", file);
 }

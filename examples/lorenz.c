@@ -3,10 +3,10 @@
  * butterfly, and how they part.
  *   lorenz [PICTURE.svg]
  * Your own equation: change field(), DIM, and the three lines of y0, p and the span of time. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -21,7 +21,7 @@ static int field(double t, const double *y, const double *p, double *dy, void *c
     return 0;
 }
 
-static bool draw(const char *file, const nde_solution *s) {
+static int draw(const char *file, const nde_solution *s) {
     enum { STRIDE = DIM*N }; /* component i of trajectory b in row k: y[k*STRIDE + i*N + b] */
     const double *x = s->y, *z = s->y + 2*N;
     plot_picture picture;
@@ -38,13 +38,11 @@ static bool draw(const char *file, const nde_solution *s) {
     const plot_look second = { .name = "x(0) = 1 + 1e-8", .color = PLOT_RED };
     plot_line(&picture, first, ROWS, s->t, 1, x, STRIDE);
     plot_line(&picture, second, ROWS, s->t, 1, x + 1, STRIDE);
-    return plot_close(&picture);
+    return plot_finish(&picture, "lorenz", file);
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "lorenz.svg";
-    if (argc > 2 || file[0] == '-')
-        return fprintf(stderr, "usage: lorenz [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "lorenz", 0, NULL);
 
     const double y0[DIM][N] = { { 1, 1 + 1e-8 }, { 1, 1 }, { 1, 1 } };
     const double p[] = { 10, 28, 8.0/3 };
@@ -70,9 +68,7 @@ int main(int argc, char **argv) {
         printf("trajectory %zu: x(%g) = %9.5f, %lld steps, %lld evaluations\n", b, t1,
                solution.y_end[b],
                (long long)solution.stats[b].accepted, (long long)solution.stats[b].evals);
-    const bool drawn = draw(file, &solution);
+    const int drawn = draw(file, &solution);
     nde_solution_free(&solution);
-    if (!drawn) return fprintf(stderr, "lorenz: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    return drawn;
 }

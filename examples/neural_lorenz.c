@@ -184,9 +184,6 @@ int main(int argc, char **argv) {
         if (!status) status = foretell(&trainings[k], &drift, p, &valid, &picture);
         if (!status) printf("%-26s %20.1f %31.2f\n", trainings[k].name, (double)evaluations/((double)steps*5*BATCH), valid);
     }
-    const bool drawn = plot_close(&picture);
-    if (status) return EXIT_FAILURE;
-    if (!drawn) return fprintf(stderr, "neural_lorenz: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    const int drawn = plot_finish(&picture, "neural_lorenz", file);
+    return status ? EXIT_FAILURE : drawn;
 }

@@ -6,11 +6,13 @@
  * and its exact gradient.
  * After: P. Kidger, J. Foster, X. Li, T. Lyons, Efficient and accurate gradients for neural SDEs, NeurIPS (2021); T.
  * Gneiting, A. Raftery, J. Amer. Statist. Assoc. 102 (2007) 359-378 (the score). */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -193,14 +195,10 @@ static void study(int iterations, uint64_t seed, plot_picture *to) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 3 ? argv[3] : "neural_sde.svg";
-    const long iterations = argc > 1 ? strtol(argv[1], NULL, 10) : 1500;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    if (argc > 4 || iterations < 1 || iterations > 100000 || !seed)
-        return fprintf(stderr, "usage: neural_sde [ITERATIONS [SEED [PICTURE.svg]]]\n"), EXIT_FAILURE;
+    long iterations = 1500, seed = 1;
+    const argument given[] = { { "ITERATIONS", &iterations, 1, 100000 }, { "SEED", &seed, 1, LONG_MAX } };
+    const char *file = command_line(argc, argv, "neural_sde", 2, given);
     plot_picture to;
-    if (plot_open(&to, file, 1280, 380)) study((int)iterations, seed, &to);
-    if (!plot_close(&to)) return fprintf(stderr, "neural_sde: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    if (plot_open(&to, file, 1280, 380)) study((int)iterations, (uint64_t)seed, &to);
+    return plot_finish(&to, "neural_sde", file);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -39,7 +40,7 @@ static void tell(const nde_solution *y, const double *edges) {
     }
 }
 
-static bool draw(const char *file, const nde_solution *y) {
+static int draw(const char *file, const nde_solution *y) {
     plot_picture picture;
     double theory[SAVES], band[LEVELS][SAVES];
     for (size_t row = 0; row < SAVES; row++) {
@@ -53,14 +54,12 @@ static bool draw(const char *file, const nde_solution *y) {
     for (size_t b = 0; b < SHOWN && b < y->n; b++)
         plot_line(&picture, (plot_look){ .color = PLOT_GREY, .width = 0.8 }, SAVES, y->t, 1, y->y + b, y->n);
     plot_line(&picture, (plot_look){ .name = "mean, theory", .color = PLOT_RED, .dash = "6 4" }, SAVES, y->t, 1, theory, 1);
-    return plot_close(&picture);
+    return plot_finish(&picture, "ou", file);
 }
 
 int main(int argc, char **argv) {
-    char *rest = NULL;
-    const long paths = argc > 1 ? strtol(argv[1], &rest, 10) : 20000;
-    const char *file = argc > 2 ? argv[2] : "ou.svg";
-    if (argc > 3 || (rest && *rest) || paths < 2 || paths > 10000000) return fprintf(stderr, "usage: ou [PATHS [PICTURE.svg]]\n"), EXIT_FAILURE;
+    long paths = 20000;
+    const char *file = command_line(argc, argv, "ou", 1, &(argument){ "PATHS", &paths, 2, 10000000 });
     static const double levels[LEVELS] = { 0.01, 0.25, 0.75, 0.99 }, edges[EDGES] = { 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75 };
     double times[SAVES], *y0 = malloc((size_t)paths*sizeof *y0);
     if (!y0) return fprintf(stderr, "ou: out of memory\n"), EXIT_FAILURE;
@@ -79,10 +78,8 @@ int main(int argc, char **argv) {
     const nde_status status = nde_solve(&problem, &options, &y);
     if (status) fprintf(stderr, "ou: %s\n", y.error ? y.error : nde_error());
     else tell(&y, edges);
-    const bool drawn = !status && draw(file, &y);
-    if (drawn) printf("picture: %s\n", file);
-    else if (!status) fprintf(stderr, "ou: cannot write %s\n", file);
+    const int drawn = status ? EXIT_FAILURE : draw(file, &y);
     nde_solution_free(&y);
     free(y0);
-    return drawn ? EXIT_SUCCESS : EXIT_FAILURE;
+    return drawn;
 }

@@ -3,15 +3,16 @@
  *   pinn_heat [SEED [PICTURE.svg]]    SEED: of the network, > 0; 1
  * After: I. Lagaris, A. Likas, D. Fotiadis, IEEE Trans. Neural Netw. 9 (1998); M. Raissi, P. Perdikaris, G. Karniadakis,
  * J. Comput. Phys. 378 (2019). */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "nde.h"
+#include "command.h"
+#include "fit.h"
+#include "heat.h"
 #include "plot.h"
 
 enum { WIDTH = 10, NQ = (WIDTH + 5)*WIDTH + 1, SIDE = 28, POINTS = SIDE*SIDE, ITERATIONS = 150 };
-enum { LINES = 399, ROWS = 11, ALL = LINES*ROWS }; /* of the method of lines, within the rod; times that are kept */
 static const double pi = 3.14159265358979323846;
 static double trail[ITERATIONS + 1]; /* mean square of the residuals */
 
@@ -22,26 +23,15 @@ static const char network_text[] =
     "network = matvec(w3, tanh(matvec(w2, tanh(matvec(w1, [2*x - 1, t]) + b1)) + b2)) + b3\n"
     "u = sin(pi*x) + sin(3*pi*x)/2 + t*x*(1 - x)*network\n"
     "out = [jet(u, t, 1, 1) - 0.1*2*jet(u, x, 1, 2), u]";
-static const char lines_text[] = "state u[399]; param s; du = s*([0, u[0:398]] - 2*u + [u[1:399], 0])";
-
-static void need(nde_status status) {
-    if (status) fprintf(stderr, "pinn_heat: %s\n", nde_error()), exit(EXIT_FAILURE);
-}
 
 /* The network at n points y [2][n]: out [2][n] and, unless NULL, the residuals' jacobian [n][NQ]. */
 static void evaluate(const nde_field *f, size_t n, const double *y, const double *weight, double *out, double *jacobian) {
-    double *q = calloc(n*(f->work + 2*NQ + 3) + f->prepared, sizeof *q);
-    unsigned char *lane = calloc(n, 1);
-    if (!q || !lane) fprintf(stderr, "pinn_heat: out of memory\n"), exit(EXIT_FAILURE);
-    double *slope = q + n*NQ, *t = slope + n*NQ, *seed = t + n, *work = seed + 2*n, *prepared = work + n*f->work;
-    const nde_site at = { .n = n, .ld = n, .t = t, .q = q, .lane = lane, .work = work, .prepared = prepared };
-    for (size_t i = 0; i < n*NQ; i++) q[i] = weight[i/n];
-    for (size_t b = 0; b < n; b++) seed[b] = 1; /* of the residuals; that of u is 0 */
-    if (f->prepare) f->prepare(f, NULL, prepared);
-    f->eval(f, &at, y, out);
-    if (jacobian) f->vjp(f, &at, y, seed, &(nde_cotangent){ .q = slope });
+    static double q[NQ*ALL], slope[NQ*ALL], seed[2*ALL], t[ALL];
+    const nde_site at = { .n = n, .ld = n, .t = t, .q = q };
+    for (size_t i = 0; i < n*NQ; i++) q[i] = weight[i/n], slope[i] = 0;
+    for (size_t b = 0; b < 2*n; b++) seed[b] = b < n; /* of the residuals; none of u */
+    need(jacobian ? nde_field_vjp(f, &at, y, seed, out, &(nde_cotangent){ .q = slope }) : nde_field_value(f, &at, y, out), NULL);
     for (size_t i = 0; jacobian && i < n*NQ; i++) jacobian[i%n*NQ + i/n] = slope[i];
-    free(q), free(lane);
 }
 
 static int residuals(void *ctx, size_t nq, const double *weight, size_t m, double *r, double *jacobian) {
@@ -62,57 +52,29 @@ static int note(void *ctx, int64_t iteration, double value, const double *weight
     return 0;
 }
 
-/* u [ROWS][LINES] at y [2][ROWS][LINES], x and t. */
-static void solve_lines(double *y, double *u) {
-    const double h = 1.0/(LINES + 1), strength = 0.1/h/h;
-    double y0[LINES], times[ROWS];
-    nde_program *program;
-    nde_solution s = { 0 };
-    need(nde_program_parse(lines_text, NULL, &program));
-    const nde_field drift = nde_field_program(program);
-    for (size_t i = 0; i < LINES; i++) y0[i] = sin(pi*(double)(i + 1)*h) + sin(3*pi*(double)(i + 1)*h)/2;
-    for (size_t k = 0; k < ROWS; k++) times[k] = (double)k/(ROWS - 1);
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .y0 = y0, .p = &strength, .t1 = 1);
-    need(nde_solve(&problem, &NDE_INIT(nde_options, .method = NDE_RKC2, .rtol = 1e-6, .atol = 1e-8, .spectral_radius = 4*strength,
-                                       .save_t = times, .n_save = ROWS), &s));
-    for (size_t i = 0; i < ALL; i++) y[i] = (double)(i%LINES + 1)*h, y[ALL + i] = times[i/LINES], u[i] = s.y[i];
-    printf("method of lines: %d lines, %lld steps of rkc2\n", LINES, (long long)s.stats->accepted);
-    nde_solution_free(&s);
-    nde_program_destroy(program);
-}
-
-/* The rows of the table: largest and root mean square of differences. */
-static void compare(const char *name, const double *a, const double *b) {
-    double largest = 0, square = 0;
-    for (size_t i = 0; i < ALL; i++) largest = fmax(largest, fabs(a[i] - b[i])), square += (a[i] - b[i])*(a[i] - b[i])/ALL;
-    printf("%-36s %9.2e %9.2e\n", name, largest, sqrt(square));
-}
-
 int main(int argc, char **argv) {
     static const char *const color[] = { PLOT_BLUE, PLOT_GREEN, PLOT_ORANGE, PLOT_RED };
     static double weight[NQ], y[2*ALL], lines[ALL], network[2*ALL], exact[ALL];
-    const char *file = argc > 2 ? argv[2] : "pinn_heat.svg";
-    const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    if (argc > 3 || !seed) return fprintf(stderr, "usage: pinn_heat [SEED [PICTURE.svg]]\n"), EXIT_FAILURE;
+    long seed = 1;
+    const char *file = command_line(argc, argv, "pinn_heat", 1, &(argument){ "SEED", &seed, 1, LONG_MAX });
     nde_program *program;
-    need(nde_program_parse(network_text, NULL, &program));
+    need(nde_program_parse(network_text, NULL, &program), NULL);
     nde_field field = nde_field_program(program);
     nde_fit fit;
     const size_t width[] = { 2, WIDTH, WIDTH, 1 };
-    need(nde_mlp_init(&NDE_INIT(nde_mlp, .layers = 3, .width = width), NDE_GLOROT_NORMAL, seed, weight));
+    need(nde_mlp_init(&NDE_INIT(nde_mlp, .layers = 3, .width = width), NDE_GLOROT_NORMAL, (uint64_t)seed, weight), NULL);
     const nde_least_squares fitting = NDE_INIT(nde_least_squares, .m = POINTS, .residual = residuals, .progress = note,
                                                .ctx = &field, .iterations = ITERATIONS);
     const nde_status status = nde_least_squares_fit(&fitting, NQ, weight, NULL, &fit);
-    if (status != NDE_UNFINISHED) need(status);
+    if (status != NDE_UNFINISHED) need(status, NULL);
     printf("network: %d weights, %d points, %lld iterations\n", NQ, POINTS, (long long)fit.iterations);
     solve_lines(y, lines);
     evaluate(&field, ALL, y, weight, network, NULL);
-    for (size_t i = 0; i < ALL; i++)
-        exact[i] = exp(-0.1*pi*pi*y[ALL + i])*sin(pi*y[i]) + exp(-0.9*pi*pi*y[ALL + i])*sin(3*pi*y[i])/2;
+    for (size_t i = 0; i < ALL; i++) exact[i] = temperature(y[i], y[ALL + i]);
     printf("%-36s %9s %9s\n", "difference", "largest", "RMS");
-    compare("method of lines - exact solution", lines, exact);
-    compare("network - exact solution", network + ALL, exact);
-    compare("network - method of lines", network + ALL, lines);
+    compare_temperatures("method of lines - exact solution", lines, exact);
+    compare_temperatures("network - exact solution", network + ALL, exact);
+    compare_temperatures("network - method of lines", network + ALL, lines);
     nde_program_destroy(program);
     plot_picture to;
     plot_open(&to, file, 1030, 400);
@@ -129,7 +91,5 @@ int main(int argc, char **argv) {
     plot_panel(&to, 610, 0, 420, 400, "Learning", (plot_axis){ "iteration", 0, ITERATIONS, 0 },
                (plot_axis){ "mean square of the residuals", 1e-8, 100, 1 });
     plot_line(&to, (plot_look){ NULL, PLOT_BLUE, NULL, 0, false }, (size_t)fit.iterations, iteration + 1, 1, trail + 1, 1);
-    if (!plot_close(&to)) return fprintf(stderr, "pinn_heat: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    return plot_finish(&to, "pinn_heat", file);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -101,8 +102,7 @@ static nde_status compare(const nde_problem *problem, int method, const char *co
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "pleiades.svg";
-    if (argc > 2 || file[0] == '-') return fprintf(stderr, "usage: pleiades [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "pleiades", 0, NULL);
 
     const struct { int method; const char *color; } list[] = {
         { NDE_BOSH3, PLOT_GREY }, { NDE_DOPRI5, PLOT_BLUE }, { NDE_TSIT5, PLOT_GREEN }, { NDE_VERN7, PLOT_PURPLE },
@@ -120,9 +120,6 @@ int main(int argc, char **argv) {
                (plot_axis){ "evaluations", 400, 5e5, true });
     for (size_t m = 0; m < sizeof list/sizeof *list && !status; m++)
         status = compare(&problem, list[m].method, list[m].color, &picture);
-    const bool drawn = plot_close(&picture);
-    if (status) return EXIT_FAILURE;
-    if (!drawn) return fprintf(stderr, "pleiades: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    const int drawn = plot_finish(&picture, "pleiades", file);
+    return status ? EXIT_FAILURE : drawn;
 }

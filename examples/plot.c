@@ -4,6 +4,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* margins of a panel, in pixels */
@@ -256,4 +257,10 @@ bool plot_close(plot_picture *to) {
     FILE *file = to->file;
     to->file = NULL;
     return fclose(file) == 0 && good;
+}
+
+int plot_finish(plot_picture *to, const char *program, const char *file) {
+    if (!plot_close(to)) return fprintf(stderr, "%s: cannot write %s\n", program, file), EXIT_FAILURE;
+    printf("picture: %s\n", file);
+    return EXIT_SUCCESS;
 }

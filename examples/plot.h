@@ -66,5 +66,7 @@ void plot_band(plot_picture *to, plot_look look, size_t n, const double *x, cons
 void plot_shade(plot_picture *to, const char *color, size_t columns, size_t rows, const double *value);
 /* Returns false when the picture could not be written. */
 bool plot_close(plot_picture *to);
+/* The same for a program that ends with it: says where the picture is, or that it cannot be written. Returns an exit status. */
+int plot_finish(plot_picture *to, const char *program, const char *file);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -248,11 +249,8 @@ static bool can_write(const char *name) {
 int main(int argc, char **argv) {
     static outcome first[KINDS];
     static network net;
-    const char *file = argc > 2 ? argv[2] : "regularised.svg";
-    char *end = NULL;
-    const long seeds = argc > 1 ? strtol(argv[1], &end, 10) : 3;
-    if (argc > 3 || seeds < 1 || seeds > MOST_SEEDS || (end && (*end || end == argv[1])))
-        return fprintf(stderr, "usage: regularised [SEEDS [PICTURE.svg]]\n"), EXIT_FAILURE;
+    long seeds = 3;
+    const char *file = command_line(argc, argv, "regularised", 1, &(argument){ "SEEDS", &seeds, 1, MOST_SEEDS });
     if (!can_write(file))
         return fprintf(stderr, "regularised: cannot write %s\n", file), EXIT_FAILURE;
     const points data = spirals();

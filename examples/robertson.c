@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -29,7 +30,7 @@ static bool is_for_stiff_problems(const nde_method *m) {
     return nde_method_kind(m) >= NDE_KIND_ROSENBROCK && nde_method_error_order(m) > 0;
 }
 
-static bool draw(const char *file, const double *t, const double *y) {
+static int draw(const char *file, const double *t, const double *y) {
     plot_picture to;
     double many[TIMES];
     for (size_t i = 0; i < TIMES; i++) many[i] = 1e4*y[3*i + 1];
@@ -38,7 +39,7 @@ static bool draw(const char *file, const double *t, const double *y) {
     plot_line(&to, (plot_look){ "a", PLOT_BLUE, NULL, 0, false }, TIMES, t, 1, y, 3);
     plot_line(&to, (plot_look){ "10000 b", PLOT_RED, NULL, 0, false }, TIMES, t, 1, many, 1);
     plot_line(&to, (plot_look){ "c", PLOT_GREEN, NULL, 0, false }, TIMES, t, 1, y + 2, 3);
-    return plot_close(&to);
+    return plot_finish(&to, "robertson", file);
 }
 
 /* dc/dk at the end by the adjoint of the steps. */
@@ -55,8 +56,7 @@ static nde_status sensitivities(const nde_problem *problem, double *a_p) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "robertson.svg";
-    if (argc > 2 || *file == '-') return complain("usage: robertson [PICTURE.svg]");
+    const char *file = command_line(argc, argv, "robertson", 0, NULL);
     nde_program *g;
     if (nde_program_parse(text, NULL, &g)) return complain(nde_error());
     const nde_field field = nde_field_program(g);
@@ -81,8 +81,7 @@ int main(int argc, char **argv) {
     if (sensitivities(&problem, a_p)) return complain(nde_error());
     printf("c at the end: %.9f; its derivatives by the logarithms of the rates: %.6f, %.6f, %.6f\n", exact.y_end[2], p[0]*a_p[0],
            p[1]*a_p[1], p[2]*a_p[2]);
-    const bool drawn = draw(file, times, exact.y);
+    const int status = draw(file, times, exact.y);
     nde_solution_free(&exact), nde_program_destroy(g);
-    if (!drawn) return complain("the picture cannot be written");
-    return printf("picture: %s\n", file), EXIT_SUCCESS;
+    return status;
 }

@@ -23,7 +23,9 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
 pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson hires"
-ninja -C build examples/bouncing_ball examples/equation examples/lynx_hare examples/chaos examples/ensemble examples/regularised examples/hnn examples/lnn examples/ude examples/cnf examples/pinn_heat examples/ou examples/gbm_option examples/deq examples/stiff_neural examples/battery_thermal examples/neural_sde examples/latent_sde examples/sde_gan $(printf "examples/%s " $pictures)
+others="bouncing_ball equation lynx_hare chaos ensemble regularised hnn lnn ude ude_hares cnf pinn_heat ou gbm_option deq
+    stiff_neural battery_thermal neural_sde latent_sde sde_gan"
+ninja -C build $(printf "examples/%s " $pictures $others)
 
 build/examples/bouncing_ball
 build/examples/equation
@@ -32,7 +34,7 @@ for name in $pictures; do "build/examples/$name" "build/pictures/$name.svg"; don
 build/examples/chaos 10000 build/pictures/chaos.svg
 build/examples/ensemble 100000 1 build/pictures/ensemble.svg
 build/examples/regularised 3 build/pictures/regularised.svg
-for name in hnn lnn ude; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
+for name in hnn lnn ude ude_hares; do "build/examples/$name" 1 "build/pictures/$name.svg"; done
 build/examples/cnf 800 1 build/pictures/cnf.svg
 build/examples/deq 1 build/pictures/deq.svg
 build/examples/stiff_neural 150 1 build/pictures/stiff_neural.svg

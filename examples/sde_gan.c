@@ -8,11 +8,13 @@
  * its control, which becomes the cotangent of the SDE's values.
  * After: P. Kidger, J. Foster, X. Li, H. Oberhauser, T. Lyons, Neural SDEs as infinite-dimensional GANs, ICML (2021), and
  * Efficient and accurate gradients for neural SDEs, NeurIPS (2021). */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -252,14 +254,10 @@ static void study(int iterations, uint64_t seed, plot_picture *to) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 3 ? argv[3] : "sde_gan.svg";
-    const long iterations = argc > 1 ? strtol(argv[1], NULL, 10) : 2000;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    if (argc > 4 || iterations < 2 || iterations > 100000 || !seed)
-        return fprintf(stderr, "usage: sde_gan [ITERATIONS [SEED [PICTURE.svg]]]\n"), EXIT_FAILURE;
+    long iterations = 2000, seed = 1;
+    const argument given[] = { { "ITERATIONS", &iterations, 2, 100000 }, { "SEED", &seed, 1, LONG_MAX } };
+    const char *file = command_line(argc, argv, "sde_gan", 2, given);
     plot_picture to;
-    if (plot_open(&to, file, 1280, 380)) study((int)iterations, seed, &to);
-    if (!plot_close(&to)) return fprintf(stderr, "sde_gan: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    if (plot_open(&to, file, 1280, 380)) study((int)iterations, (uint64_t)seed, &to);
+    return plot_finish(&to, "sde_gan", file);
 }

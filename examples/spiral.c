@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -147,8 +148,7 @@ static nde_status draw_spirals(nde_problem *problem, plot_picture *picture) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "spiral.svg";
-    if (argc > 2 || file[0] == '-') return fprintf(stderr, "usage: spiral [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "spiral", 0, NULL);
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = field, .vjp = vjp);
     const nde_field drift = nde_field_pointwise(&one, DIM, NP);
     nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .y0 = start, .p = true_p, .t1 = t1);
@@ -174,9 +174,7 @@ int main(int argc, char **argv) {
         plot_line(&picture, (plot_look){ .name = ways[w].name, .color = ways[w].color }, TOLERANCES, error, 1, microseconds, 1);
         plot_points(&picture, (plot_look){ .color = ways[w].color }, TOLERANCES, error, 1, microseconds, 1);
     }
-    const bool drawn = plot_close(&picture);
+    const int drawn = plot_finish(&picture, "spiral", file);
     if (status) return fprintf(stderr, "spiral: %s\n", nde_status_name(status)), EXIT_FAILURE;
-    if (!drawn) return fprintf(stderr, "spiral: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return EXIT_SUCCESS;
+    return drawn;
 }

@@ -5,11 +5,13 @@
  * Solved by rodas5p, fitted by least squares with the exact derivatives of its steps.
  *   stiff_neural [ITERATIONS [SEED [PICTURE.svg]]]    ITERATIONS: 150; SEED: of the network, > 0; 1
  * After: S. Kim, W. Ji, S. Deng, Y. Ma, C. Rackauckas, Stiff neural ordinary differential equations, Chaos 31 (2021) 093122. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "fit.h"
 #include "plot.h"
 
@@ -76,7 +78,7 @@ static double compare_gradients(model *m, const double *p) {
     return worst/most;
 }
 
-static bool draw(const model *m, const char *file, const double *t) {
+static int draw(const model *m, const char *file, const double *t) {
     static const char *const name[] = { "a", "b", "c" }, *const color[] = { PLOT_BLUE, PLOT_RED, PLOT_GREEN };
     double share[2][COUNT];
     for (size_t i = 0; i < COUNT; i++) share[0][i] = m->data[i]/m->unit[i%3], share[1][i] = m->s.y[i]/m->unit[i%3];
@@ -88,16 +90,14 @@ static bool draw(const model *m, const char *file, const double *t) {
         plot_points(&to, (plot_look){ NULL, color[i], NULL, 5, true }, TIMES, t, 1, share[0] + i, 3);
         plot_line(&to, (plot_look){ name[i], color[i], NULL, 0, false }, TIMES, t, 1, share[1] + i, 3);
     }
-    return plot_close(&to);
+    return plot_finish(&to, "stiff_neural", file);
 }
 
 int main(int argc, char **argv) {
     static model m;
-    const int64_t iterations = argc > 1 ? strtoll(argv[1], NULL, 10) : 150;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    const char *file = argc > 3 ? argv[3] : "stiff_neural.svg";
-    if (argc > 4 || iterations <= 0 || !seed)
-        return fprintf(stderr, "usage: stiff_neural [ITERATIONS [SEED [PICTURE.svg]]]\n"), EXIT_FAILURE;
+    long iterations = 150, seed = 1;
+    const argument given[] = { { "ITERATIONS", &iterations, 1, 100000 }, { "SEED", &seed, 1, LONG_MAX } };
+    const char *file = command_line(argc, argv, "stiff_neural", 2, given);
     double t[TIMES], atol[3], p[NP];
     for (int k = 0; k < TIMES; k++) t[k] = k < TIMES - 1 ? pow(10, -5 + 10.0*k/(TIMES - 1)) : 1e5;
     nde_options options = NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-4, .atol_each = atol, .save_t = t,
@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
     need(nde_program_parse(network_text, NULL, &g), NULL);
     const nde_field drift = nde_field_program(g);
     const size_t width[] = { 3, 8, 8, 3 };
-    need(nde_mlp_init(&NDE_INIT(nde_mlp, .layers = 3, .width = width), NDE_GLOROT_NORMAL, seed, p), NULL);
+    need(nde_mlp_init(&NDE_INIT(nde_mlp, .layers = 3, .width = width), NDE_GLOROT_NORMAL, (uint64_t)seed, p), NULL);
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .y0 = y0, .p = m.p, .q = m.unit, .t1 = 1e5);
     need(nde_solver_create(&problem, &options, &m.solver), NULL);
     nde_fit fit;
@@ -121,8 +121,7 @@ int main(int argc, char **argv) {
     printf("%d parameters, %lld iterations, %lld solves: %.5f off before, %.5f after (RMS, in shares of the largest)\n", NP,
            (long long)fit.iterations, (long long)fit.evaluations, root_mean_square(fit.first), root_mean_square(fit.last));
     printf("gradient by the adjoint and by forward sensitivities: %.1e apart\n", compare_gradients(&m, p));
-    const bool drawn = draw(&m, file, t);
+    const int status_of_picture = draw(&m, file, t);
     nde_solver_destroy(m.solver), nde_program_destroy(g);
-    if (!drawn) return fprintf(stderr, "stiff_neural: cannot write %s\n", file), EXIT_FAILURE;
-    return printf("picture: %s\n", file), EXIT_SUCCESS;
+    return status_of_picture;
 }

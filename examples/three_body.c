@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 
@@ -116,8 +117,7 @@ static void draw_arenstorf(plot_picture *picture, const nde_solution *s) {
 }
 
 int main(int argc, char **argv) {
-    const char *file = argc > 1 ? argv[1] : "three_body.svg";
-    if (argc > 2 || file[0] == '-') return fprintf(stderr, "usage: three_body [PICTURE.svg]\n"), EXIT_FAILURE;
+    const char *file = command_line(argc, argv, "three_body", 0, NULL);
 
     const nde_pointwise one = NDE_INIT(nde_pointwise, .f = eight), other = NDE_INIT(nde_pointwise, .f = arenstorf);
     const nde_field bodies = nde_field_pointwise(&one, EIGHT, 0), craft = nde_field_pointwise(&other, MOON, 0);
@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
     nde_status status = orbit(&period, &first);
     if (!status) status = orbit(&periods, &later);
     if (!status) status = orbit(&moon, &loop);
-    bool drawn = false;
+    int drawn = EXIT_FAILURE;
     if (!status) {
         printf("figure eight: %.1e from its start after one period, %.1e after %d; energy error %.1e\n",
                distance(EIGHT, first.y_end, eight_start), distance(EIGHT, later.y_end, eight_start), PERIODS,
@@ -151,12 +151,10 @@ int main(int argc, char **argv) {
         plot_open(&picture, file, 980, 480);
         draw_eight(&picture, &first);
         draw_arenstorf(&picture, &loop);
-        drawn = plot_close(&picture);
-        if (drawn) printf("picture: %s\n", file);
-        else fprintf(stderr, "three_body: cannot write %s\n", file);
+        drawn = plot_finish(&picture, "three_body", file);
     }
     nde_solution_free(&first);
     nde_solution_free(&later);
     nde_solution_free(&loop);
-    return drawn ? EXIT_SUCCESS : EXIT_FAILURE;
+    return drawn;
 }

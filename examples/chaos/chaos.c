@@ -5,11 +5,11 @@
  *
  * x' = f(x) is solved together with v' = f'(x) v; after each turn log |v| is noted and v made a unit vector again. Source:
  * G. Benettin, L. Galgani, A. Giorgilli, J.-M. Strelcyn, Lyapunov characteristic exponents, Meccanica 15 (1980) 9-30. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "command.h"
 #include "nde.h"
 #include "plot.h"
 #include "systems.h"
@@ -108,13 +108,8 @@ static nde_status draw(plot_picture *picture, int panel, chaos_system *s, const 
 }
 
 int main(int argc, char **argv) {
-    char *rest = "";
-    errno = 0;
-    const long turns = argc > 1 ? strtol(argv[1], &rest, 10) : 10000;
-    const char *file = argc > 2 ? argv[2] : "chaos.svg";
-    if (argc > 3 || *rest || errno || turns < 2*BATCHES || turns > 100000000 || file[0] == '-')
-        return fprintf(stderr, "usage: chaos [TURNS [PICTURE.svg]], at least %d turns\n", 2*BATCHES), EXIT_FAILURE;
-
+    long turns = 10000;
+    const char *file = command_line(argc, argv, "chaos", 1, &(argument){ "TURNS", &turns, 2*BATCHES, 100000000 });
     plot_picture picture;
     plot_open(&picture, file, COLUMNS*WIDE, SYSTEMS/COLUMNS*HIGH);
     printf("%-20s %9s   %-8s %9s\n", "system", "exponent", "+- s.e.", "published");
@@ -130,7 +125,6 @@ int main(int argc, char **argv) {
             printf("\n  %s\n", s.source);
         }
     }
-    if (!plot_close(&picture)) return fprintf(stderr, "chaos: cannot write %s\n", file), EXIT_FAILURE;
-    printf("picture: %s\n", file);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    const int drawn = plot_finish(&picture, "chaos", file);
+    return failed ? EXIT_FAILURE : drawn;
 }

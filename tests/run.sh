@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# On a bare Debian 12: packages, build, all tests but the long ones. The last line says "N passed, N failed".
+# On a bare Debian 12: packages, build, all tests but the long ones. The last line says "N passed, N failed". Options go to Meson:
+#   sh tests/run.sh [-Dwerror=true] ...
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,8 +19,8 @@ elif [ -n "$missing" ]; then
 fi
 export PATH="/usr/bin:/bin:$PATH" # Debian's Meson and Python before others
 
-if [ -e build/build.ninja ]; then meson configure build -Dtests=true -Dbench=true -Dfftw=enabled # examples/run.sh leaves them out
-else meson setup build -Dfftw=enabled; fi
+if [ -e build/build.ninja ]; then meson configure build -Dtests=true -Dbench=true -Dfftw=enabled "$@" # examples/run.sh leaves them out
+else meson setup build -Dfftw=enabled "$@"; fi
 ninja -C build
 rm -f build/meson-logs/testlog.json # that of another run
 meson test -C build --no-rebuild --no-suite long --quiet || true

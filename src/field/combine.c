@@ -38,12 +38,7 @@ static nde_cotangent cotangent_of(const nde_field *self, const nde_field *part, 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
     const nde_parts *parts = self->ctx;
     int code = NDE_FIELD_OK;
-    for (size_t i = 0; i < parts->n && !code; i++) {
-        const nde_field *part = parts->part[i];
-        if (part->prepared == 0) continue;
-        code = part->prepare(part, p ? p + part->p_first : NULL, prepared);
-        prepared += part->prepared;
-    }
+    for (size_t i = 0; i < parts->n && !code; i++) code = nde_part_prepare(parts->part[i], p, &prepared);
     return code;
 }
 

@@ -360,8 +360,8 @@ static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared)
     const double *linear = e->diagonal ? e->diagonal : e->matrix;
     for (size_t i = 0; i < size; i++) prepared[i] = (nde_real)linear[i];
     write_operators(e, e->h, prepared + size, prepared + (OPERATORS + 1)*size);
-    if (!e->rest->prepared) return 0;
-    return e->rest->prepare(e->rest, p ? p + e->rest->p_first : NULL, prepared + (OPERATORS + 3)*size);
+    prepared += (OPERATORS + 3)*size;
+    return nde_part_prepare(e->rest, p, &prepared);
 }
 
 /* ---- construction ---------------------------------------------------------------------------- */

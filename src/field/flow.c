@@ -66,8 +66,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
 }
 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
-    const nde_field *phi = self->ctx;
-    return phi->prepare(phi, p ? p + phi->p_first : NULL, prepared);
+    return nde_part_prepare(self->ctx, p, &prepared);
 }
 
 nde_field nde_field_flow(const nde_field *phi) {

@@ -227,12 +227,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
     const nde_girsanov *of = self->ctx;
     int rc = 0;
-    for (int i = 0; i < PARTS && !rc; i++) {
-        const nde_field *f = part(of, i);
-        if (!f->prepared) continue;
-        rc = f->prepare(f, p ? p + f->p_first : NULL, prepared);
-        prepared += f->prepared;
-    }
+    for (int i = 0; i < PARTS && !rc; i++) rc = nde_part_prepare(part(of, i), p, &prepared);
     return rc;
 }
 

@@ -47,6 +47,18 @@ nde_site nde_part_site(const nde_field *part, const nde_site *at, nde_slice slic
 nde_cotangent nde_part_cotangent(const nde_field *part, const nde_site *at, const nde_cotangent *to, nde_slice slice);
 nde_tangent nde_part_tangent(const nde_field *part, const nde_site *at, const nde_tangent *v);
 
+/* What a part prepares, of its own parameters of p of the whole. prepared moves on to the next part's. */
+static inline int nde_part_prepare(const nde_field *part, const nde_real *p, nde_real **prepared) {
+    const int code = part->prepared ? part->prepare(part, p ? p + part->p_first : NULL, *prepared) : 0;
+    *prepared += part->prepared;
+    return code;
+}
+
+/* The pattern by rows of an [n][n] Jacobian, as fields have it, by columns: start [n + 1], row [row_start[n]]. */
+void nde_sparsity_columns(size_t n, const size_t *row_start, const size_t *row_index, size_t *start, size_t *row);
+/* Columns that have no row in common may share a direction: colour [n], from 0 on; scratch taken [n]. How many colours. */
+size_t nde_colour_columns(size_t n, const size_t *start, const size_t *row, size_t *colour, unsigned char *taken);
+
 /* *total += a*b; false when it does not fit. */
 static inline bool nde_size_grow(size_t *total, size_t a, size_t b) {
     size_t product;

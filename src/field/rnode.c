@@ -23,10 +23,6 @@ static void scale(size_t rows, const nde_site *at, nde_real weight, const nde_re
         for (size_t b = 0; b < at->n; b++) to[i*at->ld + b] = weight*a[b]*x[i*at->ld + b];
 }
 
-static int prepare_part(const nde_field *f, const nde_real *p, nde_real *prepared) {
-    return f->prepare(f, p ? p + f->p_first : NULL, prepared);
-}
-
 /* A field of one row that sees what f does, with so much work before that of f; .eval NULL: a size is too large. */
 static nde_field one_row(const char *name, const void *ctx, const nde_field *f, size_t work) {
     nde_field g = { .size = sizeof g, .name = name, .ctx = ctx, .dim = f->dim, .nu = f->nu, .out = 1, .prepared = f->prepared,
@@ -116,7 +112,7 @@ static int kinetic_vjp_jvp(const nde_field *self, const nde_site *at, const nde_
     return f->vjp_jvp(f, &site, y, &along, a_value, a_slope, &there, to_v ? &beside : NULL);
 }
 
-static int kinetic_prepare(const nde_field *self, const nde_real *p, nde_real *prepared) { return prepare_part(self->ctx, p, prepared); }
+static int kinetic_prepare(const nde_field *self, const nde_real *p, nde_real *prepared) { return nde_part_prepare(self->ctx, p, &prepared); }
 
 nde_field nde_field_kinetic(const nde_field *f) {
     const nde_field none = { .size = sizeof none };
@@ -254,7 +250,7 @@ static int frobenius_jvp(const nde_field *self, const nde_site *at, const nde_re
 
 static int frobenius_prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
     const nde_frobenius *of = self->ctx;
-    return prepare_part(of->field, p, prepared);
+    return nde_part_prepare(of->field, p, &prepared);
 }
 
 nde_field nde_field_frobenius(const nde_frobenius *of) {

@@ -27,8 +27,7 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
     const nde_steady *steady = self->ctx;
-    const nde_field *f = steady->field;
-    return f->prepare(f, p ? p + f->p_first : NULL, prepared);
+    return nde_part_prepare(steady->field, p, &prepared);
 }
 
 nde_field nde_field_steady(const nde_steady *steady) {

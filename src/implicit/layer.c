@@ -228,8 +228,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
     const nde_implicit *layer = self->ctx;
-    const nde_field *f = layer->field;
-    return f->prepare(f, p ? p + f->p_first : NULL, prepared);
+    return nde_part_prepare(layer->field, p, &prepared);
 }
 
 /* ---- construction ---- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * jacobian.c - the Jacobian of a block of lanes: as the field gives it, direction by direction, or by differences; and the slope by
- * time. Directions carry all columns of a colour. Source of colours: A. Curtis, M. Powell, J. Reid, IMA J. Appl. Math. 13 (1974)
- * 117-119. */
+ * time. Directions carry all columns of a colour. */
 #include "method/jacobian.h"
 
 #include <float.h>
@@ -40,32 +39,18 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
     return NDE_OK;
 }
 
-/* Gives column c the first colour that no column has with which it shares a row; taken [dim] is scratch. */
-static void paint(const nde_jacobian *of, size_t rows, size_t c, size_t *taken) {
-    for (size_t i = 0; i < rows; i++) {
-        const size_t from = of->start[i], to = of->start[i + 1];
-        bool mine = false;
-        for (size_t e = from; e < to && !mine; e++) mine = of->index[e] == c;
-        for (size_t e = from; mine && e < to && of->index[e] < c; e++) taken[of->colour[of->index[e]]] = c + 1;
-    }
-    size_t first = 0;
-    while (taken[first] == c + 1) first++;
-    of->colour[c] = first;
-}
-
 void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     const nde_field *f = r->drift.field;
     const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !r->problem.n_terms && !r->nz && f->sparsity_start;
+    const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
     of->colours = r->dim;
-    of->colour = nde_arena_take(arena, sparse ? r->dim : 0, sizeof *of->colour);
-    size_t *taken = nde_arena_take(arena, sparse ? r->dim : 0, sizeof *taken);
+    of->colour = nde_arena_take(arena, n, sizeof *of->colour);
+    size_t *start = nde_arena_take(arena, sparse ? n + 1 : 0, sizeof *start), *row = nde_arena_take(arena, nonzeros, sizeof *row);
+    unsigned char *taken = nde_arena_take(arena, n, 1);
     if (!of->colour || !taken) return;
-    of->start = f->sparsity_start, of->index = f->sparsity_index, of->colours = 0;
-    memset(taken, 0, r->dim*sizeof *taken);
-    for (size_t c = 0; c < r->dim; c++) {
-        paint(of, r->dim, c, taken);
-        if (of->colour[c] >= of->colours) of->colours = of->colour[c] + 1;
-    }
+    of->start = f->sparsity_start, of->index = f->sparsity_index;
+    nde_sparsity_columns(n, of->start, of->index, start, row);
+    of->colours = nde_colour_columns(n, start, row, of->colour, taken);
 }
 
 int nde_jacobian_evaluations(const nde_jacobian *of, const nde_rhs *r) {

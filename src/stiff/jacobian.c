@@ -7,23 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-size_t nde_sun_colour(size_t n, const size_t *column_start, const size_t *column_row, size_t *colour, unsigned char *taken) {
-    size_t colours = 0;
-    for (size_t j = 0; j < n; j++) colour[j] = column_start ? SIZE_MAX : j;
-    if (!column_start) return n;
-    for (size_t left = n; left; colours++) { /* taken: rows that this colour has already */
-        memset(taken, 0, n);
-        for (size_t j = 0; j < n; j++) {
-            bool fits = colour[j] == SIZE_MAX;
-            for (size_t e = column_start[j]; fits && e < column_start[j + 1]; e++) fits = !taken[column_row[e]];
-            if (!fits) continue;
-            for (size_t e = column_start[j]; e < column_start[j + 1]; e++) taken[column_row[e]] = 1;
-            colour[j] = colours, left--;
-        }
-    }
-    return colours;
-}
-
 typedef struct target {
     nde_sun_worker *w;
     double factor;

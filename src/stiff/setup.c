@@ -122,13 +122,7 @@ static void fill_columns(nde_stiff_solver *s) {
         start[j] = at;
         for (size_t i = j > s->upper ? j - s->upper : 0; j < n && i < n && i <= j + s->lower; i++) s->column_row[at++] = i;
     }
-    if (!row) return;
-    for (size_t e = 0; e < row[n]; e++) start[f->sparsity_index[e] + 1]++;
-    for (size_t j = 0; j < n; j++) start[j + 1] += start[j];
-    for (size_t i = 0; i < n; i++)
-        for (size_t e = row[i]; e < row[i + 1]; e++) s->column_row[start[f->sparsity_index[e]]++] = i;
-    memmove(start + 1, start, n*sizeof *start); /* each has moved to the next one's */
-    start[0] = 0;
+    if (row) nde_sparsity_columns(n, row, f->sparsity_index, start, s->column_row);
 }
 
 static void fill(nde_stiff_solver *s) {
@@ -270,7 +264,9 @@ nde_status nde_stiff_create(const nde_problem *problem, const nde_options *optio
     s->bytes = bytes, s->memory = memory, s->options.allocator = &s->memory;
     s->rhs.term = s->parts, s->rhs.problem.terms = s->terms;
     fill(s);
-    s->colours = nde_sun_colour(s->rhs.dim, s->column_start, s->column_row, s->colour, s->taken);
+    s->colours = s->rhs.dim;
+    for (size_t j = 0; j < s->rhs.dim; j++) s->colour[j] = j;
+    if (s->column_start) s->colours = nde_colour_columns(s->rhs.dim, s->column_start, s->column_row, s->colour, s->taken);
     if ((bad = equip(s))) {
         destroy(s);
         return bad;

@@ -173,10 +173,6 @@ int nde_sun_verdict(nde_sun_worker *w, int rc, const unsigned char *mark, size_t
 /* The trajectory's parameters and number into the lanes. */
 void nde_sun_lanes_enter(const nde_sun_worker *w, nde_sun_lanes *at, size_t who, size_t jumps);
 
-/* Columns that share a direction: colour [n], from the rows of each (column_start NULL: all have their own). How many colours.
- * */
-size_t nde_sun_colour(size_t n, const size_t *column_start, const size_t *column_row, size_t *colour, unsigned char *taken);
-
 /* ---- engines ----------------------------------------------------------------------------------------------------- */
 
 typedef struct nde_sun_engine {

@@ -3,12 +3,13 @@
 import re
 import sys
 import tempfile
+from pathlib import Path
 
 from support import check, finish, run
 
 NUMBER = r"([-+.\de]+)"
 with tempfile.TemporaryDirectory() as scratch:
-    done = run(sys.argv[1], 800, 3, cwd=scratch, timeout=1700)
+    done = run(Path(sys.argv[1]).resolve(), 800, 3, cwd=scratch, timeout=1700)
 check(done.returncode == 0 and not done.stderr, f"cnf: exit {done.returncode} {done.stderr}")
 rows = re.findall(rf"^(two moons|checkerboard) +(exact|probe, RNODE) +[123] +{NUMBER} +{NUMBER} +{NUMBER}$", done.stdout, re.M)
 check(len(rows) == 12, f"cnf: {done.stdout}")

@@ -29,13 +29,34 @@ static int last_slope(const nde_solver *s, nde_panel *r) {
     return nde_rhs_eval(&s->rhs, &r->lanes, nde_panel_step(s, r, NULL).t_new, kind == NDE_PARTNER_STATE ? partner : r->y, r->carry, NULL, 0);
 }
 
+/* The tape of the loaded step, from the state that it led to. */
+static int last_tape(const nde_solver *s, nde_panel *r, nde_real *tape) {
+    nde_real *const partner = r->y + r->slab, *const room = r->z + 2*r->slab;
+    if (s->rhs.paths) nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt, r->node);
+    return nde_pieces_eval(&s->rhs, &r->lanes, nde_panel_step(s, r, NULL).t_new, partner, room, r->slab, tape, r->ld);
+}
+
+/* In pieces: the tape of the step before is made while that of this one waits for its transpose. */
+static int reverse_pieces(const nde_solver *s, nde_worker *w, size_t n, bool sloped) {
+    nde_panel *r = &w->replica;
+    const size_t ld = r->ld, tape = s->rhs.tape;
+    nde_real *const last = w->tape + (w->turn ? tape*ld : 0), *const next = w->tape + (w->turn ? 0 : tape*ld);
+    int rc = tape && !sloped ? last_tape(s, r, last) : 0;
+    if (rc || (rc = nde_panel_reverse(s, r, next))) return rc;
+    w->turn = !w->turn;
+    for (size_t b = 0; b < n; b++)
+        for (size_t i = 0; !r->accept[b] && i < tape; i++) next[i*ld + b] = last[i*ld + b];
+    return 0;
+}
+
 int nde_replica_reverse(const nde_solver *s, nde_worker *w, const nde_entry *step, bool sloped) {
     nde_panel *r = &w->replica;
     int rc = 0;
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_load(s, w, step, NULL);
     if (s->table.fsal && !sloped) rc = last_slope(s, r);
-    if (rc || (rc = nde_panel_reverse(s, r, nde_reverse_tapes(s) ? w->tape : NULL))) return rc;
+    if (!rc) rc = s->rhs.pieces ? reverse_pieces(s, w, step->n, sloped) : nde_panel_reverse(s, r, nde_reverse_tapes(s) ? w->tape : NULL);
+    if (rc) return rc;
     const nde_real *last = r->k + (size_t)(s->table.stages - 1)*r->slab;
     for (size_t b = 0; b < step->n; b++) {
         if (r->accept[b]) continue;

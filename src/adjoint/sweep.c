@@ -133,8 +133,8 @@ static void undo_enter(sweep *v, const nde_entry *e) {
 /* ---- fresh slopes and jumps ------------------------------------------------------------------ */
 
 /* Gathers lanes for a transpose: state, parameters, time; cotangent columns of `a` into the
- * group's a_k. */
-static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a) {
+ * group's a_k [rows]. */
+static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a, size_t rows) {
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
     nde_group *g = &w->group;
@@ -147,11 +147,9 @@ static void gather(sweep *v, const size_t *lane, size_t m, nde_real *a) {
     }
     nde_group_gather(v->s, r, w, lane, m);
     const size_t ld = g->lanes.site.ld;
-    for (size_t i = 0; i < v->s->rhs.rows; i++)
-        for (size_t j = 0; j < m; j++) {
-            g->a_k[i*ld + j] = a[i*v->ld + lane[j]];
-            g->a_y[i*ld + j] = 0;
-        }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < m; j++) g->a_k[i*ld + j] = a[i*v->ld + lane[j]];
+    memset(g->a_y, 0, v->s->rhs.rows*ld*sizeof *g->a_y);
     if (g->a_q) memset(g->a_q, 0, v->s->rhs.nq*ld*sizeof *g->a_q);
     memset(g->a_t, 0, m*sizeof *g->a_t);
 }
@@ -166,12 +164,17 @@ static void scatter(sweep *v, const size_t *lane, size_t m) {
         for (size_t j = 0; j < m; j++) w->a_q[i*v->ld + lane[j]] += g->a_q[i*ld + j];
 }
 
+/* Where the cotangents of slope 0 stand, or of its pieces: rows of that. */
+static nde_real *first_slope(const sweep *v) { return v->s->rhs.pieces ? v->w->a_y + 2*v->s->rhs.rows*v->ld : v->w->a_carry; }
+static size_t first_rows(const sweep *v) { return v->s->rhs.rows*(v->s->rhs.pieces ? v->s->rhs.pieces : 1); }
+
 /* Partners began as the state or as slope 0: their cotangents go there; or as nothing. */
 static void undo_partners(sweep *v, const size_t *lane, size_t m) {
     const nde_solver *s = v->s;
     const int kind = s->table.method->partner;
-    nde_real *a = v->w->a_y, *to = kind == NDE_PARTNER_STATE ? a : v->w->a_carry;
-    for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
+    const size_t end = s->rhs.pieces ? 2*s->rhs.rows : s->tangent_rows;
+    nde_real *a = v->w->a_y, *to = kind == NDE_PARTNER_STATE || s->rhs.pieces ? a : v->w->a_carry;
+    for (size_t i = s->rhs.rows; i < end; i++)
         for (size_t j = 0; j < m; j++) {
             if (kind != NDE_PARTNER_ZERO) to[i%s->rhs.rows*v->ld + lane[j]] += a[i*v->ld + lane[j]];
             a[i*v->ld + lane[j]] = 0;
@@ -182,27 +185,30 @@ static int undo_fresh(sweep *v, const nde_entry *e) {
     const nde_solver *s = v->s;
     nde_worker *w = v->w;
     nde_group *g = &w->group;
+    nde_real *const a_slope = first_slope(v);
+    const size_t rows = first_rows(v);
     size_t m = 0;
     if (s->table.partners) undo_partners(v, e->lane, e->n);
     /* a slope that no step used has no cotangent, and perhaps no state here */
     for (size_t k = 0; k < e->n; k++) {
         bool live = false;
-        for (size_t i = 0; i < s->rhs.rows && !live; i++)
-            live = w->a_carry[i*v->ld + e->lane[k]] != 0;
+        for (size_t i = 0; i < rows && !live; i++) live = a_slope[i*v->ld + e->lane[k]] != 0;
         if (live) w->list[m++] = e->lane[k];
     }
     if (!m) return 0;
-    gather(v, w->list, m, w->a_carry);
-    const size_t ld = g->lanes.site.ld;
+    gather(v, w->list, m, a_slope, rows);
+    const size_t ld = g->lanes.site.ld, slab = s->rhs.pieces ? s->rhs.rows*ld : 0;
     if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
     nde_sink sink = v->sink;
     sink.q = sink.q ? g->a_q : NULL, sink.t = v->times ? g->a_t : NULL, sink.noise = NULL;
+    g->lanes.apart = slab;
     int rc = s->rhs.tape ? nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, w->tape, ld) : 0;
     if (!rc) rc = nde_rhs_vjp(&s->rhs, &g->lanes, g->t, g->y, g->a_k, w->tape, ld, g->a_y, &sink);
+    g->lanes.apart = 0;
     if (rc) return rc;
     scatter(v, w->list, m);
     for (size_t j = 0; j < m; j++) {
-        zero_column(w->a_carry, s->rhs.rows, v->ld, w->list[j]);
+        zero_column(a_slope, rows, v->ld, w->list[j]);
         if (v->times) add_boundary(v, w->list[j], boundary_at(v, w->list[j]), g->a_t[j]);
     }
     return 0;
@@ -213,7 +219,7 @@ static int undo_jump(sweep *v, const nde_entry *e) {
     nde_worker *w = v->w;
     nde_group *g = &w->group;
     const size_t m = e->n, inputs = s->rhs.problem.jump_inputs;
-    gather(v, e->lane, m, w->a_y);
+    gather(v, e->lane, m, w->a_y, s->rhs.rows);
     const size_t ld = g->lanes.site.ld;
     for (size_t j = 0; j < m; j++) {
         g->interval[j] = e->who[j];
@@ -244,7 +250,7 @@ static int undo_reset(sweep *v, const nde_entry *e) {
     nde_worker *w = v->w;
     nde_group *g = &w->group;
     const size_t m = e->n;
-    gather(v, e->lane, m, w->a_y);
+    gather(v, e->lane, m, w->a_y, s->rhs.rows);
     const size_t ld = g->lanes.site.ld;
     for (size_t j = 0; j < m; j++)
         for (size_t i = 0; i < s->rhs.dim; i++) {
@@ -269,15 +275,15 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
     nde_worker *w = v->w;
     nde_panel *r = &w->replica;
     int rc = !y || v->apart ? nde_replica_reverse(s, w, e, v->sloped) : 0;
-    *tape = w->tape;
-    v->sloped = true;
+    *tape = y ? w->tape : nde_reverse_tape(s, w);
+    v->sloped = !y || !s->rhs.pieces;
     if (rc || !y) return rc || !s->rhs.tape || nde_reverse_tapes(s) ? rc : nde_panel_attempt(s, r, w->tape);
     for (size_t b = 0; v->apart && b < v->n; b++)
         if (r->accept[b]) compare(v, b, y + b, v->ld);
     nde_replay_map(s, w, w->who, v->n);
     nde_replay_load(s, w, e, y);
     for (size_t b = 0; b < v->n; b++) r->h_real[b] = (nde_real)r->dt[b];
-    if (e->k && (e->tape || !s->rhs.tape)) {
+    if (e->k && (e->tape || !s->rhs.tape) && !(s->rhs.pieces && v->times)) { /* pieces at its end are in the state that it led to */
         r->k = e->k;
         *tape = e->tape;
         if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt, r->node);
@@ -372,6 +378,8 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     };
     const bool held = mixed && s->table.partners; /* a step of no length may move partners: the state of lanes that did not step stays */
     if (held) memcpy(w->a_z, w->a_y, s->tangent_rows*ld*sizeof *w->a_z);
+    for (size_t b = 0; held && b < n; b++)
+        if (!r->accept[b]) zero_column(w->a_y, s->tangent_rows, ld, b);
     if ((rc = s->body->transpose(&step, &c))) return rc;
     for (size_t i = 0; held && i < s->tangent_rows; i++)
         for (size_t b = 0; b < n; b++)

@@ -194,8 +194,9 @@ static void begin_partners(course *c, const size_t *lane, size_t m) {
     const nde_solver *s = c->s;
     const size_t n = c->w->replica.live->n, ld = c->ld;
     const int kind = s->table.method->partner;
-    const nde_real *from = kind == NDE_PARTNER_STATE ? v_y(c) : kind == NDE_PARTNER_SLOPE ? v_carry(c) : NULL;
-    for (size_t i = s->rhs.rows; i < s->tangent_rows; i++)
+    const size_t end = s->rhs.pieces ? 2*s->rhs.rows : s->tangent_rows;
+    const nde_real *from = kind == NDE_PARTNER_STATE || s->rhs.pieces ? v_y(c) : kind == NDE_PARTNER_SLOPE ? v_carry(c) : NULL;
+    for (size_t i = s->rhs.rows; i < end; i++)
         for (size_t j = 0; j < m*c->k; j++) {
             const size_t column = j/m*n + lane[j%m];
             v_y(c)[i*ld + column] = from ? from[i%s->rhs.rows*ld + column] : 0;
@@ -208,8 +209,12 @@ static int fresh(course *c, const nde_entry *e) {
     if (failed) return failed;
     nde_group *g = gather(c, e->lane, e->n);
     const nde_source source = source_of(c, g->a_q, g->a_t, e->n);
+    const size_t rows = s->rhs.rows, slab = s->rhs.pieces ? rows*g->lanes.site.ld : 0;
+    g->lanes.apart = slab;
     const int rc = nde_rhs_jvp(&s->rhs, &g->lanes, g->t, g->y, g->a_y, &source, g->a_k);
-    scatter(c, g, e->lane, e->n, s->rhs.rows, v_carry(c));
+    g->lanes.apart = 0;
+    if (s->rhs.pieces) scatter(c, g, e->lane, e->n, s->rhs.pieces*rows, v_y(c) + 2*rows*c->ld);
+    else scatter(c, g, e->lane, e->n, rows, v_carry(c));
     begin_partners(c, e->lane, e->n);
     return rc;
 }

@@ -22,7 +22,8 @@ typedef double nde_coefficient;
 enum {
     NDE_PARTNER_STATE = 1, /* the state; slope 0 is F(t, partner) */
     NDE_PARTNER_SLOPE = 2, /* slope 0, of which a step makes the next one: it is a function of no state */
-    NDE_PARTNER_ZERO = 3   /* 0: nothing is there yet */
+    NDE_PARTNER_ZERO = 3,  /* 0: nothing is there yet */
+    NDE_PARTNER_PIECES = 4 /* the first is the state, the others the pieces of the slope there: nde_rhs.pieces */
 };
 
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).

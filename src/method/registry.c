@@ -60,5 +60,5 @@ size_t nde_method_evaluations(const nde_method *m) {
         return (size_t)m->stages - (m->first_same_as_last ? m->c[m->stages - 2] == 1 ? 3 : 2 : 0);
     size_t copies = 0;
     for (int i = 0; m && m->drive && i < m->stages; i++) copies += m->drive[i].like > 0;
-    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - m->first_same_as_last - beside - copies : 0;
+    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - (m->first_same_as_last || m->partner == NDE_PARTNER_PIECES) - beside - copies : 0;
 }

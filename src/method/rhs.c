@@ -169,6 +169,11 @@ static bool is_diagonal(const nde_term *term) {
     return term->noise && term->kind == NDE_NOISE_DIAGONAL;
 }
 
+/* Where the piece of term k stands behind the first one; 0: it is added to that. */
+static size_t piece_of(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
+    return is_diagonal(term_at(r, k)) ? (1 + r->term[k].rate/r->dim)*lanes->apart : 0;
+}
+
 /* Has term k no part in this stage? */
 static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
     return lanes->turn != NDE_TURN_ALL && (lanes->turn == NDE_TURN_NOISE) != (term_at(r, k)->noise != NULL);
@@ -217,13 +222,15 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     for (size_t j = 0; j < r->problem.n_terms; j++) {
         if (is_out(r, lanes, j)) continue;
         const nde_field *f = r->term[j].field;
+        const size_t piece = piece_of(r, lanes, j);
+        nde_real *value = piece ? k + piece : lanes->scratch->value;
         nde_site at = nde_rhs_site(r, lanes, &r->term[j], tape, tape_ld);
         drive(r, lanes, j);
         at.t = t, at.u = f->nu ? u : NULL;
-        poison(lanes->scratch->value, n);
-        const int rc = f->eval(f, &at, y, lanes->scratch->value);
+        poison(value, n);
+        const int rc = f->eval(f, &at, y, value);
         if (rc) return rc;
-        nde_rhs_add(r, lanes, j, lanes->scratch->value, k);
+        if (!piece) nde_rhs_add(r, lanes, j, value, k);
     }
     if (!r->nz) return 0;
     if (still) return zero(k + r->dim*ld, r->nz, n, ld), 0;
@@ -322,8 +329,11 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *rate = nde_rhs_rate(r, lanes, k);
+    const size_t piece = piece_of(r, lanes, k);
     drive(r, lanes, k);
-    if (is_diagonal(term)) { /* k = g rate: the field sees a rate; the rate sees a g */
+    if (piece) {
+        a += piece;
+    } else if (is_diagonal(term)) { /* k = g rate: the field sees a rate; the rate sees a g */
         if (sink->noise) {
             nde_site at = nde_rhs_site(r, lanes, part, NULL, tape_ld);
             at.t = t, at.u = part->field->nu ? s->u : NULL;
@@ -488,8 +498,9 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
                     from->v_h && from->h[b] != 0
                         ? (nde_real)(-0.5*(double)rate[i*ld + b]*from->v_h[b]/from->h[b])
                         : 0;
-    int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, s->value);
-    if (rc) return rc;
+    const size_t piece = piece_of(r, lanes, k);
+    int rc = jvp_part(r, lanes, part, t, y, v_y, s->a_u, from, piece ? v_k + piece : s->value);
+    if (rc || piece) return rc;
     nde_rhs_add(r, lanes, k, s->value, v_k);
     if (!is_diagonal(term) || !from->v_h) return 0; /* lanes that stand still have rate 0 */
     nde_site at = nde_rhs_site(r, lanes, part, NULL, 0);

@@ -41,6 +41,7 @@ typedef struct nde_rhs {
     bool autonomous;     /* nothing depends on t: stages need no times of their own */
     bool noisy;
     bool paced;          /* slopes depend on the length of the step: noise, flows */
+    size_t pieces;       /* > 0: of a slope that is kept apart from the noise of a step: all but the noise, and g of each diagonal term */
     size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
     int noise;            /* NDE_NOISE_*: what all terms together are; 0 without */
@@ -92,6 +93,7 @@ typedef struct nde_lanes {
     int turn;           /* NDE_TURN_*: what the stage evaluates */
     bool turned;        /* of a splitting: second is evaluated, not the drift */
     nde_real share;     /* of the step that this flow takes */
+    size_t apart;       /* > 0: slopes are evaluated in their pieces, so far apart */
     nde_scratch *scratch;
 } nde_lanes;
 
@@ -131,6 +133,13 @@ void nde_rhs_add(const nde_rhs *rhs, const nde_lanes *lanes, size_t k, const nde
 int nde_rhs_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
                  size_t tape_ld);
 
+/* The same in pieces [rhs.pieces], slab apart: [rows][ld] of all but the noise, then g [dim][ld] of each term. Nothing of it has seen
+ * an increment: pieces serve two steps. */
+int nde_pieces_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *pieces, size_t slab, nde_real *tape,
+                    size_t tape_ld);
+/* k [rows][ld]: the slope that they are with the noise of the step. */
+void nde_pieces_sum(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *pieces, size_t slab, nde_real *k);
+
 /* The value [out][ld] of a field beside the right-hand side: of an event. Its first row is poisoned before. */
 int nde_part_eval(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out);
 
@@ -158,6 +167,12 @@ int nde_window_flush(nde_ring *window, const nde_rhs *rhs, const nde_lanes *lane
 /* Adds to a_y [dim][ld] and to the sink from a [rows][ld]; tape as eval left it (needed when rhs.tape > 0). */
 int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,
                 nde_real *tape, size_t tape_ld, nde_real *a_y, const nde_sink *sink);
+
+/* Of their sum: adds to a_pieces and, where wanted, to a_h [n]; and its tangent. */
+void nde_pieces_sum_transpose(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *pieces, size_t slab,
+                              const nde_real *a_k, nde_real *a_pieces, double *a_h);
+void nde_pieces_sum_tangent(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const double *v_h, const nde_real *pieces,
+                            const nde_real *v_pieces, size_t slab, nde_real *v_k);
 
 /* The same of a field beside the right-hand side, without a tape. */
 int nde_part_vjp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,

@@ -58,31 +58,40 @@ static inline void nde_combine_tangent(const nde_attempt *s, const nde_step_tang
     }
 }
 
-/* The cotangent of the state Y at which slope i was evaluated, into scratch->a_Y, from that of the slope. */
-static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node, const nde_real *Y) {
+/* The cotangent of the state Y at which a slope was evaluated, into scratch->a_Y, from that of the slope; in pieces where lanes say so. */
+static inline int nde_evaluate_transpose_of(const nde_attempt *s, const nde_step_cotangent *c, const nde_real *a, nde_real *tape,
+                                            double node, const nde_real *Y) {
     nde_scratch *scratch = s->lanes->scratch;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     nde_sink sink = *c->sink;
     sink.t = c->t ? scratch->a_t : NULL;
-    sink.noise = c->h && s->rhs->paced ? scratch->cell : NULL; /* which is free once the step has begun */
+    sink.noise = c->h && s->rhs->paced && !s->lanes->apart ? scratch->cell : NULL; /* which is free once the step has begun */
     if (sink.noise) memset(sink.noise, 0, n*sizeof *sink.noise);
     memset(scratch->a_Y, 0, s->rhs->dim*ld*sizeof *scratch->a_Y);
     if (sink.t) memset(sink.t, 0, n*sizeof *sink.t);
-    const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node), Y, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), ld,
-                               scratch->a_Y, &sink);
+    const int rc = nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node), Y, a, tape, ld, scratch->a_Y, &sink);
     for (size_t b = 0; sink.t && b < n; b++) c->t[b] += sink.t[b], c->h[b] += node*sink.t[b];
     for (size_t b = 0; sink.noise && b < n; b++) c->h[b] += s->dt[b] != 0 ? sink.noise[b]/s->dt[b] : 0;
     return rc;
 }
 
-/* The tangent of slope i, evaluated at Y, along v_Y. */
-static inline int nde_evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, double node, const nde_real *Y,
-                                       const nde_real *v_Y) {
+static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node, const nde_real *Y) {
+    return nde_evaluate_transpose_of(s, c, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), node, Y);
+}
+
+/* The tangent of a slope that is evaluated at Y, along v_Y; in pieces where lanes say so. */
+static inline int nde_evaluate_tangent_to(const nde_attempt *s, const nde_step_tangent *v, double node, const nde_real *Y,
+                                          const nde_real *v_Y, nde_real *v_k) {
     double *t = s->lanes->scratch->a_t;
     nde_source source = *v->source;
     source.t = t, source.h = s->dt, source.v_h = v->h;
     for (size_t b = 0; b < s->lanes->site.n; b++) t[b] = v->t[b] + node*v->h[b];
-    return nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node), Y, v_Y, &source, v->k + (size_t)i*s->slab);
+    return nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node), Y, v_Y, &source, v_k);
+}
+
+static inline int nde_evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, double node, const nde_real *Y,
+                                       const nde_real *v_Y) {
+    return nde_evaluate_tangent_to(s, v, node, Y, v_Y, v->k + (size_t)i*s->slab);
 }
 
 /* loss += <y, h sum e k> over `rows` rows from `from` on: y is the full cotangent of the new state, slope of the next step included. */

@@ -266,12 +266,26 @@ static nde_status choose_calculus(nde_solver *s) {
     return check_second(s, other && convert ? "options.convert" : name);
 }
 
+/* Pieces of a slope that no increment has gone into: all but the noise, and g of each term; 0 where some term is not diagonal, whose
+ * field gives products. */
+static size_t count_pieces(const nde_problem *q) {
+    size_t count = 1;
+    for (size_t k = 0; k < q->n_terms; k++) {
+        if (q->terms[k].noise && q->terms[k].kind != NDE_NOISE_DIAGONAL) return 0;
+        count += q->terms[k].noise != NULL;
+    }
+    return count;
+}
+
 /* What is run in place of a method of the registry where there is noise: not first same as last, since that slope has seen another
- * increment; and of a stochastic one, unless its error is wanted, without the stages that serve nothing else. */
+ * increment, but a reversible one hands on its pieces; and of a stochastic one, unless its error is wanted, without the stages that
+ * serve nothing else. */
 static const nde_method *choose_anew(nde_solver *s, const nde_method *m) {
     nde_method *anew = &s->anew;
     const bool stochastic = m->kind == NDE_KIND_STOCHASTIC;
     *anew = *m, anew->first_same_as_last = false;
+    if (s->rhs.noisy && m->kind == NDE_KIND_REVERSIBLE && (s->rhs.pieces = count_pieces(&s->rhs.problem)))
+        anew->partners = 1 + (int)s->rhs.pieces, anew->partner = NDE_PARTNER_PIECES;
     if (stochastic && !s->adaptive && !s->options.estimates && m->error_order) {
         while (m->b[anew->stages - 1] == 0) anew->stages--;
         anew->error_order = 0, anew->e = NULL;

@@ -199,13 +199,27 @@ static void quantise(const nde_solver *s, const nde_panel *p, const size_t *lane
         for (size_t j = 0; j < m; j++) x[i*p->ld + lane[j]] = nde_quantised(x[i*p->ld + lane[j]], (nde_real)s->table.quantum);
 }
 
-/* What the method carries beside slope 0 begins as the state, as that slope, or as nothing. */
+/* What the method carries beside slope 0 begins as the state, as that slope, or as nothing; pieces are there. */
 static void begin_partners(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m) {
-    const size_t rows = s->rhs.rows;
+    const size_t rows = s->rhs.rows, end = s->rhs.pieces ? 2*rows : s->tangent_rows;
     const int kind = s->table.method->partner;
-    const nde_real *from = kind == NDE_PARTNER_STATE ? p->y : kind == NDE_PARTNER_SLOPE ? p->carry : NULL;
-    for (size_t i = rows; i < s->tangent_rows; i++)
+    const nde_real *from = kind == NDE_PARTNER_STATE || s->rhs.pieces ? p->y : kind == NDE_PARTNER_SLOPE ? p->carry : NULL;
+    for (size_t i = rows; i < end; i++)
         for (size_t j = 0; j < m; j++) p->y[i*p->ld + lane[j]] = from ? from[i%rows*p->ld + lane[j]] : 0;
+}
+
+/* The pieces of the group's slope 0, among the partners of its lanes. */
+static int begin_pieces(const nde_solver *s, nde_panel *p, nde_group *g, const size_t *lane, size_t m) {
+    const size_t rows = s->rhs.rows, ld = g->lanes.site.ld;
+    const int rc = nde_pieces_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, rows*ld, NULL, 0);
+    put_columns(s->rhs.pieces*rows, g->k, ld, lane, m, p->y + 2*rows*p->ld, p->ld);
+    return rc;
+}
+
+static int begin_slope(const nde_solver *s, nde_panel *p, nde_group *g, const size_t *lane, size_t m) {
+    const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
+    put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
+    return rc;
 }
 
 int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
@@ -214,8 +228,7 @@ int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size
     if (quantised) quantise(s, p, lane, m, s->rhs.dim, p->y);
     nde_group_gather(s, p, w, lane, m);
     if (s->rhs.paths) nde_rhs_begin(&s->rhs, &g->lanes, g->t, g->dt, g->node);
-    const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
-    put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
+    const int rc = s->rhs.pieces ? begin_pieces(s, p, g, lane, m) : begin_slope(s, p, g, lane, m);
     if (quantised && slope) quantise(s, p, lane, m, s->rhs.rows, p->carry);
     if (s->table.partners && !rc) begin_partners(s, p, lane, m);
     return_marks(p, g, lane, m);

@@ -95,17 +95,18 @@ static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
 
 static void lay_group(nde_group *g, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
     const size_t rows = s->rhs.rows, inputs = s->rhs.problem.jump_inputs, slopes = (size_t)s->table.slopes;
+    const size_t pieces = s->rhs.pieces;
     const bool extended = s->table.slopes > s->table.stages;
     TAKE(g->trajectory, 1, capacity), TAKE(g->interval, 1, capacity), TAKE(g->node, 1, capacity),
         TAKE(g->piece, s->rhs.paths, ld);
     for (int i = 0; i < 3; i++) TAKE(g->square[i], 1, capacity);
     TAKE(g->t, 1, ld), TAKE(g->dt, 1, ld), TAKE(g->mark, 1, capacity);
-    TAKE(g->y, rows, ld), TAKE(g->z, rows, ld), TAKE(g->k, (extended ? slopes : 2)*rows, ld),
+    TAKE(g->y, rows, ld), TAKE(g->z, rows, ld), TAKE(g->k, (extended ? slopes : pieces > 2 ? pieces : 2)*rows, ld),
         TAKE(g->q, s->rhs.nq, ld);
     TAKE(g->t_new, extended, ld), TAKE(g->h, extended, ceil_to(ld, 16));
     TAKE(g->rate, s->rhs.rate_rows, ld), TAKE(g->u, inputs, ld);
     if (!s->options.adjoint) return;
-    TAKE(g->a_y, rows, ld), TAKE(g->a_k, (extended ? slopes : 1)*rows, ld), TAKE(g->a_q, s->rhs.nq, ld),
+    TAKE(g->a_y, rows, ld), TAKE(g->a_k, (extended ? slopes : pieces ? pieces : 1)*rows, ld), TAKE(g->a_q, s->rhs.nq, ld),
         TAKE(g->a_u, inputs, ld), TAKE(g->a_t, 1, ld), TAKE(g->a_h, extended, ld);
 }
 

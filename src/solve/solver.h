@@ -111,8 +111,8 @@ typedef struct nde_group {
     double *t, *dt, *t_new;
     double *square[3];                              /* [capacity] norms of a first step */
     unsigned char *mark;
-    nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2 or slopes][rows][ld], u [jump_inputs][ld] */
-    nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint; a_k [1 or slopes][rows][ld] */
+    nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2, pieces or slopes][rows][ld], u [jump_inputs][ld] */
+    nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint; a_k [1, pieces or slopes][rows][ld] */
     double *a_t, *a_h;
 } nde_group;
 
@@ -164,6 +164,7 @@ typedef struct nde_worker {
     double *since, *a_since;
     nde_real *a_start, *at_hit;
     nde_obstacle obstacle;
+    bool turn;             /* with slopes in pieces: which of two tapes is that of the state that steps undone have come to */
     bool unread;           /* the store has not read a state: NDE_STORE_FAILED is then no code of a field */
     struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions; NULL: one direction at a time */
 } nde_worker;

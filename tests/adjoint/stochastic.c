@@ -402,6 +402,42 @@ static void steps_with_noise_are_undone_bit_for_bit(void **state) {
     }
 }
 
+/* Lanes with steps of their own, some of which are rejected, that come and go, and states that are kept between: what the evaluation at
+ * the end of a step has left for its transpose is that of the lane. */
+static void lanes_that_wait_keep_what_they_have(void **state) {
+    (void)state;
+    for (int anchored = 0; anchored < 2; anchored++) {
+        proof f;
+        fields g;
+        make(&f, &g, nde_method_get(NDE_REVERSIBLE_HEUN), NDE_NOISE_DIAGONAL, NDE_STRATONOVICH);
+        enlarge(&f, 150);
+        f.noise = NDE_INIT(nde_noise, .source = NDE_SOURCE_TREE, .seed = 3);
+        f.options.steps = 0, f.options.rtol = f.options.atol = 3e-3, f.options.group = 150, f.options.h0 = 0.5;
+        if (anchored) f.options.anchor_limit = 1.5; /* every other step */
+        else f.options.quantum = is_double ? 0x1p-40 : 0x1p-18;
+        proof_solve(&f);
+        int64_t rejected = 0;
+        for (size_t b = 0; b < f.n; b++) rejected += f.solution.stats[b].rejected;
+        assert_true(rejected > 100);
+        const proof_copy discrete = proof_keep(&f);
+        nde_gradient_report r = NDE_INIT(nde_gradient_report, .h = 0);
+        const nde_seed seed = proof_seeds(&f);
+        assert_int_equal(nde_gradient_check(&f.problem, &f.options, &seed, 3, &r), NDE_OK);
+        if (!anchored) assert_true(r.forward_error <= (is_double ? 1e-10 : 1e-4));
+        else assert_true(r.difference_error <= (is_double ? 1e-8 : 3e-2));
+        f.options.adjoint = NDE_ADJOINT_REVERSIBLE;
+        proof_solve(&f);
+        const char *other = proof_differs(&f, &discrete);
+        if (other && !anchored) fail_msg("other bits in %s", other);
+        for (size_t k = 0; k < LENGTH(given); k++)
+            for (size_t i = 0; i < f.in[given[k]].count; i++) {
+                const double a = input_get(&f.in[given[k]], f.in[given[k]].g, i), b = input_get(&f.in[given[k]], discrete.g[given[k]], i);
+                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b)))) fail_msg("%s: %g, not %g", input_names[given[k]], a, b);
+            }
+        end(&f, &g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_converges_by_its_order),
@@ -414,6 +450,7 @@ int main(void) {
         cmocka_unit_test(solves_backwards_have_gradients),
         cmocka_unit_test(ito_noise_runs_forwards),
         cmocka_unit_test(steps_with_noise_are_undone_bit_for_bit),
+        cmocka_unit_test(lanes_that_wait_keep_what_they_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -356,6 +356,10 @@ class Problems(unittest.TestCase):
         np.testing.assert_allclose(end.t_end, [1, 2], rtol=1e-6)
         self.assertTrue(end.ok)
         self.assertEqual(len(end.events), 2)
+        landing = end.backward(t_end=[1.0, 1.0]) # t = sqrt(2 y0/g) at v0 = 0, and dt/dv0 = 1/g
+        np.testing.assert_allclose(landing.y0, [[0.1, 0.1], [0.05, 0.1]], rtol=1e-6)
+        with self.assertRaisesRegex(nde.ArgumentError, r"t_end has shape \(3,\), t_end itself \(2,\)"):
+            end.backward(t_end=[1.0, 1.0, 1.0])
         python = nde.solve(nde.program(lambda t, y: [y[1], -10.0]), [5.0, 0.0], (0, 3), events=lambda t, y: y[0])
         np.testing.assert_allclose(python.events[0][0], [1.0], rtol=1e-6)
 

@@ -1,31 +1,20 @@
 # SPDX-License-Identifier: MIT
 """nde.torch on problems with known solutions (those of torchdiffeq's tests: constant, sine, linear), gradients by gradcheck, and equal
 to torchdiffeq's where that is installed. Without PyTorch it says so and passes."""
-import sys
+import gc
 import unittest
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 import nde
+import nde._torch_solve as solves
 from support import main
-
-try:
-    import torch
-except ImportError:
-    print("PyTorch is not installed: not run")
-    sys.exit(77)
+from torch_support import F8, face, peer, torch
 from torch import nn
 
-import nde.torch as face
-
-try:
-    import torchdiffeq
-except ImportError:
-    torchdiffeq = None
-
-torch.manual_seed(0)
-torch.set_num_threads(1)
-F8 = {"dtype": torch.float64}
+torchdiffeq = peer("torchdiffeq")
 
 
 class Net(nn.Module):
@@ -140,6 +129,148 @@ class Gradients(unittest.TestCase):
         for other in found[1:]:
             for a, b in zip(found[0], other):
                 torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+    @unittest.skipUnless(torchdiffeq, "torchdiffeq is not installed")
+    def test_events_same_as_torchdiffeq(self):
+        found = []
+        for module in (torchdiffeq, face):
+            for interface in (module.odeint, module.odeint_adjoint):
+                fall, y0, t0 = Fall(), torch.tensor([10.0, 1.0], **F8, requires_grad=True), torch.tensor(0.3, **F8, requires_grad=True)
+                t, y = module.odeint_event(fall, y0, t0, event_fn=lambda t, y: y[0] - 2*torch.sin(t), odeint_interface=interface,
+                                           rtol=1e-10, atol=1e-12)
+                (1.3*t + y[-1, 1]**2).backward()
+                found.append([t.detach(), y.detach(), y0.grad, t0.grad, *[p.grad for p in fall.parameters()]])
+        for other in found[1:]:
+            for a, b in zip(found[0], other):
+                torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+class Fall(nn.Module):
+    """A stone in air that moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.g, self.drag = nn.Parameter(torch.tensor(9.8, **F8)), nn.Parameter(torch.tensor(0.1, **F8))
+
+    def forward(self, t, y):
+        return torch.stack([y[1], -self.g - self.drag*y[1]*y[1].abs()*(1 + 0.1*torch.sin(t))])
+
+
+class Events(unittest.TestCase):
+    zero = torch.zeros((), **F8)
+
+    def test_where_a_stone_lands(self):
+        for reverse in (False, True):
+            y0, ground = torch.tensor([10.0, 0.0], **F8, requires_grad=True), torch.tensor(1.0, **F8, requires_grad=True)
+            t, y = face.odeint_event(lambda t, y: torch.stack([y[1], -9.8 + 0*y[0]]), y0, self.zero, reverse_time=reverse,
+                                     event_fn=lambda t, y: y[0] - ground, adjoint_params=[ground])
+            landed = (1 - 2*reverse)*(2*9/9.8)**0.5
+            torch.testing.assert_close(t, torch.tensor(landed, **F8))
+            torch.testing.assert_close(y, torch.stack([y0, torch.stack([ground, -9.8*t])]))
+            t.backward()
+            torch.testing.assert_close(y0.grad[0], torch.tensor(1/(9.8*landed), **F8))
+            torch.testing.assert_close(ground.grad, -y0.grad[0])
+
+    def test_forms(self):
+        turn = {"event_fn": lambda t, y: torch.stack([y[0], y[0] - 5]), "rtol": 1e-9, "atol": 1e-11}
+        for method, options in ((None, None), ("rk4", {"step_size": 0.01})):
+            t, (x, v) = face.odeint((lambda t, y: (y[1], -y[0])), (torch.ones(3, **F8), torch.zeros(3, **F8)), torch.linspace(0, 1, 2, **F8),
+                                    event_fn=lambda t, y: y[0].sum(), method=method, options=options)
+            torch.testing.assert_close(t, torch.tensor(np.pi/2, **F8), rtol=1e-7, atol=0)
+            self.assertEqual((x.shape, v.shape), ((2, 3), (2, 3)))
+        t, _ = face.odeint_event(lambda t, y: torch.stack([y[1], -y[0]]), torch.tensor([1.0, 0.0], **F8), self.zero, **turn)
+        torch.testing.assert_close(t, torch.tensor(np.pi/2, **F8))
+        with self.assertRaisesRegex(ValueError, "step_size"):
+            face.odeint_event(lambda t, y: -y, torch.ones(1, **F8), self.zero, event_fn=lambda t, y: y[0] - 0.5, method="rk4")
+        k = torch.ones((), **F8, requires_grad=True)
+        with self.assertRaisesRegex(ValueError, "adjoint_params"):
+            face.odeint_event(lambda t, y: -y, torch.ones(1, **F8), self.zero, event_fn=lambda t, y: y[0] - k/2)
+
+
+class Solvers(unittest.TestCase):
+    """Solvers that serve one call after the other: whatever they did before, the answer is that of a new one."""
+    t = torch.linspace(0, 1, 5, **F8)
+
+    def setUp(self):
+        solves.IDLE.clear()
+
+    def solve(self, func, y0=None, **more):
+        y0 = torch.ones(3, 2, **F8) if y0 is None else y0
+        y = face.odeint(func, y0, self.t, **{"rtol": 1e-8, "atol": 1e-8, **more})
+        return [y.detach(), *torch.autograd.grad(y[-1].square().sum(), list(func.parameters()))]
+
+    def same(self, found, func, **more):
+        idle, solves.IDLE[:] = solves.IDLE[:], []
+        for a, b in zip(found, self.solve(func, **more)):
+            self.assertTrue(torch.equal(a, b))
+        solves.IDLE[:] = idle
+
+    def test_serve_again(self):
+        in_c = [nn.Sequential(nn.Linear(2, 4, **F8), nn.Tanh(), nn.Linear(4, 2, **F8)) for _ in range(3)]
+        for funcs in (in_c, [Net() for _ in range(3)]):
+            solves.IDLE.clear()
+            for func in funcs:
+                self.same(self.solve(func), func)
+                self.assertEqual(len(solves.IDLE), 1)
+                solver = solves.IDLE[0][1]
+                self.same(self.solve(func, 2*torch.ones(3, 2, **F8)), func, y0=2*torch.ones(3, 2, **F8))
+                self.assertIs(solves.IDLE[0][1], solver)
+            for more in ({"rtol": 1e-4}, {"method": "tsit5"}, {"y0": torch.ones(2, 2, **F8)}):
+                self.same(self.solve(funcs[0], **more), funcs[0], **more)
+        self.assertEqual(len(solves.IDLE), 4)
+        for count in range(3, 15):
+            self.solve(in_c[0], torch.ones(count, 2, **F8))
+        self.assertEqual(len(solves.IDLE), solves.MOST_IDLE)
+
+    def test_graphs_at_once(self):
+        func, others = Net(), [torch.full((3, 2), 1.0*k, **F8, requires_grad=True) for k in range(4)]
+        ends = [face.odeint(func, y0, self.t)[-1].square().sum() for y0 in others]
+        for y0, end in zip(others, ends):
+            alone, = torch.autograd.grad(face.odeint(func, y0, self.t)[-1].square().sum(), y0)
+            again = [torch.autograd.grad(end, y0, retain_graph=True)[0] for _ in range(2)]
+            self.assertTrue(torch.equal(alone, again[0]) and torch.equal(alone, again[1]))
+
+    def test_solves_within_solves(self):
+        inner, y = Net(), torch.ones(3, 2, **F8)
+
+        def outer(t, y):
+            return face.odeint(inner, y, self.t, adjoint_params=())[-1] if t > 0.5 else -y
+        with torch.no_grad():
+            first = face.odeint(outer, y, self.t)
+            self.assertTrue(torch.equal(first, face.odeint(outer, y, self.t)))
+
+    def test_threads(self):
+        funcs = [Net() for _ in range(6)]
+        want = [self.solve(func) for func in funcs]
+        with ThreadPoolExecutor(6) as pool:
+            for found in pool.map(lambda k: [self.solve(funcs[(k + i) % 6]) for i in range(10)], range(6)):
+                self.assertEqual(len(found), 10)
+            found = list(pool.map(self.solve, funcs*5))
+        for a, b in zip(found, want*5):
+            self.assertTrue(all(map(torch.equal, a, b)))
+
+    def test_nobody_is_kept_alive(self):
+        func = Net()
+        self.solve(func)
+        watched = weakref.ref(func)
+        del func
+        gc.collect()
+        self.assertIsNone(watched())
+        self.assertEqual(len(solves.IDLE), 1)
+
+    def test_failures_leave_solvers_usable(self):
+        func = Net()
+        with self.assertRaises(ZeroDivisionError):
+            face.odeint(lambda t, y: 1/0, torch.ones(3, 2, **F8), self.t, adjoint_params=func.parameters(), rtol=1e-8, atol=1e-8)
+        self.same(self.solve(func), func)
+
+    def test_weights_changed_in_between(self):
+        func = Net()
+        end = face.odeint(func, torch.ones(3, 2, **F8), self.t)[-1].sum()
+        with torch.no_grad():
+            func.layers[0].weight += 1
+        with self.assertRaisesRegex(RuntimeError, "inplace"):
+            end.backward()
 
 
 main()

@@ -102,7 +102,7 @@ class Noise:
                 members[name] = chosen(name, members[name], group(f"NDE_{name.upper()}_"))
             elif struct("noise").kinds[name] == "pointer":
                 members[name] = array(name, members[name], float)
-        self.number = chosen("kind", kind, group("NDE_NOISE_"))
+        self.members, self.number = members, chosen("kind", kind, group("NDE_NOISE_"))
         self.stored = {name: members[name].shape for name in "whk" if name in members}
         if self.stored:
             members.setdefault("grid", len(members[[*self.stored][0]]))

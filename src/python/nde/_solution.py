@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a solve came to: its values as views of the library's memory, and what is differentiated after it."""
 import ctypes
+import math
 
 import numpy as np
 
@@ -156,11 +157,11 @@ class Solution:
         found = found.reshape(self.n, *np.shape(t), self.dim)
         return np.moveaxis(found, 0, -2) if self.many else found[0]
 
-    def backward(self, y=None, *, y_end=None, quadrature=None, wanted=("y0", "p", "q")):
-        """Gradient of a loss whose derivatives by sol.y, sol.y_end and sol.quadrature are given, any number of times.
+    def backward(self, y=None, *, y_end=None, quadrature=None, t_end=None, wanted=("y0", "p", "q")):
+        """Gradient of a loss whose derivatives by sol.y, sol.y_end, sol.quadrature and sol.t_end are given, any number of times.
         wanted: of "y0", "p", "q", "t0", "t1", "save_t"."""
         s, names = self._recorded(), self.solver.names
-        seed, (arrays, gradient) = self._seeds(y=y, y_end=y_end, quadrature=quadrature), self._wanted(wanted)
+        seed, (arrays, gradient) = self._seeds(y=y, y_end=y_end, quadrature=quadrature, t_end=t_end), self._wanted(wanted)
         with Running(s):
             status = names.backward(s.pointer, ctypes.addressof(seed), ctypes.addressof(gradient))
         self._check(status)
@@ -208,7 +209,7 @@ class Solution:
         if unknown := [name for name in wanted if name not in shapes]:
             raise ArgumentError(Status.E_ARG, f"nde: wanted has {unknown[0]!r}; known are {', '.join(shapes)}")
         arrays = {name: np.zeros(shapes[name], s.names.dtype if name in ("y0", "p", "q") else float)
-                  for name in wanted if np.prod(shapes[name])}
+                  for name in wanted if math.prod(shapes[name])}
         gradient = struct("gradient")(**arrays)
         if "p" in wanted:
             arrays.setdefault("p", None)
@@ -255,9 +256,11 @@ class Solution:
     def _seed(self, name, value):
         shown = getattr(self, name)
         value = np.asarray(value)
-        if shown is None or value.shape != shown.shape:
+        if shown is None or value.shape != np.shape(shown):
             raise ArgumentError(Status.E_ARG, f"nde: the cotangent of {name} has shape {value.shape}, {name} itself "
-                                f"{None if shown is None else shown.shape}")
+                                f"{None if shown is None else np.shape(shown)}")
+        if name == "t_end":
+            return array("the cotangent of t_end", value.reshape(self.n), float)
         value = value.swapaxes(-1, -2) if self.many else value[..., None]
         if name == "y" and len(value) < self.found.n_save:
             value = np.concatenate([value, np.zeros((self.found.n_save - len(value), *value.shape[1:]), value.dtype)])

@@ -1,29 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Functions of PyTorch tensors as fields, with every derivative by PyTorch; a solve as a function of PyTorch's."""
+"""Functions of PyTorch tensors as fields, with every derivative by PyTorch."""
 import ctypes
 
-import numpy as np
 import torch
 
 from ._field import Bridge, Field
-from ._library import ArgumentError, Status, struct
-from ._solve import Solver
-
-
-def flat(tensors):
-    """All entries, one after the other, as NumPy's."""
-    parts = [tensor.detach().reshape(-1) for tensor in tensors]
-    return torch.cat(parts).numpy() if parts else None
-
-
-def split(array, tensors):
-    """Tensors of the shapes of others from one array."""
-    found, at = [], 0
-    for tensor in tensors:
-        part = torch.from_numpy(np.ascontiguousarray(array[at:at + tensor.numel()]))
-        found.append(part.to(tensor.dtype).reshape(tensor.shape))
-        at += tensor.numel()
-    return found
+from ._library import struct
 
 
 class Function(Field):
@@ -31,10 +13,22 @@ class Function(Field):
 
     shape    of y, where one trajectory is all of it; None: y is (n, dim), of n trajectories at the same time t
     inputs   True: u, (n, nu), is an argument too
+    value    shape of its value; None: that of y
     """
 
-    def __init__(self, function, shape, parameters, inputs=False):
-        self.function, self.shape, self.parameters, self.inputs = function, shape, parameters, inputs
+    def __init__(self, function, shape, parameters, inputs=False, value=None):
+        self.function, self.shape, self.parameters, self.inputs, self.value = function, shape, parameters, inputs, value
+
+    @property
+    def key(self):
+        """What a solver knows of it; function and parameters may be others in its next run."""
+        return self.shape, self.inputs, sum(parameter.numel() for parameter in self.parameters)
+
+    def made(self):
+        return self
+
+    def stand_for(self, other):
+        self.function, self.parameters = (None, ()) if other is None else (other.function, other.parameters)
 
     def bind(self, shape):
         bridge = TorchBridge(self, shape)
@@ -68,8 +62,8 @@ class TorchBridge(Bridge):
         found = self.field.function(t, y, *u)
         if not isinstance(found, torch.Tensor):
             raise TypeError(f"nde: the function returned {type(found).__name__}, not a tensor")
-        if found.shape != y.shape:
-            raise ValueError(f"nde: the function returned shape {tuple(found.shape)}, not {tuple(y.shape)}")
+        if found.shape != (want := y.shape if self.field.value is None else self.field.value):
+            raise ValueError(f"nde: the function returned shape {tuple(found.shape)}, not {tuple(want)}")
         return found
 
     def put(self, where, rows, site, found, add=True):
@@ -141,44 +135,3 @@ class TorchBridge(Bridge):
             given, along = ([tensor.requires_grad_() for tensor in tensors] for tensors in (given, along))
             found = torch.func.jvp(self.called, tuple(given), tuple(along))
             self.carry(site, found, [a, b], [*given, *along], to, to_direction)
-
-
-class Solve(torch.autograd.Function):
-    """nde.solve, as something that PyTorch can differentiate: by y0, t and parameters."""
-
-    @staticmethod
-    def forward(ctx, field, more, y0, t, *parameters):
-        needed = any(ctx.needs_input_grad)
-        y = y0.detach().numpy()
-        y = y.reshape(-1, y.shape[-1]) if getattr(field, "shape", None) is None else y.reshape(-1)
-        more = {"adjoint": "discrete" if needed else "none", **more}
-        solver = Solver(field, y, t.detach().double().numpy(), flat(parameters), **more)
-        ctx.solution, ctx.shape, ctx.tensors = solver.run(), y0.shape, (y0, t, *parameters)
-        return torch.from_numpy(ctx.solution.y.copy()).reshape(len(t), *y0.shape)
-
-    @staticmethod
-    def backward(ctx, seed):
-        _, _, y0_needed, t_needed, *needed = ctx.needs_input_grad
-        y0, t, *parameters = ctx.tensors
-        wanted = ["y0"] + ["p"]*any(needed) + ["t0", "t1", "save_t"]*t_needed
-        found = ctx.solution.backward(seed.detach().numpy().reshape(ctx.solution.y.shape), wanted=wanted)
-        by_t = None
-        if t_needed:
-            by_t = np.array(found.save_t)
-            by_t[0] += np.sum(found.t0)
-            by_t[-1] += np.sum(found.t1)
-            by_t = torch.from_numpy(by_t).to(t.dtype)
-        by_p = split(found.p, parameters) if any(needed) else [None]*len(parameters)
-        return (None, None, torch.from_numpy(np.array(found.y0)).reshape(ctx.shape) if y0_needed else None, by_t,
-                *[by if want else None for by, want in zip(by_p, needed)])
-
-
-def hidden(function, y0, t, parameters):
-    """A gradient must not be lost in silence: a function that depends on tensors that nobody named is refused."""
-    if parameters or not torch.is_grad_enabled():
-        return
-    with torch.enable_grad():
-        found = function(t[0].detach().to(y0.dtype), y0.detach())
-    if isinstance(found, torch.Tensor) and found.requires_grad:
-        raise ArgumentError(Status.E_ARG, "nde: the function depends on tensors that need a gradient: name them in "
-                            "adjoint_params")

@@ -7,7 +7,8 @@ from torch import nn
 from . import _library
 from ._library import ArgumentError, Status
 from ._problem import Noise
-from ._torch_field import Function, Solve, hidden
+from ._torch_field import Function
+from ._torch_solve import Solve, hidden
 
 METHODS = {"euler": "euler_maruyama"}
 NAMES = {"drift": "f", "diffusion": "g", "prior_drift": "h"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's face: odeint and odeint_adjoint with torchdiffeq's signature, sdeint and sdeint_adjoint with torchsde's, gradients exact
+"""PyTorch's face: odeint, odeint_adjoint and odeint_event with torchdiffeq's signature, sdeint and sdeint_adjoint with torchsde's, gradients exact
 for the steps taken. An nn.Sequential of Linear layers and activations runs in C; any other function by its own forward and
 backward. On the CPU, in float32 and float64."""
 import numpy as np
@@ -9,11 +9,14 @@ from torch import nn
 from . import _library
 from ._field import MLP
 from ._library import ArgumentError, Status
-from ._torch_field import Function, Solve, flat, hidden
+from ._problem import Event
+from ._torch_field import Function
 from ._torch_sde import sdeint, sdeint_adjoint
+from ._torch_solve import Solve, SolveToEvent, flat, hidden
 
 METHODS = {"explicit_adams": "adams_bashforth", "implicit_adams": "adams_bashforth_moulton",
            "fixed_adams": "adams_bashforth_moulton", "adaptive_heun": "heun", "heun2": "heun"}
+FAR = 1e12 # how far an event may be: ends of solves that their events end
 FIXED = "heun2", "midpoint", "euler", "rk4"
 OPTIONS = {"max_num_steps": "max_steps", "first_step": "h0", "safety": "safety", "ifactor": "factor_max", "dfactor": "factor_min",
            "min_step": "h_min", "max_step": "h_max", "step_t": "clip_t", "jump_t": "clip_t"} # torchdiffeq's; and step_size
@@ -22,8 +25,19 @@ ACTIVATIONS = {nn.Tanh: "tanh", nn.Softplus: "softplus", nn.ReLU: "relu", nn.SiL
 USUAL = {nn.Softplus: {"beta": 1, "threshold": 20}, nn.ELU: {"alpha": 1.0}, nn.GELU: {"approximate": "none"}}
 
 
-def mlp(sequential):
-    """nde.MLP of an nn.Sequential of Linear layers with one activation between them; None if it is something else."""
+class Network:
+    """What an nde.MLP is made of, to which a solver brings the parameters."""
+
+    def __init__(self, widths, activation, dtype):
+        self.key = widths, activation, dtype
+
+    def made(self):
+        widths, activation, dtype = self.key
+        return MLP(widths, activation, dtype=dtype)
+
+
+def network(sequential):
+    """The Network of an nn.Sequential of Linear layers with one activation between them; None if it is something else."""
     layers = list(sequential) if isinstance(sequential, nn.Sequential) else []
     linear = [layer for layer in layers if type(layer) is nn.Linear]
     between = [layer for layer in layers if type(layer) is not nn.Linear]
@@ -35,7 +49,16 @@ def mlp(sequential):
         return None
     activation = ACTIVATIONS[kinds.pop()] if kinds else "tanh"
     dtype = str(linear[0].weight.dtype).replace("torch.", "")
-    net = MLP([linear[0].in_features, *[layer.out_features for layer in linear]], activation, dtype=dtype)
+    return Network((linear[0].in_features, *[layer.out_features for layer in linear]), activation, dtype)
+
+
+def mlp(sequential):
+    """nde.MLP of an nn.Sequential of Linear layers with one activation between them, with its parameters; None if it is something
+    else."""
+    found = network(sequential)
+    if found is None:
+        return None
+    net = found.made()
     net.p[...] = flat(sequential.parameters())
     return net
 
@@ -70,44 +93,72 @@ def fixed(method, t, options, more):
     return {"steps": len(gaps)}
 
 
+def asked(func, y0, t, rtol, atol, method, options, adjoint_params, more):
+    """What torchdiffeq's arguments are to nde.solve: the method's name, the parameters, the options."""
+    options = options or {}
+    if unknown := options.keys() - {"step_size", "dtype", *OPTIONS}:
+        raise ArgumentError(Status.E_ARG, f"nde: options has {unknown.pop()!r}; known are step_size, {', '.join(OPTIONS)}")
+    name = method or "dopri5"
+    method = METHODS.get(name, name)
+    _library.number("method", method)
+    if adjoint_params is None:
+        adjoint_params = func.parameters() if isinstance(func, nn.Module) else ()
+    given = {OPTIONS[option]: np.asarray(value) if option.endswith("_t") else value for option, value in options.items()
+             if option in OPTIONS}
+    more = {"rtol": rtol, "atol": atol, "method": method, "max_steps": -1, **given, **fixed(name, t, options, more), **more}
+    return tuple(adjoint_params), more
+
+
 def odeint(func, y0, t, *, rtol=1e-7, atol=1e-9, method=None, options=None, event_fn=None, adjoint_params=None, **more):
     """torchdiffeq.odeint: y (len(t), *y0.shape) of y' = func(t, y); differentiable by y0, t and the parameters of func.
 
     func             nn.Module or function; an nn.Sequential of Linear and activations (of y alone) runs in C
     y0               tensor, or tuple of tensors
     method           torchdiffeq's names or nde.methods; None: dopri5. options: step_size, max_num_steps, jump_t ...
+    event_fn         the solve ends where event_fn(t, y), or an entry of it, changes its sign, however far that is; t[1] only says in
+                     which direction. Returns that time and y at t[0] and there, (2, *y0.shape). Differentiable too; by parameters
+                     of event_fn if they are in adjoint_params
     adjoint_params   what func depends on beside t and y; None: func.parameters()
     **more           options of nde.solve: adjoint="backsolve" ...
     """
-    if event_fn is not None:
-        raise NotImplementedError("nde: event_fn; see nde.solve(events=...)")
-    options = options or {}
-    if unknown := options.keys() - {"step_size", "dtype", *OPTIONS}:
-        raise ArgumentError(Status.E_ARG, f"nde: options has {unknown.pop()!r}; known are step_size, {', '.join(OPTIONS)}")
+    settings = {"rtol": rtol, "atol": atol, "method": method, "options": options, "adjoint_params": adjoint_params, **more}
     if isinstance(y0, (tuple, list)):
-        more.update(rtol=rtol, atol=atol, method=method, options=options)
-        return _of_tuple(func, y0, t, adjoint_params, **more)
-    name = method or "dopri5"
-    method = METHODS.get(name, name)
-    _library.number("method", method)
-    if adjoint_params is None:
-        adjoint_params = func.parameters() if isinstance(func, nn.Module) else ()
-    parameters = tuple(adjoint_params)
-    field = mlp(func) if isinstance(func, nn.Sequential) else None
+        return _of_tuple(func, y0, t, event_fn, **settings)
+    if event_fn is not None:
+        return _to_event(func, y0, t, event_fn, **settings)
+    parameters, more = asked(func, y0, t, rtol, atol, method, options, adjoint_params, more)
+    field = network(func) if isinstance(func, nn.Sequential) else None
     if field is None:
-        function = (lambda t, y: func(y)) if isinstance(func, nn.Sequential) else func
         parameters = tuple(p for p in parameters if p.requires_grad)
-        field = Function(function, y0.shape, parameters)
-        hidden(function, y0, t, parameters)
+        field = Function(of_time(func), y0.shape, parameters)
+        hidden(field.function, y0, t, parameters)
     else:
         more.setdefault("stepping", "joint")
-    given = {OPTIONS[option]: np.asarray(value) if option.endswith("_t") else value for option, value in options.items()
-             if option in OPTIONS}
-    more = {"rtol": rtol, "atol": atol, "method": method, "max_steps": -1, **given, **fixed(name, t, options, more), **more}
     return Solve.apply(field, more, y0, t, *parameters)
 
 
-def _of_tuple(func, y0, t, adjoint_params, **more):
+def of_time(func):
+    return (lambda t, y: func(y)) if isinstance(func, nn.Sequential) else func
+
+
+def _to_event(func, y0, t, event_fn, rtol, atol, method, options, adjoint_params, **more):
+    if adjoint_params is None:
+        adjoint_params = [p for part in (func, event_fn) if isinstance(part, nn.Module) for p in part.parameters()]
+    t0, t1 = t[0], t[0].detach().double() + FAR*(t[1] - t[0]).detach().double().sign()
+    parameters, more = asked(func, y0, torch.stack([t0.detach().double(), t1]), rtol, atol, method, options, adjoint_params, more)
+    if more.get("steps") == 1:
+        raise ArgumentError(Status.E_ARG, f"nde: {method} has fixed steps, and with event_fn no end: give options a step_size")
+    parameters = tuple(p for p in parameters if p.requires_grad)
+    with torch.no_grad():
+        signs = event_fn(t0, y0).sign()
+    field = Function(of_time(func), y0.shape, parameters)
+    event = Function(lambda t, y: (event_fn(t, y)*signs).min(), y0.shape, parameters, value=())
+    hidden(lambda t, y: field.function(t, y).sum() + event.function(t, y), y0, t, parameters)
+    when, y = SolveToEvent.apply(field, {"events": Event(event, terminal=1), **more}, y0, t0, float(t1), *parameters)
+    return when, torch.stack([y0, y])
+
+
+def _of_tuple(func, y0, t, event_fn, adjoint_params, **more):
     shapes, sizes = [part.shape for part in y0], [part.numel() for part in y0]
 
     def pack(parts):
@@ -120,7 +171,16 @@ def _of_tuple(func, y0, t, adjoint_params, **more):
         return pack(func(t, unpack(y)))
     if adjoint_params is None and isinstance(func, nn.Module):
         adjoint_params = tuple(func.parameters())
-    return unpack(odeint(packed, pack(y0), t, adjoint_params=adjoint_params, **more), len(t))
+    if event_fn is None:
+        return unpack(odeint(packed, pack(y0), t, adjoint_params=adjoint_params, **more), len(t))
+    when, y = odeint(packed, pack(y0), t, event_fn=lambda t, y: event_fn(t, unpack(y)), adjoint_params=adjoint_params, **more)
+    return when, unpack(y, 2)
+
+
+def odeint_event(func, y0, t0, *, event_fn, reverse_time=False, odeint_interface=odeint, **more):
+    """torchdiffeq.odeint_event: the time at which event_fn(t, y) changes its sign, and y at t0 and there: odeint with event_fn."""
+    there = t0.reshape(()).detach() + (-1 if reverse_time else 1)
+    return odeint_interface(func, y0, torch.stack([t0.reshape(()), there]), event_fn=event_fn, **more)
 
 
 def odeint_adjoint(func, y0, t, *, adjoint_rtol=None, adjoint_atol=None, adjoint_method=None, adjoint_options=None, **more):

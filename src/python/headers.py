@@ -67,9 +67,9 @@ def members(body, structs):
 
 
 class Headers:
-    def __init__(self, root, methods):
+    def __init__(self, root, methods, more=()):
         folder = Path(root, "include")
-        self.text = {name: (folder/name).read_text() for name in INCLUDE.findall((folder/"nde.h").read_text())}
+        self.text = {name: (folder/name).read_text() for name in [*INCLUDE.findall((folder/"nde.h").read_text()), *more]}
         self.methods = Path(methods).read_text()
         self.structs = {name: body for text in self.text.values() for name, body in STRUCT.findall(text)}
 
@@ -107,4 +107,5 @@ class Headers:
 
 if __name__ == "__main__":
     what, root, methods, out = sys.argv[1:]
-    Path(out).write_text(getattr(Headers(root, methods), what)())
+    more = ["nde/stiff.h"] if what == "python" else [] # of a library of its own, which nde.stiff opens
+    Path(out).write_text(getattr(Headers(root, methods, more), what)())

@@ -9,10 +9,12 @@
 from . import ops
 from ._field import CField, Field, MLP, PythonField, Retry, Stop, compose, concatenate
 from ._fit import Fit, Optimiser, fit, load, save
+from ._layer import Exponential, Implicit
 from ._library import ArgumentError, Error, FileError, OutOfMemory, Status, activations, methods
 from ._library import VERSION as __version__
 from ._program import program
 from ._scipy import solve_ivp
 from ._problem import Control, Event, Noise, Path, Store, Tableau
+from ._sample import Expectation, multilevel
 from ._solution import Gradient, Solution
 from ._solve import Solver, mse, options, solve, value_and_grad

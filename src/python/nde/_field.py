@@ -272,12 +272,14 @@ class PythonField(Field):
     vjp          vjp(t, y, p, a) -> ay [dim], or (ay, ap [np]): the cotangent a [dim] of dy carried to y and p; q and u after
                  p where the function has them. None: no gradient through it
     vectorised   True: called for many trajectories at once: t [n], y, a and the value [n, dim], q, u [n, ...]; ap is summed
-    jvp          jvp(t, y, p, vt, vy, vp) -> [dim]: how the value moves as t, y, p move along these, each the size of its argument.
-                 None: no forward mode, no methods that ask noise for it
+    jvp          jvp(t, y, p, vt, vy, vp) -> [dim]: how the value moves as t, y, p move along these, each the size of its
+                 argument. None: no forward mode, no methods that ask noise for it
+    jacobian     jacobian(t, y, p) -> (dim, dim), d f_i/d y_j; vectorised (n, dim, dim): for stiff methods. None: they need
+                 solve(..., jacobian="differences"), or a jvp
     """
 
-    def __init__(self, function, vjp=None, vectorised=False, jvp=None):
-        self.function, self.vjp, self.jvp, self.vectorised = function, vjp, jvp, vectorised
+    def __init__(self, function, vjp=None, vectorised=False, jvp=None, jacobian=None):
+        self.function, self.vjp, self.jvp, self.jacobian, self.vectorised = function, vjp, jvp, jacobian, vectorised
         self.letters = letters(function)
 
     def bind(self, shape):
@@ -286,7 +288,7 @@ class PythonField(Field):
                                 out=shape.out)
         bridge = Bridge(self, shape)
         field.put(eval=shape.calls.guard(bridge.eval), vjp=self.vjp and shape.calls.guard(bridge.pull),
-                  jvp=self.jvp and shape.calls.guard(bridge.push))
+                  jvp=self.jvp and shape.calls.guard(bridge.push), jacobian=self.jacobian and shape.calls.guard(bridge.matrix))
         return field
 
 
@@ -294,7 +296,8 @@ class Bridge:
     """Between C's blocks of lanes and one Python function: arrays are copied, so that it may keep them."""
 
     def __init__(self, field, shape):
-        self.function, self.vjp, self.jvp, self.vectorised = field.function, field.vjp, field.jvp, field.vectorised
+        self.function, self.vjp, self.jvp, self.jacobian = field.function, field.vjp, field.jvp, field.jacobian
+        self.vectorised = field.vectorised
         self.shape, self.dtype = shape, shape.names.dtype
         self.letters = field.letters
         self.sizes = {"y": shape.dim, "p": shape.np, "q": shape.nq, "u": shape.nu}
@@ -372,6 +375,12 @@ class Bridge:
         out[...] = 0
         for lanes, arguments in self.each(site, given):
             out[lanes] = self.value(self.function(*arguments), out[lanes].shape, "the function")
+
+    def matrix(self, _, at, y, j):
+        site, rows, dim = self.site(at), self.shape.out, self.shape.dim
+        out = self.rows(j, rows*dim, site.n, site.ld).reshape(site.n, rows, dim)
+        for lanes, arguments in self.each(site, self.arguments(site, y)):
+            out[lanes] = self.value(self.jacobian(*arguments), out[lanes].shape, "the jacobian")
 
     def pull(self, _, at, y, a, to):
         site, to = self.site(at), struct("cotangent").from_address(to)

@@ -78,14 +78,14 @@ def struct(name):
 # ---- the library ------------------------------------------------------------------------------------------------------
 
 
-def places():
-    """Where the library may be: $NDE_LIBRARY alone if it is set; in a wheel; in the build folder; where the system has it."""
-    if "NDE_LIBRARY" in os.environ:
-        return [os.environ["NDE_LIBRARY"]]
-    here, short = os.path.dirname(os.path.realpath(__file__)), f"libnde.so.{VERSION.split('.')[0]}"
+def places(library="libnde", variable="NDE_LIBRARY", folder="."):
+    """Where a library may be: $NDE_LIBRARY alone if it is set; in a wheel; in the build folder; where the system has it."""
+    if variable in os.environ:
+        return [os.environ[variable]]
+    here, short = os.path.dirname(os.path.realpath(__file__)), f"{library}.so.{VERSION.split('.')[0]}"
     above = os.path.dirname(here)
-    files = [os.path.join(folder, name) for folder in (here, os.path.join(above, ".nde.mesonpy.libs"), os.path.dirname(above))
-             for name in (f"libnde.so.{VERSION}", short)]
+    folders = here, os.path.join(above, ".nde.mesonpy.libs"), os.path.join(os.path.dirname(above), folder)
+    files = [os.path.join(folder, name) for folder in folders for name in (f"{library}.so.{VERSION}", short)]
     return [file for file in files if os.path.exists(file)] or [short]
 
 
@@ -108,6 +108,8 @@ def load():
     except AttributeError:
         raise ImportError(f"nde: {place} is older than this package {VERSION}: it has no nde_size_of") from None
     for name, layout in STRUCTS.items():
+        if name.startswith("nde_stiff_"): # of another library
+            continue
         ours, theirs = ctypes.sizeof(layout), found.nde_size_of(name.encode())
         if ours != theirs:
             raise ImportError(f"nde: {name} has {ours} bytes in this package and {theirs} in {place}")
@@ -120,14 +122,14 @@ LIBRARY = load()
 class Names:
     """The functions of one precision, without nde_ and ndef_: double.solver_run(...)."""
 
-    def __init__(self, prefix, dtype):
-        self.prefix, self.dtype = prefix, np.dtype(dtype)
+    def __init__(self, prefix, dtype, library=LIBRARY):
+        self.prefix, self.dtype, self.library = prefix, np.dtype(dtype), library
 
     def __getattr__(self, name):
         if "nde_" + name not in _headers.FUNCTIONS:
             raise AttributeError(name)
         precise, _, result, *given = _headers.FUNCTIONS["nde_" + name]
-        function = LIBRARY[(self.prefix if precise else "nde_") + name]
+        function = self.library[(self.prefix if precise else "nde_") + name]
         function.restype, function.argtypes = c_type(result), [c_type(kind) for kind in given]
         setattr(self, name, function)
         return function

@@ -7,7 +7,8 @@ from ._field import Field, PythonField
 from ._problem import Event
 from ._solve import solve
 
-METHODS = {"RK45": "dopri5", "RK23": "bosh3", "DOP853": "dop853"}
+METHODS = {"RK45": "dopri5", "RK23": "bosh3", "DOP853": "dop853", "Radau": "rodas5p", "BDF": "rodas5p", "LSODA": "rodas5p"}
+STIFF = "Radau", "BDF", "LSODA"
 FIRST_ROWS = 1 << 12
 
 
@@ -26,6 +27,16 @@ def method_of(name):
     raise ValueError(f"nde: method is {name!r}; known are {', '.join([*METHODS, *_library.methods])}")
 
 
+def jacobian_of(jac, args):
+    if jac is None or callable(jac):
+        return jac and (lambda t, y: dense(jac(t, y, *args)))
+    return lambda t, y, matrix=dense(jac): matrix
+
+
+def dense(matrix):
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+
 def event_of(event, args):
     """scipy's events carry .terminal and .direction."""
     if isinstance(event, Event):
@@ -38,12 +49,15 @@ def event_of(event, args):
 def solve_ivp(fun, t_span, y0, method="RK45", t_eval=None, dense_output=False, events=None, vectorized=False, args=None, *,
               rtol=1e-3, atol=1e-6, max_step=np.inf, first_step=None, min_step=0, jac=None, **options):
     """scipy.integrate.solve_ivp by libnde. fun(t, y, *args), or a field of nde's: then args is (p,).
-    method: RK45, RK23, DOP853, or one of nde.methods; **options: those of nde.solve. jac is not needed."""
+    method: RK45, RK23, DOP853, Radau, BDF and LSODA (all three: rodas5p), or one of nde.methods; **options: those of nde.solve.
+    jac: jac(t, y, *args), a matrix, or None: a Jacobian by differences where fun is a Python function."""
     args = tuple(args or ())
     if isinstance(fun, Field):
         field, p = fun, args[0] if args else None
     else:
-        field, p = PythonField(lambda t, y: fun(t, y, *args)), None
+        field, p = PythonField(lambda t, y: fun(t, y, *args), jacobian=jacobian_of(jac, args)), None
+        if method in STIFF and jac is None:
+            options.setdefault("jacobian", "differences")
     y0, (t0, t1) = np.asarray(y0), map(float, t_span)
     if y0.dtype.kind == "c":
         raise TypeError("nde: y0 is complex")
@@ -70,5 +84,6 @@ def solve_ivp(fun, t_span, y0, method="RK45", t_eval=None, dense_output=False, e
     return Result(t=t, y=y, sol=(lambda t: np.moveaxis(found(t), -1, 0)) if dense_output else None,
                   t_events=[t for t, _ in hits] if events is not None else None,
                   y_events=[y for _, y in hits] if events is not None else None,
-                  nfev=int(found.stats.evals), njev=0, nlu=0, status=status, success=status >= 0, nde=found,
+                  nfev=int(found.stats.evals), njev=int(found.stats.jacobians), nlu=int(found.stats.factorisations),
+                  status=status, success=status >= 0, nde=found,
                   message=found.error or _library.double.status_text(found.status).decode())

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from . import _library
-from ._library import ArgumentError, Error, Status, address, array, double, struct, view
+from ._library import ArgumentError, Error, Status, array, double, struct, view
 
 STATS = np.dtype(struct("stats"))
 
@@ -145,12 +145,10 @@ class Solution:
         """y at times t within what was solved, (..., n, dim); derivative: dy/dt instead."""
         times = array("t", np.atleast_1d(t), float)
         self._recorded()
-        names, found = self.solver.names, np.empty((self.n, times.size, self.dim), self.solver.names.dtype)
+        found = np.empty((self.n, times.size, self.dim), self.solver.names.dtype)
         with Running(self.solver):
             for b in range(self.n):
-                out = address(found[b])
-                status = names.solver_dense_many(self.solver.pointer, b, times.size, address(times),
-                                                 *((None, out) if derivative else (out, None)))
+                status = self.solver._dense(b, times, *((None, found[b]) if derivative else (found[b], None)))
                 if status < 0:
                     break
         self._check(status)
@@ -160,10 +158,10 @@ class Solution:
     def backward(self, y=None, *, y_end=None, quadrature=None, t_end=None, wanted=("y0", "p", "q")):
         """Gradient of a loss whose derivatives by sol.y, sol.y_end, sol.quadrature and sol.t_end are given, any number of times.
         wanted: of "y0", "p", "q", "t0", "t1", "save_t"."""
-        s, names = self._recorded(), self.solver.names
-        seed, (arrays, gradient) = self._seeds(y=y, y_end=y_end, quadrature=quadrature, t_end=t_end), self._wanted(wanted)
+        s, (arrays, gradient) = self._recorded(), self._wanted(wanted)
+        seed = self._seeds(y=y, y_end=y_end, quadrature=quadrature, t_end=t_end)
         with Running(s):
-            status = names.backward(s.pointer, ctypes.addressof(seed), ctypes.addressof(gradient))
+            status = s._backward(seed, gradient)
         self._check(status)
         return self._given(arrays)
 
@@ -268,8 +266,7 @@ class Solution:
 
     def _check(self, status):
         if status < 0:
-            text = self.solver.names.solver_error(self.solver.pointer).decode()
-            raise _library.failure(status, text or double.error().decode(), self)
+            raise _library.failure(status, self.solver.error(), self)
 
     def plot(self, axes=None, **look):
         """Components over time, by matplotlib: the axes."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _library
 from ._field import Calls, Shape, as_field
-from ._library import ArgumentError, Status, array, check, double, names_of, number, struct
+from ._library import ArgumentError, Status, address, array, check, double, names_of, number, struct
 from ._problem import CALCULUS, Event
 from ._solution import Running, Solution
 
@@ -69,19 +69,42 @@ class Solver:
             self.problem.put(splitting=struct("splitting")(second=self._bind(second, self.dim, channels)))
         self._set(self.options, {"adjoint": "discrete", **options})
         self._hook()
-        check(names.solver_create(*map(ctypes.addressof, (self.problem, self.options, self.pointer))))
+        self._create()
 
     def __del__(self):
         if getattr(self, "pointer", None):
-            self.names.solver_destroy(self.pointer)
+            self._destroy()
             self.pointer = None
+
+    # ---- the solver in C; that of nde.stiff has others ----
+
+    solution = Solution
+
+    def _create(self):
+        check(self.names.solver_create(*map(ctypes.addressof, (self.problem, self.options, self.pointer))))
+
+    def _destroy(self):
+        self.names.solver_destroy(self.pointer)
+
+    def _solve(self, solution):
+        return self.names.solver_run(self.pointer, ctypes.addressof(solution))
+
+    def _backward(self, seed, gradient):
+        return self.names.backward(self.pointer, ctypes.addressof(seed), ctypes.addressof(gradient))
+
+    def _dense(self, trajectory, times, y, dy):
+        return self.names.solver_dense_many(self.pointer, trajectory, times.size, address(times), address(y), address(dy))
+
+    def error(self):
+        """Text of the last failure."""
+        return self.names.solver_error(self.pointer).decode() or double.error().decode()
 
     # ---- the problem ----
 
     def recording(self):
         """One that does the same and keeps a record."""
         given = {**self.given, "dtype": self.names.dtype, "adjoint": "discrete"}
-        return Solver(self.field, self.y0, self.t, self.p, self.q, **given)
+        return type(self)(self.field, self.y0, self.t, self.p, self.q, **given)
 
     @property
     def y0(self):
@@ -186,11 +209,10 @@ class Solver:
         check: raise nde.Error for a failure, with what there is in its .solution; False: see solution.status."""
         solution = struct("solution")()
         with Running(self):
-            status = self.names.solver_run(self.pointer, ctypes.addressof(solution))
-        found = Solution(self, solution, status)
+            status = self._solve(solution)
+        found = self.solution(self, solution, status)
         if status < 0 and (check or not solution.y_end):
-            text = self.names.solver_error(self.pointer).decode() or double.status_text(status).decode()
-            raise _library.failure(status, text, found)
+            raise _library.failure(status, self.error() or double.status_text(status).decode(), found)
         return found
 
     def value_and_grad(self, loss, wanted=("y0", "p", "q")):

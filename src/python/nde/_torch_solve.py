@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A solve as something that PyTorch can differentiate. Making a solver takes longer than a small solve: the next call that is like
-an earlier one, but for function, y0, parameters and seed, has its solver."""
+"""A solve as something that PyTorch can differentiate. Making a solver takes longer than a small solve: the next call that is
+like an earlier one, but for function, y0, parameters and seed, has its solver."""
 import threading
 
 import numpy as np

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""PyTorch's face: odeint, odeint_adjoint and odeint_event with torchdiffeq's signature, sdeint and sdeint_adjoint with torchsde's, gradients exact
-for the steps taken. An nn.Sequential of Linear layers and activations runs in C; any other function by its own forward and
+"""PyTorch's face: odeint, odeint_adjoint and odeint_event with torchdiffeq's signature, sdeint and sdeint_adjoint with torchsde's,
+gradients exact for the steps taken. An nn.Sequential of Linear layers and activations runs in C; any other function by its own forward and
 backward. On the CPU, in float32 and float64."""
 import numpy as np
 import torch
@@ -53,8 +53,7 @@ def network(sequential):
 
 
 def mlp(sequential):
-    """nde.MLP of an nn.Sequential of Linear layers with one activation between them, with its parameters; None if it is something
-    else."""
+    """nde.MLP of an nn.Sequential of Linear layers with one activation between them, with its parameters, or None."""
     found = network(sequential)
     if found is None:
         return None
@@ -115,9 +114,9 @@ def odeint(func, y0, t, *, rtol=1e-7, atol=1e-9, method=None, options=None, even
     func             nn.Module or function; an nn.Sequential of Linear and activations (of y alone) runs in C
     y0               tensor, or tuple of tensors
     method           torchdiffeq's names or nde.methods; None: dopri5. options: step_size, max_num_steps, jump_t ...
-    event_fn         the solve ends where event_fn(t, y), or an entry of it, changes its sign, however far that is; t[1] only says in
-                     which direction. Returns that time and y at t[0] and there, (2, *y0.shape). Differentiable too; by parameters
-                     of event_fn if they are in adjoint_params
+    event_fn         the solve ends where event_fn(t, y), or an entry of it, changes its sign, however far that is; t[1] only says
+                     in which direction. Returns that time and y at t[0] and there, (2, *y0.shape). Differentiable too; by what
+                     event_fn depends on if that is in adjoint_params
     adjoint_params   what func depends on beside t and y; None: func.parameters()
     **more           options of nde.solve: adjoint="backsolve" ...
     """
@@ -145,7 +144,8 @@ def _to_event(func, y0, t, event_fn, rtol, atol, method, options, adjoint_params
     if adjoint_params is None:
         adjoint_params = [p for part in (func, event_fn) if isinstance(part, nn.Module) for p in part.parameters()]
     t0, t1 = t[0], t[0].detach().double() + FAR*(t[1] - t[0]).detach().double().sign()
-    parameters, more = asked(func, y0, torch.stack([t0.detach().double(), t1]), rtol, atol, method, options, adjoint_params, more)
+    span = torch.stack([t0.detach().double(), t1])
+    parameters, more = asked(func, y0, span, rtol, atol, method, options, adjoint_params, more)
     if more.get("steps") == 1:
         raise ArgumentError(Status.E_ARG, f"nde: {method} has fixed steps, and with event_fn no end: give options a step_size")
     parameters = tuple(p for p in parameters if p.requires_grad)
@@ -178,7 +178,7 @@ def _of_tuple(func, y0, t, event_fn, adjoint_params, **more):
 
 
 def odeint_event(func, y0, t0, *, event_fn, reverse_time=False, odeint_interface=odeint, **more):
-    """torchdiffeq.odeint_event: the time at which event_fn(t, y) changes its sign, and y at t0 and there: odeint with event_fn."""
+    """torchdiffeq.odeint_event: odeint with event_fn: when it changes its sign, and y at t0 and then."""
     there = t0.reshape(()).detach() + (-1 if reverse_time else 1)
     return odeint_interface(func, y0, torch.stack([t0.reshape(()), there]), event_fn=event_fn, **more)
 

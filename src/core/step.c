@@ -244,6 +244,22 @@ static void scale(size_t rows, size_t n, size_t ld, const double *f, const doubl
         for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*x[i + b]);
 }
 
+/* One row of multipliers, by what it has a part of; unrolled by the compiler for constant flags. */
+static inline __attribute__((always_inline)) void drive_some(bool moves, bool powers, size_t n, const nde_multipliers *m, const double *root,
+                                                             const double *inverse, const double *on, const nde_real *r, const nde_real *a,
+                                                             nde_real *restrict z) {
+    const double third = m->thrice/6, half = m->twice*0.5;
+    for (size_t b = 0; b < n; b++) {
+        double sum = m->root;
+        if (moves || powers) {
+            const double x = (double)r[b]*root[b], square = x*x;
+            sum = m->w*x + sum;
+            if (powers) sum += half*(square - 1) + third*(square - 3)*x;
+        }
+        z[b] = (nde_real)(sum*inverse[b] + (moves && m->area != 0 ? m->area*(double)a[b]*on[b] : 0));
+    }
+}
+
 /* In chunks of lanes, so that roots are taken once. */
 static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
                   nde_real *restrict z) {
@@ -251,18 +267,34 @@ static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_m
     const nde_multipliers m = *by;
     for (size_t from = 0; from < n; from += CHUNK) {
         const size_t end = n - from < CHUNK ? n - from : CHUNK;
-        double root[CHUNK], inverse[CHUNK], moves[CHUNK];
+        double root[CHUNK], inverse[CHUNK], on[CHUNK];
         for (size_t b = 0; b < end; b++) {
-            moves[b] = h[from + b] > 0 ? 1 : 0;
+            on[b] = h[from + b] > 0 ? 1 : 0;
             root[b] = sqrt(h[from + b] > 0 ? h[from + b] : 1);
-            inverse[b] = moves[b]/root[b];
+            inverse[b] = on[b]/root[b];
         }
         for (size_t i = from; i < rows*ld; i += ld)
-            for (size_t b = 0; b < end; b++) {
-                const double x = (double)r[i + b]*root[b], square = x*x;
-                const double sum = m.w*x + m.root + m.twice*0.5*(square - 1) + m.thrice*(square - 3)*x/6;
-                z[i + b] = (nde_real)(sum*inverse[b] + (m.area != 0 ? m.area*(double)a[i + b] : 0)*moves[b]);
-            }
+            if (m.twice != 0 || m.thrice != 0) drive_some(true, true, end, &m, root, inverse, on, r + i, a + i, z + i);
+            else if (m.w != 0 || m.area != 0) drive_some(true, false, end, &m, root, inverse, on, r + i, a + i, z + i);
+            else drive_some(false, false, end, &m, root, inverse, on, r + i, a + i, z + i);
+    }
+}
+
+static void follow(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x, bool adds,
+                   nde_real *restrict z) {
+    enum { CHUNK = 64 };
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t end = n - from < CHUNK ? n - from : CHUNK;
+        double root[CHUNK];
+        for (size_t b = 0; b < end; b++) root[b] = h[from + b] > 0 ? sqrt(h[from + b]) : 0;
+        for (size_t i = 0; i < rows; i++) {
+            const nde_real *by = r + i%r_rows*ld + from, *xi = x + i*ld + from;
+            nde_real *zi = z + i*ld + from;
+            if (adds)
+                for (size_t b = 0; b < end; b++) zi[b] += (nde_real)((double)by[b]*root[b])*xi[b];
+            else
+                for (size_t b = 0; b < end; b++) zi[b] = (nde_real)((double)by[b]*root[b])*xi[b];
+        }
     }
 }
 
@@ -277,4 +309,5 @@ const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .multiply_add = multiply_add,
     .scale = scale,
     .drive = drive,
+    .follow = follow,
 };

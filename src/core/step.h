@@ -62,6 +62,9 @@ typedef struct nde_step_kernels {
      * z = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h); 0 where h is not > 0 */
     void (*drive)(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
                   nde_real *z);
+    /* z = (r sqrt(h)) x, or that added to z: row i of r is that of i modulo its rows; 0 where h is not > 0 */
+    void (*follow)(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x, bool adds,
+                   nde_real *z);
 } nde_step_kernels;
 
 /* Two sums of nde_step_kernels.error, of an estimate and of one of lower order, as one: the square of |e|^2/sqrt(|e|^2 +

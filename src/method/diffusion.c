@@ -7,7 +7,6 @@
 #include "method/method.h"
 #include "method/rhs.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "path/path.h"
@@ -31,15 +30,10 @@ void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nd
     if (lanes->turn == NDE_TURN_NOISE) r->kernels->step->drive(r->rates, n, ld, dt, &by, w, area, lanes->rate + 2*r->rates*ld);
 }
 
-/* Row i of a slope by its component's multiplier of this stage over sqrt(h): to[b] = ratio*from[b], added to what is there or not. */
+/* Row i of a slope by its component's multiplier of this stage over sqrt(h), added to what is there or not. */
 static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, bool adds, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = lanes->rate + 2*r->rates*ld;
-    for (size_t i = 0; i < r->dim; i++, from += ld, to += ld)
-        for (size_t b = 0; b < n; b++) {
-            const nde_real ratio = (nde_real)((double)rate[i%r->rates*ld + b]*(dt[b] > 0 ? sqrt(dt[b]) : 0));
-            to[b] = ratio*from[b] + (adds ? to[b] : 0);
-        }
+    r->kernels->step->follow(r->dim, n, ld, dt, r->rates, lanes->rate + 2*r->rates*ld, from, adds, to);
 }
 
 void nde_like_eval(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k) {

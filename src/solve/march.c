@@ -51,6 +51,19 @@ static void aim(const nde_solver *s, nde_panel *p, int64_t done) {
     }
 }
 
+/* What noise has drawn depends on the number of the step. */
+static void count_on(const nde_solver *s, nde_panel *p, int64_t done) {
+    for (size_t b = 0; !s->rhs.plain && b < p->live->n; b++) p->node[b] += done;
+}
+
+/* Rates of the step that is `done` ahead of the clocks. */
+static void begin(const nde_solver *s, nde_panel *p, int64_t done) {
+    if (s->rhs.plain) return;
+    count_on(s, p, done);
+    nde_rhs_begin(&s->rhs, &p->lanes, p->t, p->dt, p->node);
+    count_on(s, p, -done);
+}
+
 static bool stopped(const nde_solver *s) { return atomic_load_explicit(&s->stop, memory_order_relaxed); }
 
 /* Steps, each looked at before the next one; the count of those done. The last one `waits` when it was not in order. */
@@ -63,7 +76,9 @@ static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
         if (s->recorded && !nde_panel_reserve(s, p, &tape)) break;
         if (done && (s->recorded || !s->rhs.autonomous)) aim(s, p, done);
         for (int j = 0; j < unseen->count; j++) slopes[j] = p->k + (size_t)unseen->index[j]*p->slab;
+        count_on(s, p, done);
         p->rc = nde_panel_attempt(s, p, tape);
+        count_on(s, p, -done);
         *waits = p->rc || !in_order(s, p, p->z, slopes, unseen->count);
         for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++) *waits = !in_order(s, p, p->z + (j + 1)*p->slab, slopes, 0);
         if (*waits) break;
@@ -111,6 +126,7 @@ static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
     else
         for (; done < most && !stopped(s); done++) {
             if (done && !s->rhs.autonomous) aim(s, p, done);
+            begin(s, p, done);
             if (s->body->attempt(&step)) break;
         }
     if (done == most && in_order(s, p, p->y, &carry, s->table.fsal)) return done;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * march.c - fixed steps without clocks in between are the steps of the general loop, to the bit: a solver with a record, which never
- * marches, says what is right. */
+ * march.c - fixed steps without clocks in between are the steps of the general loop, to the bit: a solver with a limit on evaluations,
+ * which never marches, says what is right; one with a record, which marches step by step, comes to the same. */
 #include <math.h>
 #include <string.h>
 
@@ -70,15 +70,12 @@ static void compare(const nde_solution *a, const nde_solution *b, const char *wh
     assert_true(a->lanes_busy == b->lanes_busy);
 }
 
-/* Solves with and without a record; pause > 0: that many block steps at a time. */
-static nde_status both_ways(const nde_problem *problem, const nde_options *options, int64_t pause, const char *what) {
-    nde_options recorded = *options;
-    recorded.adjoint = NDE_ADJOINT_DISCRETE;
-    recorded.budget = (size_t)1 << 26;
+/* Solves as it is asked for, and otherwise; pause > 0: that many block steps at a time. */
+static nde_status also(const nde_problem *problem, const nde_options *options, const nde_options *otherwise, int64_t pause, const char *what) {
     nde_solver *march, *general;
     nde_solution a = { .size = sizeof a }, b = { .size = sizeof b };
     assert_int_equal(nde_solver_create(problem, options, &march), NDE_OK);
-    assert_int_equal(nde_solver_create(problem, &recorded, &general), NDE_OK);
+    assert_int_equal(nde_solver_create(problem, otherwise, &general), NDE_OK);
     nde_status status, other;
     do {
         status = pause ? nde_solver_steps(march, pause, &a) : nde_solver_run(march, &a);
@@ -87,6 +84,17 @@ static nde_status both_ways(const nde_problem *problem, const nde_options *optio
         compare(&a, &b, what);
     } while (status == NDE_UNFINISHED);
     nde_solver_destroy(march), nde_solver_destroy(general);
+    return status;
+}
+
+/* In the general loop, and with a record. */
+static nde_status both_ways(const nde_problem *problem, const nde_options *options, int64_t pause, const char *what) {
+    nde_options limited = *options, recorded = *options;
+    limited.max_evals = INT64_MAX/2;
+    recorded.adjoint = NDE_ADJOINT_DISCRETE;
+    recorded.budget = (size_t)1 << 26;
+    const nde_status status = also(problem, options, &limited, pause, what);
+    assert_int_equal(also(problem, options, &recorded, pause, what), status);
     return status;
 }
 
@@ -113,6 +121,29 @@ static void same_bits(void **state) {
             o.steps = 1;
             assert_int_equal(both_ways(&p, &o, 0, "one step"), NDE_OK);
         }
+}
+
+/* Of two terms with noise of their own, one of them with several cells in a step; in trouble too. */
+static void same_bits_with_noise(void **state) {
+    (void)state;
+    static const int32_t noisy[] = { NDE_HEUN, NDE_REVERSIBLE_HEUN, NDE_EULER_MARUYAMA, NDE_SRIW1 };
+    static const nde_noise noise[] = { { .size = sizeof *noise, .seed = 5, .grid = 1332 }, { .size = sizeof *noise, .source = NDE_SOURCE_TREE } };
+    static const nde_field diffusion = { .size = sizeof diffusion, .dim = DIM, .out = DIM, .eval = kick, .vjp = vjp };
+    static const nde_term term[] = { { .size = sizeof *term, .field = &diffusion, .noise = &noise[0], .kind = NDE_NOISE_DIAGONAL },
+                                     { .size = sizeof *term, .field = &diffusion, .noise = &noise[1], .kind = NDE_NOISE_DIAGONAL } };
+    static const double save_t[] = { 0.375, 2, 3.5 };
+    fill();
+    for (size_t m = 0; m < LENGTH(noisy); m++)
+        for (int what = NONE; what <= SILENT; what++)
+            for (int which = 0; which < 4; which++) {
+                trouble = (struct trouble){ what, 1.7, which & 2 ? 0 : 37 };
+                nde_problem p = { .size = sizeof p, .n = which & 2 ? 1 : N, .t1 = 4, .drift = &field, .y0 = start, .q = q, .terms = term,
+                                  .n_terms = m == 1 ? 2 : 1, .calculus = m < 2 ? NDE_STRATONOVICH : NDE_ITO };
+                nde_options o = { .size = sizeof o, .method = noisy[m], .steps = 333, .group = 60 };
+                if (which & 1) o.save_t = save_t, o.n_save = LENGTH(save_t);
+                assert_true((both_ways(&p, &o, 0, "with noise") == NDE_OK) == (what == NONE));
+            }
+    trouble.what = NONE;
 }
 
 static void same_failures(void **state) {
@@ -149,7 +180,8 @@ static void progress_is_called(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits), cmocka_unit_test(same_failures), cmocka_unit_test(progress_is_called),
+        cmocka_unit_test(same_bits), cmocka_unit_test(same_bits_with_noise), cmocka_unit_test(same_failures),
+        cmocka_unit_test(progress_is_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,28 +2,34 @@
 """libnde beside its peers on the same tasks, in one run: compare.py BUILD FOLDER [options]
 
 BUILD is Meson's folder of a release build. Every way to solve a task is a process of its own, which finds its peer, solves once and says how
-exact that is; then all of a task take turns, one sample each. FOLDER gets peers.json (all numbers), peers.md (tables) and peers.svg. What is not
-installed, or fails, is a line `not run`."""
+exact that is; then all of a task take turns, one sample each. FOLDER gets peers.json (all numbers), peers.md (tables), bounds.md (what
+docs/performance.md says of them) and peers.svg, anew after each comparison. What is not installed, or fails, is a line `not run`."""
 import argparse
+import itertools
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
+import bounds
 import kit
 import work_precision
 
 HERE = Path(__file__).resolve().parent
-TASKS = ["first_call", "lorenz", "ensemble", "train", "cnf", "cde", "gbm", "neural_sde"]
+TASKS = ["first_call", "lorenz", "ensemble", "gbm", "neural_sde", "train", "cde", "cnf"] # what docs/performance.md says of, first
 IN_C = { # of work_precision.py's programs, on its problem lorenz
     "libnde": ["dopri5", "tsit5", "dop853", "vern9"], "libnde inline": ["dopri5", "tsit5", "vern9"], "Boost": ["dopri5", "fehlberg78"],
     "GSL": ["rkf45", "rk8pd"], "SUNDIALS": ["ARKODE Dormand-Prince 5", "ARKODE Fehlberg 8", "CVODE Adams"],
 }
 LONG = 20.0 # seconds: of what takes longer for one call, one sample is taken
+PATIENCE = 300.0 # seconds: what has not answered then is ended
 
 
 class Runner:
@@ -36,15 +42,25 @@ class Runner:
     def start(self):
         limits = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
         cores = set(sorted(os.sched_getaffinity(0))[:self.threads])
+        outer = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} # compiled once, as for anybody
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                        cwd=HERE, env={**os.environ, **self.environment, **limits, "OMP_WAIT_POLICY": "passive"},
+                                        cwd=HERE, env={**outer, **self.environment, **limits, "OMP_WAIT_POLICY": "passive"},
                                         preexec_fn=lambda: os.sched_setaffinity(0, cores))
         try:
-            self.said = json.loads(self.process.stdout.readline())
+            self.said = json.loads(self.answer())
         except ValueError:
-            self.said = {"absent": "it ended without a word"}
+            self.said = {"absent": f"it ended without a word, or took more than {PATIENCE:g} s"}
         if not self.runs:
             self.end()
+
+    def answer(self):
+        """The next line of the process; empty if it ends, or has to be ended."""
+        watch = threading.Timer(PATIENCE, self.process.kill)
+        watch.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            watch.cancel()
 
     @property
     def runs(self):
@@ -56,7 +72,7 @@ class Runner:
         try:
             self.process.stdin.write("\n")
             self.process.stdin.flush()
-            self.samples.append(float(self.process.stdout.readline()))
+            self.samples.append(float(self.answer()))
         except (OSError, ValueError):
             self.said = {"absent": "it ended while it was timed"}
 
@@ -80,8 +96,8 @@ class Runner:
         return found
 
 
-def runners(task, given, programs):
-    """{group of settings: [Runner]}: who is compared with whom."""
+def runners(task, threads, given, programs):
+    """{group of settings: [Runner]}: who is compared with whom, on so many threads."""
     groups = {}
     environment = {"PYTHONPATH": f"{HERE}:{Path(given.build).resolve()/'src/python'}"}
     everyone = [([sys.executable, str(HERE/"kit.py"), task, str(number)], one.peer, one.settings)
@@ -92,17 +108,20 @@ def runners(task, given, programs):
                      for name, methods in IN_C.items() for method in methods for case in ("1e-06", "1e-09")]
     for command, peer, settings in everyone:
         key = tuple(settings[name] for name in kit.GROUP)
-        wanted = settings["threads"] in given.threads and settings["dtype"] in given.dtypes
+        wanted = settings["threads"] == threads and settings["dtype"] in given.dtypes
         if wanted and (not given.peers or any(name in peer for name in given.peers)) and (not given.cases or key[0] in given.cases):
             groups.setdefault(key, []).append(Runner(command, peer, settings, environment, settings["threads"]))
     return groups
 
 
-def compare(group, repeats):
-    """All of a group begin, take turns, forwards and backwards, and end."""
+def compare(group, repeats, seconds):
+    """All of a group begin, take turns, forwards and backwards, until all have `repeats` samples or the time is over, and end."""
     for one in group:
         one.start()
+    start = time.monotonic()
     for turn in range(repeats):
+        if turn and time.monotonic() - start > seconds:
+            break
         for one in group[::-1 if turn % 2 else 1]:
             if one.runs:
                 one.sample()
@@ -175,14 +194,18 @@ def picture(path, groups):
     figure.savefig(path, metadata={"Date": None})
 
 
+def rows_of(groups):
+    return [row for rows in groups.values() for row in rows]
+
+
 def write(folder, facts, groups):
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for rows in groups.values() for row in rows]
-    (folder/"peers.json").write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+    (folder/"peers.json").write_text(json.dumps({"machine": facts, "rows": rows_of(groups)}, indent=1) + "\n")
     lines = ["# libnde and its peers", "", "By `bench/peers/compare.py`, " + ", ".join(f"{name} {value}" for name, value in facts.items()) + "."]
     for (task, *key), rows in groups.items():
         lines += ["", f"## {task}: {title(key)}", "", *table(rows)]
     (folder/"peers.md").write_text("\n".join(lines) + "\n")
+    (folder/"bounds.md").write_text(bounds.table(facts, rows_of(groups)) + "\n")
     try:
         picture(folder/"peers.svg", groups)
     except ImportError as error:
@@ -194,16 +217,21 @@ def main():
     parser.add_argument("build")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--repeats", type=int, default=11, help="samples of each")
+    parser.add_argument("--seconds", type=float, default=60, help="of one comparison: no turn begins after these")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of all: no comparison begins after these")
     parser.add_argument("--threads", type=lambda text: [int(x) for x in text.split(",")], default=[1, 2])
     for name, choices in {"tasks": TASKS, "cases": [], "peers": [], "dtypes": kit.BOTH}.items():
         parser.add_argument("--" + name, type=lambda text: text.split(","), default=choices, help="only these, with commas")
     given = parser.parse_args()
-    groups, facts = {}, machine()
+    groups, facts, start = {}, machine(), time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         programs = work_precision.build(given.build, scratch) if "lorenz" in given.tasks else {}
-        for task in given.tasks:
-            for key, group in runners(task, given, programs).items():
-                compare(group, given.repeats)
+        for threads, task in itertools.product(given.threads, given.tasks): # one thread first, everywhere
+            for key, group in runners(task, threads, given, programs).items():
+                if time.monotonic() - start > 60*given.minutes:
+                    print(f"not begun: {task}: {title(key)}", file=sys.stderr)
+                    continue
+                compare(group, given.repeats, given.seconds)
                 groups[task, *key] = rows = [one.row(task) for one in group]
                 print(f"\n{task}: {title(key)}", *table(rows), sep="\n", flush=True)
                 write(given.folder, facts, groups) # what is done stays, if the rest is broken off

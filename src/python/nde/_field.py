@@ -302,7 +302,8 @@ class Bridge:
         self.letters = field.letters
         self.sizes = {"y": shape.dim, "p": shape.np, "q": shape.nq, "u": shape.nu}
         self.real = ctypes.c_float if self.dtype.itemsize == 4 else ctypes.c_double
-        self.sites, self.vectors = {}, {}
+        self.sites, self.vectors, self.alone = {}, {}, {}
+        self.others = [letter for letter in self.letters if letter in "pqu"]
 
     def site(self, at):
         """The nde_site at an address; solvers use few addresses."""
@@ -337,11 +338,16 @@ class Bridge:
                 given[letter] = self.rows(getattr(site, letter), self.sizes[letter], site.n, site.ld).copy()
         return given
 
-    def single(self, site, y):
-        """The arguments of one trajectory alone."""
-        return [float(self.vector(site.t, 1, ctypes.c_double)[0]) if letter == "t" else
-                self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy()
-                for letter in self.letters]
+    def single(self, site, y, dy):
+        """Of one trajectory alone: functions that give its arguments, and its value, to be written."""
+        key = y, dy, site.t, *[getattr(site, letter) for letter in self.others]
+        if key not in self.alone:
+            if len(self.alone) > MOST_SEEN:
+                self.alone.clear()
+            self.alone[key] = [self.vector(site.t, 1, ctypes.c_double).item if letter == "t" else
+                               self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy
+                               for letter in self.letters], self.vector(dy, self.shape.out)
+        return self.alone[key]
 
     def each(self, site, given):
         """(lanes, arguments) of each call of the function."""
@@ -367,7 +373,8 @@ class Bridge:
     def eval(self, _, at, y, dy):
         site = self.site(at)
         if site.ld == 1 and not self.vectorised:
-            found, out = self.function(*self.single(site, y)), self.vector(dy, self.shape.out)
+            given, out = self.single(site, y, dy)
+            found = self.function(*[argument() for argument in given])
             known = type(found) is np.ndarray and found.dtype == self.dtype and found.shape == out.shape
             out[:] = found if known else self.value(found, out.shape, "the function")
             return

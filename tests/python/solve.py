@@ -431,11 +431,13 @@ class Problems(unittest.TestCase):
                                    nde.solve(PENDULUM, [1.0, 0.5], TIMES, [4.0], method="midpoint", steps=64).y, rtol=1e-14)
         with self.assertRaises(ValueError):
             nde.Tableau([[0, 1], [0.5, 0]], [0, 1], order=2)
-        wide = nde.MLP([64, 256, 256, 64], seed=1)
-        y0 = np.random.default_rng(0).normal(size=(64, 64))
-        own, blas = (nde.solve(wide, y0, (0, 1), steps=2, stepping="joint", **more).y
-                     for more in ({"reproducible": 1}, {"blas": "numpy"}))
-        np.testing.assert_allclose(blas, own, rtol=1e-10)
+        for dtype, rtol in ((np.float64, 1e-10), (np.float32, 1e-4)):
+            wide = nde.MLP([64, 512, 512, 64], seed=1, dtype=dtype)
+            y0 = np.random.default_rng(0).normal(size=(64, 64)).astype(dtype)
+            own, blas = (nde.solve(wide, y0, (0, 1), steps=2, stepping="joint", **more).y
+                         for more in ({"reproducible": 1}, {"blas": "numpy"}))
+            np.testing.assert_allclose(blas, own, rtol=rtol, atol=rtol)
+            self.assertFalse(np.array_equal(blas, own)) # sums in another order
         with tempfile.TemporaryDirectory() as folder:
             found = [nde.solve(PENDULUM, [1.0, 0.5], (0, 50), [4.0], adjoint="discrete", steps=5000, **more)
                      for more in ({}, {"store": nde.Store(f"{folder}/states"), "budget": 1 << 18})]

@@ -243,18 +243,29 @@ def number(option, word):
 
 
 def numpy_blas():
-    """nde_blas of the BLAS that NumPy has loaded (option blas="numpy"). Those with integers of 64 bits are of no use."""
+    """nde_blas of the BLAS that NumPy has loaded (option blas="numpy"): that of a distribution, or of NumPy's own wheels."""
     with open("/proc/self/maps") as maps:
         files = {line.split(maxsplit=5)[5].strip() for line in maps if "blas" in line.rsplit("/", 1)[-1]}
-    kinds = struct("blas").kinds
     for file in sorted(files):
-        try:
-            library = ctypes.CDLL(file)
-            found = {name: ctypes.cast(library["cblas_" + name], ctypes.c_void_p).value for name in ("dgemm", "sgemm")}
-        except (OSError, AttributeError):
-            continue
-        return struct("blas")(**{name: c_type(kinds[name])(where) for name, where in found.items()})
+        for name in ("cblas_{}", "scipy_cblas_{}64_", "cblas_{}64_"):
+            try:
+                library = ctypes.CDLL(file)
+                found = {gemm: library[name.format(gemm)] for gemm in ("dgemm", "sgemm")}
+            except (OSError, AttributeError):
+                continue
+            return struct("blas")(**{gemm: product(function, gemm, "64_" in name) for gemm, function in found.items()})
     raise ArgumentError(Status.E_ARG, f"nde: NumPy has loaded no BLAS with cblas_dgemm; seen: {sorted(files)}")
+
+
+def product(function, gemm, wide):
+    """cblas_dgemm as nde_blas has it, also of a BLAS whose integers have 64 bits: by way of Python, a few microseconds of milliseconds."""
+    kind = struct("blas").kinds[gemm]
+    if not wide:
+        return c_type(kind)(ctypes.cast(function, ctypes.c_void_p).value)
+    sizes = {3, 4, 5, 8, 10, 13} # of the arguments: m, n, k, lda, ldb, ldc
+    function.restype = None
+    function.argtypes = [ctypes.c_int64 if place in sizes else c_type(given) for place, given in enumerate(kind[1:])]
+    return c_type(kind)(lambda *given: function(*given))
 
 
 # ---- arrays -----------------------------------------------------------------------------------------------------------

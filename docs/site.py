@@ -2,6 +2,7 @@
 """The site: site.py BUILD FOLDER. Tutorials and other pages from docs/, the C reference from the public headers, the Python reference from
 the package in BUILD, pictures of the examples where BUILD/pictures has them (examples/run.sh). Needs Debian's python3-markdown."""
 import html
+import importlib
 import inspect
 import re
 import shutil
@@ -126,7 +127,19 @@ class Site:
         body += ["<h2>nde.ops</h2>", f'<div class="says">{html.escape(inspect.getdoc(nde.ops))}</div>']
         for name in sorted(nde.ops.__all__):
             body += self.documented("nde.ops." + name, getattr(nde.ops, name), "h4")
+        for part in "nde.stiff", "nde.torch":
+            body += self.imported(part)
         self.add("python", "Python reference", "\n".join(body))
+
+    def imported(self, part):
+        """A module that is imported only by name, if what it needs is here."""
+        try:
+            module = importlib.import_module(part)
+        except ImportError:
+            return
+        yield f'<h2>{part}</h2><div class="says">{html.escape(inspect.getdoc(module))}</div>'
+        for name in module.__all__:
+            yield from self.documented(f"{part}.{name}", getattr(module, name), "h4")
 
     def documented(self, name, thing, level="h3"):
         try:

@@ -78,7 +78,7 @@ class Solver:
 
     # ---- the solver in C; that of nde.stiff has others ----
 
-    solution = Solution
+    _solution = Solution
 
     def _create(self):
         check(self.names.solver_create(*map(ctypes.addressof, (self.problem, self.options, self.pointer))))
@@ -210,7 +210,7 @@ class Solver:
         solution = struct("solution")()
         with Running(self):
             status = self._solve(solution)
-        found = self.solution(self, solution, status)
+        found = self._solution(self, solution, status)
         if status < 0 and (check or not solution.y_end):
             raise _library.failure(status, self.error() or double.status_text(status).decode(), found)
         return found

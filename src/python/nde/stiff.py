@@ -13,6 +13,8 @@ from . import _library, _solve
 from ._library import VERSION, Names, address, array, chosen, group, struct
 from ._solution import Solution as _Solution
 
+__all__ = ["Solution", "Solver", "solve"]
+
 
 def _load():
     place = _library.places("libnde-stiff", "NDE_STIFF_LIBRARY", "stiff")[0]
@@ -44,7 +46,7 @@ class Solution(_Solution):
 
 class Solver(_solve.Solver):
     """nde.Solver for nde.stiff.solve's arguments."""
-    solution = Solution
+    _solution = Solution
 
     def __init__(self, field, y0, t, p=None, q=None, *, method="bdf", linear=None, mass=None, dy0=None, **more):
         self.stiff = struct("stiff_options")(method=_number("method", method, _METHODS),

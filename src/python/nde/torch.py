@@ -14,6 +14,7 @@ from ._torch_field import Function
 from ._torch_sde import sdeint, sdeint_adjoint
 from ._torch_solve import Solve, SolveToEvent, flat, hidden
 
+__all__ = ["mlp", "odeint", "odeint_adjoint", "odeint_event", "sdeint", "sdeint_adjoint", "sequential"]
 METHODS = {"explicit_adams": "adams_bashforth", "implicit_adams": "adams_bashforth_moulton",
            "fixed_adams": "adams_bashforth_moulton", "adaptive_heun": "heun", "heun2": "heun"}
 FAR = 1e12 # how far an event may be: ends of solves that their events end

@@ -193,10 +193,16 @@ NDE_API nde_field nde_field_flow(const nde_field *phi);
  * problem.splitting, beside a second part that may be zero, with NDE_LIE or what else splits. A constant L, stiff as it may be, does
  * not bound the step; where N is 0 the step is exact.
  *   rest       N: dim = out, nu = 0; must outlive the field
- *   diagonal   [dim] L, if it is diagonal; matrix [dim][dim]: if it is not. One of them; read by each run
+ *   diagonal   [dim] L, if it is diagonal; matrix [dim][dim]: if it is not; linear, a field x -> L x (dim = out, nu = np = nq = 0,
+ *              the same at all times; its vjp for gradients): if L is known by its products only. One of them; diagonal and matrix
+ *              are read by each run, linear must outlive the field
  *   scheme     NDE_ETDRK2 ...; 0: NDE_KROGSTAD4
  *   h          the tau that is expected, whose matrix functions are made once a run; those of other lengths are made in each
  *              evaluation, which takes dim^3 (10 log2(tau |L|) + 150) operations for a matrix. 0: none is
+ *   krylov     of a linear field: products at most by which a function of tau L is applied to a vector (Arnoldi), at most 1000; 0: 30.
+ *              Never more than dim. A trajectory that needs more ends with NDE_E_FIELD, of which shorter steps need fewer. It takes
+ *              6 krylov dim numbers a trajectory
+ *   tolerance  of what they leave out, relative to the vector; 0: 1e-13, in float 1e-6
  * Gradients by p, q, y and times are exact, also by tau; L has none. */
 typedef struct nde_exponential {
     size_t size;
@@ -204,6 +210,9 @@ typedef struct nde_exponential {
     const double *diagonal, *matrix;
     int32_t scheme;
     double h;
+    const nde_field *linear;
+    size_t krylov;
+    double tolerance;
 } nde_exponential;
 NDE_API nde_field nde_field_exponential(const nde_exponential *exponential);
 

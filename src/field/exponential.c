@@ -5,16 +5,16 @@
  * and y + tau D_j:
  *     D_i = c_i phi_1(c_i z) L y + sum over the terms of i of w phi_k(c z) N_j
  * The last one is that of the step: exact where N is 0. d phi_k/dz = phi_k - k phi_(k+1) gives derivatives by tau.
- * prepared: L, phi of the step that is expected, then the field's own. work: a row of each array of `step`, then the field's.
+ * prepared: L, phi of the step that is expected, then the rest's own, then that of a linear field. work: a row of each array of
+ * `step`, then the fields'. A linear field has no phi: each vector has a space in which phi is applied to it (krylov.c).
  * Sources: S. Cox, P. Matthews, J. Comput. Phys. 176 (2002) 430-455; S. Krogstad, J. Comput. Phys. 203 (2005) 72-88; J. D. Lawson,
- * SIAM J. Numer. Anal. 4 (1967) 372-380; M. Hochbruck, A. Ostermann, Acta Numerica 19 (2010) 209-286; B. Skaflestad, W. Wright,
- * Appl. Numer. Math. 59 (2009) 783-799 (scaling and squaring). */
-#include "field/parts.h"
+ * SIAM J. Numer. Anal. 4 (1967) 372-380; M. Hochbruck, A. Ostermann, Acta Numerica 19 (2010) 209-286. */
+#include "field/phi.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { PHIS = 5, NODES = 2, MOST = 4, OPERATORS = PHIS*NODES }; /* phi_0 ... phi_4 at half a step and at a whole one; stages */
+enum { PHIS = NDE_PHIS, MOST = 4, OPERATORS = PHIS*NDE_PHI_NODES }; /* phi at half a step and at a whole one; stages */
 enum { NOW, HALF, WHOLE };                                      /* 0, z/2, z */
 
 typedef struct term {
@@ -52,98 +52,25 @@ static const scheme schemes[] = {
 };
 static double length_of(int node) { return node == HALF ? 0.5 : node == WHOLE; }
 
-/* ---- phi ------------------------------------------------------------------------------------- */
-
-static const double inverse[] = { 1, 1, 0.5, 1/6.0, 1/24.0 }; /* 1/k! */
-
-/* phi_0 ... phi_4 of a number: by the recurrence where nothing cancels, else by the series of the last one. */
-static void phi_number(double z, double *phi) {
-    phi[0] = exp(z);
-    if (fabs(z) >= 1) {
-        phi[1] = expm1(z)/z;
-        for (int k = 2; k < PHIS; k++) phi[k] = (phi[k - 1] - inverse[k - 1])/z;
-        return;
-    }
-    double next = 1/24.0;
-    phi[4] = 0;
-    for (int n = 0; n < 20; n++) phi[4] += next, next *= z/(n + 5);
-    for (int k = 3; k > 0; k--) phi[k] = z*phi[k + 1] + inverse[k];
-}
-
-/* c = a b + c, all [d][d]. */
-static void add_product(size_t d, const nde_real *a, const nde_real *b, nde_real *c) {
-    for (size_t i = 0; i < d; i++)
-        for (size_t k = 0; k < d; k++)
-            for (size_t j = 0; j < d; j++) c[i*d + j] += a[i*d + k]*b[k*d + j];
-}
-static void fill(size_t d, double diagonal, nde_real *a) {
-    memset(a, 0, d*d*sizeof *a);
-    for (size_t i = 0; i < d; i++) a[i*d + i] = (nde_real)diagonal;
-}
-
-/* phi_k(2 z) = 2^-k (phi_0(z) phi_k(z) + sum of phi_l(z)/(k - l)!, 0 < l <= k). */
-static void double_phi(size_t d, nde_real *phi, nde_real *space) {
-    const size_t size = d*d;
-    for (int k = PHIS - 1; k >= 0; k--) {
-        memset(space, 0, size*sizeof *space);
-        add_product(d, phi, phi + (size_t)k*size, space);
-        for (size_t e = 0; e < size; e++) {
-            double sum = (double)space[e];
-            for (int l = 1; l <= k; l++) sum += inverse[k - l]*(double)phi[(size_t)l*size + e];
-            space[e] = (nde_real)ldexp(sum, -k);
-        }
-        memcpy(phi + (size_t)k*size, space, size*sizeof *space);
-    }
-}
-
-/* phi_0 ... phi_4 of the matrix z [d][d], which is overwritten: the series where it is small, then doubled. space [d][d]. */
-static void phi_matrix(size_t d, nde_real *z, nde_real *phi, nde_real *space) {
-    enum { DEGREE = 13 };
-    const size_t size = d*d;
-    nde_real *last = phi + (PHIS - 1)*size;
-    double norm = 0;
-    int halves = 0;
-    for (size_t i = 0; i < d; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < d; j++) sum += fabs((double)z[i*d + j]);
-        norm = fmax(norm, sum);
-    }
-    if (norm > 0.5 && isfinite(norm)) (void)frexp(2*norm, &halves);
-    for (size_t e = 0; e < size; e++) z[e] = (nde_real)ldexp((double)z[e], -halves);
-    double factorial = inverse[PHIS - 1];
-    for (int n = 1; n <= DEGREE; n++) factorial /= n + PHIS - 1;
-    fill(d, factorial, last);
-    for (int n = DEGREE; n > 0; n--) {
-        factorial *= n + PHIS - 1;
-        fill(d, factorial, space);
-        add_product(d, z, last, space);
-        memcpy(last, space, size*sizeof *space);
-    }
-    for (int k = PHIS - 2; k >= 0; k--) {
-        nde_real *to = phi + (size_t)k*size;
-        fill(d, inverse[k], to);
-        add_product(d, z, to + size, to);
-    }
-    for (; halves > 0; halves--) double_phi(d, phi, space);
-}
-
 /* ---- the operators of a step ----------------------------------------------------------------- */
 
-static size_t entries(const nde_exponential *e) { return e->diagonal ? e->rest->dim : e->rest->dim*e->rest->dim; }
+static size_t entries(const nde_exponential *e) {
+    return e->linear ? 0 : e->diagonal ? e->rest->dim : e->rest->dim*e->rest->dim;
+}
 
 /* All of them for one length: to [OPERATORS][entries]; space [2*entries]. */
 static void write_operators(const nde_exponential *e, double tau, nde_real *to, nde_real *space) {
     const size_t d = e->rest->dim, size = entries(e);
-    for (int node = HALF; node <= WHOLE; node++, to += PHIS*size) {
+    for (int node = HALF; node <= WHOLE && size; node++, to += PHIS*size) {
         const double c = tau*length_of(node);
         for (size_t i = 0; i < size && e->diagonal; i++) {
             double phi[PHIS];
-            phi_number(c*e->diagonal[i], phi);
+            nde_phi_number(c*e->diagonal[i], phi);
             for (size_t k = 0; k < PHIS; k++) to[k*size + i] = (nde_real)phi[k];
         }
         if (e->diagonal) continue;
         for (size_t i = 0; i < size; i++) space[i] = (nde_real)(c*e->matrix[i]);
-        phi_matrix(d, space, to, space + size);
+        nde_phi_matrix(d, space, to, space + size);
     }
 }
 
@@ -160,6 +87,9 @@ typedef struct step {
     double *t, *v_t;               /* [ld] */
     nde_real *ly, *state, *slope[MOST], *mean[MOST + 1]; /* [d][ld] each: L y, and so on */
     nde_real *a_ly, *v_state, *v_slope[MOST], *v_mean, *bend; /* and of derivatives */
+    nde_krylov of_ly, of_slope[MOST], of_other;               /* with a linear field: of L y, the slopes, a vector of derivatives */
+    nde_real *scratch, *product;                              /* [d][ld] L times something */
+    int code;                                                 /* of the linear field */
 } step;
 
 static void lay(step *s, nde_rows_of_work *w) {
@@ -171,17 +101,49 @@ static void lay(step *s, nde_rows_of_work *w) {
     s->v_mean = nde_take_rows(w, d, 1), s->bend = nde_take_rows(w, d, 1);
     for (int i = 0; i < MOST; i++) s->slope[i] = nde_take_rows(w, d, 1), s->v_slope[i] = nde_take_rows(w, d, 1);
     for (int i = 0; i <= MOST; i++) s->mean[i] = nde_take_rows(w, d, 1);
+    if (!s->e->linear) return;
+    const size_t most = nde_krylov_most(d, s->e->krylov);
+    nde_krylov *const all[] = { &s->of_ly, &s->of_slope[0], &s->of_slope[1], &s->of_slope[2], &s->of_slope[3], &s->of_other };
+    for (size_t i = 0; i < sizeof all/sizeof *all; i++) {
+        *all[i] = (nde_krylov){ .linear = s->e->linear, .d = d, .n = s->n, .ld = s->ld, .most = most };
+        nde_krylov_lay(all[i], w);
+    }
+    s->scratch = nde_take_rows(w, nde_krylov_scratch(most), 1), s->product = nde_take_rows(w, d, 1);
+}
+
+/* Has the space of a vector made; transposed: that of L'. */
+static void span(step *s, nde_krylov *of, bool transposed, const nde_real *x) {
+    if (!s->e->linear || s->code) return;
+    const double usual = sizeof(nde_real) == sizeof(float) ? 1e-6 : 1e-13;
+    of->tolerance = s->e->tolerance > 0 ? s->e->tolerance : usual;
+    s->code = nde_krylov_build(of, transposed, s->tau, x, s->scratch);
 }
 
 static void clear(const step *s, nde_real *x) { memset(x, 0, s->d*s->ld*sizeof *x); }
 
-/* to += w A x, or A' x, A one of the operators, the number 1 (node NOW) or, with phi < 0, L. */
-static void apply(const step *s, int phi, int node, bool transposed, nde_real w, const nde_real *x, nde_real *to) {
+/* The same with a linear field, where `of` is the space of x. */
+static void apply_linear(step *s, const nde_krylov *of, int phi, int node, bool transposed, nde_real w, const nde_real *x,
+                         nde_real *to) {
+    if (s->code) return;
+    if (phi >= 0) {
+        nde_krylov_add(of, phi, node - HALF, w, to);
+        return;
+    }
+    s->code = nde_krylov_multiply(&s->of_other, transposed, x, s->product);
+    for (size_t i = 0; i < s->d*s->ld; i += s->ld) NDE_LANES(b, s->n) to[i + b] += w*s->product[i + b];
+}
+
+/* to += w A x, or A' x, A one of the operators, the number 1 (node NOW) or, with phi < 0, L; `of`: where x has been spanned. */
+static void apply(step *s, const nde_krylov *of, int phi, int node, bool transposed, nde_real w, const nde_real *x, nde_real *to) {
     const size_t d = s->d, ld = s->ld, size = entries(s->e);
     const size_t number = (size_t)((node - HALF)*PHIS + phi)*size;
     const bool plain = phi < 0, diagonal = s->e->diagonal != NULL;
     if (node == NOW && !plain) {
         for (size_t i = 0; i < d*ld; i += ld) NDE_LANES(b, s->n) to[i + b] += w*x[i + b];
+        return;
+    }
+    if (s->e->linear) {
+        apply_linear(s, of, phi, node, transposed, w, x, to);
         return;
     }
     const nde_real *all = plain ? s->linear : s->known + number;
@@ -203,8 +165,17 @@ static step begin(const nde_field *self, const nde_site *at) {
     s.rest = s.e->rest, s.d = s.rest->dim, s.tau = at->u;
     s.linear = at->prepared, s.known = s.linear + size;
     lay(&s, &w);
-    s.site = nde_part_site(s.rest, at, (nde_slice){ .prepared = own, .work = self->work - s.rest->work });
+    const nde_field *linear = s.e->linear;
+    const size_t shared = linear && linear->work > s.rest->work ? linear->work : s.rest->work;
+    s.site = nde_part_site(s.rest, at, (nde_slice){ .prepared = own, .work = self->work - shared });
     s.site.tape = NULL, s.site.t = s.t, s.site.u = NULL, s.site.flags &= ~(unsigned)NDE_SAME_TIME;
+    if (linear) {
+        nde_site site = nde_part_site(linear, at, (nde_slice){ .prepared = own + s.rest->prepared, .work = self->work - shared });
+        site.tape = NULL, site.u = NULL;
+        s.of_ly.site = s.of_other.site = site;
+        for (int i = 0; i < MOST; i++) s.of_slope[i].site = site;
+        return s;
+    }
     const double near = sizeof(nde_real) == sizeof(float) ? 1e-6 : 1e-9;
     for (size_t b = 0; b < s.n; b++) {
         s.fit[b] = fabs((double)s.tau[b] - s.e->h) <= near*fabs(s.e->h) ? 1 : 0;
@@ -230,12 +201,25 @@ static void place(const step *s, const nde_real *y, const nde_real *d, nde_real 
     for (size_t i = 0; i < s->d*s->ld; i += s->ld) NDE_LANES(b, s->n) x[i + b] = y[i + b] + s->tau[b]*d[i + b];
 }
 
-/* to += mean slope of stage i from L y and the slopes. */
-static void add_mean(const step *s, int i, const nde_real *ly, nde_real *const *slope, nde_real *to) {
+/* to += mean slope of stage i from L y and the slopes, which have been spanned. */
+static void add_mean(step *s, int i, nde_real *to) {
     const int node = s->by->node[i];
-    apply(s, 1, node, false, (nde_real)length_of(node), ly, to);
+    apply(s, &s->of_ly, 1, node, false, (nde_real)length_of(node), s->ly, to);
     for (const term *x = s->by->terms; x < s->by->terms + s->by->count; x++)
-        if (x->stage == i) apply(s, x->phi, x->node, false, (nde_real)x->weight, slope[x->slope], to);
+        if (x->stage == i) apply(s, &s->of_slope[x->slope], x->phi, x->node, false, (nde_real)x->weight, s->slope[x->slope], to);
+}
+
+/* The same of derivatives, which have not: those by one vector together. */
+static void add_mean_along(step *s, int i, nde_real *to) {
+    const int node = s->by->node[i];
+    span(s, &s->of_other, false, s->a_ly);
+    apply(s, &s->of_other, 1, node, false, (nde_real)length_of(node), s->a_ly, to);
+    for (int j = 0; j < i && j < s->by->stages; j++) {
+        span(s, &s->of_other, false, s->v_slope[j]);
+        for (const term *x = s->by->terms; x < s->by->terms + s->by->count; x++)
+            if (x->stage == i && x->slope == j)
+                apply(s, &s->of_other, x->phi, x->node, false, (nde_real)x->weight, s->v_slope[j], to);
+    }
 }
 
 /* Where stage i is evaluated. */
@@ -245,20 +229,22 @@ static const nde_real *state_of(const step *s, int i, const nde_real *y) {
     return s->state;
 }
 
-static int advance(const step *s, const nde_site *at, const nde_real *y) {
-    clear(s, s->ly), apply(s, -1, WHOLE, false, 1, y, s->ly);
+static int advance(step *s, const nde_site *at, const nde_real *y) {
+    clear(s, s->ly), apply(s, NULL, -1, WHOLE, false, 1, y, s->ly);
+    span(s, &s->of_ly, false, s->ly);
     for (int i = 0; i <= s->by->stages; i++) {
-        if (i > 0) clear(s, s->mean[i]), add_mean(s, i, s->ly, s->slope, s->mean[i]);
-        if (i == s->by->stages) return 0;
+        if (i > 0) clear(s, s->mean[i]), add_mean(s, i, s->mean[i]);
+        if (s->code || i == s->by->stages) return s->code;
         set_times(s, at, i);
         const int rc = s->rest->eval(s->rest, &s->site, state_of(s, i, y), s->slope[i]);
         if (rc) return rc;
+        span(s, &s->of_slope[i], false, s->slope[i]);
     }
     return 0;
 }
 
 static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
-    const step s = begin(self, at);
+    step s = begin(self, at);
     const int rc = advance(&s, at, y);
     const nde_real *mean = s.mean[s.by->stages];
     for (size_t i = 0; i < s.d; i++) memcpy(dy + i*s.ld, mean + i*s.ld, s.n*sizeof *dy);
@@ -268,19 +254,20 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
 /* ---- derivatives ----------------------------------------------------------------------------- */
 
 /* s->bend = derivative of mean slope i by tau where L y and the slopes stand still. */
-static void set_bend(const step *s, int i) {
+static void set_bend(step *s, int i) {
     const int node = s->by->node[i];
     const nde_real c = (nde_real)length_of(node);
     nde_real *sum = s->v_state;
     clear(s, sum), clear(s, s->bend);
-    apply(s, 1, node, false, c*c, s->ly, sum), apply(s, 2, node, false, -c*c, s->ly, sum);
+    apply(s, &s->of_ly, 1, node, false, c*c, s->ly, sum), apply(s, &s->of_ly, 2, node, false, -c*c, s->ly, sum);
     for (const term *x = s->by->terms; x < s->by->terms + s->by->count; x++) {
         const nde_real w = (nde_real)(x->weight*length_of(x->node));
+        const nde_krylov *of = &s->of_slope[x->slope];
         if (x->stage != i || x->node == NOW) continue;
-        apply(s, x->phi, x->node, false, w, s->slope[x->slope], sum);
-        if (x->phi) apply(s, x->phi + 1, x->node, false, -(nde_real)x->phi*w, s->slope[x->slope], sum);
+        apply(s, of, x->phi, x->node, false, w, s->slope[x->slope], sum);
+        if (x->phi) apply(s, of, x->phi + 1, x->node, false, -(nde_real)x->phi*w, s->slope[x->slope], sum);
     }
-    apply(s, -1, WHOLE, false, 1, sum, s->bend);
+    apply(s, NULL, -1, WHOLE, false, 1, sum, s->bend);
 }
 
 static void add_dot(const step *s, const nde_real *x, const nde_real *y, nde_real *to) {
@@ -288,16 +275,17 @@ static void add_dot(const step *s, const nde_real *x, const nde_real *y, nde_rea
 }
 
 /* From a of mean slope i to those of L y, of the slopes and of tau. */
-static void add_mean_transpose(const step *s, int i, const nde_real *a, nde_real *a_tau) {
+static void add_mean_transpose(step *s, int i, const nde_real *a, nde_real *a_tau) {
     const int node = s->by->node[i];
     if (a_tau) set_bend(s, i), add_dot(s, a, s->bend, a_tau);
-    apply(s, 1, node, true, (nde_real)length_of(node), a, s->a_ly);
+    span(s, &s->of_other, true, a);
+    apply(s, &s->of_other, 1, node, true, (nde_real)length_of(node), a, s->a_ly);
     for (const term *x = s->by->terms; x < s->by->terms + s->by->count; x++)
-        if (x->stage == i) apply(s, x->phi, x->node, true, (nde_real)x->weight, a, s->v_slope[x->slope]);
+        if (x->stage == i) apply(s, &s->of_other, x->phi, x->node, true, (nde_real)x->weight, a, s->v_slope[x->slope]);
 }
 
 static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
-    const step s = begin(self, at);
+    step s = begin(self, at);
     int rc = advance(&s, at, y);
     if (rc) return rc;
     nde_real *a_tau = to->u, *a_y = s.v_mean; /* a_y is that of a stage, then of its mean slope */
@@ -320,18 +308,18 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
         for (size_t k = 0; k < s.d*s.ld; k += s.ld) NDE_LANES(b, s.n) a_y[k + b] *= s.tau[b];
         add_mean_transpose(&s, i, a_y, a_tau);
     }
-    if (to->y) apply(&s, -1, WHOLE, true, 1, s.a_ly, to->y);
-    return 0;
+    if (to->y) apply(&s, NULL, -1, WHOLE, true, 1, s.a_ly, to->y);
+    return s.code;
 }
 
 static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
-    const step s = begin(self, at);
+    step s = begin(self, at);
     int rc = advance(&s, at, y);
     const nde_real *v_tau = v->u;
     nde_tangent along = nde_part_tangent(s.rest, at, v);
     along.u = NULL, along.t = s.v_t;
     clear(&s, s.a_ly);
-    if (v->y) apply(&s, -1, WHOLE, false, 1, v->y, s.a_ly);
+    if (v->y) apply(&s, NULL, -1, WHOLE, false, 1, v->y, s.a_ly);
     for (int i = 0; !rc && i <= s.by->stages; i++) {
         const double c = length_of(s.by->node[i]);
         nde_real *mean = i == s.by->stages ? dv : s.v_mean;
@@ -339,7 +327,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
             if (v_tau) set_bend(&s, i);
             for (size_t k = 0; k < s.d; k++)
                 for (size_t b = 0; b < s.n; b++) mean[k*s.ld + b] = v_tau ? v_tau[b]*s.bend[k*s.ld + b] : 0;
-            add_mean(&s, i, s.a_ly, s.v_slope, mean);
+            add_mean_along(&s, i, mean);
         }
         if (i == s.by->stages) break;
         for (size_t k = 0; k < s.d*s.ld; k += s.ld)
@@ -351,7 +339,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
         along.y = s.v_state;
         rc = s.rest->jvp(s.rest, &s.site, state_of(&s, i, y), &along, s.v_slope[i]);
     }
-    return rc;
+    return rc ? rc : s.code;
 }
 
 static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
@@ -361,10 +349,25 @@ static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared)
     for (size_t i = 0; i < size; i++) prepared[i] = (nde_real)linear[i];
     write_operators(e, e->h, prepared + size, prepared + (OPERATORS + 1)*size);
     prepared += (OPERATORS + 3)*size;
-    return nde_part_prepare(e->rest, p, &prepared);
+    const int code = nde_part_prepare(e->rest, p, &prepared);
+    return code || !e->linear ? code : nde_part_prepare(e->linear, p, &prepared);
 }
 
 /* ---- construction ---------------------------------------------------------------------------- */
+
+static nde_status check_linear(const nde_exponential *e, const char *who) {
+    const nde_field *f = e->linear;
+    const nde_status status = nde_field_validate(f, who);
+    if (status) return status;
+    if (f->dim != e->rest->dim || f->out != f->dim || f->nu)
+        return nde_fail(NDE_E_ARG, "%s: linear field '%s' has dim %zu, out %zu, nu %zu, the rest has dim %zu", who,
+                        nde_field_name(f), f->dim, f->out, f->nu, e->rest->dim);
+    if (f->np || f->nq)
+        return nde_fail(NDE_E_ARG, "%s: linear field '%s' has np %zu, nq %zu: L has no parameters", who, nde_field_name(f), f->np,
+                        f->nq);
+    if (e->krylov > 1000) return nde_fail(NDE_E_ARG, "%s: krylov is %zu, at most 1000", who, e->krylov);
+    return NDE_OK;
+}
 
 static nde_status check(const nde_exponential *e, const char *who) {
     if (!e) return nde_fail(NDE_E_ARG, "%s: the description is NULL", who);
@@ -378,13 +381,16 @@ static nde_status check(const nde_exponential *e, const char *who) {
     if (f->out != f->dim || f->nu)
         return nde_fail(NDE_E_ARG, "%s: field '%s' has dim %zu, out %zu, nu %zu", who, nde_field_name(f), f->dim, f->out,
                         f->nu);
-    if (!e->diagonal == !e->matrix)
-        return nde_fail(NDE_E_ARG, "%s: diagonal and matrix are %s", who, e->diagonal ? "both given" : "NULL");
+    if (!e->diagonal + !e->matrix + !e->linear != 2)
+        return nde_fail(NDE_E_ARG, "%s: %s of diagonal, matrix and linear are given", who,
+                        !e->diagonal + !e->matrix + !e->linear == 3 ? "none" : "several");
     if (e->scheme < 0 || e->scheme > NDE_LAWSON4) return nde_fail(NDE_E_ARG, "%s: scheme is %d", who, (int)e->scheme);
     if (!isfinite(e->h)) return nde_fail(NDE_E_ARG, "%s: h is %g", who, e->h);
+    if (!(e->tolerance >= 0 && e->tolerance < 1)) return nde_fail(NDE_E_ARG, "%s: tolerance is %g", who, e->tolerance);
     size_t size;
     if (f->dim > SIZE_MAX/64 || (e->matrix && !nde_size_multiply(f->dim, f->dim, &size)))
         return nde_fail(NDE_E_SIZE, "%s: dim is %zu", who, f->dim);
+    if (e->linear) return check_linear(e, who);
     const double *linear = e->diagonal ? e->diagonal : e->matrix;
     for (size_t i = 0; i < entries(e); i++)
         if (!isfinite(linear[i])) return nde_fail(NDE_E_NONFINITE, "%s: entry %zu of L is %g", who, i, linear[i]);
@@ -399,14 +405,18 @@ nde_field nde_field_exponential(const nde_exponential *exponential) {
     step s = { .e = exponential, .rest = f };
     nde_rows_of_work w = { .ld = 1 };
     lay(&s, &w);
+    const nde_field *linear = exponential->linear;
+    const size_t shared = linear && linear->work > f->work ? linear->work : f->work;
     nde_field g = { .size = sizeof g, .name = "exponential", .ctx = exponential, .dim = f->dim, .nu = 1, .out = f->dim,
-                    .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval, .vjp = f->vjp ? vjp : NULL,
-                    .jvp = f->jvp ? jvp : NULL, .prepare = prepare };
-    if (w.overflow || !nde_size_add(w.used, f->work, &g.work) ||
+                    .traits = f->traits & (linear ? linear->traits : ~0u) & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval,
+                    .vjp = f->vjp && (!linear || linear->vjp) ? vjp : NULL, .jvp = f->jvp ? jvp : NULL };
+    if (w.overflow || !nde_size_add(w.used, shared, &g.work) ||
         !nde_size_grow(&g.prepared, OPERATORS + 3, entries(exponential)) ||
-        !nde_size_add(g.prepared, f->prepared, &g.prepared) || (f->np && !nde_size_add(f->p_first, f->np, &g.np)) ||
+        !nde_size_add(g.prepared, f->prepared, &g.prepared) ||
+        (linear && !nde_size_add(g.prepared, linear->prepared, &g.prepared)) || (f->np && !nde_size_add(f->p_first, f->np, &g.np)) ||
         (f->nq && !nde_size_add(f->q_first, f->nq, &g.nq)))
         return (void)nde_fail(NDE_E_SIZE, "%s: work, prepared, np or nq of field '%s' is too large", who, nde_field_name(f)),
                none;
+    if (g.prepared) g.prepare = prepare;
     return nde_field_validate(&g, who) == NDE_OK ? g : none;
 }

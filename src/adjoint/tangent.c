@@ -479,8 +479,10 @@ static nde_status read_and_go(nde_solver *s, const char *who, size_t count, cons
     if (!without && (nde_events_have_cut(s) || events)) without = nde_events_without(s, true);
     if (without)
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: field '%s' has no jvp", who, without->name ? without->name : "field"));
-    if (s->rhs.correction != 0 || s->rhs.follows)
-        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: a jvp of the noise is part of each step, and has no jvp of its own", who));
+    const nde_field *second = nde_rhs_without_second(&s->rhs);
+    if (second)
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: field '%s' has no vjp_jvp, and derivatives of the noise are part of each step",
+                                             who, second->name ? second->name : "field"));
     const int rc = forward(s, count, &v, &out);
     return rc ? nde_saltation_refuse(s, who, rc) : NDE_OK;
 }

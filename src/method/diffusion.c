@@ -75,6 +75,37 @@ static int bend_transpose(const nde_rhs *r, nde_lanes *lanes, size_t k, const nd
     return rc;
 }
 
+/* Where a direction stands: of the inputs of term k only those of the path move. */
+static nde_tangent tangent_of(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_real *v_y, const nde_source *from) {
+    const nde_field *f = r->term[k].field;
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_real *v_u = lanes->scratch->a_u;
+    if (f->nu) clear(v_u + r->channels*ld, f->nu - r->channels, n, ld);
+    return (nde_tangent){ .t = from->t, .y = v_y, .u = f->nu ? v_u : NULL, .q = from->q && f->nq ? from->q + f->q_first*ld : NULL,
+                          .p = from->p && f->np ? from->p + f->p_first : NULL };
+}
+
+/* The tangent of the derivative along scratch.along, of which scratch.v_along is the tangent, into scratch.bent. What the derivative
+ * along v has of a row's, along `along`, is that along `along` of the row's along v: cotangents of vjp_jvp. */
+static int bend_tangent(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y, const nde_tangent *v) {
+    const nde_field *f = r->term[k].field;
+    nde_scratch *s = lanes->scratch;
+    const size_t n = at->n, ld = at->ld;
+    const nde_tangent moved = { .y = s->v_along };
+    int rc = f->jvp(f, at, y, &moved, s->bent);
+    clear(s->unit, r->dim, n, ld);
+    for (size_t i = 0; i < r->dim && !rc; i++) {
+        nde_cotangent to = { .y = s->row };
+        for (size_t b = 0; b < n; b++) s->unit[i*ld + b] = 1;
+        clear(s->row, r->dim, n, ld);
+        rc = f->vjp_jvp(f, at, y, v, NULL, s->unit, &to, NULL);
+        for (size_t j = 0; j < r->dim*ld; j += ld)
+            for (size_t b = 0; b < n; b++) s->bent[i*ld + b] += s->row[j + b]*s->along[j + b];
+        clear(s->unit + i*ld, 1, n, ld);
+    }
+    return rc;
+}
+
 static void scale(const nde_lanes *lanes, size_t dim, const nde_real *h, const nde_real *v, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     for (size_t i = 0; i < dim*ld; i += ld)
@@ -115,6 +146,29 @@ int nde_along_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde
         if (is_diagonal(term_at(r, j))) clear(s->value, r->dim, n, ld), nde_rhs_add(r, lanes, j, a, s->value), from = s->value;
         const int rc = bend_transpose(r, lanes, j, &at, y, from, a_y, sink);
         if (rc) return rc;
+    }
+    return 0;
+}
+
+int nde_along_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                  const nde_real *k, const nde_real *v_y, const nde_real *v_v, const nde_source *from, nde_real *v_k) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_scratch *s = lanes->scratch;
+    nde_rhs_input_tangents(r, lanes, t, from);
+    clear(v_k, r->rows, n, ld);
+    scale(lanes, r->dim, h, v, s->along), scale(lanes, r->dim, h, v_v, s->v_along);
+    for (size_t i = 0; i < r->dim*ld; i += ld) /* multipliers go like 1/sqrt(h) */
+        for (size_t b = 0; b < n; b++) {
+            s->v_along[i + b] += (nde_real)from->v_h[b]*v[i + b];
+            if (from->h[b] != 0) v_k[i + b] -= (nde_real)(0.5*(double)k[i + b]*from->v_h[b]/from->h[b]);
+        }
+    for (size_t j = 0; j < r->problem.n_terms; j++) {
+        if (!term_at(r, j)->noise) continue;
+        const nde_site at = drive(r, lanes, j, t);
+        const nde_tangent all = tangent_of(r, lanes, j, v_y, from);
+        const int rc = bend_tangent(r, lanes, j, &at, y, &all);
+        if (rc) return rc;
+        nde_rhs_add(r, lanes, j, s->bent, v_k);
     }
     return 0;
 }
@@ -176,6 +230,27 @@ int nde_correction_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, cons
             if (!rc) rc = bend_transpose(r, lanes, k, &at, y, s->bent, a_y, sink);
             if (!rc) rc = nde_part_vjp(r, lanes, &r->term[k], t, y, s->a_along, a_y, sink);
             if (rc) return rc;
+        }
+    }
+    return 0;
+}
+
+int nde_correction_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                       const nde_source *from, nde_real *v_k) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_scratch *s = lanes->scratch;
+    const nde_real part = (nde_real)r->correction;
+    for (size_t k = 0; k < r->problem.n_terms; k++) {
+        const nde_field *f = r->term[k].field;
+        const nde_site at = site(r, lanes, k, t);
+        for (size_t j = 0; j < columns(r, k); j++) {
+            const nde_tangent all = tangent_of(r, lanes, k, v_y, from);
+            int rc = column(r, lanes, k, &at, j, y);
+            if (!rc) rc = f->jvp(f, &at, y, &all, s->v_along);
+            if (!rc) rc = bend_tangent(r, lanes, k, &at, y, &all);
+            if (rc) return rc;
+            for (size_t i = 0; i < r->dim*ld; i += ld)
+                for (size_t b = 0; b < n; b++) v_k[i + b] += part*s->bent[i + b];
         }
     }
     return 0;
@@ -245,6 +320,26 @@ int nde_bracket_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
         put_areas(r, lanes, j);
         if (!rc) rc = nde_part_vjp(r, lanes, &r->term[k], t, y, s->a_along, a_y, sink);
         if (rc) return rc;
+    }
+    return 0;
+}
+
+int nde_bracket_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y, const nde_source *from,
+                    nde_real *v_k) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld, k = noise_term(r);
+    nde_scratch *s = lanes->scratch;
+    const nde_field *f = r->term[k].field;
+    const nde_site at = site(r, lanes, k, t);
+    const nde_tangent all = tangent_of(r, lanes, k, v_y, from);
+    for (size_t j = 0; j < r->rates; j++) {
+        put_areas(r, lanes, j);
+        int rc = f->eval(f, &at, y, s->along);
+        if (!rc) rc = f->jvp(f, &at, y, &all, s->v_along);
+        put_unit(r, lanes, j);
+        if (!rc) rc = bend_tangent(r, lanes, k, &at, y, &all);
+        if (rc) return rc;
+        for (size_t i = 0; i < r->dim*ld; i += ld)
+            for (size_t b = 0; b < n; b++) v_k[i + b] += s->bent[i + b];
     }
     return 0;
 }

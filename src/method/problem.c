@@ -281,8 +281,7 @@ const nde_field *nde_rhs_without(const nde_rhs *r, bool (*lacks)(const nde_field
     return NULL;
 }
 
-/* A noise term whose derivatives are in the step, without those of them. */
-static const nde_field *without_second(const nde_rhs *r) {
+const nde_field *nde_rhs_without_second(const nde_rhs *r) {
     for (size_t k = 0; (r->correction != 0 || r->follows) && k < r->problem.n_terms; k++)
         if (r->problem.terms[k].noise && !r->term[k].field->vjp_jvp) return r->term[k].field;
     return NULL;
@@ -292,6 +291,6 @@ static bool lacks_vjp(const nde_field *f) { return !f->vjp; }
 static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
 const nde_field *nde_rhs_without_vjp(const nde_rhs *r) {
     const nde_field *without = nde_rhs_without(r, lacks_vjp);
-    return without ? without : without_second(r);
+    return without ? without : nde_rhs_without_second(r);
 }
 const nde_field *nde_rhs_without_jvp(const nde_rhs *r) { return nde_rhs_without(r, lacks_jvp); }

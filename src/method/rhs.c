@@ -46,6 +46,9 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->along = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
     s->a_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
     s->bent = nde_arena_take_rows(arena, second ? r->dim : 0, ld, real);
+    s->v_along = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
+    s->unit = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
+    s->row = nde_arena_take_rows(arena, second && derivatives ? r->dim : 0, ld, real);
     if (r->noisy) lay_noise(s, arena, r, ld);
 }
 
@@ -515,7 +518,7 @@ static int jvp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
 }
 
 /* Values of the input path, and their tangents. */
-static void input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_source *from) {
+void nde_rhs_input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_source *from) {
     nde_rhs_inputs(r, lanes, t);
     if (r->channels)
         nde_path_value_tangent(r->problem.input, r->N, lanes->site.n, lanes->site.ld, lanes->site.index, lanes->piece, t,
@@ -524,7 +527,7 @@ static void input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t, 
 
 int nde_part_jvp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
                  const nde_real *v_y, const nde_source *from, nde_real *v) {
-    if (part->field->nu) input_tangents(r, lanes, t, from);
+    if (part->field->nu) nde_rhs_input_tangents(r, lanes, t, from);
     return jvp_part(r, lanes, part, t, y, v_y, lanes->scratch->a_u, from, v);
 }
 
@@ -562,7 +565,7 @@ static int jvp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
                    const nde_source *from, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_scratch *s = lanes->scratch;
-    input_tangents(r, lanes, t, from);
+    nde_rhs_input_tangents(r, lanes, t, from);
     int rc = 0;
     const nde_part *drift = part_in_turn(r, lanes);
     if (r->problem.splitting && nde_is_flow(r, drift->field))
@@ -572,6 +575,8 @@ static int jvp_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nd
         rc = jvp_part(r, lanes, drift, t, y, v_y, s->a_u, from, v_k);
     else
         zero(v_k, r->dim, n, ld);
+    if (!rc && r->correction != 0 && !still) rc = nde_correction_jvp(r, lanes, t, y, v_y, from, v_k);
+    if (!rc && r->brackets) rc = nde_bracket_jvp(r, lanes, t, y, v_y, from, v_k);
     for (size_t k = 0; k < r->problem.n_terms && !rc; k++)
         if (!is_out(r, lanes, k)) rc = jvp_term(r, lanes, k, t, y, v_y, from, v_k);
     if (rc || !r->nz) return rc;

@@ -73,6 +73,7 @@ typedef struct nde_scratch {
     nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
     int *count;                       /* its stages [ld] */
     nde_real *along, *a_along, *bent; /* with rhs.correction or rhs.follows, [dim][ld]: a direction, its cotangent, a derivative along it */
+    nde_real *v_along, *unit, *row;   /* with these and derivatives, [dim][ld]: its tangent, cotangents of one row of a derivative, and of y */
     nde_real *start_h, *start_tape;   /* of a multistep method's starting one: its steps [ld], [s][tape][ld]; slopes are
                                        * in part, its evaluations in count */
     double *start_dt, *start_end;     /* [ld] */
@@ -123,8 +124,10 @@ void nde_rhs_begin(const nde_rhs *rhs, const nde_lanes *lanes, const double *t, 
 
 /* The site of one field from that of the drift's lanes. */
 nde_site nde_rhs_site(const nde_rhs *rhs, const nde_lanes *lanes, const nde_part *part, nde_real *tape, size_t tape_ld);
-/* The first rows of u: values of the input path. */
+/* The first rows of u: values of the input path; and of a_u: their tangents. */
 void nde_rhs_inputs(const nde_rhs *rhs, nde_lanes *lanes, const double *t);
+struct nde_source;
+void nde_rhs_input_tangents(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const struct nde_source *source);
 /* to += value of term k, times what multiplies diagonal noise. */
 void nde_rhs_add(const nde_rhs *rhs, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to);
 
@@ -206,14 +209,22 @@ int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const 
 /* Adds to a_y and the sink; scratch.along becomes h v, scratch.a_along its cotangent; k as before. */
 int nde_along_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
                   const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink);
-/* k += the brackets of the noise's columns times their areas over h; and the transpose. */
+/* v_k [rows][ld] = the tangent of k: v_v is that of v; dt, h, y, v and k as before. Rows of derivatives by vjp_jvp: one direction at a time. */
+int nde_along_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
+                  const nde_real *k, const nde_real *v_y, const nde_real *v_v, const nde_source *source, nde_real *v_k);
+/* k += the brackets of the noise's columns times their areas over h; its transpose and tangent. */
 int nde_bracket_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 int nde_bracket_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
                     const nde_sink *sink);
-/* k += rhs.correction sum_j dg_j/dy g_j; and its transpose. */
+int nde_bracket_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y, const nde_source *source,
+                    nde_real *v_k);
+/* k += rhs.correction sum_j dg_j/dy g_j; its transpose and tangent. */
 int nde_correction_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 int nde_correction_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
                        const nde_sink *sink);
+
+int nde_correction_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                       const nde_source *source, nde_real *v_k);
 
 /* The jump map and its derivatives on lanes: u [jump_inputs][ld]. */
 int nde_jump_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *u, nde_real *z);
@@ -226,5 +237,7 @@ int nde_jump_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nd
 const nde_field *nde_rhs_without(const nde_rhs *rhs, bool (*lacks)(const nde_field *field));
 const nde_field *nde_rhs_without_vjp(const nde_rhs *rhs);
 const nde_field *nde_rhs_without_jvp(const nde_rhs *rhs);
+/* A noise term's whose derivatives are in the step, without a vjp_jvp. */
+const nde_field *nde_rhs_without_second(const nde_rhs *rhs);
 
 #endif

@@ -218,6 +218,14 @@ static void combine_tangent_sets(const nde_attempt *s, const nde_step_tangent *v
         nde_combine_tangent(s, v, second, split, rows - split, v->y + split*s->lanes->site.ld, v_z + split*s->lanes->site.ld);
 }
 
+static int evaluate_stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, const nde_real *Y, const nde_real *v_Y,
+                                  const nde_source *source) {
+    const double *t = nde_stage_time(s, s->table->method->c[i]);
+    const size_t at = (size_t)i*s->slab, from = (size_t)followed(s, i)*s->slab;
+    if (followed(s, i) < 0) return nde_rhs_jvp(s->rhs, s->lanes, t, Y, v_Y, source, v->k + at);
+    return nde_along_jvp(s->rhs, s->lanes, t, s->h, Y, s->k + from, s->k + at, v_Y, v->k + from, source, v->k + at);
+}
+
 static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int first, int end) {
     const nde_table *table = s->table;
     nde_scratch *scratch = s->lanes->scratch;
@@ -238,8 +246,7 @@ static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int
         }
         const double node = table->method->c[i];
         for (size_t b = 0; b < s->lanes->site.n; b++) scratch->a_t[b] = v->t[b] + node*v->h[b];
-        const int rc = nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, table->method->c[i]), Y, v_Y, &source,
-                                   v->k + (size_t)i*s->slab);
+        const int rc = evaluate_stage_tangent(s, v, i, Y, v_Y, &source);
         if (rc) return rc;
     }
     return 0;

@@ -316,7 +316,8 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
  * lane by lane. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool possible = s->options.adjoint && !s->rhs.problem.n_events && s->table.method->kind != NDE_KIND_ROSENBROCK;
+    const bool by_rows = s->table.method->kind == NDE_KIND_ROSENBROCK || s->rhs.correction != 0 || s->rhs.follows;
+    const bool possible = s->options.adjoint && !s->rhs.problem.n_events && !by_rows;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
     const size_t some = wanted < most ? wanted : most;
     return some > 1 ? some : 1;

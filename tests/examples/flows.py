@@ -5,9 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import check, finish, run
+from support import NUMBER, check, finish, run
 
-NUMBER = r"([-+.\de]+)"
 with tempfile.TemporaryDirectory() as scratch:
     done = run(Path(sys.argv[1]).resolve(), 800, 3, cwd=scratch, timeout=1700)
 check(done.returncode == 0 and not done.stderr, f"cnf: exit {done.returncode} {done.stderr}")

@@ -6,10 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import Picture, check, finish, refuses, run
+from support import NUMBER, Picture, check, finish, refuses, run
 
 kdv = Path(sys.argv[1]).resolve()
-NUMBER = r"([-+.\de]+)"
 NAMES = ["integral", "derivative by a shift of the start", "derivative by the end's time", "derivative by a and b, as time goes by"]
 
 

@@ -7,11 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import Picture, check, finish, refuses, run
+from support import NUMBER, Picture, check, finish, refuses, run
 
 (chaos, pleiades, three_body, ensemble, regularised, spiral, neural_lorenz,
  equation, pinn_heat, ou, gbm_option) = (Path(program).resolve() for program in sys.argv[1:])
-NUMBER = r"([-+.\de]+)"
 
 
 def report(program, *arguments, cwd):

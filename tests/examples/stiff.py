@@ -4,9 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from support import check, finish, study
-
-NUMBER = r"([-+.\de]+)"
+from support import NUMBER, check, finish, study
 
 
 def reactions(hires):

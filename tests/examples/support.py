@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 SVG = "{http://www.w3.org/2000/svg}"
+NUMBER = r"([-+.\de]+)"
 wrong = []
 
 

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import nde
-import nde._torch_solve as solves
 from support import main
 from torch_support import F8, face, peer, torch
 from torch import nn
+
+import nde._torch_solve as solves
 
 torchdiffeq = peer("torchdiffeq")
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * directions.c - many directions at once: the bits of one call for each. */
 #include "adjoint/cases.h"
+#include "adjoint/noisy.h"
 
 enum { COUNT = 5 };
 
@@ -112,6 +113,20 @@ static void every_method(void **state) {
         f.options.method = nde_method_id(m);
         check(&f, COUNT);
     }
+}
+
+/* Every method with every kind of noise that it takes: those with derivatives of it in their steps follow one direction at a time. */
+static void every_noise(void **state) {
+    (void)state;
+    for (size_t i = 0; i < nde_method_count(); i++)
+        for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_GENERAL; kind++) {
+            if (!nde_method_strong(nde_method_at(i), kind)) continue;
+            proof f;
+            fields g;
+            make(&f, &g, nde_method_at(i), kind, kind % 2 ? NDE_ITO : NDE_STRATONOVICH);
+            check(&f, COUNT);
+            nde_program_destroy(g.drift), nde_program_destroy(g.noise), nde_program_destroy(g.quadrature);
+        }
 }
 
 static void one_trajectory_and_a_network(void **state) {
@@ -256,7 +271,7 @@ static void what_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_case),
-        cmocka_unit_test(every_method),
+        cmocka_unit_test(every_method), cmocka_unit_test(every_noise),
         cmocka_unit_test(one_trajectory_and_a_network),
         cmocka_unit_test(fields_that_know_directions),
         cmocka_unit_test(integrands),

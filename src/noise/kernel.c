@@ -48,25 +48,29 @@ static inline words load(const uint64_t *x) { words v; memcpy(&v, x, sizeof v); 
 static inline void store(uint64_t *x, words v) { memcpy(x, &v, sizeof v); }
 
 /* even, odd [n]: the two halves of the blocks of (purpose, component, first + cell): nde_philox of
- * nde_counter, in vectors. */
+ * nde_counter, in vectors, two of them at a time: each alone would wait for its products. */
 static void draw(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell,
                  uint64_t *even, uint64_t *odd) {
     const words none = { 0 }, m0 = none + 0xD2511F53u, m1 = none + 0xCD9E8D57u;
     const uint32_t word0 = nde_counter(purpose, 0, 0, component).x[0];
-    for (size_t b = 0; b < lanes->n; b += WORDS) {
-        const words trajectory = load(lanes->trajectory + b);
-        const words position = load(lanes->first + b) + cell;
-        words x0 = none + word0, x1 = position, x3 = trajectory;
-        words x2 = (position >> 32 & 0xffff) | (trajectory >> 32 & 0xffff) << 16;
-        uint32_t k0 = (uint32_t)lanes->seed, k1 = (uint32_t)(lanes->seed >> 32);
-        for (int round = 0; round < 10; round++) {
-            const words p = product(x0, m0), q = product(x2, m1);
-            x0 = (q >> 32) ^ x1 ^ (none + k0), x1 = q;
-            x2 = (p >> 32) ^ x3 ^ (none + k1), x3 = p;
-            k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    for (size_t b = 0; b < lanes->n; b += 2*WORDS) {
+        words x[2][4];
+        for (size_t i = 0; i < 2; i++) {
+            const words trajectory = load(lanes->trajectory + b + i*WORDS), position = load(lanes->first + b + i*WORDS) + cell;
+            x[i][0] = none + word0, x[i][1] = position, x[i][3] = trajectory;
+            x[i][2] = (position >> 32 & 0xffff) | (trajectory >> 32 & 0xffff) << 16;
         }
-        store(even + b, (x0 & 0xffffffff) | x1 << 32);
-        store(odd + b, (x2 & 0xffffffff) | x3 << 32);
+        uint32_t k0 = (uint32_t)lanes->seed, k1 = (uint32_t)(lanes->seed >> 32);
+        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+            for (size_t i = 0; i < 2; i++) {
+                const words p = product(x[i][0], m0), q = product(x[i][2], m1);
+                x[i][0] = (q >> 32) ^ x[i][1] ^ (none + k0), x[i][1] = q;
+                x[i][2] = (p >> 32) ^ x[i][3] ^ (none + k1), x[i][3] = p;
+            }
+        for (size_t i = 0; i < 2; i++) {
+            store(even + b + i*WORDS, (x[i][0] & 0xffffffff) | x[i][1] << 32);
+            store(odd + b + i*WORDS, (x[i][2] & 0xffffffff) | x[i][3] << 32);
+        }
     }
 }
 
@@ -130,7 +134,7 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
         lanes->trajectory[b] = trajectory[b];
         lanes->first[b] = (uint64_t)first[b];
     }
-    for (size_t b = n; b % WORDS; b++) lanes->trajectory[b] = lanes->first[b] = 0;
+    for (size_t b = n; b % (2*WORDS); b++) lanes->trajectory[b] = lanes->first[b] = 0;
     for (size_t b = 0; b < n; b++) {
         lanes->scale[0][b] = sqrt(cell[b]);
         lanes->scale[1][b] = sqrt(cell[b]/12);

@@ -22,7 +22,7 @@ export PATH="/usr/bin:/bin:$PATH" # Debian's Meson before others
 # Without the tests, which need more packages; tests/run.sh switches them on in the same folder.
 if [ -e build/build.ninja ]; then meson configure build -Dfftw=enabled
 else meson setup build -Dtests=false -Dbench=false -Dfftw=enabled; fi
-pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson hires"
+pictures="lorenz kepler three_body pleiades spiral neural_lorenz kdv emulator robertson hires reaction_diffusion"
 others="bouncing_ball equation lynx_hare chaos ensemble regularised hnn lnn ude ude_hares cnf pinn_heat ou gbm_option deq
     stiff_neural battery_thermal neural_sde latent_sde sde_gan"
 ninja -C build $(printf "examples/%s " $pictures $others)

@@ -7,8 +7,8 @@
  * The last one is that of the step: exact where N is 0. d phi_k/dz = phi_k - k phi_(k+1) gives derivatives by tau.
  * prepared: L, phi of the step that is expected, then the rest's own, then that of a linear field. work: a row of each array of
  * `step`, then the fields'. A linear field has no phi: each vector has a space in which phi is applied to it (krylov.c).
- * Sources: S. Cox, P. Matthews, J. Comput. Phys. 176 (2002) 430-455; S. Krogstad, J. Comput. Phys. 203 (2005) 72-88; J. D. Lawson,
- * SIAM J. Numer. Anal. 4 (1967) 372-380; M. Hochbruck, A. Ostermann, Acta Numerica 19 (2010) 209-286. */
+ * Sources: S. Cox, P. Matthews, J. Comput. Phys. 176 (2002) 430-455; S. Krogstad, J. Comput. Phys. 203 (2005) 72-88; J. D.
+ * Lawson, SIAM J. Numer. Anal. 4 (1967) 372-380; M. Hochbruck, A. Ostermann, Acta Numerica 19 (2010) 209-286. */
 #include "field/phi.h"
 
 #include <math.h>
@@ -87,7 +87,8 @@ typedef struct step {
     double *t, *v_t;               /* [ld] */
     nde_real *ly, *state, *slope[MOST], *mean[MOST + 1]; /* [d][ld] each: L y, and so on */
     nde_real *a_ly, *v_state, *v_slope[MOST], *v_mean, *bend; /* and of derivatives */
-    nde_krylov of_ly, of_slope[MOST], of_other;               /* with a linear field: of L y, the slopes, a vector of derivatives */
+    nde_krylov of_ly, of_slope[MOST], of_other;               /* with a linear field: of L y, the slopes, a vector of
+                                                               * derivatives */
     nde_real *scratch, *product;                              /* [d][ld] L times something */
     int code;                                                 /* of the linear field */
 } step;
@@ -97,7 +98,8 @@ static void lay(step *s, nde_rows_of_work *w) {
     void *t = nde_take_rows(w, 2, 1), *v_t = nde_take_rows(w, 2, 1);
     s->t = t, s->v_t = v_t;
     s->fit = nde_take_rows(w, 1, 1), s->odd = nde_take_rows(w, OPERATORS, size), s->one = nde_take_rows(w, OPERATORS + 2, size);
-    s->ly = nde_take_rows(w, d, 1), s->state = nde_take_rows(w, d, 1), s->a_ly = nde_take_rows(w, d, 1), s->v_state = nde_take_rows(w, d, 1);
+    s->ly = nde_take_rows(w, d, 1), s->state = nde_take_rows(w, d, 1), s->a_ly = nde_take_rows(w, d, 1),
+        s->v_state = nde_take_rows(w, d, 1);
     s->v_mean = nde_take_rows(w, d, 1), s->bend = nde_take_rows(w, d, 1);
     for (int i = 0; i < MOST; i++) s->slope[i] = nde_take_rows(w, d, 1), s->v_slope[i] = nde_take_rows(w, d, 1);
     for (int i = 0; i <= MOST; i++) s->mean[i] = nde_take_rows(w, d, 1);
@@ -134,7 +136,8 @@ static void apply_linear(step *s, const nde_krylov *of, int phi, int node, bool 
 }
 
 /* to += w A x, or A' x, A one of the operators, the number 1 (node NOW) or, with phi < 0, L; `of`: where x has been spanned. */
-static void apply(step *s, const nde_krylov *of, int phi, int node, bool transposed, nde_real w, const nde_real *x, nde_real *to) {
+static void apply(step *s, const nde_krylov *of, int phi, int node, bool transposed, nde_real w, const nde_real *x,
+                  nde_real *to) {
     const size_t d = s->d, ld = s->ld, size = entries(s->e);
     const size_t number = (size_t)((node - HALF)*PHIS + phi)*size;
     const bool plain = phi < 0, diagonal = s->e->diagonal != NULL;
@@ -170,10 +173,13 @@ static step begin(const nde_field *self, const nde_site *at) {
     s.site = nde_part_site(s.rest, at, (nde_slice){ .prepared = own, .work = self->work - shared });
     s.site.tape = NULL, s.site.t = s.t, s.site.u = NULL, s.site.flags &= ~(unsigned)NDE_SAME_TIME;
     if (linear) {
-        nde_site site = nde_part_site(linear, at, (nde_slice){ .prepared = own + s.rest->prepared, .work = self->work - shared });
+        nde_site site = nde_part_site(linear, at,
+                                      (nde_slice){ .prepared = own + s.rest->prepared, .work = self->work - shared });
         site.tape = NULL, site.u = NULL;
         s.of_ly.site = s.of_other.site = site;
         for (int i = 0; i < MOST; i++) s.of_slope[i].site = site;
+        memset(s.of_ly.look, 0, s.n*sizeof *s.of_ly.look), memset(s.of_other.look, 0, s.n*sizeof *s.of_other.look);
+        for (int i = 0; i < MOST; i++) s.of_slope[i].look = s.of_ly.look;
         return s;
     }
     const double near = sizeof(nde_real) == sizeof(float) ? 1e-6 : 1e-9;
@@ -206,7 +212,8 @@ static void add_mean(step *s, int i, nde_real *to) {
     const int node = s->by->node[i];
     apply(s, &s->of_ly, 1, node, false, (nde_real)length_of(node), s->ly, to);
     for (const term *x = s->by->terms; x < s->by->terms + s->by->count; x++)
-        if (x->stage == i) apply(s, &s->of_slope[x->slope], x->phi, x->node, false, (nde_real)x->weight, s->slope[x->slope], to);
+        if (x->stage == i)
+            apply(s, &s->of_slope[x->slope], x->phi, x->node, false, (nde_real)x->weight, s->slope[x->slope], to);
 }
 
 /* The same of derivatives, which have not: those by one vector together. */
@@ -363,8 +370,8 @@ static nde_status check_linear(const nde_exponential *e, const char *who) {
         return nde_fail(NDE_E_ARG, "%s: linear field '%s' has dim %zu, out %zu, nu %zu, the rest has dim %zu", who,
                         nde_field_name(f), f->dim, f->out, f->nu, e->rest->dim);
     if (f->np || f->nq)
-        return nde_fail(NDE_E_ARG, "%s: linear field '%s' has np %zu, nq %zu: L has no parameters", who, nde_field_name(f), f->np,
-                        f->nq);
+        return nde_fail(NDE_E_ARG, "%s: linear field '%s' has np %zu, nq %zu: L has no parameters", who, nde_field_name(f),
+                        f->np, f->nq);
     if (e->krylov > 1000) return nde_fail(NDE_E_ARG, "%s: krylov is %zu, at most 1000", who, e->krylov);
     return NDE_OK;
 }
@@ -413,8 +420,8 @@ nde_field nde_field_exponential(const nde_exponential *exponential) {
     if (w.overflow || !nde_size_add(w.used, shared, &g.work) ||
         !nde_size_grow(&g.prepared, OPERATORS + 3, entries(exponential)) ||
         !nde_size_add(g.prepared, f->prepared, &g.prepared) ||
-        (linear && !nde_size_add(g.prepared, linear->prepared, &g.prepared)) || (f->np && !nde_size_add(f->p_first, f->np, &g.np)) ||
-        (f->nq && !nde_size_add(f->q_first, f->nq, &g.nq)))
+        (linear && !nde_size_add(g.prepared, linear->prepared, &g.prepared)) ||
+        (f->np && !nde_size_add(f->p_first, f->np, &g.np)) || (f->nq && !nde_size_add(f->q_first, f->nq, &g.nq)))
         return (void)nde_fail(NDE_E_SIZE, "%s: work, prepared, np or nq of field '%s' is too large", who, nde_field_name(f)),
                none;
     if (g.prepared) g.prepare = prepare;

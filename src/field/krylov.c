@@ -7,20 +7,20 @@
 #include <string.h>
 
 enum { USUAL = 30 }; /* vectors: beyond, to orthogonalise them costs more than shorter steps do */
-enum { SMALL = NDE_PHIS + 2 }; /* matrices of one lane: z, phi, scratch */
+enum { MORE = NDE_PHIS - 1, SMALL = 3 }; /* rows that phi_1 ... phi_4 add to a small matrix; such matrices of one lane */
 
 size_t nde_krylov_most(size_t dim, size_t asked) {
     const size_t most = asked ? asked : USUAL;
     return most < dim ? most : dim;
 }
 
-size_t nde_krylov_scratch(size_t most) { return SMALL*most*most; }
+size_t nde_krylov_scratch(size_t most) { return SMALL*(most + MORE)*(most + MORE); } /* PARTS at least */
 
 void nde_krylov_lay(nde_krylov *k, nde_rows_of_work *w) {
     k->basis = nde_take_rows(w, k->most + 1, k->d);
     k->h = nde_take_rows(w, k->most, k->most + 1);
     k->weight = nde_take_rows(w, (size_t)NDE_PHI_NODES*NDE_PHIS, k->most);
-    k->size = nde_take_rows(w, 1, 1);
+    k->size = nde_take_rows(w, 1, 1), k->look = nde_take_rows(w, 1, 1);
 }
 
 static nde_real *vector(const nde_krylov *k, size_t j) { return k->basis + j*k->d*k->ld; }
@@ -35,68 +35,105 @@ int nde_krylov_multiply(const nde_krylov *k, bool transposed, const nde_real *x,
     return k->linear->vjp(k->linear, &k->site, x, x, &(nde_cotangent){ .y = to });
 }
 
+/* Sums are of PARTS interleaved ones, in the same order for a lane alone, whose rows are numbers side by side. */
+enum { PARTS = 8 };
+static nde_real sum_of(const nde_real *part, size_t apart) {
+    nde_real sum[PARTS/2];
+    for (size_t j = 0; j < PARTS/2; j++) sum[j] = part[j*apart] + part[(j + PARTS/2)*apart];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+static nde_real dot_alone(size_t d, const nde_real *x, const nde_real *y) {
+    nde_real part[PARTS] = { 0 };
+    size_t i = 0;
+    for (; i + PARTS <= d; i += PARTS)
+        for (size_t j = 0; j < PARTS; j++) part[j] += x[i + j]*y[i + j];
+    for (size_t j = 0; i + j < d; j++) part[j] += x[i + j]*y[i + j];
+    return sum_of(part, 1);
+}
+
+/* to [ld] = x.y, lane by lane; scratch [PARTS][ld]. */
+static void dot(const nde_krylov *k, const nde_real *x, const nde_real *y, nde_real *to, nde_real *scratch) {
+    if (k->ld == 1) {
+        *to = dot_alone(k->d, x, y);
+        return;
+    }
+    memset(scratch, 0, PARTS*k->ld*sizeof *scratch);
+    for (size_t i = 0; i < k->d; i++) {
+        nde_real *part = scratch + i%PARTS*k->ld;
+        const nde_real *xi = x + i*k->ld, *yi = y + i*k->ld;
+        NDE_LANES(b, k->n) part[b] += xi[b]*yi[b];
+    }
+    for (size_t b = 0; b < k->n; b++) to[b] = sum_of(scratch + b, k->ld);
+}
+
+/* y += a x; a [ld]. */
+static void add(const nde_krylov *k, const nde_real *a, nde_real sign, const nde_real *x, nde_real *y) {
+    const nde_real by = sign*a[0];
+    if (k->ld == 1)
+        NDE_LANES(i, k->d) y[i] += by*x[i];
+    else
+        for (size_t i = 0; i < k->d*k->ld; i += k->ld) NDE_LANES(b, k->n) y[i + b] += sign*a[b]*x[i + b];
+}
+
 /* to = |x|, and x of length 1 unless it is 0. */
-static void normalise(const nde_krylov *k, nde_real *x, nde_real *to) {
-    NDE_LANES(b, k->n) to[b] = 0;
-    for (size_t i = 0; i < k->d*k->ld; i += k->ld) NDE_LANES(b, k->n) to[b] += x[i + b]*x[i + b];
+static void normalise(const nde_krylov *k, nde_real *x, nde_real *to, nde_real *scratch) {
+    dot(k, x, x, to, scratch);
     for (size_t b = 0; b < k->n; b++) to[b] = (nde_real)sqrt((double)to[b]);
     for (size_t i = 0; i < k->d*k->ld; i += k->ld)
         for (size_t b = 0; b < k->n; b++) x[i + b] = to[b] > 0 ? x[i + b]/to[b] : 0;
 }
 
-/* Takes vectors 0 ... j off vector j + 1, and adds what they took to column j of h. */
-static void take_off(const nde_krylov *k, size_t j, nde_real *dot) {
-    nde_real *x = vector(k, j + 1);
+/* Takes vectors 0 ... j off vector j + 1, for column j of h. */
+static void take_off(const nde_krylov *k, size_t j, nde_real *scratch) {
     for (size_t i = 0; i <= j; i++) {
-        const nde_real *v = vector(k, i);
-        nde_real *h = coefficient(k, i, j);
-        NDE_LANES(b, k->n) dot[b] = 0;
-        for (size_t r = 0; r < k->d*k->ld; r += k->ld) NDE_LANES(b, k->n) dot[b] += v[r + b]*x[r + b];
-        for (size_t r = 0; r < k->d*k->ld; r += k->ld) NDE_LANES(b, k->n) x[r + b] -= dot[b]*v[r + b];
-        NDE_LANES(b, k->n) h[b] += dot[b];
+        dot(k, vector(k, i), vector(k, j + 1), coefficient(k, i, j), scratch);
+        add(k, coefficient(k, i, j), -1, vector(k, i), vector(k, j + 1));
     }
 }
 
-/* phi of the small matrix of lane b, whose first columns are the weights, once they are near enough: then nothing is left to do. The
- * estimate is that of phi_0, which is the worst. */
+/* phi of the small matrix of lane b, whose first columns are the weights, once they are near enough: then nothing is left
+ * to do. Of e^Z, Z = [z e_1 0; 0 0 1; ...], the first column is phi_0(z) e_1 and the last ones phi_1(z) e_1 ...: those of
+ * z/2 come first, and those of z by a square, times 2^k. The estimate is that of phi_0, which is the worst.
+ * Source: R. Sidje, ACM TOMS 24 (1998) 130-156. */
 static void settle(nde_krylov *k, size_t b, double tau, nde_real *scratch) {
-    const size_t m = k->count, size = m*m;
-    nde_real *z = scratch, *phi = z + size, *space = phi + NDE_PHIS*size;
+    const size_t m = k->count, d = m + MORE;
+    nde_real *z = scratch, *e = z + d*d, *space = e + d*d;
+    memset(z, 0, d*d*sizeof *z);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < m; j++) z[i*m + j] = i > j + 1 ? 0 : (nde_real)(tau/2*(double)coefficient(k, i, j)[b]);
-    nde_phi_matrix(m, z, phi, space);
+        for (size_t j = i > 0 ? i - 1 : 0; j < m; j++) z[i*d + j] = (nde_real)(tau/2*(double)coefficient(k, i, j)[b]);
+    for (size_t i = 0; i < MORE; i++) z[(i ? m + i - 1 : 0)*d + m + i] = 1;
+    nde_exp_matrix(d, z, e, space);
     for (int node = 0; node < NDE_PHI_NODES; node++) {
-        if (node) nde_phi_double(m, phi, space);
+        if (node) nde_exp_square(d, e, space);
         for (int f = 0; f < NDE_PHIS; f++)
-            for (size_t j = 0; j < m; j++) weight(k, node, f, j)[b] = k->size[b]*phi[((size_t)f*m + j)*m];
+            for (size_t j = 0; j < m; j++)
+                weight(k, node, f, j)[b] = k->size[b]*(nde_real)ldexp((double)e[j*d + (f ? m + (size_t)f - 1 : 0)], -f*node);
     }
     const double eps = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
-    const double next = fabs(tau)*(double)coefficient(k, m, m - 1)[b], off = next*fabs((double)phi[(m + m - 1)*m]);
+    const double next = fabs(tau)*(double)coefficient(k, m, m - 1)[b], off = next*fabs((double)e[(m - 1)*d + m])/2;
     double length = 1;
-    for (size_t j = 0; j < m; j++) length += fabs((double)phi[j*m]);
-    if (m == k->d || off <= fmax(k->tolerance, 4*eps*next)*length) k->size[b] = 0;
-}
-
-static bool looked_at(size_t count, size_t most) {
-    return count == most || count <= 4 || (count <= 8 && count % 2 == 0) || count % 4 == 0;
+    for (size_t j = 0; j < m; j++) length += fabs((double)e[j*d]);
+    const bool enough = m == k->d || off <= fmax(k->tolerance, 4*eps*next)*length;
+    k->look[b] = (nde_real)(enough ? (m > 2 ? m - 2 : 1) : m < 8 ? m + 2 : m + m/4);
+    if (enough) k->size[b] = 0;
 }
 
 int nde_krylov_build(nde_krylov *k, bool transposed, const nde_real *tau, const nde_real *x, nde_real *scratch) {
     memcpy(k->basis, x, k->d*k->ld*sizeof *x);
-    memset(k->h, 0, k->most*(k->most + 1)*k->ld*sizeof *k->h);
     memset(k->weight, 0, (size_t)NDE_PHI_NODES*NDE_PHIS*k->most*k->ld*sizeof *k->weight);
-    normalise(k, k->basis, k->size);
+    normalise(k, k->basis, k->size, scratch);
     bool left = true;
     for (k->count = 0; left && k->count < k->most;) {
         const size_t j = k->count++;
         const int code = nde_krylov_multiply(k, transposed, vector(k, j), vector(k, j + 1));
         if (code) return code;
         take_off(k, j, scratch);
-        normalise(k, vector(k, j + 1), coefficient(k, j + 1, j));
-        if (!looked_at(k->count, k->most)) continue;
+        normalise(k, vector(k, j + 1), coefficient(k, j + 1, j), scratch);
         left = false;
         for (size_t b = 0; b < k->n; b++) {
-            if (k->size[b] != 0) settle(k, b, (double)tau[b], scratch);
+            const bool looks = k->count == k->most || (double)k->count >= (double)k->look[b];
+            if (k->size[b] != 0 && looks) settle(k, b, (double)tau[b], scratch);
             left = left || k->size[b] != 0;
         }
     }
@@ -106,8 +143,5 @@ int nde_krylov_build(nde_krylov *k, bool transposed, const nde_real *tau, const 
 }
 
 void nde_krylov_add(const nde_krylov *k, int phi, int node, nde_real w, nde_real *to) {
-    for (size_t j = 0; j < k->count; j++) {
-        const nde_real *v = vector(k, j), *a = weight(k, node, phi, j);
-        for (size_t i = 0; i < k->d*k->ld; i += k->ld) NDE_LANES(b, k->n) to[i + b] += w*a[b]*v[i + b];
-    }
+    for (size_t j = 0; j < k->count; j++) add(k, weight(k, node, phi, j), w, vector(k, j), to);
 }

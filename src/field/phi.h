@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * phi.h - the functions phi_0(z) = e^z, phi_(k+1)(z) = (phi_k(z) - 1/k!)/z of numbers, of matrices, and of operators that are known
- * by their products. */
+ * phi.h - the functions phi_0(z) = e^z, phi_(k+1)(z) = (phi_k(z) - 1/k!)/z of numbers, of matrices, and of operators that
+ * are known by their products. */
 #ifndef NDE_FIELD_PHI_H
 #define NDE_FIELD_PHI_H
 
@@ -11,10 +11,12 @@ enum { NDE_PHIS = 5, NDE_PHI_NODES = 2 }; /* phi_0 ... phi_4; at z/2 and at z */
 void nde_phi_number(double z, double *phi);
 /* phi [NDE_PHIS][d][d] of the matrix z [d][d], which is overwritten. space [d][d]. */
 void nde_phi_matrix(size_t d, nde_real *z, nde_real *phi, nde_real *space);
-/* From those of z to those of 2 z. */
-void nde_phi_double(size_t d, nde_real *phi, nde_real *space);
+/* e = e^z, z [d][d] is overwritten; and from there to e^(2 z). space [d][d]. */
+void nde_exp_matrix(size_t d, nde_real *z, nde_real *e, nde_real *space);
+void nde_exp_square(size_t d, nde_real *e, nde_real *space);
 
-/* phi_k(z/2) x and phi_k(z) x for z = tau L, lane by lane, from the space of x, L x, L^2 x ... (Arnoldi). Lanes do not see each other.
+/* phi_k(z/2) x and phi_k(z) x for z = tau L, lane by lane, from the space of x, L x, L^2 x ... (Arnoldi). Lanes do not see
+ * each other.
  * Source: Y. Saad, SIAM J. Numer. Anal. 29 (1992) 209-228. */
 typedef struct nde_krylov {
     const nde_field *linear; /* x -> L x */
@@ -25,6 +27,8 @@ typedef struct nde_krylov {
     nde_real *h;       /* [most][most + 1][ld] */
     nde_real *weight;  /* [NDE_PHI_NODES][NDE_PHIS][most][ld]: of the vectors */
     nde_real *size;    /* [ld] |x|; 0: nothing is left to do */
+    nde_real *look;    /* [ld] when to look whether there are enough: somewhat before there were for the vector before; 0:
+                        * at 2 */
 } nde_krylov;
 
 /* Vectors that pay: of dim rows, `asked` or as many as usual. */

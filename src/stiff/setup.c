@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * setup.c - a solver is made and destroyed: one block for all that is libnde's, then what each worker needs of SUNDIALS. */
+#include "field/parts.h"
 #include "stiff/sun.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is stiff is solved, learned and fitted as its examples promise. stiff.py HIRES STIFF_NEURAL BATTERY_THERMAL"""
+"""What is stiff is solved, learned and fitted as its examples promise. stiff.py HIRES STIFF_NEURAL BATTERY_THERMAL RODS"""
 import re
 import sys
 from pathlib import Path
@@ -47,6 +47,17 @@ def battery(battery_thermal):
             check(abs(start - truth) > 10*error, f"battery_thermal: {name} starts at {start}")
 
 
-for example, program in zip((reactions, network, battery), sys.argv[1:], strict=True):
+def rod(reaction_diffusion):
+    """Whatever the method, one end, and one gradient."""
+    text = study(reaction_diffusion, labels=["x", "t", "x", "slope"], lines=[100], wrong=[["-x"]])
+    rows = {row[0]: [float(x) for x in row[1:]] for row in
+            re.findall(rf"^(\w+) +(\d+) +{NUMBER} +{NUMBER} +{NUMBER}$", text, re.M)}
+    check(set(rows) == {"rodas5p", "rodas4", "rkc2", "tsit5", "exponential"}, f"reaction_diffusion: {text}")
+    for name, (_, _, error, of_gradient) in rows.items():
+        most = 30 if name == "rkc2" else 1 # its tolerance is 1e-5
+        check(error < most*1e-5 and of_gradient < most*1e-4, f"reaction_diffusion: {name} is {error}, {of_gradient} off")
+
+
+for example, program in zip((reactions, network, battery, rod), sys.argv[1:], strict=True):
     example(Path(program).resolve())
 finish()

@@ -90,7 +90,8 @@ static void linear_steps_are_exact(void **state) {
                 const nde_pointwise point = by_products(&of);
                 const nde_field linear = nde_field_pointwise(&point, FEW, 0);
                 const nde_exponential known = NDE_INIT(nde_exponential, .rest = &rest, .linear = &linear, .scheme = scheme);
-                const nde_field f = nde_field_exponential(&one), forms[] = { nde_field_exponential(&all), nde_field_exponential(&known) };
+                const nde_field f = nde_field_exponential(&one),
+                    forms[] = { nde_field_exponential(&all), nde_field_exponential(&known) };
                 nde_real mean[FEW];
                 assert_int_equal(nde_field_value(&f, &at, y, mean), NDE_OK);
                 for (size_t i = 0; i < FEW; i++) {
@@ -129,8 +130,9 @@ static void derivatives_are_right(void **state) {
     for (int32_t scheme = 0; scheme <= NDE_LAWSON4; scheme++)
         for (int form = 0; form < 3; form++)
             for (size_t i = 0; i < LENGTH(n); i++) {
-                nde_exponential e = NDE_INIT(nde_exponential, .rest = &rest, .scheme = scheme, .diagonal = form == 0 ? rates : NULL,
-                                             .matrix = form == 1 ? matrix : NULL, .linear = form == 2 ? &linear : NULL);
+                nde_exponential e = NDE_INIT(nde_exponential, .rest = &rest, .scheme = scheme,
+                                             .diagonal = form == 0 ? rates : NULL, .matrix = form == 1 ? matrix : NULL,
+                                             .linear = form == 2 ? &linear : NULL);
                 e.h = (double)(nde_real)rig_number(RIG_U, 0, 5); /* that of lane 0 */
                 const nde_field f = nde_field_exponential(&e);
                 if (!f.eval) fail_msg("%s", nde_error());
@@ -264,12 +266,14 @@ static void gradients_are_exact(void **state) {
             make(&r, scheme, 8, way < 2);
             if (back) for (size_t i = 0; i < POINTS*POINTS; i++) r.matrix[i] *= -1;
             if (back) r.problem.t0 = 1, r.problem.t1 = 0, r.e.h *= -1;
-            const nde_options options = NDE_INIT(nde_options, .method = NDE_LIE, .steps = 8, .adjoint = NDE_ADJOINT_DISCRETE);
+            const nde_options options = NDE_INIT(nde_options, .method = NDE_LIE, .steps = 8, .adjoint = NDE_ADJOINT_DISCRETE,
+                                                 .budget = 1 << 20);
             nde_gradient_report report = NDE_INIT(nde_gradient_report, .h = 0);
             const nde_status status = nde_gradient_check(&r.problem, &options, &seed, 5, &report);
             if (status) fail_msg("%s", nde_error());
             if (!(report.forward_error <= (is_double ? 1e-11 : 1e-4) && report.difference_error <= (is_double ? 1e-8 : 1e-2)))
-                fail_msg("scheme %d, way %d: forward %g, differences %g", (int)scheme, way, report.forward_error, report.difference_error);
+                fail_msg("scheme %d, way %d: forward %g, differences %g", (int)scheme, way, report.forward_error,
+                         report.difference_error);
         }
 }
 
@@ -283,7 +287,8 @@ static void products_do_for_a_matrix(void **state) {
         make(&r, scheme, 8, true), make(&by, scheme, 8, false);
         assert_int_equal(nde_solve(&r.problem, &options, &s), NDE_OK);
         assert_int_equal(nde_solve(&by.problem, &options, &all), NDE_OK);
-        for (size_t i = 0; i < 2*POINTS; i++) assert_true(fabs((double)(s.y_end[i] - all.y_end[i])) < (is_double ? 1e-12 : 2e-5));
+        for (size_t i = 0; i < 2*POINTS; i++)
+            assert_true(fabs((double)(s.y_end[i] - all.y_end[i])) < (is_double ? 1e-12 : 2e-5));
         nde_real y0[POINTS];
         for (size_t i = 0; i < POINTS; i++) y0[i] = by.y0[2*i + 1];
         by.problem.n = 1, by.problem.y0 = y0;

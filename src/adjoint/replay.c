@@ -76,7 +76,7 @@ void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_
 
 void nde_replay_unmap(const nde_record *record, nde_panel *r, size_t from, size_t to) {
     nde_entry e;
-    for (size_t at = to; nde_record_before(record, at, &e) && e.at >= from; at = e.at) {
+    for (size_t at = to; nde_record_before(record, at, &e) && e.at >= from; at = nde_record_begin(e.at)) {
         size_t n = r->live->n;
         if (e.kind == NDE_ENTRY_ENTER) n -= e.n;
         for (size_t k = e.n; e.kind == NDE_ENTRY_LEAVE && k-- > 0; n++) {
@@ -149,13 +149,18 @@ void nde_replay_accept(const nde_solver *s, nde_panel *r, const nde_entry *e) {
     }
 }
 
-static int replay_step(const nde_solver *s, nde_worker *w, const nde_entry *e) {
+int nde_replay_attempt(const nde_solver *s, nde_worker *w, const nde_entry *e, nde_real *tape) {
     nde_panel *r = &w->replica;
     nde_replay_times(s, r, e);
     memset(r->mark, NDE_LANE_OK, e->n);
-    int rc = nde_panel_attempt(s, r, NULL);
+    int rc = nde_panel_attempt(s, r, tape);
     for (size_t k = 0; !rc && k < e->cuts.n; k++) rc = nde_events_cut(s, r, w, e->cuts.lane[k], e->cuts.t[k]);
-    if (!rc) nde_replay_accept(s, r, e);
+    return rc;
+}
+
+static int replay_step(const nde_solver *s, nde_worker *w, const nde_entry *e) {
+    const int rc = nde_replay_attempt(s, w, e, NULL);
+    if (!rc) nde_replay_accept(s, &w->replica, e);
     return rc;
 }
 

@@ -18,6 +18,9 @@ void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *step, 
 int nde_replay_slope(const nde_solver *s, nde_worker *w);
 /* Times and mask of a recorded step; rejected lanes get dt = 0. */
 void nde_replay_times(const nde_solver *s, nde_panel *replica, const nde_entry *step);
+/* Attempts a recorded step from where the replica stands, into its slopes and the tape (NULL: none), and cuts it where events
+ * did. */
+int nde_replay_attempt(const nde_solver *s, nde_worker *w, const nde_entry *step, nde_real *tape);
 /* Takes the attempted step over. */
 void nde_replay_accept(const nde_solver *s, nde_panel *replica, const nde_entry *step);
 /* Carries out one entry. A step is attempted and its result taken over. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * retrace.c - the way back over a step of one trajectory, with everything at hand; compiled once for each instruction set. The
+ * retrace.c - steps of one trajectory made again, and the way back over one, with everything at hand; compiled once for each
+ * instruction set. The
  * cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim of a state; slab j of a [s + 1][dim]
  * is the cotangent of slope j until then, afterwards that of the state of stage j; slab s is that of the new state. */
 #include "adjoint/retrace.h"
@@ -67,7 +68,9 @@ static inline __attribute__((always_inline)) void stage_state(size_t dim, const 
         nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y);
         return;
     }
-    NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
+    nde_real all[3];
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) all[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
+    put(dim, all, Y);
 }
 
 /* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last, where it is
@@ -129,4 +132,30 @@ NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde
 #define RETRACE(dim, known) return retrace(dim, known, s, w, e, y, seed, sink)
     NDE_BY_SIZE_AND_TABLE(RETRACE, s->rhs.dim, s->table.method);
 #undef RETRACE
+}
+
+/* As above. */
+static inline __attribute__((always_inline)) int remake(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
+                                                        const nde_made *m) {
+    nde_panel *r = &w->replica;
+    const bool fsal = known || s->table.fsal;
+    const size_t last = (size_t)((known ? known->stages : s->table.stages) - 1)*dim;
+    nde_real *y = m->y, *k = m->k, *tape = m->tape;
+    for (size_t i = 0;; i++) {
+        const bool more = i + 1 < m->count;
+        nde_real *const z = more ? y + m->apart : r->z;
+        const double dt = nde_step_length(s, w->who[0], m->t[i], m->t[i + 1]);
+        const int rc = nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, m->t[i], m->t[i + 1], dt, y, z, k, tape,
+                                         s->rhs.tape);
+        if (rc || !more) return rc;
+        for (size_t j = 0; fsal && j < dim; j++) k[m->apart + j] = k[last + j];
+        y = z, k += m->apart;
+        if (tape) tape += m->apart;
+    }
+}
+
+NDE_SCALAR int NDE_ISA_NAME(nde_remake)(nde_solver *s, nde_worker *w, const nde_made *steps) {
+#define REMAKE(dim, known) return remake(dim, known, s, w, steps)
+    NDE_BY_SIZE_AND_TABLE(REMAKE, s->rhs.dim, s->table.method);
+#undef REMAKE
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * retrace.h - the way back over a step of one trajectory. */
+ * retrace.h - the way back over a step of one trajectory, and several steps of it made again for that way. */
 #ifndef NDE_RETRACE_H
 #define NDE_RETRACE_H
 
@@ -12,5 +12,11 @@ int nde_retrace_baseline(nde_solver *s, nde_worker *w, const nde_entry *e, const
                          const nde_sink *sink);
 int nde_retrace_v3(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed, const nde_sink *sink);
 int nde_retrace_v4(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed, const nde_sink *sink);
+
+/* Makes the steps of such a lane again, with their slopes and tapes. The state of the first is there, and its slope 0 where the
+ * method begins with that of the step before. Returns what the field returned. */
+int nde_remake_baseline(nde_solver *s, nde_worker *w, const nde_made *steps);
+int nde_remake_v3(nde_solver *s, nde_worker *w, const nde_made *steps);
+int nde_remake_v4(nde_solver *s, nde_worker *w, const nde_made *steps);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
- * the lane is stored to it. Steps without a state are recomputed from the checkpoint before
- * them; slots that have become free take states on the way (checkpoint.c). Or they are undone (reverse.c). */
+ * the lane is stored to it. Steps that keep too little are made again (recall.c), or undone (reverse.c). */
 #include "adjoint/back.h"
-#include "adjoint/checkpoint.h"
+#include "adjoint/recall.h"
 #include "adjoint/replay.h"
 #include "adjoint/reverse.h"
 #include "adjoint/saltation.h"
@@ -21,6 +20,7 @@ typedef struct sweep {
     bool times, loss, apart; /* wanted? */
     bool alone;            /* steps are those of retrace.c */
     bool sloped;           /* with steps undone: the replica's slope 0 goes with its state, in all lanes */
+    nde_recall recall;
     size_t n, ld, inside;  /* inside: lanes of w->list that are in w->inside */
     nde_sink sink;
 } sweep;
@@ -400,10 +400,9 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
     return 0;
 }
 
-static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
+static int undo_list(sweep *v, const nde_entry *e) {
     int rc = 0;
     switch (e->kind) {
-    case NDE_ENTRY_STEP: return undo_step(v, e, y);
     case NDE_ENTRY_ENTER: undo_enter(v, e); return 0;
     case NDE_ENTRY_LEAVE:
         for (size_t k = e->n; k-- > 0;) undo_leave(v, e->lane[k], e->who[k]);
@@ -417,39 +416,19 @@ static int undo_entry(sweep *v, const nde_entry *e, const nde_real *y) {
     return rc;
 }
 
-/* ---- recomputation --------------------------------------------------------------------------- */
+/* ---- the way ---------------------------------------------------------------------------------- */
 
-/* The step whose state is to be kept next on the way from one to the step that is `more` later. */
-static size_t next_kept(size_t from, size_t more, size_t slots) {
-    if (more <= slots) return from + 1;
-    return slots ? from + more + 1 - nde_checkpoint_last(more + 1, slots) : SIZE_MAX;
-}
-
-/* The state at the start of a step that keeps none: from the last one before that does, with states of steps between on the way.
- * Those behind the step are not needed any more. */
-static int recall(sweep *v, const nde_entry *e, const nde_real **y) {
-    nde_worker *w = v->w;
-    nde_panel *r = &w->replica;
-    nde_entry c;
-    int rc = nde_record_state_before(v->record, e->at, w->a_z, &c);
-    if (rc) return w->unread = true, rc;
-    nde_record_forget(v->record, e->at);
-    if (c.y == w->a_z) nde_record_keep(v->record, &c, c.y);
-    size_t keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));
-    nde_replay_map(v->s, w, w->who, v->n);
-    nde_replay_unmap(v->record, r, c.at, e->at);
-    nde_replay_load(v->s, w, &c, c.y);
-    rc = nde_replay_slope(v->s, w);
-    while (!rc && c.at != e->at) {
-        rc = nde_replay_entry(v->s, w, &c);
-        if (c.kind == NDE_ENTRY_STEP) v->shard->recomputed++;
-        nde_record_forth(v->record, &c);
-        if (rc || c.kind != NDE_ENTRY_STEP || c.step != keep) continue;
-        nde_record_keep(v->record, &c, r->y);
-        keep = next_kept(c.step, e->step - c.step, nde_record_room(v->record));
-    }
-    memcpy(w->a_z, r->y, v->s->state_rows*v->ld*sizeof *r->y);
-    *y = w->a_z;
+/* Undoes a step, and with it those before that are at hand. */
+static int undo_steps(sweep *v, nde_entry *e) {
+    const nde_real *y = NULL;
+    nde_entry full = *e;
+    int rc = 0;
+    if (v->s->undoes) nde_record_find(v->record, &full), y = full.y;
+    else if (full.k) y = full.y;
+    else rc = nde_recall_step(&v->recall, v->n, &full, &y);
+    if (!rc) rc = undo_step(v, &full, y);
+    while (!rc && nde_recall_before(&v->recall, &full)) rc = undo_step(v, &full, full.y);
+    e->at = full.at, e->step = full.step, e->t = full.t, e->t_new = full.t_new;
     return rc;
 }
 
@@ -457,13 +436,12 @@ static int sweep_panel(sweep *v) {
     nde_entry e;
     int rc = 0;
     v->n = 0;
+    v->recall = (nde_recall){ .s = v->s, .record = v->record, .w = v->w, .alone = v->alone };
     nde_replay_map(v->s, v->w, NULL, 0);
-    for (bool more = nde_record_before(v->record, SIZE_MAX, &e); !rc && more; more = nde_record_back(v->record, &e)) {
-        const nde_real *y = e.y;
-        if (e.kind == NDE_ENTRY_STEP && !y && !v->s->undoes) rc = recall(v, &e, &y);
-        if (!rc) rc = undo_entry(v, &e, y);
-    }
+    for (bool more = nde_record_before(v->record, SIZE_MAX, &e); !rc && more; more = nde_record_back(v->record, &e))
+        rc = e.kind == NDE_ENTRY_STEP ? undo_steps(v, &e) : undo_list(v, &e);
     nde_record_rewind(v->record);
+    v->shard->recomputed += v->recall.recomputed;
     nde_panel *r = &v->w->replica;
     return rc ? rc : nde_window_flush(&v->w->window, &v->s->rhs, &r->lanes, v->sink.p);
 }

@@ -404,16 +404,14 @@ void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p) {
     }
 }
 
-nde_retrace nde_choose_retrace(int isa) {
-    switch (isa) {
-#ifdef NDE_HAVE_V4
-    case NDE_ISA_V4: return nde_retrace_v4;
-#endif
+void nde_choose_retrace(int isa, nde_retrace *retrace, nde_remake *remake) {
+    *retrace = nde_retrace_baseline, *remake = nde_remake_baseline;
 #ifdef NDE_HAVE_V3
-    case NDE_ISA_V3: return nde_retrace_v3;
+    if (isa == NDE_ISA_V3) *retrace = nde_retrace_v3, *remake = nde_remake_v3;
 #endif
-    default: return nde_retrace_baseline;
-    }
+#ifdef NDE_HAVE_V4
+    if (isa == NDE_ISA_V4) *retrace = nde_retrace_v4, *remake = nde_remake_v4;
+#endif
 }
 
 /* The product of a BLAS's own table in this precision. */

@@ -113,7 +113,7 @@ static int64_t run_compiled(const nde_solver *s, nde_panel *p, int64_t most) {
 
 /* Steps that are looked at only after the last one: what is not finite stays so, and so do marks. When something was not in order
  * the panel is where it was, and nothing is done. */
-static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
+static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     const size_t state = s->state_rows*p->ld, slope = p->slab;
     const nde_real *const carry = p->carry;
     nde_attempt step = nde_panel_step(s, p, NULL);
@@ -136,6 +136,26 @@ static int64_t run(nde_solver *s, nde_panel *p, int64_t most) {
     return 0;
 }
 
+/* The same with a record, as long as it keeps times only. */
+static int64_t run_recorded(const nde_solver *s, nde_panel *p, int64_t most) {
+    nde_real *tape;
+    if (!nde_panel_reserve(s, p, &tape)) return 0;
+    const size_t stretch = nde_record_stretch(&p->record, &p->slot);
+    if (stretch < (size_t)most) most = (int64_t)stretch;
+    nde_entry *first = &p->slot;
+    if (most < LEAST) return 0;
+    if (first->y) memcpy(first->y, p->y, s->state_rows*p->ld*sizeof *p->y);
+    const int64_t done = run(s, p, most);
+    if (!done) return 0;
+    aim(s, p, 0);
+    for (size_t b = 0; b < p->live->n; b++) first->t[b] = p->t[b], first->t_new[b] = p->t_new[b];
+    nde_record_commit(&p->record, first, false);
+    double *end = nde_record_extend(&p->record, (size_t)done - 1);
+    for (int64_t i = 2; i <= done; i++)
+        for (size_t b = 0; b < p->live->n; b++) *end++ = node_time(s, p, b, p->node[b] + i);
+    return done;
+}
+
 nde_marched nde_march(nde_solver *s, nde_panel *p) {
     const int64_t most = free_steps(s, p);
     const size_t n = p->live->n;
@@ -144,8 +164,11 @@ nde_marched nde_march(nde_solver *s, nde_panel *p) {
     memset(p->mark, NDE_LANE_OK, n);
     aim(s, p, 0);
     const bool compiled = s->rhs.step && p->ld > 1;
-    int64_t done = s->runs && most >= LEAST && stays_visible(&s->table) && (!compiled || are_equal(p)) ? run(s, p, most) : 0;
-    if (!done) done = walk(s, p, most, &waits);
+    int64_t done = 0;
+    if (s->runs && most >= LEAST && stays_visible(&s->table) && (!compiled || are_equal(p)))
+        done = s->recorded ? run_recorded(s, p, most) : run(s, p, most);
+    const bool stretches = s->runs && s->recorded && p->record.form == NDE_RECORD_CHECKPOINTS; /* behind the next kept state */
+    if (!done) done = walk(s, p, stretches ? 1 : most, &waits);
     if (!done && p->over_budget) return NDE_MARCH_NOT;
     const int64_t tried = done + waits, room = p->ld == 1 ? 1 : (int64_t)((n + NDE_LANE_UNIT - 1)/NDE_LANE_UNIT*NDE_LANE_UNIT);
     p->live->attempts += tried, p->live->lane_attempts += tried*(int64_t)n, p->live->lane_room += tried*room;

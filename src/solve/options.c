@@ -331,12 +331,12 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
         s->sprint = nde_choose_sprint(s->kernels.isa);
     if (s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA && !s->options.compensated && !s->options.n_clip)
-        s->retrace = nde_choose_retrace(s->kernels.isa);
+        nde_choose_retrace(s->kernels.isa, &s->retrace, &s->remake);
     const bool simple = s->rhs.plain || (s->rhs.noisy && !s->rhs.paths && !s->rhs.channels && !s->rhs.nz);
     const int kind = s->table.method->kind;
     s->marches = !s->adaptive && !s->undoes && !s->options.estimates && simple && !s->rhs.problem.n_events && !s->options.max_evals &&
                  !s->guarded && s->saving != NDE_SAVE_EVERY && !s->table.chebyshev.most;
-    s->runs = s->marches && !s->options.adjoint && (kind == NDE_KIND_RUNGE_KUTTA || kind == NDE_KIND_STOCHASTIC);
+    s->runs = s->marches && (s->rhs.plain || !s->options.adjoint) && (kind == NDE_KIND_RUNGE_KUTTA || kind == NDE_KIND_STOCHASTIC);
     s->executor = s->options.executor;
     s->n_workers = s->executor              ? (size_t)s->executor->workers
                    : s->options.threads > 1 ? (size_t)s->options.threads

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "adjoint/checkpoint.h"
+
 typedef struct header {
     uint32_t kind; /* NDE_ENTRY_* and flags */
     uint32_t n;
@@ -118,14 +120,17 @@ static bool shift(const nde_record *r, size_t offset, nde_entry *e) {
 }
 
 /* So many steps along the run of e, back if negative. */
-static void go_along(const nde_record *r, ptrdiff_t steps, nde_entry *e) {
+static void go_along(ptrdiff_t steps, nde_entry *e) {
     const ptrdiff_t times = e->stride ? (ptrdiff_t)e->n : 1;
     e->step += (size_t)steps, e->at += (size_t)steps;
     e->t += steps*times, e->t_new += steps*times;
     bool mixed = false;
     for (ptrdiff_t b = 0; e->n > 1 && b < times; b++) mixed |= e->t[b] == e->t_new[b];
     e->flags = mixed ? e->flags | NDE_ENTRY_MIXED : e->flags & ~NDE_ENTRY_MIXED;
-    e->y = nde_slots_find(&r->slots, e->at, &e->rank);
+}
+
+void nde_record_find(const nde_record *r, nde_entry *e) {
+    if (e->flags & NDE_ENTRY_RUN) e->y = nde_slots_find(&r->slots, e->at, &e->rank);
 }
 
 static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
@@ -183,6 +188,13 @@ void nde_record_attach(nde_record *r, const nde_store *store, size_t index, size
     r->store = *store, r->index = index, r->of = of;
 }
 
+nde_place nde_record_place(const nde_record *r) {
+    nde_place p = { .k = round_up(r->y_reals*sizeof(nde_real), r->line) };
+    p.tape = p.k + round_up(r->stage_reals*sizeof(nde_real), r->line);
+    p.bytes = p.tape + round_up(r->tape_reals*sizeof(nde_real), r->line);
+    return p;
+}
+
 static size_t first_spacing(const nde_record *r) { return r->first_form == NDE_RECORD_CHECKPOINTS ? 2 : 1; }
 
 void nde_record_clear(nde_record *r) {
@@ -199,9 +211,11 @@ void nde_record_clear(nde_record *r) {
 bool nde_record_expect(nde_record *r, int form, size_t steps, size_t log) {
     r->form = form;
     if (form < NDE_RECORD_STATES) return true;
+    const size_t begin = round_up(log, LINE), room = begin < r->size ? r->size - begin : 0;
     size_t most = log < r->size ? (r->size - log)/r->slots.bytes : 0;
     if (form == NDE_RECORD_CHECKPOINTS && r->first_form == form && most > steps/2 + 1) most = steps/2 + 1;
-    nde_slots_expect(&r->slots, steps, most);
+    nde_slots_expect(&r->slots, steps, most,
+                     most < steps ? nde_checkpoint_piece(steps, room, r->slots.bytes, nde_record_place(r).bytes) : 0);
     if (most < steps) r->form = NDE_RECORD_CHECKPOINTS;
     return most > 0;
 }
@@ -403,6 +417,31 @@ void nde_record_commit(nde_record *r, nde_entry *entry, bool mixed) {
     r->steps++;
 }
 
+size_t nde_record_stretch(const nde_record *r, const nde_entry *e) {
+    const nde_slots *s = &r->slots;
+    const header *last = r->last == SIZE_MAX ? NULL : at(r, r->last);
+    const size_t times = times_of((uint32_t)e->flags, e->n), row = times*sizeof(double);
+    const size_t end = lay(r, r->used, (uint32_t)e->kind | (uint32_t)e->flags, e->n).end;
+    const size_t most = r->size - (s->taken + (e->y != NULL))*s->bytes;
+    const size_t next = !e->y ? s->next : s->apart && s->count < s->most ? r->steps + s->apart : 0;
+    if (!in_runs(r) || r->form == NDE_RECORD_TIMES || end > most || next <= r->steps) return 0;
+    size_t stretch = 1 + (most - end)/row;
+    if (stretch > next - r->steps) stretch = next - r->steps;
+    if (!last || !(last->kind & NDE_ENTRY_RUN)) return stretch < PLACES ? stretch : PLACES;
+    const size_t units = (UINT32_MAX - last->units)/times, places = PLACES - run_length(r, r->last);
+    const size_t joined = units < places ? units : places;
+    return stretch < joined ? stretch : joined;
+}
+
+double *nde_record_extend(nde_record *r, size_t steps) {
+    header *h = at(r, r->last);
+    const size_t times = times_of(h->kind, h->n);
+    double *ends = at(r, r->used);
+    h->units += (uint32_t)(steps*times);
+    r->used += steps*times*sizeof *ends, r->steps += steps;
+    return ends;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static void read(const nde_record *r, size_t offset, size_t k, nde_entry *entry) {
@@ -411,13 +450,20 @@ static void read(const nde_record *r, size_t offset, size_t k, nde_entry *entry)
     const bool last = !(h->kind & NDE_ENTRY_RUN) || k + 1 == run_length(r, offset);
     if (h->kind & NDE_ENTRY_RUN) {
         entry->step = *(const size_t *)at(r, offset + sizeof *h);
-        go_along(r, (ptrdiff_t)k, entry);
+        go_along((ptrdiff_t)k, entry);
     }
     if (h->kind & NDE_ENTRY_CUTS && last) entry->cuts = cuts_at(r, offset + (size_t)h->units*UNIT, next->n);
 }
 
 void nde_record_read(const nde_record *r, size_t place, nde_entry *entry) {
     read(r, offset_of(place), place & (PLACES - 1), entry);
+    nde_record_find(r, entry);
+}
+
+size_t nde_record_begin(size_t place) { return place & ~(PLACES - 1); }
+
+size_t nde_record_number(const nde_record *r, size_t place) {
+    return *(const size_t *)at(r, offset_of(place) + sizeof(header)) + (place & (PLACES - 1));
 }
 
 static size_t last_step(const nde_record *r, size_t offset) {
@@ -427,7 +473,7 @@ static size_t last_step(const nde_record *r, size_t offset) {
 bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
     if (place == 0 || r->last == SIZE_MAX) return false;
     if (place != SIZE_MAX && place & (PLACES - 1)) {
-        nde_record_read(r, place - 1, entry);
+        read(r, offset_of(place), (place & (PLACES - 1)) - 1, entry);
         return true;
     }
     const size_t offset = offset_of(place);
@@ -438,7 +484,7 @@ bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
 
 bool nde_record_back(const nde_record *r, nde_entry *e) {
     if (e->at & (PLACES - 1)) {
-        go_along(r, -1, e);
+        go_along(-1, e);
         e->cuts = (nde_cuts){ 0 };
         return true;
     }
@@ -451,7 +497,7 @@ bool nde_record_back(const nde_record *r, nde_entry *e) {
 bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
     const size_t offset = place == SIZE_MAX ? 0 : offset_of(place);
     if (place != SIZE_MAX && (place & (PLACES - 1)) < last_step(r, offset)) {
-        nde_record_read(r, place + 1, entry);
+        read(r, offset, (place & (PLACES - 1)) + 1, entry);
         return true;
     }
     const size_t after = place == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
@@ -462,16 +508,20 @@ bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
 
 bool nde_record_forth(const nde_record *r, nde_entry *e) {
     if ((e->at & (PLACES - 1)) + 1 >= last_step(r, offset_of(e->at))) return nde_record_after(r, e->at, e); /* it may have been cut */
-    go_along(r, 1, e);
+    go_along(1, e);
     return true;
 }
 
-static bool is_in_memory(const nde_record *r, size_t place) { return r->slots.count && nde_slots_key(&r->slots, 0) <= place; }
+size_t nde_record_ahead(const nde_record *r, const nde_entry *e) {
+    return e->bytes ? 1 : run_length(r, offset_of(e->at)) - (e->at & (PLACES - 1));
+}
+
+bool nde_record_is_here(const nde_record *r, size_t place) { return r->slots.count && nde_slots_key(&r->slots, 0) <= place; }
 
 int nde_record_state_before(const nde_record *r, size_t place, nde_real *buffer, nde_entry *entry) {
     size_t found = place;
     if (in_runs(r)) {
-        const bool here = is_in_memory(r, place);
+        const bool here = nde_record_is_here(r, place);
         const int rc = here ? 0 : read_state(r, place, buffer, &found);
         if (rc) return rc;
         if (here) found = nde_slots_key(&r->slots, nde_slots_rank(&r->slots, place));
@@ -490,7 +540,7 @@ unsigned char *nde_record_tail(const nde_record *r, size_t *bytes) {
 /* ---- the way back ---------------------------------------------------------------------------- */
 
 void nde_record_forget(nde_record *r, size_t place) {
-    nde_slots_forget(&r->slots, is_in_memory(r, place) ? nde_slots_rank(&r->slots, place) + 1 : 0);
+    nde_slots_forget(&r->slots, nde_record_is_here(r, place) ? nde_slots_rank(&r->slots, place) + 1 : 0);
 }
 
 void nde_record_rewind(nde_record *r) {

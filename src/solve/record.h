@@ -91,6 +91,11 @@ bool nde_record_expect(nde_record *record, int form, size_t steps, size_t log);
 size_t nde_record_grown(const nde_record *record, size_t used, int kind, size_t m, bool uniform, bool first);
 /* Bytes of log and states. */
 size_t nde_record_bytes(const nde_record *record);
+/* Where slopes and tape stand behind a state in `bytes` that hold all of a step, one behind the other in such a place. */
+typedef struct nde_place {
+    size_t k, tape, bytes;
+} nde_place;
+nde_place nde_record_place(const nde_record *record);
 /* The next form down, or fewer states; false at the end. */
 bool nde_record_fall(nde_record *record);
 
@@ -101,16 +106,32 @@ nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *en
 nde_status nde_record_reserve(nde_record *record, size_t n, bool uniform, nde_entry *entry);
 /* Keeps the reserved step. */
 void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
+/* Steps that can follow each other from the reserved one on, of the same lanes, when those behind it keep no more than their times;
+ * 0: it is not known. */
+size_t nde_record_stretch(const nde_record *record, const nde_entry *entry);
+/* So many more in the run of the last step, with less than that stretch; their ends [steps][n] are to be filled in. */
+double *nde_record_extend(nde_record *record, size_t steps);
 
-/* Walks: from `at` = SIZE_MAX nde_record_before gives the last entry, nde_record_after the first; false at the end. */
+/* Walks: from `at` = SIZE_MAX nde_record_before gives the last entry, nde_record_after the first; false at the end. They do not
+ * look for the state of a step in a run: */
+void nde_record_find(const nde_record *record, nde_entry *step);
 bool nde_record_before(const nde_record *record, size_t at, nde_entry *entry);
 bool nde_record_after(const nde_record *record, size_t at, nde_entry *entry);
+/* With its state. */
 void nde_record_read(const nde_record *record, size_t at, nde_entry *entry);
+/* The place of the first step of a run; of an entry that is none: its own. */
+size_t nde_record_begin(size_t at);
+/* Number of a step of a run. */
+size_t nde_record_number(const nde_record *record, size_t at);
 /* nde_record_before(record, entry->at, entry) and nde_record_after */
 bool nde_record_back(const nde_record *record, nde_entry *entry);
 bool nde_record_forth(const nde_record *record, nde_entry *entry);
+/* Steps of the run from this one on. */
+size_t nde_record_ahead(const nde_record *record, const nde_entry *step);
 /* The last step at or before `at` whose state is kept; from the store it is read into `buffer`. 0 or NDE_STORE_FAILED. */
 int nde_record_state_before(const nde_record *record, size_t at, nde_real *buffer, nde_entry *entry);
+/* Is there a state at or before `at` in memory? */
+bool nde_record_is_here(const nde_record *record, size_t at);
 /* Bytes between log and states, at a multiple of 64. */
 unsigned char *nde_record_tail(const nde_record *record, size_t *bytes);
 

@@ -35,17 +35,21 @@ void nde_slots_clear(nde_slots *s, size_t spacing) {
 
 /* ---- which ----------------------------------------------------------------------------------- */
 
-void nde_slots_expect(nde_slots *s, size_t steps, size_t most) { s->steps = steps, s->most = most; }
+void nde_slots_expect(nde_slots *s, size_t steps, size_t most, size_t apart) {
+    s->steps = steps, s->most = most, s->apart = apart;
+}
 
 /* The step behind `step` that keeps its state when `left` more can be kept. The run itself passes all steps once: it is the way to
  * undo one step more, of no length, behind the last. */
 static size_t scheduled(const nde_slots *s, size_t step, size_t left) {
     const size_t steps = s->steps - step;
+    if (s->apart) return step + s->apart;
     if (steps <= left + 1) return step + 1;
     return left ? step + steps + 1 - nde_checkpoint_last(steps + 1, left) : SIZE_MAX;
 }
 
 size_t nde_slots_expected(const nde_slots *s) {
+    if (s->apart) return (s->steps + s->apart - 1)/s->apart;
     if (s->steps <= s->most) return s->steps;
     size_t count = 1;
     for (size_t step = 0; (step = scheduled(s, step, s->most - count)) < s->steps;) count++;
@@ -58,7 +62,7 @@ static size_t reserve(const nde_slots *s, size_t limit) {
     return r < (limit + 1)/2 ? r : (limit + 1)/2;
 }
 
-static void go_online(nde_slots *s) { s->steps = s->most = s->next = 0; }
+static void go_online(nde_slots *s) { s->steps = s->most = s->next = s->apart = 0; }
 
 bool nde_slots_admit(nde_slots *s, size_t step, size_t limit) {
     if (!s->count) return limit > 0;
@@ -84,7 +88,7 @@ void nde_slots_push(nde_slots *s, size_t key, size_t step) {
     s->next = s->steps ? scheduled(s, step, s->most - s->count) : step + s->spacing;
 }
 
-static void swap(const nde_slots *s, size_t i, size_t j) {
+void nde_slots_swap(nde_slots *s, size_t i, size_t j) {
     const size_t of_i = *order(s, i);
     *order(s, i) = *order(s, j), *order(s, j) = of_i;
 }
@@ -96,7 +100,7 @@ bool nde_slots_thin(nde_slots *s) {
     size_t gone = 0, kept = first;
     for (size_t i = first; i < s->count; i++)
         if (gone < most && i == first + 2*gone) gone++;
-        else swap(s, kept++, i);
+        else nde_slots_swap(s, kept++, i);
     if (first < s->count) s->count = kept, s->cursor += gone;
     if (gone < most) s->cursor = 0, s->spacing *= 2;
     return true;
@@ -112,7 +116,7 @@ void nde_slots_shrink(nde_slots *s, size_t to) {
         const head *old = state(s, i);
         new->key = old->key;
         memcpy(new + 1, old + 1, s->bytes - sizeof *new);
-        swap(s, i, spare);
+        nde_slots_swap(s, i, spare);
     }
     size_t kept = s->count;
     for (size_t i = s->count; i < s->taken; i++)

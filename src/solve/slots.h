@@ -6,9 +6,9 @@
  * for the way back; to make room the solve takes some out of the middle. Slots are used in any order: word i of `order`, in the
  * head of slot i, says where the state of rank i is.
  *
- * When the number of steps is known, the binomial schedule says which are kept. When it is not, every spacing-th is, and when
- * there is no room, every other one goes, from the first on; when all have been visited the spacing doubles. Some slots stay
- * free: the last steps are repeated in them. */
+ * When the number of steps is known, the binomial schedule says which are kept, or they are that far apart. When it is not, every
+ * spacing-th is, and when there is no room, every other one goes, from the first on; when all have been visited the spacing
+ * doubles. Some slots stay free: the last steps are repeated in them. */
 #ifndef NDE_SLOTS_H
 #define NDE_SLOTS_H
 
@@ -22,14 +22,16 @@ typedef struct nde_slots {
     size_t next, spacing;  /* number of the step that keeps its state next, and steps from one to the next */
     size_t cursor;         /* rank at which thinning goes on */
     size_t steps, most;    /* known beforehand: number of steps, and states that there will be room for; 0: not known */
+    size_t apart;          /* then: every so many-th is kept; 0: as the binomial schedule says */
 } nde_slots;
 
 /* `end` at a multiple of 8. */
 void nde_slots_open(nde_slots *slots, unsigned char *end, size_t state_bytes);
 /* Empty. Every spacing-th state is to be kept. */
 void nde_slots_clear(nde_slots *slots, size_t spacing);
-/* Of so many steps as many states as there will be room for are to be kept: the best ones. */
-void nde_slots_expect(nde_slots *slots, size_t steps, size_t most);
+/* Of so many steps as many states as there will be room for are to be kept: the best ones; apart > 0: every so many-th, for which
+ * there is room. */
+void nde_slots_expect(nde_slots *slots, size_t steps, size_t most, size_t apart);
 /* States that will then be kept. */
 size_t nde_slots_expected(const nde_slots *slots);
 
@@ -56,5 +58,7 @@ void *nde_slots_find(const nde_slots *slots, size_t key, size_t *rank);
 const void *nde_slots_first(const nde_slots *slots);
 /* Forgets all states from this rank on. */
 void nde_slots_forget(nde_slots *slots, size_t rank);
+/* Two states change ranks: keys are to ascend again before anything else is asked. */
+void nde_slots_swap(nde_slots *slots, size_t rank, size_t other);
 
 #endif

@@ -192,6 +192,15 @@ typedef struct nde_hits {
 typedef int (*nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
                            const nde_sink *sink);
 
+/* Steps in a row of one trajectory: where a record of the form tape would keep them. */
+typedef struct nde_made {
+    size_t count;
+    const double *t;            /* [count + 1] from one to the next */
+    nde_real *y, *k, *tape;     /* of the first one; [dim], [s][dim], [s][tape] or NULL */
+    size_t apart;               /* from there to those of the next one */
+} nde_made;
+typedef int (*nde_remake)(nde_solver *s, nde_worker *w, const nde_made *steps);
+
 struct nde_solver {
     nde_options options;   /* adjoint: DISCRETE where a record is kept, whatever the adjoint */
     int adjoint;           /* NDE_ADJOINT_* that was asked for */
@@ -212,6 +221,7 @@ struct nde_solver {
     const nde_body *body;
     void (*sprint)(nde_solver *s, nde_panel *p); /* NULL where the general loop is needed */
     nde_retrace retrace;   /* NULL where the general sweep is needed */
+    nde_remake remake;     /* of the same */
     bool marches;          /* fixed steps between which nothing needs to be looked at */
     bool runs;             /* and that may be looked at many at a time */
     nde_control control;
@@ -315,7 +325,7 @@ const nde_method *nde_chosen_method(const nde_solver *s);
 nde_status nde_choose_kernels(nde_solver *s);
 nde_status nde_choose_controller(nde_solver *s);
 void (*nde_choose_sprint(int isa))(nde_solver *s, nde_panel *p);
-nde_retrace nde_choose_retrace(int isa);
+void nde_choose_retrace(int isa, nde_retrace *retrace, nde_remake *remake);
 
 /* ---- setup.c ---- */
 /* Reads the problem and the options into a solver without memory, and counts its bytes and those of each panel's record. */

@@ -41,7 +41,8 @@ static void check(proof *f, const char *what) {
     f->options.clip_t = &beyond, f->options.n_clip = 1;
     proof_create(f);
     assert_int_equal(proof_run(f), NDE_OK);
-    if (memcmp(&stats, f->solution.stats, sizeof stats) || memcmp(end, f->solution.y_end, sizeof end) || bytes != f->solution.record_bytes)
+    if (memcmp(&stats, f->solution.stats, sizeof stats) || memcmp(end, f->solution.y_end, sizeof end) ||
+        (bytes != f->solution.record_bytes && f->solution.record != NDE_RECORD_CHECKPOINTS)) /* of known steps others are kept */
         fail_msg("%s: another solve: %d and %d steps, %d and %d rejected", what, (int)stats.accepted, (int)f->solution.stats->accepted,
                  (int)stats.rejected, (int)f->solution.stats->rejected);
     const proof_copy general = differentiate(f);

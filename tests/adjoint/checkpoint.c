@@ -41,10 +41,34 @@ static void long_runs_stay_within_reach(void **state) {
     assert_in_range(nde_checkpoint_last(SIZE_MAX/4, 1000), 1, SIZE_MAX/4 - 1);
 }
 
+/* A piece is there when any length would do, and fits; no more is asked of memory than of time. */
+static void pieces_fit(void **state) {
+    (void)state;
+    long none = 0, some = 0, long_ones = 0;
+    for (size_t steps = 2; steps <= 3000; steps += 1 + steps/5)
+        for (size_t state_bytes = 16; state_bytes <= 1024; state_bytes *= 4)
+            for (size_t step_bytes = state_bytes; step_bytes <= 64*state_bytes; step_bytes *= 4)
+                for (size_t room = step_bytes; room <= (steps + 1)*step_bytes; room += room/3) {
+                    const size_t piece = nde_checkpoint_piece(steps, room, state_bytes, step_bytes);
+                    size_t fewest = SIZE_MAX;
+                    for (size_t l = 2; l <= steps; l++) {
+                        const size_t bytes = l*step_bytes + (steps + l - 1)/l*state_bytes;
+                        if (bytes < fewest) fewest = bytes;
+                        if (l == piece) assert_true(bytes <= room);
+                        else if (piece && l > piece && l <= 16) assert_true(bytes > room);
+                    }
+                    if (piece) assert_in_range(piece, 2, steps);
+                    else assert_true(fewest + state_bytes + step_bytes > room); /* of the length that is even to rounding */
+                    none += !piece, some += piece > 0, long_ones += piece > 16;
+                }
+    assert_true(none > 100 && some > 100 && long_ones > 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedule_is_optimal),
         cmocka_unit_test(long_runs_stay_within_reach),
+        cmocka_unit_test(pieces_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,11 +80,11 @@ static double slots_of(const rig *r) {
 static void known_steps_are_optimal(void **state) {
     (void)state;
     static rig r, full;
-    long cases = 0;
+    long cases = 0, pieces = 0;
     for (size_t n = 1; n <= N_MOST; n += 4)
         for (int64_t steps = 1; steps <= 700; steps += 1 + steps*2/3) {
             make(&full, n);
-            full.options.steps = steps, full.options.method = NDE_RK4;
+            full.options.steps = steps, full.options.method = steps % 2 ? NDE_RK4 : NDE_DOPRI5;
             solve_fully(&full, (size_t)1 << 24);
             for (size_t slots = 1; slots < 70; slots += 1 + slots/2) {
                 make(&r, n);
@@ -99,7 +99,10 @@ static void known_steps_are_optimal(void **state) {
                     assert_true(s->most >= slots && (double)s->most >= slots_of(&r) - 1);
                     /* the way back may have a slot more than the run knew of: what was the last step's room in the log */
                     assert_true((double)r.recomputed <= optimum((double)steps, (double)s->most));
-                    if ((double)s->most == slots_of(&r)) {
+                    if (s->apart) {
+                        assert_int_equal(r.recomputed, 0);
+                        pieces++;
+                    } else if ((double)s->most == slots_of(&r)) {
                         assert_true((double)r.recomputed == optimum((double)steps, (double)s->most));
                         cases++;
                     }
@@ -111,8 +114,50 @@ static void known_steps_are_optimal(void **state) {
                 nde_solver_destroy(r.solver);
             }
         }
-    assert_true(cases > 50);
-    print_message("%ld pairs of steps and slots: as many steps again as the optimum\n", cases);
+    print_message("%ld pairs of steps and slots: as many steps again as the optimum; %ld: none, in pieces\n", cases, pieces);
+    assert_true(cases > 50 && pieces > 3);
+}
+
+static long evaluations;
+static int (*evaluate)(const nde_field *, const nde_site *, const nde_real *, nde_real *);
+static int count_and_evaluate(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
+    evaluations++;
+    return evaluate(self, at, y, dy);
+}
+
+/* Within the bytes of the root of n as states and as steps with their slopes: each step is made again once, and the slope that a
+ * piece begins with, whether the steps are known before the run or not. */
+static void no_step_is_repeated_twice(void **state) {
+    (void)state;
+    static rig r, full;
+    for (size_t n = 1; n <= N_MOST; n += 4)
+        for (int fixed = 0; fixed < 2; fixed++)
+            for (size_t root = 4; root <= 60; root += 8) {
+                make(&full, n);
+                const size_t steps = root*root;
+                full.options.method = NDE_BOSH3;
+                if (fixed) full.options.steps = (int64_t)steps;
+                else full.options.h_max = full.options.h0 = full.problem.t1/(double)steps, full.options.rtol = 1e-3,
+                     full.options.stepping = NDE_STEP_JOINT;
+                solve_fully(&full, (size_t)1 << 24);
+                make(&r, n);
+                r.options = full.options, r.options.record = 0;
+                nde_needs needs = NDE_INIT(nde_needs, .bytes = 0);
+                assert_int_equal(nde_plan(&r.problem, &r.options, &needs), NDE_OK);
+                r.options.budget = root*(needs.state_bytes + needs.tape_bytes) + 16*n*steps + 4096;
+                evaluate = field.eval, field.eval = count_and_evaluate;
+                run(&r);
+                const double made = (double)r.solution.stats[0].accepted;
+                assert_true(r.solution.record == NDE_RECORD_STATES || r.solution.record == NDE_RECORD_CHECKPOINTS);
+                for (int again = 0; again < 2; again++) {
+                    evaluations = 0;
+                    back(&r);
+                    same_gradient(&r, &full);
+                    assert_int_equal(r.recomputed, 0);
+                    assert_true((double)evaluations <= made*3 + 2 + made/(double)(root < 16 ? root/2 : 15));
+                }
+                nde_solver_destroy(r.solver);
+            }
 }
 
 /* ---- adaptive steps ------------------------------------------------------------------------------------------------- */
@@ -160,7 +205,7 @@ static void lanes(void **state) {
         full.options.stepping = stepping, full.options.rtol = 1e-9, full.options.h0 = 0.5;
         if (sizeof(nde_real) == 4) full.options.rtol = 3e-6, full.options.method = NDE_BOSH3;
         solve_fully(&full, (size_t)1 << 24);
-        int seen = 0;
+        int seen = 0, repeated = 0;
         for (size_t budget = 1 << 18; budget > 2048; budget = budget*3/4) {
             make(&r, N_MOST);
             r.problem.t1 = full.problem.t1, r.problem.t1_each = full.problem.t1_each;
@@ -175,7 +220,7 @@ static void lanes(void **state) {
                 same_gradient(&r, &full);
                 const nde_record *record = &r.solver->panel[0].record;
                 if (r.solution.record == NDE_RECORD_CHECKPOINTS) {
-                    assert_true(r.recomputed > 0);
+                    repeated += r.recomputed > 0;
                     /* a lane's time, or one for all, for each step of the block; what comes and goes */
                     assert_true(record->used <= 8*record->steps*(stepping ? 1 : N_MOST) + 1200);
                     seen++;
@@ -184,7 +229,7 @@ static void lanes(void **state) {
             nde_solver_destroy(r.solver);
             if (status != NDE_OK) break;
         }
-        assert_true(seen > 5);
+        assert_true(seen > 5 && repeated > 2);
     }
 }
 
@@ -243,6 +288,7 @@ static void peak_is_the_budget(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_steps_are_optimal),
+        cmocka_unit_test(no_step_is_repeated_twice),
         cmocka_unit_test(eight_bytes_a_step),
         cmocka_unit_test(lanes),
         cmocka_unit_test(peak_is_the_budget),

@@ -177,9 +177,7 @@ static const march marches[] = {
 
 static size_t anchors_of(const nde_solver *s) {
     size_t anchors = 0;
-    nde_entry e;
-    for (size_t k = 0; k < s->n_panels; k++)
-        for (size_t at = SIZE_MAX; nde_record_after(&s->panel[k].record, at, &e); at = e.at) anchors += e.kind == NDE_ENTRY_STEP && e.y;
+    for (size_t k = 0; k < s->n_panels; k++) anchors += s->panel[k].record.slots.count;
     return anchors;
 }
 

@@ -167,10 +167,7 @@ static void round_trip(const way *w, const nde_pointwise *one, double t1, double
     if (nde_solver_run(solver, &s)) fail_msg("%s: %s", text, nde_solver_error(solver));
     const nde_seed seed = NDE_INIT(nde_seed, .y_end = y0);
     const nde_gradient to = NDE_INIT(nde_gradient, .reconstruction = apart);
-    int64_t anchors = 0, most = 0;
-    nde_entry e;
-    for (size_t at = SIZE_MAX; nde_record_after(&solver->panel->record, at, &e); at = e.at)
-        anchors += e.kind == NDE_ENTRY_STEP && e.y;
+    int64_t anchors = (int64_t)solver->panel->record.slots.count, most = 0;
     if (nde_backward(solver, &seed, &to)) fail_msg("%s: %s", text, nde_solver_error(solver));
     double worst = 0;
     for (size_t b = 0; b < n; b++) most = s.stats[b].accepted > most ? s.stats[b].accepted : most;

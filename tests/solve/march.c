@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * march.c - fixed steps without clocks in between are the steps of the general loop, to the bit: a solver with a limit on evaluations,
- * which never marches, says what is right; one with a record, which marches step by step, comes to the same. */
+ * which never marches, says what is right; one with a record, which marches step by step or from state to state
+ * that it keeps, comes to the same. */
 #include <math.h>
 #include <string.h>
 
@@ -94,6 +95,8 @@ static nde_status both_ways(const nde_problem *problem, const nde_options *optio
     recorded.adjoint = NDE_ADJOINT_DISCRETE;
     recorded.budget = (size_t)1 << 26;
     const nde_status status = also(problem, options, &limited, pause, what);
+    assert_int_equal(also(problem, options, &recorded, pause, what), status);
+    recorded.record = NDE_RECORD_CHECKPOINTS;
     assert_int_equal(also(problem, options, &recorded, pause, what), status);
     return status;
 }

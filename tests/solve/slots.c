@@ -89,11 +89,28 @@ static void known_is_optimal(void **state) {
     for (size_t room = 1; room <= 100; room += room < 10 ? 1 : 15)
         for (size_t n = 1; n <= 100000; n += 1 + n/7) {
             nde_slots_clear(&slots, 1);
-            nde_slots_expect(&slots, n, room);
+            nde_slots_expect(&slots, n, room, 0);
             const size_t expected = nde_slots_expected(&slots);
             for (size_t i = 0; i < n; i++) step(&slots, i, room);
             assert_int_equal(slots.count, expected);
             assert_true(cost(&slots, n, room) == optimum((double)n, (double)room));
+        }
+}
+
+/* As far apart as they are to be. */
+static void known_apart(void **state) {
+    (void)state;
+    nde_slots slots;
+    begin(&slots);
+    for (size_t n = 1; n <= 3000; n += 1 + n/7)
+        for (size_t apart = 2; apart <= 40; apart += 3) {
+            const size_t room = (n + apart - 1)/apart;
+            nde_slots_clear(&slots, 1);
+            nde_slots_expect(&slots, n, room, apart);
+            assert_int_equal(nde_slots_expected(&slots), room);
+            for (size_t i = 0; i < n; i++) step(&slots, i, room);
+            assert_int_equal(slots.count, room);
+            for (size_t rank = 0; rank < room; rank++) assert_int_equal(nde_slots_key(&slots, rank), rank*apart);
         }
 }
 
@@ -102,13 +119,14 @@ static void wrong_expectations(void **state) {
     (void)state;
     nde_slots slots;
     begin(&slots);
-    for (int less = 0; less < 2; less++) {
-        nde_slots_clear(&slots, 1);
-        nde_slots_expect(&slots, 300, 20);
-        for (size_t i = 0; i < 20000; i++) step(&slots, i, less && i >= 150 ? 16 : 20);
-        check(&slots, 20000);
-        assert_true(cost(&slots, 20000, less ? 16 : 20) < 2*optimum(20000, less ? 16 : 20));
-    }
+    for (int less = 0; less < 2; less++)
+        for (size_t apart = 0; apart <= 15; apart += 15) {
+            nde_slots_clear(&slots, 1);
+            nde_slots_expect(&slots, 300, 20, apart);
+            for (size_t i = 0; i < 20000; i++) step(&slots, i, less && i >= 150 ? 8 : 20);
+            check(&slots, 20000);
+            assert_true(cost(&slots, 20000, less ? 8 : 20) < 2*optimum(20000, less ? 8 : 20));
+        }
 }
 
 static void online_is_close(void **state) {
@@ -175,7 +193,8 @@ static void a_stack(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(closed_form),  cmocka_unit_test(known_is_optimal), cmocka_unit_test(wrong_expectations),
+        cmocka_unit_test(closed_form),  cmocka_unit_test(known_is_optimal), cmocka_unit_test(known_apart),
+        cmocka_unit_test(wrong_expectations),
         cmocka_unit_test(online_is_close), cmocka_unit_test(room_shrinks), cmocka_unit_test(a_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

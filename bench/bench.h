@@ -41,6 +41,7 @@ typedef struct bench_subject {
 
 extern const bench_subject bench_one_double;
 extern const bench_subject bench_ensemble_double;
+extern const bench_subject bench_robertson_double;
 extern const bench_subject bench_train_double, bench_train_single;
 extern const bench_subject bench_gbm_double, bench_gbm_single;
 extern const bench_subject bench_sde_train_double, bench_sde_train_single;

@@ -161,6 +161,31 @@ static int kepler_point(double t, const nde_real *y, const nde_real *p, nde_real
     return 0;
 }
 
+/* Robertson's reactions; q: the first rate. */
+static int robertson(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict dy) {
+    (void)self;
+    const size_t ld = at->ld;
+    const nde_real k2 = (nde_real)1e4, k3 = (nde_real)3e7;
+    for (size_t i = 0; i < at->n; i++) {
+        const nde_real slow = at->q[i]*y[i], back = k2*y[ld + i]*y[2*ld + i], fast = k3*y[ld + i]*y[ld + i];
+        dy[i] = back - slow, dy[ld + i] = slow - back - fast, dy[2*ld + i] = fast;
+    }
+    return 0;
+}
+
+static int robertson_jacobian(const nde_field *self, const nde_site *at, const nde_real *restrict y, nde_real *restrict j) {
+    (void)self;
+    const size_t ld = at->ld;
+    const nde_real k2 = (nde_real)1e4, k3 = (nde_real)3e7;
+    for (size_t i = 0; i < at->n; i++) {
+        const nde_real b = k2*y[2*ld + i], c = k2*y[ld + i], d = 2*k3*y[ld + i];
+        j[i] = -at->q[i], j[ld + i] = b, j[2*ld + i] = c;
+        j[3*ld + i] = at->q[i], j[4*ld + i] = -b - d, j[5*ld + i] = -c;
+        j[6*ld + i] = 0, j[7*ld + i] = d, j[8*ld + i] = 0;
+    }
+    return 0;
+}
+
 /* out [dim][ld] = a y */
 static int scaled(nde_real a, const nde_field *self, const nde_site *at, const nde_real *restrict y,
                   nde_real *restrict out) {
@@ -187,6 +212,7 @@ static int one(const nde_field *self, const nde_site *at, const nde_real *y, nde
 const bench_fields BENCH_NAME(BENCH_FIELDS) = {
     .lorenz = lorenz, .lorenz_rho = lorenz_rho, .lorenz_rho_vjp = lorenz_rho_vjp, .kepler = kepler,
     .volterra = volterra, .volterra_vjp = volterra_vjp, .lorenz_vjp = lorenz_vjp, .lorenz_jvp = lorenz_jvp,
+    .robertson = robertson, .robertson_jacobian = robertson_jacobian,
     .growth = growth, .volatility = volatility, .one = one,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
 #ifndef BENCH_SINGLE

@@ -20,6 +20,7 @@ typedef struct bench_fields {
     bench_eval *volterra;      /* p: a, b, c, d of x' = x (a - b y), y' = y (d x - c) */
     bench_vjp *lorenz_vjp, *lorenz_rho_vjp, *volterra_vjp;
     bench_jvp *lorenz_jvp;
+    bench_eval *robertson, *robertson_jacobian; /* q: the first rate */
     bench_eval *growth;        /* p[0] y */
     bench_eval *volatility;    /* p[1] y */
     bench_eval *one;           /* 1 */

@@ -41,6 +41,7 @@ typedef struct bench_case {
 #define NETWORK .subject = { &bench_train_double, &bench_train_single }, .beside = "by_hand"
 #define ENSEMBLE                                                                                                             \
     .subject = { &bench_ensemble_double }, .program = "ode_batch", .builds = { "v3_w8", "v3_w16", "v4_w8", "v4_w16" }
+#define ROBERTSON .subject = { &bench_robertson_double }
 #define FIXED .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .builds = { "v3", "v4" }
 
 static const bench_case cases[] = {
@@ -89,6 +90,12 @@ static const bench_case cases[] = {
       GRADIENT, .program = "lv_gradient", .argument = "lv_gradient_times", .builds = { "v3", "v4" } },
     { "lv_gradient_cvodes", "the first one beside CVODES: Adams, Hermite interpolation, quadratures in the error test",
       GRADIENT, .program = "lv_gradient_cvodes", .argument = "lv_gradient_cvodes", .builds = { "v3" } },
+    { "robertson", "Robertson's reactions to t = 1e5, rosenbrock23 at 1e-3; field and Jacobian by pointer",
+      ROBERTSON, .program = "robertson", .argument = "robertson", .builds = { "v3", "v4" } },
+    { "robertson_cvode", "the same beside CVODE: BDF, its own dense solver, the Jacobian too",
+      ROBERTSON, .program = "robertson_cvode", .argument = "robertson_cvode", .builds = { "v3" } },
+    { "robertson_ensemble", "10,000 with different rates, own steps and refill, beside as many one by one",
+      ROBERTSON, .program = "robertson", .argument = "robertson_ensemble", .builds = { "v3", "v4" } },
     { "adjoint_small", "solve and gradient of an MLP 4-32-32-4 beside the solve alone, dopri5 at 1e-6", ADJOINT },
     { "adjoint_spiral", "the same of 2-50-2, batch 20", ADJOINT },
     { "adjoint_mid", "the same of 64-256-256-64, batch 256", ADJOINT },

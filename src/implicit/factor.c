@@ -29,14 +29,6 @@ static void write_lanes(nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_
     }
 }
 
-static void write_one(const nde_lu *lu, size_t b, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
-    const size_t d = lu->dim;
-    const nde_real by = gamma*h[b];
-    nde_real *w = matrix(lu, b);
-    for (size_t column = 0; column < d; column++)
-        for (size_t row = 0; row < d; row++) *w++ = (nde_real)(row == column) - by*j[(row*d + column)*ld + b];
-}
-
 void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
     const size_t d = lu->dim;
     if (is_side_by_side(lu, ld)) {
@@ -46,7 +38,7 @@ void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, 
     }
     const bool far = nde_lapack_pays(kernels, d);
     for (size_t b = 0; b < n; b++) {
-        write_one(lu, b, ld, h, gamma, j);
+        nde_lu_write_one(d, ld, gamma*h[b], j + b, matrix(lu, b));
         if (far) nde_lapack_factor(d, matrix(lu, b), lu->p + b*d);
         else kernels->lu->factor(d, matrix(lu, b), lu->p + b*d);
     }

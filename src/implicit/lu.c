@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * lu.c - kernels of lu.h, compiled once for each instruction set. Nothing is fused, so that all of them have the same bits. */
 #include "core/isa.h"
-#include "implicit/lu.h"
+#include "implicit/lu_one.h"
 
 #define STRIP NDE_LU_STRIP
 #define EACH(b) NDE_IVDEP for (size_t b = 0; b < STRIP; b++)
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE nde_real size_of(nde_real x) { return x < 0 ? -x : x; }
+#define INLINE NDE_LU_INLINE
 
 /* ---- lanes side by side: one strip ----------------------------------------------------------- */
 
@@ -15,10 +13,10 @@ INLINE nde_real size_of(nde_real x) { return x < 0 ? -x : x; }
 INLINE bool find_pivots(size_t d, size_t ld, size_t k, const nde_real *a, int *at) {
     nde_real most[STRIP];
     int moved = 0;
-    EACH(b) most[b] = size_of(a[(k*d + k)*ld + b]), at[b] = (int)k;
+    EACH(b) most[b] = nde_lu_size(a[(k*d + k)*ld + b]), at[b] = (int)k;
     for (size_t i = k + 1; i < d; i++)
         EACH(b) {
-            const nde_real x = size_of(a[(i*d + k)*ld + b]);
+            const nde_real x = nde_lu_size(a[(i*d + k)*ld + b]);
             at[b] = x > most[b] ? (int)i : at[b];
             most[b] = x > most[b] ? x : most[b];
         }
@@ -109,42 +107,6 @@ static void transpose_lanes(size_t d, size_t n, size_t ld, const nde_real *a, co
 
 /* ---- one lane, by columns -------------------------------------------------------------------- */
 
-INLINE void swap(nde_real *x, nde_real *y) {
-    const nde_real z = *x;
-    *x = *y, *y = z;
-}
-
-INLINE void factor_one(size_t d, nde_real *a, int *p) {
-    for (size_t k = 0; k < d; k++) {
-        nde_real *l = a + k*d;
-        size_t at = k;
-        for (size_t i = k + 1; i < d; i++)
-            if (size_of(l[i]) > size_of(l[at])) at = i;
-        p[k] = (int)at;
-        for (size_t j = 0; at != k && j < d; j++) swap(a + j*d + k, a + j*d + at);
-        const nde_real inverse = l[k] = 1/l[k];
-        for (size_t i = k + 1; i < d; i++) l[i] *= inverse;
-        for (size_t j = k + 1; j < d; j++) {
-            nde_real *x = a + j*d;
-            const nde_real u = x[k];
-            NDE_IVDEP for (size_t i = k + 1; i < d; i++) x[i] -= l[i]*u;
-        }
-    }
-}
-
-INLINE void solve_one(size_t d, const nde_real *restrict a, const int *restrict p, nde_real *restrict x) {
-    for (size_t k = 0; k < d; k++)
-        if ((size_t)p[k] != k) swap(x + k, x + p[k]);
-    for (size_t k = 0; k < d; k++) {
-        const nde_real *l = a + k*d, y = x[k];
-        for (size_t i = k + 1; i < d; i++) x[i] -= l[i]*y;
-    }
-    for (size_t k = d; k-- > 0; ) {
-        const nde_real *u = a + k*d, y = x[k] *= u[k];
-        for (size_t i = 0; i < k; i++) x[i] -= u[i]*y;
-    }
-}
-
 /* Sums run in the order of the strips'. */
 INLINE void transpose_one(size_t d, const nde_real *a, const int *p, nde_real *x) {
     for (size_t j = 0; j < d; j++) {
@@ -160,17 +122,17 @@ INLINE void transpose_one(size_t d, const nde_real *a, const int *p, nde_real *x
         x[j] = sum;
     }
     for (size_t k = d; k-- > 0; )
-        if ((size_t)p[k] != k) swap(x + k, x + p[k]);
+        if ((size_t)p[k] != k) nde_lu_swap(x + k, x + p[k]);
 }
 
 static void factor(size_t d, nde_real *a, int *p) {
-#define CALL(rows) factor_one(rows, a, p)
+#define CALL(rows) nde_lu_factor_one(rows, a, p)
     BY_ROWS(d, CALL)
 #undef CALL
 }
 
 static void solve(size_t d, const nde_real *a, const int *p, nde_real *x) {
-#define CALL(rows) solve_one(rows, a, p, x)
+#define CALL(rows) nde_lu_solve_one(rows, a, p, x)
     BY_ROWS(d, CALL)
 #undef CALL
 }

@@ -38,6 +38,12 @@ extern const nde_lu_kernels nde_lu_kernels_baseline;
 extern const nde_lu_kernels nde_lu_kernels_v3;
 extern const nde_lu_kernels nde_lu_kernels_v4;
 
+/* a = I - by J of one lane, by columns; j [d][d][ld]. */
+static inline void nde_lu_write_one(size_t d, size_t ld, nde_real by, const nde_real *j, nde_real *a) {
+    for (size_t column = 0; column < d; column++)
+        for (size_t row = 0; row < d; row++) *a++ = (nde_real)(row == column) - by*j[(row*d + column)*ld];
+}
+
 /* Out of the workspace, for blocks of at most ld lanes. */
 void nde_lu_lay(nde_lu *lu, nde_arena *arena, size_t dim, size_t ld);
 /* Factors I - gamma h J of n lanes, ld apart: h [n], j [dim][dim][ld]. */

@@ -327,7 +327,7 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
         return nde_fail(NDE_E_ARG, "problem.t0_each: joint steps need one span for all");
     if ((bad = read_events(s))) return bad;
     if (s->N == 1 && s->adaptive && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
-        s->table.method->kind == NDE_KIND_RUNGE_KUTTA)
+        (s->table.method->kind == NDE_KIND_RUNGE_KUTTA || s->table.method->kind == NDE_KIND_ROSENBROCK))
         s->sprint = nde_choose_sprint(s->kernels.isa);
     if (s->options.adjoint && !s->options.estimates && s->rhs.plain && !s->rhs.problem.n_events &&
         s->table.method->kind == NDE_KIND_RUNGE_KUTTA && !s->options.compensated && !s->options.n_clip)

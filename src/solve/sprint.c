@@ -5,7 +5,7 @@
 #include "solve/sprint.h"
 #include "controller/weigh.h"
 #include "core/isa.h"
-#include "method/one.h"
+#include "method/rosenbrock_one.h"
 
 enum { FEW = 8 }; /* refusals in a row after which the loop looks whether there is progress */
 
@@ -45,8 +45,8 @@ static void keep(const nde_solver *s, nde_panel *p) {
 }
 
 /* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. known: its method's table, where
- * it is known. */
-static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_method *known, nde_solver *s, nde_panel *p) {
+ * it is known; stiff: of a Rosenbrock method. */
+static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_method *known, bool stiff, nde_solver *s, nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
     const nde_table *table = &s->table;
     nde_live *live = p->live;
@@ -68,7 +68,8 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
-        p->rc = nde_attempt_sized(known, rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab);
+        p->rc = stiff ? nde_rosenbrock_one(rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab)
+                      : nde_attempt_sized(known, rhs, table, &p->lanes, dim, t, t_new, dt, p->y, p->z, k, tape, tape_slab);
         if (p->rc || p->mark[0] != NDE_LANE_OK) {
             p->error[0] = (double)NAN;
             return;
@@ -112,7 +113,14 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
 }
 
 NDE_SCALAR void NDE_ISA_NAME(nde_sprint)(nde_solver *s, nde_panel *p) {
-#define SPRINT(dim, known) sprint(dim, known, s, p)
-    NDE_BY_SIZE_AND_TABLE(SPRINT, s->rhs.dim, s->table.method);
+    const size_t dim = s->rhs.dim;
+    if (s->table.method->kind == NDE_KIND_ROSENBROCK) {
+        if (dim == 2) sprint(2, NULL, true, s, p);
+        else if (dim == 3) sprint(3, NULL, true, s, p);
+        else sprint(dim, NULL, true, s, p);
+        return;
+    }
+#define SPRINT(dim, known) sprint(dim, known, false, s, p)
+    NDE_BY_SIZE_AND_TABLE(SPRINT, dim, s->table.method);
 #undef SPRINT
 }

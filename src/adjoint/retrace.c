@@ -68,9 +68,7 @@ static inline __attribute__((always_inline)) void stage_state(size_t dim, const 
         nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y);
         return;
     }
-    nde_real all[3];
-    NDE_UNROLL for (size_t r = 0; r < dim; r++) all[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
-    put(dim, all, Y);
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
 }
 
 /* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last, where it is

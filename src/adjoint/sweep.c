@@ -420,11 +420,11 @@ static int undo_list(sweep *v, const nde_entry *e) {
 
 /* Undoes a step, and with it those before that are at hand. */
 static int undo_steps(sweep *v, nde_entry *e) {
+    if (e->k) return undo_step(v, e, e->y);
     const nde_real *y = NULL;
     nde_entry full = *e;
     int rc = 0;
     if (v->s->undoes) nde_record_find(v->record, &full), y = full.y;
-    else if (full.k) y = full.y;
     else rc = nde_recall_step(&v->recall, v->n, &full, &y);
     if (!rc) rc = undo_step(v, &full, y);
     while (!rc && nde_recall_before(&v->recall, &full)) rc = undo_step(v, &full, full.y);

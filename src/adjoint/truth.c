@@ -92,6 +92,8 @@ static int step(nde_solver *s, nde_worker *w, const nde_entry *e) {
     follow(s, w);
     memset(r->mark, NDE_LANE_OK, e->n);
     int rc = nde_panel_attempt(s, r, NULL);
+    for (size_t b = 0; !rc && b < e->n; b++)
+        if (r->accept[b] && r->mark[b] != NDE_LANE_OK) rc = NDE_FIELD_RETRY;
     if (!rc) rc = save_inside(s, w);
     if (rc) return rc;
     if (s->error_estimate) nde_estimate_step(s, w, r, true);

@@ -38,6 +38,25 @@ typedef struct nde_multistep {
     struct nde_table *start;       /* takes the steps of lanes that have too few behind them */
 } nde_multistep;
 
+/* How the stages of a DIRK method are solved. */
+typedef struct nde_newton {
+    int most;                      /* iterations of a stage; 0: another method */
+    double fraction;               /* of the tolerance that may be left; 0: as exactly as can be */
+    nde_tolerance tolerance;
+    const double *rtol_n, *atol_n; /* [N] of each trajectory, or NULL */
+} nde_newton;
+enum { NDE_NEWTON_ITERATIONS = 10, NDE_NEWTON_MOST = 200 };
+
+/* What may be left in component i of a trajectory, of a size. No less than rounding. */
+static inline double nde_newton_wanted(const nde_newton *of, size_t who, size_t i, double size) {
+    const double unit = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
+    const double rtol = of->rtol_n ? of->rtol_n[who] : of->tolerance.rtol;
+    const double atol = of->atol_n                ? of->atol_n[who]
+                        : of->tolerance.atol_each ? of->tolerance.atol_each[i]
+                                                  : of->tolerance.atol;
+    return fmax(of->fraction*rtol, unit)*size + fmax(of->fraction, unit)*atol;
+}
+
 /* A method's table in this precision, by its non-zero weights. Partitioned: the second set is for rows >= split. */
 typedef struct nde_table {
     const nde_method *method;
@@ -59,6 +78,8 @@ typedef struct nde_table {
     nde_multistep multistep;
     nde_jacobian jacobian;  /* of an implicit method */
     nde_row *coupling;      /* [stages] of a Rosenbrock method */
+    nde_newton newton;      /* of a DIRK method, whose rows have the weight of a stage's own slope too */
+    nde_row filter;         /* of one that is filtered: the error before */
     nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
     nde_row error, error2;  /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
@@ -165,6 +186,7 @@ void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
                                bool sweeps);
 
 extern const nde_body nde_body_rosenbrock_baseline, nde_body_rosenbrock_v3, nde_body_rosenbrock_v4;
+extern const nde_body nde_body_dirk_baseline, nde_body_dirk_v3, nde_body_dirk_v4;
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;

@@ -69,6 +69,16 @@ void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t l
     nde_lu_lay(&of->lu, arena, r->dim, ld);
 }
 
+void nde_linear_lay_newton(nde_linear *of, nde_arena *arena, size_t ld) {
+    of->fate = nde_arena_take(arena, ld, sizeof *of->fate);
+    of->iterations = nde_arena_take(arena, ld, sizeof *of->iterations);
+    of->size = nde_arena_take(arena, ld, sizeof *of->size);
+    of->before = nde_arena_take(arena, ld, sizeof *of->before);
+    of->eta = nde_arena_take(arena, ld, sizeof *of->eta);
+    of->change = nde_arena_take(arena, ld, sizeof *of->change);
+    of->most = nde_arena_take(arena, ld, sizeof *of->most);
+}
+
 void nde_linear_lay_tangents(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
     size_t entries;
     if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;

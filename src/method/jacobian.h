@@ -23,12 +23,17 @@ typedef struct nde_linear {
     double *t;
     nde_lu lu;
     nde_real *v_j, *v_f_t;       /* tangents of j and f_t */
+    unsigned char *fate;         /* [ld] of Newton's method in the stages of a step, all of these: see dirk.c */
+    int *iterations;
+    double *size, *before, *eta;
+    nde_real *change, *most;
 } nde_linear;
 
 /* As options.jacobian asks. Errors: NDE_E_ARG, NDE_E_NO_JVP. */
 nde_status nde_jacobian_choose(nde_jacobian *jacobian, const nde_rhs *rhs, int asked);
 void nde_jacobian_lay(nde_jacobian *jacobian, nde_arena *arena, const nde_rhs *rhs);
 void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+void nde_linear_lay_newton(nde_linear *linear, nde_arena *arena, size_t ld);
 void nde_linear_lay_tangents(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
 
 /* Evaluations of the right-hand side that a Jacobian and a slope by time take: those of differences. */

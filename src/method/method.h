@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_ROSENBROCK + 1 };
+enum { NDE_KINDS = NDE_KIND_DIRK + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -57,6 +57,8 @@ enum {
  *                        F(t + h, y+); partners: the slopes of the steps before, and two of which multistep.c has one row
  *   KIND_ROSENBROCK      (I - gamma h J) k_i = gamma (F(t + c_i h, y + h sum_j a_ij k_j) + sum_j coupling_ij k_j + lift_i h F_t), coupling as
  *                        `a`; J and F_t at the start of the step: see rosenbrock.c
+ *   KIND_DIRK            k_0 = F(t, y), k_i = F(t + c_i h, y + h sum_j a_ij k_j + h gamma k_i): see dirk.c. filtered: slope 1 is no
+ *                        stage but W^-1 times the error sum_j e_j k_j, and what is judged; its rows and weights are empty
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -93,7 +95,8 @@ struct nde_method {
     bool brackets;              /* part of its slopes are the brackets of the noise's columns times their areas over h */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
     const nde_coefficient *coupling, *lift; /* Rosenbrock */
-    nde_coefficient gamma;
+    nde_coefficient gamma;                  /* ... and DIRK */
+    bool filtered;
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
 
@@ -118,6 +121,11 @@ static inline bool nde_method_takes_area(const nde_method *m) {
     for (int i = 0; m->drive && i < m->stages; i++)
         if (m->drive[i].area != 0) return true;
     return false;
+}
+
+/* Does it solve systems with the Jacobian in each step? */
+static inline bool nde_method_is_implicit(const nde_method *m) {
+    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK;
 }
 
 /* Does it want problem.split? */

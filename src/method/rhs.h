@@ -82,6 +82,9 @@ typedef struct nde_scratch {
     int stage;                        /* at which the last attempt failed */
 } nde_scratch;
 
+/* In site.lane of an implicit method's step, beside NDE_LANE_*: a stage has no solution that is found. */
+enum { NDE_LANE_UNSOLVED = 254 };
+
 enum { NDE_TURN_ALL = 0, NDE_TURN_DRIFT = 1 /* and path terms, and quadrature */, NDE_TURN_NOISE = 2 };
 
 /* The lanes that a call works on. */

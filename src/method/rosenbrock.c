@@ -28,9 +28,6 @@ static int evaluation(const nde_attempt *s, int i) {
     return is_newest(s, i) ? s->table->stages - 1 : i == first_stage(s->table) ? 0 : i;
 }
 
-/* The part of J whose rows are the quadrature's. */
-static const nde_real *below(const nde_attempt *s) { return linear(s)->j + s->rhs->dim*s->rhs->dim*s->lanes->site.ld; }
-
 /* ---- the step -------------------------------------------------------------------------------- */
 
 /* J, F_t and W at the start of the step, where F is f. */
@@ -41,16 +38,6 @@ static int linearise(const nde_attempt *s, const nde_real *f) {
     if (!rc && !s->rhs->autonomous) rc = nde_jacobian_eval_time(of, s->rhs, s->lanes, l, s->t, s->dt, s->y, f);
     if (!rc) nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, gamma_of(s), l->j);
     return rc;
-}
-
-/* x = W^-1 x, all rows. */
-static void solve(const nde_attempt *s, nde_real *x) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
-    const nde_real *j = below(s);
-    nde_lu_solve(s->rhs->kernels, &linear(s)->lu, n, ld, x);
-    for (size_t r = dim; r < s->rhs->rows; r++)
-        for (size_t c = 0; c < dim; c++, j += ld)
-            for (size_t b = 0; b < n; b++) x[r*ld + b] += gamma_of(s)*s->h[b]*j[b]*x[c*ld + b];
 }
 
 /* to = gamma (f + sum_j coupling k_j + lift h F_t); `to` may be f, f_t NULL: 0. */
@@ -101,7 +88,7 @@ static int attempt(const nde_attempt *s) {
         if (rc) break;
         couple(s, i, slope(s, s->k, evaluation(s, i)), s->k, s->rhs->autonomous ? NULL : linear(s)->f_t,
                slope(s, s->k, i));
-        solve(s, slope(s, s->k, i));
+        nde_solve_rows(s, slope(s, s->k, i));
     }
     if (rc || known) return rc;
     combine(s, &table->out[0], s->rhs->rows, s->z);
@@ -113,12 +100,8 @@ static int attempt(const nde_attempt *s) {
 
 /* a = gamma W^-T a, all rows. */
 static void solve_transpose(const nde_attempt *s, nde_real *a) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
-    const nde_real *j = below(s);
-    for (size_t r = dim; r < s->rhs->rows; r++)
-        for (size_t c = 0; c < dim; c++, j += ld)
-            for (size_t b = 0; b < n; b++) a[c*ld + b] += gamma_of(s)*s->h[b]*j[b]*a[r*ld + b];
-    nde_lu_solve_transposed(s->rhs->kernels, &linear(s)->lu, n, ld, a);
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    nde_solve_rows_transpose(s, a);
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
         for (size_t b = 0; b < n; b++) a[e + b] *= gamma_of(s);
 }
@@ -257,7 +240,7 @@ static int stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i)
     if (from != i) memcpy(v_k, slope(s, v->k, from), s->slab*sizeof *v_k);
     add_linear_tangent(s, v, i, v_k);
     couple(s, i, v_k, v->k, NULL, v_k);
-    solve(s, v_k);
+    nde_solve_rows(s, v_k);
     return 0;
 }
 

@@ -112,4 +112,31 @@ static inline void nde_add_rows(const nde_attempt *s, size_t rows, const nde_rea
         for (size_t b = 0; b < s->lanes->site.n; b++) to[r*ld + b] += a[r*ld + b];
 }
 
+/* ---- W = I - gamma h J of implicit methods, factored ------------------------------------------ */
+
+/* The part of J whose rows are the quadrature's. */
+static inline const nde_real *nde_rows_below(const nde_attempt *s) {
+    return s->lanes->scratch->linear->j + s->rhs->dim*s->rhs->dim*s->lanes->site.ld;
+}
+
+/* x = W^-1 x, all rows: those of the quadrature follow from those of the state. */
+static inline void nde_solve_rows(const nde_attempt *s, nde_real *x) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
+    const nde_real *j = nde_rows_below(s), gamma = (nde_real)s->table->method->gamma;
+    nde_lu_solve(s->rhs->kernels, &s->lanes->scratch->linear->lu, n, ld, x);
+    for (size_t r = dim; r < s->rhs->rows; r++)
+        for (size_t c = 0; c < dim; c++, j += ld)
+            for (size_t b = 0; b < n; b++) x[r*ld + b] += gamma*s->h[b]*j[b]*x[c*ld + b];
+}
+
+/* a = W^-T a, all rows. */
+static inline void nde_solve_rows_transpose(const nde_attempt *s, nde_real *a) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
+    const nde_real *j = nde_rows_below(s), gamma = (nde_real)s->table->method->gamma;
+    for (size_t r = dim; r < s->rhs->rows; r++)
+        for (size_t c = 0; c < dim; c++, j += ld)
+            for (size_t b = 0; b < n; b++) a[c*ld + b] += gamma*s->h[b]*j[b]*a[r*ld + b];
+    nde_lu_solve_transposed(s->rhs->kernels, &s->lanes->scratch->linear->lu, n, ld, a);
+}
+
 #endif

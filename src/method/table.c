@@ -188,6 +188,23 @@ static void lay_rosenbrock(nde_table *table, nde_arena *arena, const nde_method 
     }
 }
 
+/* Rows with the diagonal. */
+static void lay_dirk(nde_table *table, nde_arena *arena, const nde_method *m) {
+    double weight[NDE_MOST_STAGES] = { 0 };
+    for (int i = 1 + m->filtered; i < m->stages; i++) {
+        nde_row row;
+        memcpy(weight, m->a + i*(i - 1)/2, (size_t)i*sizeof *weight);
+        weight[i] = m->gamma;
+        lay_row(&row, arena, weight, i + 1);
+        if (table->row[0]) table->row[0][i] = row;
+    }
+    if (!m->filtered) return;
+    memset(weight, 0, sizeof weight);
+    weight[1] = 1;
+    table->filter = table->error;
+    lay_row(&table->error, arena, weight, m->stages);
+}
+
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
                          size_t split) {
     const bool partitioned = m->kind == NDE_KIND_PARTITIONED;
@@ -232,6 +249,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     }
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     if (m->kind == NDE_KIND_ROSENBROCK) lay_rosenbrock(table, arena, m);
+    if (m->kind == NDE_KIND_DIRK) lay_dirk(table, arena, m);
     return NDE_OK;
 }
 
@@ -293,7 +311,8 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
     { &nde_body_runge_kutta_##isa, [NDE_KIND_COMPOSITION] = &nde_body_composition_##isa,                                 \
       [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
       [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa,                 \
-      [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa, [NDE_KIND_ROSENBROCK] = &nde_body_rosenbrock_##isa }
+      [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa, [NDE_KIND_ROSENBROCK] = &nde_body_rosenbrock_##isa, \
+      [NDE_KIND_DIRK] = &nde_body_dirk_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
     static const nde_body *const baseline[NDE_KINDS] = BODIES(baseline);

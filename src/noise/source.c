@@ -133,25 +133,14 @@ static void by_cells(const piece *p) {
                      p->out[2] ? p->out[2] + i*ld : NULL);
 }
 
-/* Do the lanes read one row side by side? */
-static bool stand_together(const piece *p, const int64_t *first) {
-    bool together = true;
-    for (size_t b = 1; b < p->n && together; b++) together = first[b] == first[0] && p->trajectory[b] == p->trajectory[0] + b;
-    return together;
-}
-
 /* Steps of one cell each. */
 static void of_store(const piece *p) {
     const nde_noise_at *at = p->at;
-    const int64_t *first = at->first + p->begin;
     const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
-    const bool together = stand_together(p, first);
     for (size_t what = 0; what < 3 && p->out[what]; what++)
-        for (size_t i = 0; i < p->m; i++) {
-            double *to = p->out[what] + i*at->ld;
-            if (together) memcpy(to, from[what] + ((size_t)first[0]*p->m + i)*at->N + p->trajectory[0], p->n*sizeof *to);
-            for (size_t b = 0; b < p->n && !together; b++) to[b] = from[what][((size_t)first[b]*p->m + i)*at->N + p->trajectory[b]];
-        }
+        for (size_t i = 0; i < p->m; i++)
+            for (size_t b = 0; b < p->n; b++)
+                p->out[what][i*at->ld + b] = from[what][((size_t)at->first[p->begin + b]*p->m + i)*at->N + p->trajectory[b]];
 }
 
 /* Correlated, W is rounded at both ends of the step: its differences are exact. */

@@ -141,18 +141,9 @@ static nde_status choose_stages(nde_solver *s) {
 
 static bool lacks_second(const nde_field *f) { return !f->vjp_jvp || !f->jvp; }
 
-/* What a Rosenbrock method asks of problem and options. */
-static nde_status choose_rosenbrock(nde_solver *s) {
-    const nde_options *o = &s->options;
+/* What the gradients of a Rosenbrock method ask of problem and options. */
+static nde_status check_rosenbrock(const nde_solver *s, const char *name) {
     const nde_rhs *r = &s->rhs;
-    const nde_method *m = s->base;
-    const char *name = m->name ? m->name : "(tableau)";
-    if (m->kind != NDE_KIND_ROSENBROCK)
-        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it", o->jacobian, name);
-    if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
-    const nde_status bad = nde_jacobian_choose(&s->table.jacobian, r, o->jacobian);
-    if (bad || !o->adjoint) return bad;
-    if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);
     if (r->problem.n_terms || r->channels)
         return nde_fail(NDE_E_ARG, "options.adjoint is %d: method %s has no gradients with problem.%s", s->adjoint, name,
                         r->channels ? "input" : "terms");
@@ -163,6 +154,38 @@ static nde_status choose_rosenbrock(nde_solver *s) {
     return without ? nde_fail(NDE_E_NO_VJP, "field '%s' has no vjp_jvp: gradients and tangents of method %s need it", nde_field_name(without),
                               name)
                    : NDE_OK;
+}
+
+/* How stages are solved: within a fraction of the tolerance, or where nothing is judged as well as can be. */
+static nde_status choose_newton(nde_solver *s) {
+    const double given = s->options.newton_tolerance;
+    nde_newton *to = &s->table.newton;
+    if (given != NDE_ZERO && !(given >= 0 && given <= 1)) return nde_wrong_option("newton_tolerance", given);
+    to->fraction = given == NDE_ZERO ? 0 : given != 0 ? given : s->adaptive ? 0.01 : 0;
+    to->most = to->fraction > 0 ? NDE_NEWTON_ITERATIONS : NDE_NEWTON_MOST;
+    s->table.jacobian.timed = true; /* nobody asks */
+    return NDE_OK;
+}
+
+/* What a method that has to do with Jacobians asks of problem and options. */
+static nde_status choose_implicit(nde_solver *s) {
+    const nde_options *o = &s->options;
+    const nde_method *m = s->base;
+    const char *name = m->name ? m->name : "(tableau)";
+    const bool newton = m->kind == NDE_KIND_DIRK;
+    if (o->newton_tolerance != 0 && !newton)
+        return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
+    if (!nde_method_is_implicit(m))
+        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it", o->jacobian, name);
+    if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
+    nde_status bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, o->jacobian);
+    if (!bad && newton) bad = choose_newton(s);
+    if (bad || !o->adjoint) return bad;
+    if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);
+    if (m->filtered && o->estimates)
+        return nde_fail(NDE_E_ARG, "options.estimates is %d: the error of method %s goes through a Jacobian, and has no gradient",
+                        o->estimates, name);
+    return newton ? NDE_OK : check_rosenbrock(s, name);
 }
 
 /* The method along the drift (0) or along second (1). */
@@ -355,7 +378,7 @@ nde_status nde_choose_method(nde_solver *s) {
     s->table.method = choose_anew(s, m);
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
         (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)) ||
-        (bad = choose_rosenbrock(s)))
+        (bad = choose_implicit(s)))
         return bad;
     if (s->adaptive && !s->table.method->error_order)
         return nde_fail(NDE_E_ARG,

@@ -48,7 +48,8 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     s->status[who] = status;
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = evaluations(s, p, b);
-    if (s->table.coupling) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
+    if (nde_method_is_implicit(s->table.method)) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
+    stats->newton_iterations = p->iterations ? p->iterations[b] : 0;
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
     if (p->stiff) nde_stiff_report(p, b, stats);
@@ -385,7 +386,8 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const
                                   size_t b) {
     const bool callback = p->rc > 0 || p->mark[b] == NDE_LANE_RETRY;
     if (p->mark[b] == NDE_LANE_STOP) return NDE_STOPPED;
-    const nde_status why = p->mark[b] == NDE_LANE_OUTSIDE ? NDE_E_DOMAIN
+    const nde_status why = p->mark[b] == NDE_LANE_OUTSIDE    ? NDE_E_DOMAIN
+                           : p->mark[b] == NDE_LANE_UNSOLVED ? NDE_E_CONVERGENCE
                            : callback ? status_of_code(NDE_FIELD_RETRY, p->rc && fails_first(p, w, b))
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;

@@ -39,7 +39,9 @@ static bool in_order(const nde_solver *s, nde_panel *p, const nde_real *state, c
         for (; b < n; b++) sum[0] += p->error[b];
     }
     for (size_t l = 1; l < 8; l++) sum[0] += sum[l];
-    return sum[0] == 0 && !memchr(p->mark, NDE_LANE_RETRY, n) && !memchr(p->mark, NDE_LANE_STOP, n);
+    unsigned char marked = 0;
+    for (size_t b = 0; b < n; b++) marked |= p->mark[b];
+    return sum[0] == 0 && !marked;
 }
 
 /* Where the lanes go from `done` steps ahead of their clocks. */

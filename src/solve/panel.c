@@ -94,6 +94,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->h_first[b] = p->h_last[b] = 0;
         p->before[b] = nde_error_at_start(s);
         if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
+        if (p->iterations) p->iterations[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
         if (p->stiff) p->stiff[b] = (nde_stiffness){ 0 };
         if (p->rtol) p->rtol[b] = s->rtol_n[who[j]];
@@ -126,6 +127,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last],
         p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
+        if (p->iterations) p->iterations[b] = p->iterations[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
         if (p->revisits) p->revisits[b] = p->revisits[last];
         for (size_t i = 0; p->revisits && i < p->revisits[b]; i++) p->revisit[i*p->capacity + b] = p->revisit[i*p->capacity + last];
@@ -300,6 +302,7 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     const nde_attempt step = nde_panel_step(s, p, tape);
     const int rc = s->body->attempt(&step), *beside = p->lanes.scratch->count;
     for (size_t b = 0; beside && b < n; b++) p->evals[b] += beside[b];
+    for (size_t b = 0; p->iterations && b < n; b++) p->iterations[b] += p->lanes.scratch->linear->iterations[b];
     return rc;
 }
 

@@ -66,6 +66,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->revisit, s->revisits*NDE_MOST_REVISITS, capacity), TAKE(p->revisits, s->revisits, capacity);
+    TAKE(p->iterations, s->table.newton.most > 0, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->stiff, s->adaptive && !s->restless && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, capacity);
     TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
@@ -147,24 +148,29 @@ static void lay_saltation(nde_worker *w, nde_arena *arena, const nde_solver *s, 
     TAKE(w->a_start, any*rows, ld), TAKE(w->at_hit, 4*any, rows);
 }
 
-/* What the steps of a Rosenbrock method need. */
+/* What the steps of an implicit method need. */
 static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver *s, size_t ld) {
     nde_linear counted;
     TAKE(scratch->linear, 1, 1);
     nde_linear *of = scratch->linear ? scratch->linear : &counted;
+    const bool dirk = s->table.method->kind == NDE_KIND_DIRK;
     nde_linear_lay(of, arena, &s->rhs, ld);
-    if (s->options.adjoint) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
+    if (dirk) {
+        nde_linear_lay_newton(of, arena, ld);
+        scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
+    }
+    if (s->options.adjoint && !dirk) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
 }
 
 /* What evaluates: scratch, and lanes taken out of a panel. */
 static void lay_evaluation(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
-    const bool rosenbrock = s->table.method->kind == NDE_KIND_ROSENBROCK;
-    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE || rosenbrock);
+    const bool implicit = nde_method_is_implicit(s->table.method);
+    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE || implicit);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     if (s->table.multistep.order)
         nde_multistep_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.multistep, ld, s->options.adjoint);
-    if (rosenbrock) lay_linear(&w->scratch, arena, s, ld);
+    if (implicit) lay_linear(&w->scratch, arena, s, ld);
     lay_group(&w->group, arena, s, capacity, ld);
     TAKE(w->list2, 1, capacity);
 }
@@ -316,7 +322,7 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
  * lane by lane. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool by_rows = s->table.method->kind == NDE_KIND_ROSENBROCK || s->rhs.correction != 0 || s->rhs.follows;
+    const bool by_rows = nde_method_is_implicit(s->table.method) || s->rhs.correction != 0 || s->rhs.follows;
     const bool possible = s->options.adjoint && !s->rhs.problem.n_events && !by_rows;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
     const size_t some = wanted < most ? wanted : most;
@@ -339,10 +345,9 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     for (size_t i = 0; each && i < s->rhs.dim; i++) each[i] = fmax(s->options.atol_each[i], DBL_MIN);
     if (each) s->tolerance.atol_each = each;
     lay_measure(s, arena);
-    if (s->table.method->kind == NDE_KIND_ROSENBROCK) {
-        nde_jacobian_lay(&s->table.jacobian, arena, &s->rhs);
-        s->table.evals += nde_jacobian_evaluations(&s->table.jacobian, &s->rhs);
-    }
+    if (nde_method_is_implicit(s->table.method)) nde_jacobian_lay(&s->table.jacobian, arena, &s->rhs);
+    if (s->table.method->kind == NDE_KIND_ROSENBROCK) s->table.evals += nde_jacobian_evaluations(&s->table.jacobian, &s->rhs);
+    s->table.newton.tolerance = s->tolerance, s->table.newton.rtol_n = s->rtol_n, s->table.newton.atol_n = s->atol_n;
     size_t knots = q->n_jumps;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))

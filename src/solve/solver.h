@@ -73,6 +73,7 @@ typedef struct nde_panel {
     double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected and lie ahead,
                                                      * the last one last; NULL: solver.revisits is not set */
     size_t *revisits;                               /* how many */
+    int64_t *iterations;                            /* of Newton's method; NULL: there is none */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     nde_stiffness *stiff;                           /* NULL: steps are fixed, or the method's stability is not known */
     nde_real *state[2], *q, *carry;                 /* [state_rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
@@ -346,10 +347,16 @@ bool nde_steps_are_known(const nde_solver *s);
  * keep their states. Bytes that it then holds; 0: there is no room in any form. */
 size_t nde_record_foresee(const nde_solver *s, nde_record *record, size_t count, size_t capacity);
 
+static inline int64_t nde_most_of_newton(const nde_solver *s) {
+    return 2 + (int64_t)s->rhs.dim + (int64_t)s->table.stages*s->table.newton.most;
+}
+
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) {
     const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0; /* rows.c */
-    const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most : s->table.evals;
+    const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most
+                           : s->table.newton.most  ? nde_most_of_newton(s)
+                                                   : s->table.evals;
     const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1 : 0;
     return stages + starting + own + again + (s->table.fresh && s->forced.count) + (s->undoes ? 2 : 0);
 }
@@ -554,7 +561,7 @@ nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code);
 
 /* ---- measure.c: norms and domains ---- */
 
-/* In nde_panel.mark, beside NDE_LANE_*: outside of the domain. */
+/* In nde_panel.mark, beside NDE_LANE_* and NDE_LANE_UNSOLVED: outside of the domain. */
 enum { NDE_LANE_OUTSIDE = 255 };
 /* Tolerance of component i of a trajectory, for values of a size. */
 double nde_tolerance_of(const nde_solver *s, size_t who, size_t i, double size);

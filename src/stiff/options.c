@@ -40,6 +40,7 @@ static nde_status refuse_unknown(const nde_stiff_solver *s) {
         O(damping), O(stages), O(spectral_radius), O(back), O(parameters_in_norm), O(coupling), O(save_t_each), O(discard),
             O(order),
         O(estimates), O(estimate_seed), O(directions), O(anchor_limit), O(store), O(curvature), O(convert),
+            O(newton_tolerance),
 #undef O
     };
     const char *name = first_set(&s->rhs.problem, problem, sizeof problem/sizeof *problem);

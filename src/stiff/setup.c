@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "field/parts.h"
+
 /* ---- the block: laid out twice, first to count ------------------------------------------------------------------- */
 
 enum { MOST_LANES = 64 };

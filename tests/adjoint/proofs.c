@@ -200,7 +200,8 @@ static void methods_with_partners(void **state) {
             if (!some[k].steps) f.options.rtol = f.options.atol = 1e-3;
             proof_solve(&f);
             proof_check_identity(&f);
-            if (f.n < 10) proof_check_differences(&f); /* of the others the transposes are the same */
+            /* of the others the transposes are the same; of implicit ones tests/method/implicit.c has the map */
+            if (f.n < 10 && !nde_method_is_implicit(m)) proof_check_differences(&f);
             proof_end(&f);
             methods++;
         }

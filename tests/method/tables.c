@@ -546,8 +546,8 @@ static void every_changed_stage_is_caught(void **state) {
         }
 }
 
-/* Of drift and noise apart: tests/method/stochastic.c; of Rosenbrock's kind: tests/method/rosenbrock.c. */
-static bool is_driven(size_t k) { return nde_method_at(k)->drive != NULL || nde_method_at(k)->kind == NDE_KIND_ROSENBROCK; }
+/* Of drift and noise apart: tests/method/stochastic.c; implicit: tests/method/rosenbrock.c, tests/method/dirk.c. */
+static bool is_driven(size_t k) { return nde_method_at(k)->drive != NULL || nde_method_is_implicit(nde_method_at(k)); }
 
 static void tables_have_no_fault(void **state) {
     (void)state;

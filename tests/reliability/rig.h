@@ -534,7 +534,7 @@ static inline bool rig_is_new(size_t which) {
     for (size_t i = 0; i < which && nde_method_id(m) != NDE_TSIT5; i++) {
         const nde_method *o = nde_method_at(i);
         if (o->kind == m->kind && !o->e == !m->e && !o->e2 == !m->e2 && o->first_same_as_last == m->first_same_as_last &&
-            !o->dense_stages == !m->dense_stages)
+            o->filtered == m->filtered && !o->dense_stages == !m->dense_stages)
             return false;
     }
     return true;

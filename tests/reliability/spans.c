@@ -173,6 +173,8 @@ static void mirrored_bits(rig *back, const nde_method *method, bool fixed) {
     rig_method(&forth, method, fixed);
     forth.options.stepping = back->options.stepping;
     back->options.adjoint = NDE_ADJOINT_NONE;
+    if (method->kind == NDE_KIND_DIRK) /* the mirror has no jvp */
+        back->options.jacobian = forth.options.jacobian = NDE_JACOBIAN_DIFFERENCES;
     back->problem.t0 = 1, back->problem.t1 = -0.125;
     forth.problem.t0 = -1, forth.problem.t1 = 0.125;
     back->jump_t[0] = 0.625, back->jump_t[1] = 0.25, forth.jump_t[0] = -0.625, forth.jump_t[1] = -0.25;
@@ -268,11 +270,13 @@ static void jumps_at_the_ends(void **state) {
 static void tolerances(rig *r, const nde_method *method, bool fixed) {
     if (fixed) return;
     static const double values[] = { 0, NDE_ZERO, 5e-324, 1e-300, 1e-20, 1e-16, 1e-10, 1e-3, 1, 1e10, 1e300 };
+    const bool dirk = method->kind == NDE_KIND_DIRK; /* whose steps take longer */
+    const int64_t most_steps = dirk ? 500 : 2000;
     long ok = 0;
     for (size_t i = 0; i < LENGTH(values); i++)
         for (size_t j = 0; j < LENGTH(values); j++) {
             r->options.rtol = values[i], r->options.atol = values[j];
-            r->options.max_steps = 2000;
+            r->options.max_steps = most_steps;
             const nde_status made = nde_solver_create(&r->problem, &r->options, &r->solver);
             if (values[i] == NDE_ZERO && values[j] == NDE_ZERO) {
                 assert_int_equal(made, NDE_E_ARG);
@@ -284,10 +288,10 @@ static void tolerances(rig *r, const nde_method *method, bool fixed) {
             assert_true(states_are_finite(&r->solution));
             for (size_t b = 0; b < r->n; b++) {
                 const nde_status one = r->solution.status[b];
-                if (one != NDE_OK && one != NDE_E_STEPS && one != NDE_E_STEPSIZE)
+                if (one != NDE_OK && one != NDE_E_STEPS && one != NDE_E_STEPSIZE && !(dirk && one == NDE_E_CONVERGENCE))
                     fail_msg("%s, %s, rtol %g, atol %g: %s", nde_method_name(method), kind_names[r->kind], values[i], values[j],
                              r->solution.error);
-                assert_true(r->solution.stats[b].accepted + r->solution.stats[b].rejected <= 2000);
+                assert_true(r->solution.stats[b].accepted + r->solution.stats[b].rejected <= most_steps);
             }
             const double most = fmax(values[i] == 0 ? 1e-4 : values[i], values[j] == 0 ? 0 : values[j]);
             if (most >= 1e-3) assert_int_equal(status, NDE_OK);
@@ -320,7 +324,6 @@ static void a_component_without_tolerance(void **state) {
                 for (int zero = 0; zero < 2; zero++) {
                     const nde_method *method = nde_method_at(m);
                     if (!nde_method_error_order(method) || nde_method_is_split(method)) continue;
-                    if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* the field has no jvp */
                     /* an error of h^p where the estimate is h^(q + 1) */
                     const double slope = (double)nde_method_order(method)/(nde_method_error_order(method) + 1),
                                  bound = 10*pow(rtol, fmin(1, slope));
@@ -329,6 +332,7 @@ static void a_component_without_tolerance(void **state) {
                     const nde_real start[9] = { 1, 1, zero ? 0 : 2 };
                     const nde_problem problem = NDE_INIT(nde_problem, .n = n, .t1 = 1, .y0 = n == 1 ? start : y0, .drift = &f);
                     nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .stepping = joint,
+                                                   .jacobian = nde_method_kind(method) >= NDE_KIND_ROSENBROCK ? NDE_JACOBIAN_DIFFERENCES : 0,
                                                    .atol_each = atol);
                     nde_solution s = { .size = 0 };
                     assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);

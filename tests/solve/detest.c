@@ -181,7 +181,8 @@ static int64_t run(const detest *q, int method, double tolerance, double *y) {
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = TIMES,
                                          .split = nde_method_is_split(nde_method_get(method)) ? q->split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .rtol = tolerance, .atol = tolerance,
-                                         .save_t = save, .n_save = TIMES);
+                                         .save_t = save, .n_save = TIMES,
+                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_solution s = { 0 };
     if (nde_solve(&problem, &options, &s))
         fail_msg("%s by %s: %s", q->name, nde_method_name(nde_method_get(method)), nde_error());

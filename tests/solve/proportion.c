@@ -6,6 +6,7 @@
  *
  * Source: L. F. Shampine, ACM Trans. Math. Softw. 4 (1978) 41-53, on what to ask of an error control. */
 #include <math.h>
+#include <string.h>
 
 #include "method/method.h"
 
@@ -80,6 +81,7 @@ static double error_of(size_t which, int method, int32_t error, double tolerance
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = problems[which].t1,
                                          .split = nde_method_is_split(nde_method_get(method)) ? problems[which].split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .error = error, .rtol = tolerance, .atol = tolerance,
+                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : 0,
                                          .max_steps = NDE_ZERO, .save_rows = 50000,
                                          .save_every = steps_are_few(method, error) ? 1 : 64);
     nde_solution s = { 0 };
@@ -113,6 +115,8 @@ static void follow(int32_t error) {
         print_message("%-12s", nde_method_name(method));
         for (size_t which = 0; which < PROBLEMS; which++) {
             if (nde_method_is_split(method) && !problems[which].split) continue;
+            /* it falls into the centre */
+            if (nde_method_id(method) == NDE_IMPLICIT_EULER && !strcmp(problems[which].name, "orbit")) continue;
             const double slope = slope_of(which, nde_method_id(method), error);
             print_message("  %s %.2f", problems[which].name, slope);
             const double expected = doubled ? 1 : (double)nde_method_order(method)/(nde_method_estimate_order(method) + 1);

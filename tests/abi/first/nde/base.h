@@ -141,8 +141,12 @@ enum {
                            * and where it is not v the trajectory ends with NDE_E_ARG */
     NDE_KIND_SPLITTING = 9, /* for problem.splitting; fixed steps */
     NDE_KIND_MULTISTEP = 10, /* fixed steps, of options.order */
-    NDE_KIND_ROSENBROCK = 11 /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings and flows; gradients
+    NDE_KIND_ROSENBROCK = 11, /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings and flows; gradients
                               * and tangents by vjp_jvp, without terms and input */
+    NDE_KIND_DIRK = 12        /* for stiff problems: diagonally implicit stages by Newton's method, whose solution is a matter of
+                              * options.newton_tolerance. Where it is not found the step is tried again with a smaller h; at the least one
+                              * or with fixed steps the trajectory ends with NDE_E_CONVERGENCE. kvaerno4 and kvaerno5 evaluate the field
+                              * beyond the step, by 0.15 and 0.23 of it. Not with noise, splittings and flows */
 };
 
 NDE_API size_t nde_method_count(void);
@@ -488,8 +492,8 @@ enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COS
  *   AUTO         nde_field.jacobian where all fields of the right-hand side have one and there are no terms, else jvp
  *   GIVEN        nde_field.jacobian
  *   JVP          one jvp a column; where the drift stands alone and has a sparsity, one for all columns that share no row
- *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint, whose gradients
- *                would be of another map
+ *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint of a Rosenbrock
+ *                method, whose gradients would be of another map
  * dF/dt is by jvp where all fields have one, else, and with DIFFERENCES, by two more evaluations inside the step. */
 enum { NDE_JACOBIAN_AUTO = 0, NDE_JACOBIAN_GIVEN = 1, NDE_JACOBIAN_JVP = 2, NDE_JACOBIAN_DIFFERENCES = 3 };
 
@@ -617,6 +621,9 @@ typedef struct nde_options {
                                     * solution there: Ito's less 1/2 sum_j dg_j/dy g_j is Stratonovich's, g_j the columns of the noise. Takes
                                     * their jvp, gradients their vjp_jvp; nde_forward and curvature do not know it. 0: NDE_E_CALCULUS */
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
+    double newton_tolerance;       /* of DIRK methods: what Newton's method may leave in a stage, as a part of rtol and atol; at most 1.
+                                    * Gradients are those of stages that are solved exactly, differences of runs see what is left. 0: 0.01,
+                                    * with fixed steps as NDE_ZERO: until rounding ends it */
 } nde_options;
 
 /* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ * dirk.c - the body of diagonally implicit Runge-Kutta methods, with transpose and tangent; compiled once for each instruction
+ * set.
+ *     k_0 = F(t, y),  k_i = F(t + c_i h, Y_i),  Y_i = y + h sum_j a_ij k_j + h gamma k_i,  y+ = y + h sum b_i k_i
+ * Each lane solves its stages by Newton's method with one W = I - gamma h J of the step, J at its start. The first guess and
+ * all that decides when an iteration ends come of the step alone, so that a step repeated is the same to the bit. A lane that
+ * does not converge is marked, and takes a shorter step.
+ *
+ * First same as last: the last slope is that of y+ as the stage gives it, not F(t + h, y+), in which what Newton's method has
+ * left would grow with the stiffness; hence a function of no state, carried as a partner. Source of the control of the
+ * iteration: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.8.
+ *
+ * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with W of the stage's own J. */
+#include "core/isa.h"
+#include "method/shared.h"
+
+enum { BUSY = NDE_LANE_OK, DONE = NDE_LANE_IDLE, NOT_FINITE = 128 }; /* fates of lanes; else a failed one's mark */
+
+static nde_linear *linear(const nde_attempt *s) { return s->lanes->scratch->linear; }
+static nde_real *slope(const nde_attempt *s, nde_real *k, int i) { return k + (size_t)i*s->slab; }
+static int first_stage(const nde_attempt *s) { return 1 + s->table->method->filtered; }
+static double node(const nde_attempt *s, int i) { return s->table->method->c[i]; }
+static bool by_differences(const nde_attempt *s) { return s->table->jacobian.how == NDE_JACOBIAN_DIFFERENCES; }
+static nde_real unit(void) { return sizeof(nde_real) == sizeof(double) ? (nde_real)DBL_EPSILON : (nde_real)FLT_EPSILON; }
+static nde_real size_of(nde_real x) { return x < 0 ? -x : x; }
+static nde_real larger(nde_real x, nde_real y) { return x > y || x != x ? x : y; } /* what is no number stays */
+
+static void combine(const nde_attempt *s, const nde_row *row, size_t rows, nde_real *z) {
+    s->rhs->kernels->step->combine(rows, s->lanes->site.n, s->lanes->site.ld, s->h, row, s->k, s->slab, s->y, z);
+}
+
+/* ---- linear systems -------------------------------------------------------------------------- */
+
+static void count(const nde_attempt *s, int evaluations) {
+    for (size_t b = 0; b < s->lanes->site.n; b++) s->lanes->scratch->count[b] += evaluations;
+}
+
+/* J and W at (t, Y). Differences begin at F there. */
+static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
+    nde_linear *l = linear(s);
+    int rc = by_differences(s) ? nde_rhs_eval(s->rhs, s->lanes, t, Y, l->f_t, NULL, 0) : 0;
+    if (!rc) rc = nde_jacobian_eval(&s->table->jacobian, s->rhs, s->lanes, l, t, Y, l->f_t);
+    if (rc) return rc;
+    nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, (nde_real)s->table->method->gamma, l->j);
+    return 0;
+}
+
+/* ---- Newton's method ------------------------------------------------------------------------- */
+
+/* The first guess: on the line through slope 0 and that of the stage before. */
+static void guess(const nde_attempt *s, int i) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    const nde_real *first = s->k, *before = slope(s, s->k, i - 1);
+    nde_real *k = slope(s, s->k, i);
+    const nde_real by = i > first_stage(s) ? (nde_real)(node(s, i)/node(s, i - 1)) : 0;
+    for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+        for (size_t b = 0; b < n; b++) {
+            const nde_real x = first[e + b];
+            k[e + b] = by == 1 ? before[e + b] : by != 0 ? x + by*(before[e + b] - x) : x;
+        }
+}
+
+/* Lanes that have no part in an evaluation are idle in it; what a field says of them does not count. */
+static int evaluate(const nde_attempt *s, int i, const nde_real *Y, nde_real *f, nde_real *tape) {
+    nde_site *at = &s->lanes->site;
+    nde_linear *l = linear(s);
+    unsigned idle = 0;
+    for (size_t b = 0; b < at->n; b++) idle |= l->fate[b], at->lane[b] = l->fate[b] ? NDE_LANE_IDLE : NDE_LANE_OK;
+    if (idle) at->flags |= NDE_HAS_IDLE;
+    const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, node(s, i)), Y, f, tape, at->ld);
+    at->flags &= ~(unsigned)NDE_HAS_IDLE;
+    if (rc) s->lanes->scratch->stage = i;
+    for (size_t b = 0; b < at->n; b++)
+        if (l->fate[b] == BUSY && at->lane[b] != NDE_LANE_OK) l->fate[b] = at->lane[b];
+    return rc;
+}
+
+/* size [n]: the largest change of the state relative to what is wanted; change and most [n]: the largest one, and the
+ * largest number in the sums that are the state. */
+static void measure(const nde_attempt *s, const nde_real *Y, const nde_real *k, const nde_real *dk) {
+    const nde_newton *how = &s->table->newton;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, *who = s->lanes->site.index;
+    const nde_real gamma = (nde_real)s->table->method->gamma;
+    nde_linear *l = linear(s);
+    for (size_t b = 0; b < n; b++) l->size[b] = l->change[b] = l->most[b] = 0;
+    for (size_t r = 0; r < s->rhs->dim; r++, Y += ld, k += ld, dk += ld) {
+        const nde_real *y = s->y + r*ld;
+        for (size_t b = 0; b < n; b++) {
+            const nde_real change = size_of(gamma*s->h[b]*dk[b]), value = larger(size_of(Y[b]), size_of(y[b]));
+            const double wanted = nde_newton_wanted(how, who[b], r, (double)value);
+            l->size[b] = (double)change > wanted*l->size[b] || change != change ? (double)change/wanted : l->size[b];
+            l->change[b] = larger(change, l->change[b]);
+            l->most[b] = larger(larger(value, size_of(gamma*s->h[b]*k[b])), l->most[b]);
+        }
+    }
+}
+
+/* What becomes of a busy lane after iteration m of a stage, whose change was size, and before that `before`? eta estimates how
+ * much of a change is still to come; of a stage's first one the last estimate of the stage before, no less than 1e-4, to the
+ * power of 3/4 (theirs is 0.8). Changes that hardly get smaller, and are no more than rounding, are good enough. */
+static unsigned char judge(const nde_newton *how, nde_linear *l, size_t b, int m) {
+    enum { ROUNDING = 100 };
+    const double size = l->size[b], rate = m > 1 ? size/l->before[b] : 0;
+    if (!(size <= DBL_MAX)) return NOT_FINITE;
+    if (size == 0) return DONE;
+    if (rate > 0.5 && l->change[b] <= ROUNDING*unit()*l->most[b]) return DONE;
+    if (rate >= 1) return NDE_LANE_UNSOLVED;
+    const double was = fmax(l->eta[b], 1e-4);
+    l->eta[b] = m > 1 ? rate/(1 - rate) : sqrt(was*sqrt(was));
+    double left = l->eta[b]*size;
+    if (left <= 1) return DONE;
+    for (int k = m; how->fraction > 0 && m > 1 && k < how->most; k++) left *= rate; /* at the end */
+    if (m == how->most || (how->fraction > 0 && m > 1 && left > 1)) return NDE_LANE_UNSOLVED;
+    l->before[b] = size;
+    return BUSY;
+}
+
+/* One iteration of stage i: the lanes that are still busy. */
+static int iterate(const nde_attempt *s, int i, int m, size_t *busy) {
+    nde_linear *l = linear(s);
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    nde_real *Y = s->lanes->scratch->Y, *k = slope(s, s->k, i);
+    combine(s, &s->table->row[0][i], s->rhs->dim, Y);
+    const int rc = evaluate(s, i, Y, l->dv, NULL);
+    if (rc) return rc;
+    for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+        for (size_t b = 0; b < n; b++) l->dv[e + b] -= k[e + b];
+    nde_solve_rows(s, l->dv);
+    measure(s, Y, k, l->dv);
+    for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+        for (size_t b = 0; b < n; b++)
+            if (l->fate[b] == BUSY) k[e + b] += l->dv[e + b];
+    *busy = 0;
+    for (size_t b = 0; b < n; b++) {
+        if (l->fate[b] != BUSY) continue;
+        l->iterations[b]++, s->lanes->scratch->count[b]++;
+        *busy += (l->fate[b] = judge(&s->table->newton, l, b, m)) == BUSY;
+    }
+    return 0;
+}
+
+/* Lanes that have failed stand still: their slopes are zero, so that what is evaluated there is finite. How many have not? */
+static size_t settle(const nde_attempt *s, int i) {
+    nde_linear *l = linear(s);
+    nde_real *k = slope(s, s->k, i);
+    size_t busy = 0;
+    for (size_t b = 0; b < s->lanes->site.n; b++) {
+        if (l->fate[b] == DONE) l->fate[b] = BUSY;
+        busy += l->fate[b] == BUSY;
+        for (size_t e = b; l->fate[b] != BUSY && e < s->rhs->rows*s->lanes->site.ld; e += s->lanes->site.ld) k[e] = 0;
+    }
+    return busy;
+}
+
+static int solve_stage(const nde_attempt *s, int i) {
+    int rc = 0;
+    guess(s, i);
+    size_t busy = settle(s, i);
+    for (int m = 1; !rc && busy; m++) rc = iterate(s, i, m, &busy);
+    busy = settle(s, i);
+    if (rc || !busy || !s->tape || !s->rhs->tape) return rc;
+    combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y); /* what the way back needs of the field */
+    return evaluate(s, i, s->lanes->scratch->Y, linear(s)->dv, nde_stage_tape(s, i));
+}
+
+/* ---- the step -------------------------------------------------------------------------------- */
+
+static void begin(const nde_attempt *s) {
+    nde_linear *l = linear(s);
+    for (size_t b = 0; b < s->lanes->site.n; b++)
+        l->fate[b] = BUSY, l->eta[b] = 1, l->iterations[b] = s->lanes->scratch->count[b] = 0;
+}
+
+/* Slope 1: W^-1 sum_j e_j k_j. */
+static void filter(const nde_attempt *s) {
+    const nde_row *row = &s->table->filter;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    nde_real *to = slope(s, s->k, 1);
+    memset(to, 0, s->slab*sizeof *to);
+    for (int j = 0; j < row->count; j++) {
+        const nde_real *k = slope(s, s->k, row->index[j]);
+        for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+            for (size_t b = 0; b < n; b++) to[e + b] += row->weight[j]*k[e + b];
+    }
+    nde_solve_rows(s, to);
+}
+
+static int attempt(const nde_attempt *s) {
+    nde_linear *l = linear(s);
+    unsigned char *lane = s->lanes->site.lane;
+    const int last = s->table->stages - 1;
+    begin(s);
+    int rc = s->table->fsal ? 0 : evaluate(s, 0, s->y, s->k, nde_stage_tape(s, 0));
+    if (!rc && !s->table->fsal) count(s, 1);
+    if (!rc) rc = linearise(s, s->t, s->y);
+    if (!rc && by_differences(s)) count(s, (int)s->table->jacobian.colours + 1);
+    for (size_t b = 0; b < s->lanes->site.n; b++)
+        if (lane[b] != NDE_LANE_OK) l->fate[b] = lane[b];
+    for (int i = first_stage(s); !rc && i <= last; i++) rc = solve_stage(s, i);
+    for (size_t b = 0; b < s->lanes->site.n; b++) lane[b] = l->fate[b] == NOT_FINITE ? NDE_LANE_OK : l->fate[b];
+    if (rc) return rc;
+    if (s->table->method->filtered) filter(s);
+    combine(s, &s->table->out[0], s->rhs->rows, s->z);
+    if (s->table->partners) memcpy(s->z + s->slab, slope(s, s->k, last), s->slab*sizeof *s->z);
+    nde_real *judged = slope(s, s->k, s->table->method->filtered ? 1 : last);
+    for (size_t b = 0; b < s->lanes->site.n; b++)
+        if (l->fate[b] == NOT_FINITE) s->z[b] = judged[b] = (nde_real)NAN;
+    return 0;
+}
+
+/* ---- transpose ------------------------------------------------------------------------------- */
+
+enum { REFINEMENTS = 3 }; /* of what a Jacobian by differences leaves */
+
+/* a = (I - gamma h J)^-T a with the field's own products, by W^-T of differences. */
+static int refine_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_real *a) {
+    static const nde_sink nowhere;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, dim = s->rhs->dim;
+    const nde_real gamma = (nde_real)s->table->method->gamma;
+    nde_real *rest = linear(s)->dv, *given = linear(s)->f_t, *a_Y = s->lanes->scratch->a_Y;
+    memcpy(given, a, s->slab*sizeof *a);
+    nde_solve_rows_transpose(s, a);
+    for (int m = 0; m < REFINEMENTS; m++) {
+        memset(a_Y, 0, dim*ld*sizeof *a_Y);
+        const int rc =
+            nde_rhs_vjp(s->rhs, s->lanes, nde_stage_time(s, node(s, i)), Y, a, nde_stage_tape(s, i), ld, a_Y, &nowhere);
+        if (rc) return rc;
+        for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+            for (size_t b = 0; b < n; b++)
+                rest[e + b] = given[e + b] - a[e + b] + (e < dim*ld ? gamma*s->h[b]*a_Y[e + b] : 0);
+        nde_solve_rows_transpose(s, rest);
+        nde_add_rows(s, s->rhs->rows, rest, a);
+    }
+    return 0;
+}
+
+/* Stage i: the cotangent of its slope becomes that of its evaluation. */
+static int stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i) {
+    const nde_row *row = &s->table->row[0][i];
+    nde_real *Y = s->lanes->scratch->Y, *a = slope(s, c->k, i), *a_Y = s->lanes->scratch->a_Y;
+    combine(s, row, s->rhs->dim, Y);
+    int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
+    if (rc) return rc;
+    if (by_differences(s)) rc = refine_transpose(s, i, Y, a);
+    else nde_solve_rows_transpose(s, a);
+    if (!rc) rc = nde_evaluate_transpose(s, c, i, node(s, i), Y);
+    if (rc) return rc;
+    nde_add_rows(s, s->rhs->dim, a_Y, c->y);
+    nde_combine_transpose(s, c, row, 0, s->rhs->dim, a_Y); /* its own part in Y is in W, and that in h here */
+    return 0;
+}
+
+static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+    nde_real *partner = c->y + s->slab;
+    nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
+    if (s->table->partners) {
+        nde_add_rows(s, s->rhs->rows, partner, slope(s, c->k, s->table->stages - 1));
+        memset(partner, 0, s->slab*sizeof *partner);
+    }
+    nde_combine_transpose(s, c, &s->table->out[0], 0, s->rhs->rows, c->y);
+    for (int i = s->table->stages - 1; i >= first_stage(s); i--) {
+        const int rc = stage_transpose(s, c, i);
+        if (rc) return rc;
+    }
+    if (s->table->fsal) return 0;
+    const int rc = nde_evaluate_transpose(s, c, 0, 0, s->y);
+    nde_add_rows(s, s->rhs->dim, s->lanes->scratch->a_Y, c->y);
+    return rc;
+}
+
+/* ---- tangent --------------------------------------------------------------------------------- */
+
+/* v_k = (I - gamma h J)^-1 v_k with the field's own products, by W^-1 of differences. */
+static int refine_tangent(const nde_attempt *s, int i, const nde_real *Y, nde_real *v_k) {
+    static const nde_source still;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    const nde_real gamma = (nde_real)s->table->method->gamma;
+    nde_linear *l = linear(s);
+    memcpy(l->f_t, v_k, s->slab*sizeof *v_k);
+    nde_solve_rows(s, v_k);
+    for (int m = 0; m < REFINEMENTS; m++) {
+        for (size_t e = 0; e < s->rhs->dim*ld; e += ld)
+            for (size_t b = 0; b < n; b++) l->v[e + b] = gamma*s->h[b]*v_k[e + b];
+        const int rc = nde_rhs_jvp(s->rhs, s->lanes, nde_stage_time(s, node(s, i)), Y, l->v, &still, l->dv);
+        if (rc) return rc;
+        for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
+            for (size_t b = 0; b < n; b++) l->dv[e + b] += l->f_t[e + b] - v_k[e + b];
+        nde_solve_rows(s, l->dv);
+        nde_add_rows(s, s->rhs->rows, l->dv, v_k);
+    }
+    return 0;
+}
+
+static int stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i) {
+    const nde_row *row = &s->table->row[0][i];
+    nde_real *Y = s->lanes->scratch->Y, *v_Y = s->lanes->scratch->a_Y, *v_k = slope(s, v->k, i);
+    combine(s, row, s->rhs->dim, Y);
+    int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
+    if (rc) return rc;
+    memset(v_k, 0, s->slab*sizeof *v_k); /* its own part in Y is in W */
+    nde_combine_tangent(s, v, row, 0, s->rhs->dim, v->y, v_Y);
+    if ((rc = nde_evaluate_tangent(s, v, i, node(s, i), Y, v_Y))) return rc;
+    if (by_differences(s)) return refine_tangent(s, i, Y, v_k);
+    nde_solve_rows(s, v_k);
+    return 0;
+}
+
+static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
+    const int last = s->table->stages - 1;
+    int rc = s->table->fsal ? 0 : nde_evaluate_tangent(s, v, 0, 0, s->y, v->y);
+    for (int i = first_stage(s); !rc && i <= last; i++) rc = stage_tangent(s, v, i);
+    if (rc) return rc;
+    if (s->table->method->filtered) memset(slope(s, v->k, 1), 0, s->slab*sizeof *v->k);
+    nde_combine_tangent(s, v, &s->table->out[0], 0, s->rhs->rows, v->y, v->z);
+    if (s->table->partners) memcpy(v->z + s->slab, slope(s, v->k, last), s->slab*sizeof *v->z);
+    return 0;
+}
+
+const nde_body NDE_ISA_NAME(nde_body_dirk) = { .attempt = attempt, .transpose = transpose, .tangent = tangent };

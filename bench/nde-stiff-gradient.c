@@ -122,9 +122,8 @@ static void line(example *e, const entry *by, double rtol, const double *exact, 
 
 int main(int count, char **words) {
     static example problems[] = { ROBER, HIRES };
-    static const char *const implicit[] = { "rosenbrock23", "rodas4", "rodas5p", "trbdf2", "kvaerno3", "kvaerno4", "kvaerno5",
-        "kencarp4",
-                                            "kencarp5", "radau5" };
+    static const char *const implicit[] = { "rosenbrock23", "rodas4", "rodas5p", "trbdf2", "kvaerno3", "kvaerno4",
+                                            "kvaerno5", "radau5" };
     const double budget = count > 1 ? atof(words[1]) : 0.2;
     problems[0].t1 = 1e5;
     for (size_t i = 0; i < sizeof problems/sizeof *problems; i++) {

@@ -27,7 +27,7 @@ static double error_of(const nde_solution *s, const double *exact) {
 }
 
 static bool is_for_stiff_problems(const nde_method *m) {
-    return nde_method_kind(m) >= NDE_KIND_ROSENBROCK && nde_method_error_order(m) > 0;
+    return nde_method_kind(m) >= NDE_KIND_ROSENBROCK && nde_method_kind(m) <= NDE_KIND_DIRK && nde_method_error_order(m) > 0;
 }
 
 static int draw(const char *file, const double *t, const double *y) {

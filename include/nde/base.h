@@ -143,10 +143,12 @@ enum {
     NDE_KIND_MULTISTEP = 10, /* fixed steps, of options.order */
     NDE_KIND_ROSENBROCK = 11, /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings and flows; gradients
                               * and tangents by vjp_jvp, without terms and input */
-    NDE_KIND_DIRK = 12        /* for stiff problems: diagonally implicit stages by Newton's method, whose solution is a matter of
+    NDE_KIND_DIRK = 12,       /* for stiff problems: diagonally implicit stages by Newton's method, whose solution is a matter of
                               * options.newton_tolerance. Where it is not found the step is tried again with a smaller h; at the least one
                               * or with fixed steps the trajectory ends with NDE_E_CONVERGENCE. kvaerno4 and kvaerno5 evaluate the field
                               * beyond the step, by 0.15 and 0.23 of it. Not with noise, splittings and flows */
+    NDE_KIND_IMEX = 13        /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose Jacobian it is alone;
+                               * drift_by and second_by are 0, neither field is a flow */
 };
 
 NDE_API size_t nde_method_count(void);

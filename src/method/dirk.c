@@ -10,6 +10,9 @@
  * left would grow with the stiffness; hence a function of no state, carried as a partner. Source of the control of the
  * iteration: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.8.
  *
+ * With two fields (imex.c) slopes of the second one are solved for, those of the drift evaluated where that has led to, in
+ * turn.
+ *
  * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with W of the stage's own J. */
 #include "core/isa.h"
 #include "method/shared.h"
@@ -18,7 +21,11 @@ enum { BUSY = NDE_LANE_OK, DONE = NDE_LANE_IDLE, NOT_FINITE = 128 }; /* fates of
 
 static nde_linear *linear(const nde_attempt *s) { return s->lanes->scratch->linear; }
 static nde_real *slope(const nde_attempt *s, nde_real *k, int i) { return k + (size_t)i*s->slab; }
-static int first_stage(const nde_attempt *s) { return 1 + s->table->method->filtered; }
+static bool is_additive(const nde_attempt *s) { return s->table->method->additive; }
+static int first_stage(const nde_attempt *s) { return is_additive(s) ? 2 : 1 + s->table->method->filtered; }
+static bool is_solved(const nde_attempt *s, int i) { return !is_additive(s) || i % 2 == 0; }
+/* Which field slope i is of. */
+static void take_turns(const nde_attempt *s, int i) { s->lanes->turned = is_additive(s) && i % 2 == 0; }
 static double node(const nde_attempt *s, int i) { return s->table->method->c[i]; }
 static bool by_differences(const nde_attempt *s) { return s->table->jacobian.how == NDE_JACOBIAN_DIFFERENCES; }
 static nde_real unit(void) { return sizeof(nde_real) == sizeof(double) ? (nde_real)DBL_EPSILON : (nde_real)FLT_EPSILON; }
@@ -38,6 +45,7 @@ static void count(const nde_attempt *s, int evaluations) {
 /* J and W at (t, Y). Differences begin at F there. */
 static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
     nde_linear *l = linear(s);
+    s->lanes->turned = is_additive(s);
     int rc = by_differences(s) ? nde_rhs_eval(s->rhs, s->lanes, t, Y, l->f_t, NULL, 0) : 0;
     if (!rc) rc = nde_jacobian_eval(&s->table->jacobian, s->rhs, s->lanes, l, t, Y, l->f_t);
     if (rc) return rc;
@@ -47,12 +55,13 @@ static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
 
 /* ---- Newton's method ------------------------------------------------------------------------- */
 
-/* The first guess: on the line through slope 0 and that of the stage before. */
+/* The first guess: on the line through slope 0 and that solved for before. */
 static void guess(const nde_attempt *s, int i) {
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    const nde_real *first = s->k, *before = slope(s, s->k, i - 1);
+    const int last = i - 1 - is_additive(s);
+    const nde_real *first = s->k, *before = slope(s, s->k, last);
     nde_real *k = slope(s, s->k, i);
-    const nde_real by = i > first_stage(s) ? (nde_real)(node(s, i)/node(s, i - 1)) : 0;
+    const nde_real by = i > first_stage(s) ? (nde_real)(node(s, i)/node(s, last)) : 0;
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
         for (size_t b = 0; b < n; b++) {
             const nde_real x = first[e + b];
@@ -65,6 +74,7 @@ static int evaluate(const nde_attempt *s, int i, const nde_real *Y, nde_real *f,
     nde_site *at = &s->lanes->site;
     nde_linear *l = linear(s);
     unsigned idle = 0;
+    take_turns(s, i);
     for (size_t b = 0; b < at->n; b++) idle |= l->fate[b], at->lane[b] = l->fate[b] ? NDE_LANE_IDLE : NDE_LANE_OK;
     if (idle) at->flags |= NDE_HAS_IDLE;
     const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, node(s, i)), Y, f, tape, at->ld);
@@ -163,7 +173,25 @@ static int solve_stage(const nde_attempt *s, int i) {
     return evaluate(s, i, s->lanes->scratch->Y, linear(s)->dv, nde_stage_tape(s, i));
 }
 
+/* A slope of the drift, where the second field's has led to. */
+static int evaluate_stage(const nde_attempt *s, int i) {
+    combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y);
+    const int rc = evaluate(s, i, s->lanes->scratch->Y, slope(s, s->k, i), nde_stage_tape(s, i));
+    settle(s, i);
+    return rc;
+}
+
 /* ---- the step -------------------------------------------------------------------------------- */
+
+/* Slopes at the start, where they are not handed on. */
+static int evaluate_first(const nde_attempt *s) {
+    int rc = 0;
+    for (int i = 0; !rc && !s->table->fsal && i <= is_additive(s); i++) {
+        rc = evaluate(s, i, s->y, slope(s, s->k, i), nde_stage_tape(s, i));
+        if (!rc) count(s, 1);
+    }
+    return rc;
+}
 
 static void begin(const nde_attempt *s) {
     nde_linear *l = linear(s);
@@ -190,13 +218,13 @@ static int attempt(const nde_attempt *s) {
     unsigned char *lane = s->lanes->site.lane;
     const int last = s->table->stages - 1;
     begin(s);
-    int rc = s->table->fsal ? 0 : evaluate(s, 0, s->y, s->k, nde_stage_tape(s, 0));
-    if (!rc && !s->table->fsal) count(s, 1);
+    int rc = evaluate_first(s);
     if (!rc) rc = linearise(s, s->t, s->y);
     if (!rc && by_differences(s)) count(s, (int)s->table->jacobian.colours + 1);
     for (size_t b = 0; b < s->lanes->site.n; b++)
         if (lane[b] != NDE_LANE_OK) l->fate[b] = lane[b];
-    for (int i = first_stage(s); !rc && i <= last; i++) rc = solve_stage(s, i);
+    for (int i = first_stage(s); !rc && i <= last; i++) rc = is_solved(s, i) ? solve_stage(s, i) : evaluate_stage(s, i);
+    s->lanes->turned = false;
     for (size_t b = 0; b < s->lanes->site.n; b++) lane[b] = l->fate[b] == NOT_FINITE ? NDE_LANE_OK : l->fate[b];
     if (rc) return rc;
     if (s->table->method->filtered) filter(s);
@@ -235,36 +263,50 @@ static int refine_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_
 }
 
 /* Stage i: the cotangent of its slope becomes that of its evaluation. */
-static int stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i) {
-    const nde_row *row = &s->table->row[0][i];
-    nde_real *Y = s->lanes->scratch->Y, *a = slope(s, c->k, i), *a_Y = s->lanes->scratch->a_Y;
-    combine(s, row, s->rhs->dim, Y);
-    int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
-    if (rc) return rc;
-    if (by_differences(s)) rc = refine_transpose(s, i, Y, a);
-    else nde_solve_rows_transpose(s, a);
-    if (!rc) rc = nde_evaluate_transpose(s, c, i, node(s, i), Y);
-    if (rc) return rc;
-    nde_add_rows(s, s->rhs->dim, a_Y, c->y);
-    nde_combine_transpose(s, c, row, 0, s->rhs->dim, a_Y); /* its own part in Y is in W, and that in h here */
+static int solve_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_real *a) {
+    const int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
+    if (rc || by_differences(s)) return rc ? rc : refine_transpose(s, i, Y, a);
+    nde_solve_rows_transpose(s, a);
     return 0;
 }
 
+/* Where a stage's own slope has a part in its state, that is in W; and what depends on h there, here. */
+static int stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i) {
+    const nde_row *row = &s->table->row[0][i];
+    nde_real *Y = s->lanes->scratch->Y, *a_Y = s->lanes->scratch->a_Y;
+    combine(s, row, s->rhs->dim, Y);
+    int rc = is_solved(s, i) ? solve_transpose(s, i, Y, slope(s, c->k, i)) : 0;
+    take_turns(s, i);
+    if (!rc) rc = nde_evaluate_transpose(s, c, i, node(s, i), Y);
+    if (rc) return rc;
+    nde_add_rows(s, s->rhs->dim, a_Y, c->y);
+    nde_combine_transpose(s, c, row, 0, s->rhs->dim, a_Y);
+    return 0;
+}
+
+static int first_transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+    int rc = 0;
+    for (int i = is_additive(s); !rc && !s->table->fsal && i >= 0; i--) {
+        take_turns(s, i);
+        rc = nde_evaluate_transpose(s, c, i, 0, s->y);
+        nde_add_rows(s, s->rhs->dim, s->lanes->scratch->a_Y, c->y);
+    }
+    return rc;
+}
+
 static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
+    const int last = s->table->stages - 1;
     nde_real *partner = c->y + s->slab;
+    int rc = 0;
     nde_add_loss(s, c, &s->table->error, 0, s->rhs->dim);
     if (s->table->partners) {
-        nde_add_rows(s, s->rhs->rows, partner, slope(s, c->k, s->table->stages - 1));
+        nde_add_rows(s, s->rhs->rows, partner, slope(s, c->k, last));
         memset(partner, 0, s->slab*sizeof *partner);
     }
     nde_combine_transpose(s, c, &s->table->out[0], 0, s->rhs->rows, c->y);
-    for (int i = s->table->stages - 1; i >= first_stage(s); i--) {
-        const int rc = stage_transpose(s, c, i);
-        if (rc) return rc;
-    }
-    if (s->table->fsal) return 0;
-    const int rc = nde_evaluate_transpose(s, c, 0, 0, s->y);
-    nde_add_rows(s, s->rhs->dim, s->lanes->scratch->a_Y, c->y);
+    for (int i = last; !rc && i >= first_stage(s); i--) rc = stage_transpose(s, c, i);
+    if (!rc) rc = first_transpose(s, c);
+    s->lanes->turned = false;
     return rc;
 }
 
@@ -295,20 +337,32 @@ static int stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i)
     const nde_row *row = &s->table->row[0][i];
     nde_real *Y = s->lanes->scratch->Y, *v_Y = s->lanes->scratch->a_Y, *v_k = slope(s, v->k, i);
     combine(s, row, s->rhs->dim, Y);
-    int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
+    int rc = is_solved(s, i) ? linearise(s, nde_stage_time(s, node(s, i)), Y) : 0;
     if (rc) return rc;
     memset(v_k, 0, s->slab*sizeof *v_k); /* its own part in Y is in W */
     nde_combine_tangent(s, v, row, 0, s->rhs->dim, v->y, v_Y);
-    if ((rc = nde_evaluate_tangent(s, v, i, node(s, i), Y, v_Y))) return rc;
+    take_turns(s, i);
+    rc = nde_evaluate_tangent(s, v, i, node(s, i), Y, v_Y);
+    if (rc || !is_solved(s, i)) return rc;
     if (by_differences(s)) return refine_tangent(s, i, Y, v_k);
     nde_solve_rows(s, v_k);
     return 0;
 }
 
+static int first_tangent(const nde_attempt *s, const nde_step_tangent *v) {
+    int rc = 0;
+    for (int i = 0; !rc && !s->table->fsal && i <= is_additive(s); i++) {
+        take_turns(s, i);
+        rc = nde_evaluate_tangent(s, v, i, 0, s->y, v->y);
+    }
+    return rc;
+}
+
 static int tangent(const nde_attempt *s, const nde_step_tangent *v) {
     const int last = s->table->stages - 1;
-    int rc = s->table->fsal ? 0 : nde_evaluate_tangent(s, v, 0, 0, s->y, v->y);
+    int rc = first_tangent(s, v);
     for (int i = first_stage(s); !rc && i <= last; i++) rc = stage_tangent(s, v, i);
+    s->lanes->turned = false;
     if (rc) return rc;
     if (s->table->method->filtered) memset(slope(s, v->k, 1), 0, s->slab*sizeof *v->k);
     nde_combine_tangent(s, v, &s->table->out[0], 0, s->rhs->rows, v->y, v->z);

@@ -14,9 +14,12 @@ static double unit(void) { return sizeof(nde_real) == sizeof(double) ? DBL_EPSIL
 
 /* ---- how ------------------------------------------------------------------------------------- */
 
-/* The first field of the right-hand side that lacks something. */
-static const nde_field *lacking(const nde_rhs *r, bool (*lacks)(const nde_field *)) {
-    if (r->drift.field && lacks(r->drift.field)) return r->drift.field;
+static const nde_part *part_of(const nde_jacobian *of, const nde_rhs *r) { return of->second ? &r->second : &r->drift; }
+
+/* The first field of those with a part in it that lacks something. */
+static const nde_field *lacking(const nde_jacobian *of, const nde_rhs *r, bool (*lacks)(const nde_field *)) {
+    const nde_field *f = part_of(of, r)->field;
+    if (f && lacks(f)) return f;
     for (size_t k = 0; k < r->problem.n_terms; k++)
         if (lacks(r->term[k].field)) return r->term[k].field;
     return r->quadrature.field && lacks(r->quadrature.field) ? r->quadrature.field : NULL;
@@ -25,7 +28,7 @@ static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
 static bool lacks_jacobian(const nde_field *f) { return !f->jacobian; }
 
 nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
-    const nde_field *no_jvp = lacking(r, lacks_jvp), *no_jacobian = lacking(r, lacks_jacobian);
+    const nde_field *no_jvp = lacking(of, r, lacks_jvp), *no_jacobian = lacking(of, r, lacks_jacobian);
     const bool given = !no_jacobian && !r->problem.n_terms;
     of->how = asked != NDE_JACOBIAN_AUTO ? asked : given ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
     of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
@@ -40,7 +43,7 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
 }
 
 void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
-    const nde_field *f = r->drift.field;
+    const nde_field *f = part_of(of, r)->field;
     const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !r->problem.n_terms && !r->nz && f->sparsity_start;
     const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
     of->colours = r->dim;
@@ -94,9 +97,9 @@ static int ask(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const d
     return part->field->jacobian(part->field, &at, y, j);
 }
 
-static int ask_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *j) {
+static int ask_all(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *j) {
     nde_rhs_inputs(r, lanes, t);
-    const int rc = ask(r, lanes, &r->drift, t, y, j);
+    const int rc = ask(r, lanes, part_of(of, r), t, y, j);
     return rc || !r->nz ? rc : ask(r, lanes, &r->quadrature, t, y, j + r->dim*r->dim*lanes->site.ld);
 }
 
@@ -151,7 +154,7 @@ int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes
                       const nde_real *f) {
     static const nde_source still;
     const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
-    if (of->how == NDE_JACOBIAN_GIVEN) return ask_all(r, lanes, t, y, l->j);
+    if (of->how == NDE_JACOBIAN_GIVEN) return ask_all(of, r, lanes, t, y, l->j);
     if (of->colour) memset(l->j, 0, r->rows*r->dim*lanes->site.ld*sizeof *l->j);
     for (size_t colour = 0; colour < of->colours; colour++) {
         aim(of, r, lanes, colour, y, l->v);

@@ -12,6 +12,7 @@
 typedef struct nde_jacobian {
     int how;                     /* NDE_JACOBIAN_*, not AUTO; 0: nobody asks */
     bool timed;                  /* F_t by jvp, else by differences */
+    bool second;                 /* of problem.splitting's second field alone, where it has the turn */
     size_t colours;
     size_t *colour;              /* [dim] of columns; NULL: each has its own */
     const size_t *start, *index; /* with colours: the non-zeros by rows */

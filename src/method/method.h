@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_DIRK + 1 };
+enum { NDE_KINDS = NDE_KIND_IMEX + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -59,6 +59,8 @@ enum {
  *                        `a`; J and F_t at the start of the step: see rosenbrock.c
  *   KIND_DIRK            k_0 = F(t, y), k_i = F(t + c_i h, y + h sum_j a_ij k_j + h gamma k_i): see dirk.c. filtered: slope 1 is no
  *                        stage but W^-1 times the error sum_j e_j k_j, and what is judged; its rows and weights are empty
+ *   KIND_IMEX            Y_i = y + h sum_j (a_ij F(t + c_j h, Y_j) + a2_ij G_j) + h gamma G_i, G_i = second(t + c_i h, Y_i); G_0 = second(t, y);
+ *                        b, e and dense are those of both, or b2 and dense2 those of second: imex.c
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -97,6 +99,7 @@ struct nde_method {
     const nde_coefficient *coupling, *lift; /* Rosenbrock */
     nde_coefficient gamma;                  /* ... and DIRK */
     bool filtered;
+    bool additive;                          /* written by imex.c: even slopes are those of the second field */
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
 
@@ -125,7 +128,7 @@ static inline bool nde_method_takes_area(const nde_method *m) {
 
 /* Does it solve systems with the Jacobian in each step? */
 static inline bool nde_method_is_implicit(const nde_method *m) {
-    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK;
+    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX;
 }
 
 /* Does it want problem.split? */
@@ -165,6 +168,11 @@ nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, doub
 size_t nde_splitting_space(const nde_method *method, const nde_method *const by[2]);
 void nde_splitting_claim(const nde_method *method, const nde_method *const by[2], nde_method *whole);
 void nde_splitting_write(const nde_method *method, const nde_method *const by[2], nde_method *whole, nde_coefficient *space);
+
+/* An additive method of two fields as a table of DIRK's kind, likewise. */
+size_t nde_imex_space(const nde_method *method);
+void nde_imex_claim(const nde_method *method, nde_method *whole);
+void nde_imex_write(const nde_method *method, nde_method *whole, nde_coefficient *space);
 
 /* Step doubling of an explicit method of order below 31 as a method: what it claims, all but the arrays; and those, in nde_doubling_space
  * coefficients. */

@@ -58,7 +58,7 @@ size_t nde_method_evaluations(const nde_method *m) {
     const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP); /* a slope that is none of the field */
     if (m && m->kind == NDE_KIND_ROSENBROCK) /* the first and the last slope are one evaluation, and perhaps that of the last stage */
         return (size_t)m->stages - (m->first_same_as_last ? m->c[m->stages - 2] == 1 ? 3 : 2 : 0);
-    if (m && m->kind == NDE_KIND_DIRK) return 0; /* as many as Newton's method takes */
+    if (m && (m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX)) return 0; /* as many as Newton's method takes */
     size_t copies = 0;
     for (int i = 0; m && m->drive && i < m->stages; i++) copies += m->drive[i].like > 0;
     return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - (m->first_same_as_last || m->partner == NDE_PARTNER_PIECES) - beside - copies : 0;

@@ -31,7 +31,7 @@ void nde_scratch_lay(nde_scratch *s, nde_arena *arena, const nde_rhs *r, size_t 
     s->work = nde_arena_take_rows(arena, r->work, ld, real);
     s->u = nde_arena_take_rows(arena, r->u_rows, ld, real);
     s->a_u = nde_arena_take_rows(arena, derivatives ? r->u_rows : 0, ld, real);
-    s->value = nde_arena_take_rows(arena, r->problem.n_terms ? r->rows : 0, ld, real);
+    s->value = nde_arena_take_rows(arena, r->problem.n_terms || r->second.field ? r->rows : 0, ld, real);
     s->Y = nde_arena_take_rows(arena, r->dim, ld, real);
     s->a_Y = nde_arena_take_rows(arena, derivatives ? r->dim : 0, ld, real);
     s->t = nde_arena_take(arena, ld, sizeof *s->t);
@@ -252,6 +252,19 @@ int nde_rhs_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_
     const nde_field *f = r->drift.field;
     at->t = t, at->tape = f->tape ? tape : NULL, at->tape_ld = tape_ld;
     return f->eval(f, at, y, k);
+}
+
+int nde_rhs_eval_whole(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k) {
+    const int rc = nde_rhs_eval(r, lanes, t, y, k, NULL, 0);
+    const size_t n = lanes->site.n, ld = lanes->site.ld;
+    nde_real *value = lanes->scratch->value;
+    if (rc || !r->second.field) return rc;
+    lanes->turned = true;
+    const int second = nde_rhs_eval(r, lanes, t, y, value, NULL, 0);
+    lanes->turned = false;
+    for (size_t e = 0; e < r->dim*ld; e += ld)
+        for (size_t b = 0; b < n; b++) k[e + b] += value[e + b];
+    return second;
 }
 
 int nde_part_eval(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out) {

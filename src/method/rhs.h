@@ -60,7 +60,7 @@ typedef struct nde_rhs {
 
 /* What a worker works with: nothing in it outlives a call of rhs or body. */
 typedef struct nde_scratch {
-    nde_real *work, *u, *a_u, *value; /* [work][ld], [u_rows][ld] twice, [rows][ld] with terms */
+    nde_real *work, *u, *a_u, *value; /* [work][ld], [u_rows][ld] twice, [rows][ld] with terms or a splitting */
     nde_real *Y, *a_Y;                /* [dim][ld] a stage and its cotangent or tangent */
     double *t, *a_t;                  /* [ld] time of a stage and its cotangent */
     double *dw, *cell;                /* [rates][ld], [ld] */
@@ -145,6 +145,9 @@ int nde_pieces_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const
                     size_t tape_ld);
 /* k [rows][ld]: the slope that they are with the noise of the step. */
 void nde_pieces_sum(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *pieces, size_t slab, nde_real *k);
+
+/* The same of both fields of a splitting, neither of which is a flow. */
+int nde_rhs_eval_whole(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 
 /* The value [out][ld] of a field beside the right-hand side: of an event. Its first row is poisoned before. */
 int nde_part_eval(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out);

@@ -191,9 +191,9 @@ static void lay_rosenbrock(nde_table *table, nde_arena *arena, const nde_method 
 /* Rows with the diagonal. */
 static void lay_dirk(nde_table *table, nde_arena *arena, const nde_method *m) {
     double weight[NDE_MOST_STAGES] = { 0 };
-    for (int i = 1 + m->filtered; i < m->stages; i++) {
+    for (int i = m->additive ? 2 : 1 + m->filtered; i < m->stages; i += 1 + m->additive) {
         nde_row row;
-        memcpy(weight, m->a + i*(i - 1)/2, (size_t)i*sizeof *weight);
+        if (arena->base) memcpy(weight, m->a + i*(i - 1)/2, (size_t)i*sizeof *weight);
         weight[i] = m->gamma;
         lay_row(&row, arena, weight, i + 1);
         if (table->row[0]) table->row[0][i] = row;

@@ -172,12 +172,13 @@ static nde_status choose_implicit(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_method *m = s->base;
     const char *name = m->name ? m->name : "(tableau)";
-    const bool newton = m->kind == NDE_KIND_DIRK;
-    if (o->newton_tolerance != 0 && !newton)
+    const bool newton = m->kind != NDE_KIND_ROSENBROCK;
+    if (o->newton_tolerance != 0 && !(newton && nde_method_is_implicit(m)))
         return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
     if (!nde_method_is_implicit(m))
         return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it", o->jacobian, name);
     if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
+    s->table.jacobian.second = m->kind == NDE_KIND_IMEX;
     nde_status bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, o->jacobian);
     if (!bad && newton) bad = choose_newton(s);
     if (bad || !o->adjoint) return bad;
@@ -186,6 +187,20 @@ static nde_status choose_implicit(nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.estimates is %d: the error of method %s goes through a Jacobian, and has no gradient",
                         o->estimates, name);
     return newton ? NDE_OK : check_rosenbrock(s, name);
+}
+
+/* The drift explicit, the second field implicit. */
+static nde_status choose_imex(nde_solver *s) {
+    const nde_rhs *r = &s->rhs;
+    if (nde_is_flow(r, r->drift.field) || nde_is_flow(r, r->second.field))
+        return nde_fail(NDE_E_ARG, "problem.splitting: a field stands for its own flow, method %s takes slopes", s->base->name);
+    if (r->splitting.drift_by || r->splitting.second_by)
+        return nde_fail(NDE_E_ARG, "problem.splitting.%s is %d: method %s steps along both fields itself",
+                        r->splitting.drift_by ? "drift_by" : "second_by",
+                        r->splitting.drift_by ? r->splitting.drift_by : r->splitting.second_by, s->base->name);
+    nde_imex_claim(s->base, &s->composed);
+    s->table.method = &s->composed;
+    return NDE_OK;
 }
 
 /* The method along the drift (0) or along second (1). */
@@ -216,7 +231,7 @@ static nde_status choose_splitting(nde_solver *s) {
 
 /* Is the method for a drift of two parts, or of one, as the problem has it? */
 static nde_status check_parts(const nde_problem *q, const nde_method *m) {
-    const bool splits = m->kind == NDE_KIND_SPLITTING || (q->splitting && m->kind == NDE_KIND_COMPOSITION);
+    const bool splits = m->kind == NDE_KIND_SPLITTING || m->kind == NDE_KIND_IMEX || (q->splitting && m->kind == NDE_KIND_COMPOSITION);
     const char *name = m->name ? m->name : "(tableau)";
     if (splits != (q->splitting != NULL))
         return nde_fail(NDE_E_ARG, "problem.splitting is %s: method %s is %sa splitting", q->splitting ? "given" : "NULL", name,
@@ -376,6 +391,7 @@ nde_status nde_choose_method(nde_solver *s) {
     s->restless = s->adaptive && s->rhs.noisy;
     s->revisits = s->restless && (s->rhs.areas || s->rhs.noise == NDE_NOISE_GENERAL);
     s->table.method = choose_anew(s, m);
+    if (m->kind == NDE_KIND_IMEX && (bad = choose_imex(s))) return bad;
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
         (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)) ||
         (bad = choose_implicit(s)))
@@ -385,7 +401,7 @@ nde_status nde_choose_method(nde_solver *s) {
                         "options.steps is 0: method %s has no error estimate and needs fixed steps, or options.error",
                         m->name ? m->name : "(tableau)");
     choose_step(s);
-    return q->splitting ? choose_splitting(s) : NDE_OK;
+    return q->splitting && m->kind != NDE_KIND_IMEX ? choose_splitting(s) : NDE_OK;
 }
 
 nde_status nde_write_method(nde_solver *s, nde_arena *arena) {
@@ -401,7 +417,10 @@ nde_status nde_write_method(nde_solver *s, nde_arena *arena) {
         space = nde_arena_take(arena, nde_doubling_space(s->base), sizeof *space);
         if (space) nde_doubling_write(s->base, &s->doubled, space);
     }
-    if (s->rhs.problem.splitting) {
+    if (s->base->kind == NDE_KIND_IMEX) {
+        space = nde_arena_take(arena, nde_imex_space(s->base), sizeof *space);
+        if (space) nde_imex_write(s->base, &s->composed, space);
+    } else if (s->rhs.problem.splitting) {
         space = nde_arena_take(arena, nde_splitting_space(s->base, s->by), sizeof *space);
         if (space) nde_splitting_write(s->base, s->by, &s->composed, space);
     }

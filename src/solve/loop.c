@@ -130,7 +130,7 @@ static int trial_slope(const nde_solver *s, nde_group *g, const double *h) {
         for (size_t j = 0; j < m; j++)
             g->z[i*ld + j] = g->y[i*ld + j] + (nde_real)h[j]*g->k[i*ld + j];
     for (size_t j = 0; j < m; j++) g->t[j] += h[j];
-    return nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld, NULL, 0);
+    return nde_rhs_eval_whole(&s->rhs, &g->lanes, g->t, g->z, g->k + s->rhs.rows*ld);
 }
 
 /* A first step from t within all bounds. */

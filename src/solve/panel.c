@@ -219,7 +219,7 @@ static int begin_pieces(const nde_solver *s, nde_panel *p, nde_group *g, const s
 }
 
 static int begin_slope(const nde_solver *s, nde_panel *p, nde_group *g, const size_t *lane, size_t m) {
-    const int rc = nde_rhs_eval(&s->rhs, &g->lanes, g->t, g->y, g->k, NULL, 0);
+    const int rc = nde_rhs_eval_whole(&s->rhs, &g->lanes, g->t, g->y, g->k);
     put_columns(s->rhs.rows, g->k, g->lanes.site.ld, lane, m, p->carry, p->ld);
     return rc;
 }

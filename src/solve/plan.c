@@ -131,7 +131,7 @@ static double step_evaluations(const nde_solver *s) {
 
 /* Of a step: all of the right-hand side each time, but for a splitting. */
 static double step_flops(const nde_solver *s, bool vjp) {
-    if (!s->rhs.problem.splitting) return step_evaluations(s)*sum_flops(s, vjp);
+    if (!s->rhs.problem.splitting || s->base->kind == NDE_KIND_IMEX) return step_evaluations(s)*sum_flops(s, vjp);
     double sum = 0;
     for (int i = 0; i < s->base->stages; i++) {
         const int which = nde_method_moves(s->base, i);

@@ -132,7 +132,8 @@ static void orders_are_as_claimed(int32_t error) {
         const nde_method *method = nde_method_at(k);
         if (nde_method_kind(method) == NDE_KIND_STOCHASTIC) continue; /* below */
         if (nde_method_kind(method) == NDE_KIND_SPLITTING) continue; /* tests/method/splitting.c */
-        if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/rosenbrock.c */
+        if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/implicit.c */
+        if (nde_method_kind(method) == NDE_KIND_IMEX) continue;       /* tests/method/imex.c */
         if (doubled && nde_method_kind(method) != NDE_KIND_RUNGE_KUTTA) continue;
         const double eps = rounding(method);
         /* of one step */

@@ -111,7 +111,8 @@ static void follow(int32_t error) {
         const nde_method *method = nde_method_at(m);
         const bool doubled = error == NDE_ERROR_DOUBLING && nde_method_kind(method) == NDE_KIND_RUNGE_KUTTA;
         if (!(doubled || (error == NDE_ERROR_EMBEDDED && nde_method_error_order(method)))) continue;
-        if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/implicit/rosenbrock.c */
+        if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/implicit.c */
+        if (nde_method_kind(method) == NDE_KIND_IMEX) continue;       /* tests/method/imex.c */
         print_message("%-12s", nde_method_name(method));
         for (size_t which = 0; which < PROBLEMS; which++) {
             if (nde_method_is_split(method) && !problems[which].split) continue;

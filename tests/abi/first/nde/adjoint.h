@@ -60,8 +60,9 @@ typedef struct nde_gradient {
                            * between the state gone back to and that of the solve, at save times and the start; at the states that
                            * are kept (with a quantum: and at the start, which was rounded to it) */
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
-    int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have their states; 0 unless the record
-                           * keeps checkpoints */
+    int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have the states behind them, beside the once
+                           * that each step without slopes is made again; 0 unless the record keeps checkpoints, and has less room
+                           * than for the root of the number of steps as states and as steps with slopes and tapes */
     double *loss_spread;  /* [1] root of the sum of the squares of the terms of loss_error, one for each step of each trajectory: what it
                            * would come to if their signs were random. Where it is more than |loss_error|, they cancel */
     double *p_error;      /* [np] standard errors of p as a sum over independent trajectories, from the spread of the groups' sums

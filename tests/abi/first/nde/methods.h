@@ -61,6 +61,11 @@ enum {
     NDE_KVAERNO3 = 113,
     NDE_KVAERNO4 = 114,
     NDE_KVAERNO5 = 115,
+    NDE_KENCARP3 = 116,
+    NDE_KENCARP4 = 117,
+    NDE_KENCARP5 = 118,
+    NDE_ARS222 = 119,
+    NDE_ARS443 = 120,
     NDE_METHOD_TABLEAU = -1 /* options.tableau */
 };
 

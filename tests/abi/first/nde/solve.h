@@ -125,7 +125,9 @@ typedef struct nde_spectrum {
  * A field, drift or second, whose nu is one more than the input's channels, is one whose flow phi is known instead: its last
  * u is the length tau of a sub-step, and its value the mean slope (phi_tau(y) - y)/tau from t on; nde_field_flow makes it of
  * phi. Its _by is 0. tau has the sign of the sub-step and is never 0. Both may be such fields. Values inside a step lie on a
- * straight line. Source: R. I. McLachlan, G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */
+ * straight line.
+ * With a method of NDE_KIND_IMEX, NDE_KENCARP4 ..., the drift is followed explicitly and second implicitly, by one method: the
+ * _by are 0, neither is a flow; steps may be adaptive, and Jacobians are those of second alone. Source: R. I. McLachlan, G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */
 typedef struct nde_splitting {
     size_t size;
     const nde_field *second;

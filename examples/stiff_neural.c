@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stiff_neural - a network learns Robertson's reactions, whose rates are nine powers of ten apart, from 50 rows between 10^-5 and
+ * stiff_neural - a network learns Robertson's reactions, whose rates are nine powers of ten apart, from 50 rows at 10^-5 to
  * 10^5. Amounts go into the network as shares of their largest; what comes out goes through sinh, in units of amount and time:
  * then a rate of 10^-6 and one of 10^8 are both of moderate numbers. Each amount counts in the loss relative to its largest.
  * Solved by rodas5p, fitted by least squares with the exact derivatives of its steps.

@@ -84,9 +84,15 @@ static int cut(nde_solver *s, nde_worker *w, const nde_entry *e) {
     return rc;
 }
 
+/* A method that switches goes the ways that it went, as far as states tell. */
+static void follow_ways(const nde_solver *s, nde_panel *r, const nde_entry *e) {
+    if (s->table.way && e->y) memcpy(r->y + r->slab, e->y + r->slab, r->slab*sizeof *r->y);
+}
+
 static int step(nde_solver *s, nde_worker *w, const nde_entry *e) {
     nde_panel *r = &w->replica;
     nde_replay_times(s, r, e);
+    follow_ways(s, r, e);
     memcpy(w->now, r->t_new, e->n*sizeof *w->now);
     for (size_t k = 0; k < e->cuts.n; k++) w->now[e->cuts.lane[k]] = e->cuts.t[k];
     follow(s, w);

@@ -24,6 +24,9 @@ typedef struct nde_tolerance {
     double rtol, atol;
     const double *atol_each; /* [dim] or NULL */
 } nde_tolerance;
+static inline double nde_tolerance_at(const nde_tolerance *t, size_t i, double size) {
+    return (t->atol_each ? t->atol_each[i] : t->atol) + t->rtol*size;
+}
 
 /* How errors are measured where it is not the sum of squares over rows to one tolerance. Any may be NULL: as in nde_tolerance, 1. */
 typedef struct nde_measurement {

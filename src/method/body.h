@@ -80,6 +80,9 @@ typedef struct nde_table {
     nde_row *coupling;      /* [stages] of a Rosenbrock method */
     nde_newton newton;      /* of a DIRK method, whose rows have the weight of a stage's own slope too */
     nde_row filter;         /* of one that is filtered: the error before */
+    bool known;             /* of one: slope 0 comes in as F(t, y) */
+    struct nde_table *way;  /* [2] of a method that switches */
+    nde_tolerance tolerance; /* by which it judges what is large */
     nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
     nde_row error, error2;  /* error2: empty without a second estimate */
     nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
@@ -187,6 +190,8 @@ void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
 
 extern const nde_body nde_body_rosenbrock_baseline, nde_body_rosenbrock_v3, nde_body_rosenbrock_v4;
 extern const nde_body nde_body_dirk_baseline, nde_body_dirk_v3, nde_body_dirk_v4;
+extern const nde_body nde_body_switched_baseline, nde_body_switched_v3, nde_body_switched_v4;
+void nde_switching_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_method *m, size_t ld);
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;
 extern const nde_body nde_body_coupled_baseline, nde_body_coupled_v3, nde_body_coupled_v4;
 extern const nde_body nde_body_reversible_baseline, nde_body_reversible_v3, nde_body_reversible_v4;

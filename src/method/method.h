@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_IMEX + 1 };
+enum { NDE_KINDS = NDE_KIND_SWITCHING + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -61,6 +61,7 @@ enum {
  *                        stage but W^-1 times the error sum_j e_j k_j, and what is judged; its rows and weights are empty
  *   KIND_IMEX            Y_i = y + h sum_j (a_ij F(t + c_j h, Y_j) + a2_ij G_j) + h gamma G_i, G_i = second(t + c_i h, Y_i); G_0 = second(t, y);
  *                        b, e and dense are those of both, or b2 and dense2 those of second: imex.c
+ *   KIND_SWITCHING       a step of way[0], explicit, first same as last, or of way[1], a Rosenbrock method that is not: see switching.c
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
  *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
@@ -100,6 +101,7 @@ struct nde_method {
     nde_coefficient gamma;                  /* ... and DIRK */
     bool filtered;
     bool additive;                          /* written by imex.c: even slopes are those of the second field */
+    const nde_method *way[2];               /* switching: explicit, implicit */
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
 };
 
@@ -126,9 +128,10 @@ static inline bool nde_method_takes_area(const nde_method *m) {
     return false;
 }
 
-/* Does it solve systems with the Jacobian in each step? */
+/* Does it solve systems with the Jacobian in its steps? */
 static inline bool nde_method_is_implicit(const nde_method *m) {
-    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX;
+    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX ||
+           m->kind == NDE_KIND_SWITCHING;
 }
 
 /* Does it want problem.split? */
@@ -184,6 +187,12 @@ void nde_doubling_write(const nde_method *method, nde_method *doubled, nde_coeff
 void nde_multistep_claim(const nde_method *method, int order, nde_method *claimed);
 const nde_method *nde_multistep_start(int order);
 
+/* A method that switches as a table; the slab of the first slope of a way. Coefficients as for step doubling. */
+int nde_switching_first(const nde_method *method, int way);
+size_t nde_switching_space(const nde_method *method);
+void nde_switching_claim(const nde_method *method, nde_method *claimed);
+void nde_switching_write(const nde_method *method, nde_method *written, nde_coefficient *space);
+
 /* The reversible coupling of an explicit method, likewise. */
 size_t nde_coupling_space(const nde_method *method);
 void nde_coupling_claim(const nde_method *method, nde_method *coupled);
@@ -191,6 +200,8 @@ void nde_coupling_write(const nde_method *method, double coupling, nde_method *c
 
 /* Those whose steps of one small trajectory are compiled with their tables: see one.h. */
 extern const nde_method nde_method_dopri5, nde_method_tsit5;
+/* What others switch between. */
+extern const nde_method nde_method_vern7, nde_method_rodas5p;
 
 /* Velocity Verlet as a composition, which has no quadrature: for the bit-reversible mode. */
 extern const nde_method nde_method_velocity_verlet, nde_method_velocity_verlet_kicks;

@@ -80,7 +80,7 @@ static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
     const int first = first_stage(table), last = table->stages - 1;
     bool known = false; /* the last slope */
-    int rc = table->fsal ? 0 : evaluate(s, 0, s->y);
+    int rc = table->fsal || table->known ? 0 : evaluate(s, 0, s->y);
     if (!rc) rc = linearise(s, s->k);
     for (int i = first; !rc && i < end_stage(table); i++) {
         if (is_newest(s, i)) combine(s, &table->out[0], s->rhs->rows, s->z), known = true;
@@ -170,7 +170,7 @@ static int stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, in
             for (size_t b = 0; b < n; b++) a_j[e + b] += row->weight[j]*a[e + b];
     }
     if (to != i) nde_add_rows(s, s->rhs->rows, a, slope(s, c->k, to));
-    if (is_newest(s, i) || i == first_stage(s->table)) return s->table->fsal ? 0 : evaluate_transpose(s, c, 0, 0, s->y, NULL);
+    if (is_newest(s, i) || i == first_stage(s->table)) return s->table->fsal || s->table->known ? 0 : evaluate_transpose(s, c, 0, 0, s->y, NULL);
     return evaluate_transpose(s, c, i, node(s, i), stage_state(s, i), &s->table->row[0][i]);
 }
 
@@ -233,7 +233,7 @@ static int stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i)
     } else if (i > first_stage(s->table)) {
         nde_combine_tangent(s, v, &s->table->row[0][i], 0, s->rhs->dim, v->y, v_Y);
         rc = nde_evaluate_tangent(s, v, from, node(s, i), Y, v_Y);
-    } else if (!s->table->fsal) {
+    } else if (!s->table->fsal && !s->table->known) {
         rc = nde_evaluate_tangent(s, v, from, 0, Y, v->y);
     }
     if (rc) return rc;

@@ -179,6 +179,30 @@ void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
     scratch->start_tape = sweeps ? nde_arena_take(arena, reals, sizeof *scratch->start_tape) : NULL;
 }
 
+void nde_switching_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_method *m, size_t ld) {
+    const nde_method *of = m->way[0];
+    size_t reals = 0;
+    const size_t slabs = of->dense_stages ? 1 + 2*(size_t)(of->stages + of->dense_stages) : 1;
+    if (!nde_size_multiply(rhs->rows, ld, &reals) || !nde_size_multiply(reals, slabs, &reals)) arena->overflow = true;
+    scratch->part = nde_arena_take(arena, reals, sizeof *scratch->part);
+    scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
+    scratch->start_h = nde_arena_take(arena, (ld + 15)/16*16, sizeof *scratch->start_h);
+    scratch->start_dt = nde_arena_take(arena, ld, sizeof *scratch->start_dt);
+    scratch->start_end = nde_arena_take(arena, ld, sizeof *scratch->start_end);
+}
+
+static nde_status lay_ways(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim) {
+    nde_table counted[2] = { 0 }, *way = table->way = nde_arena_take(arena, 2, sizeof *table->way);
+    if (!way) way = counted;
+    for (int i = 0; i < 2; i++) {
+        way[i] = (nde_table){ .known = true };
+        const nde_status bad = nde_table_lay(&way[i], arena, m->way[i], dim, dim);
+        if (bad) return bad;
+    }
+    table->evals = way[0].evals;
+    return NDE_OK;
+}
+
 static void lay_rosenbrock(nde_table *table, nde_arena *arena, const nde_method *m) {
     table->coupling = nde_arena_take(arena, (size_t)m->stages, sizeof *table->coupling);
     for (int i = 0; i < m->stages; i++) {
@@ -226,7 +250,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
         table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
-        for (int i = 0; i < table->slopes && !table->chebyshev.most && !table->multistep.order; i++) {
+        for (int i = 0; i < table->slopes && !table->chebyshev.most && !table->multistep.order && !m->way[0]; i++) {
             nde_row row;
             lay_row(&row, arena, a ? a + i*(i - 1)/2 : NULL, i);
             if (table->row[set]) table->row[set][i] = row;
@@ -250,6 +274,7 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     if (m->kind == NDE_KIND_ROSENBROCK) lay_rosenbrock(table, arena, m);
     if (m->kind == NDE_KIND_DIRK) lay_dirk(table, arena, m);
+    if (m->kind == NDE_KIND_SWITCHING) return lay_ways(table, arena, m, dim);
     return NDE_OK;
 }
 
@@ -312,7 +337,8 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
       [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
       [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa,                 \
       [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa, [NDE_KIND_ROSENBROCK] = &nde_body_rosenbrock_##isa, \
-      [NDE_KIND_DIRK] = &nde_body_dirk_##isa }
+      [NDE_KIND_DIRK] = &nde_body_dirk_##isa, \
+      [NDE_KIND_SWITCHING] = &nde_body_switched_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {
     static const nde_body *const baseline[NDE_KINDS] = BODIES(baseline);

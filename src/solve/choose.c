@@ -65,6 +65,7 @@ static nde_status choose_order(nde_solver *s) {
 /* The table that is run: that, or what has been made of it. */
 const nde_method *nde_chosen_method(const nde_solver *s) {
     if (s->base->kind == NDE_KIND_MULTISTEP) return &s->multistep;
+    if (s->base->kind == NDE_KIND_SWITCHING) return &s->switching;
     if (s->rhs.noisy && (s->base->kind == NDE_KIND_REVERSIBLE || s->base->kind == NDE_KIND_STOCHASTIC)) return &s->anew;
     return s->options.coupling > 0                  ? &s->coupled
            : s->options.error == NDE_ERROR_DOUBLING ? &s->doubled
@@ -172,7 +173,7 @@ static nde_status choose_implicit(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_method *m = s->base;
     const char *name = m->name ? m->name : "(tableau)";
-    const bool newton = m->kind != NDE_KIND_ROSENBROCK;
+    const bool newton = m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX;
     if (o->newton_tolerance != 0 && !(newton && nde_method_is_implicit(m)))
         return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
     if (!nde_method_is_implicit(m))
@@ -392,6 +393,7 @@ nde_status nde_choose_method(nde_solver *s) {
     s->revisits = s->restless && (s->rhs.areas || s->rhs.noise == NDE_NOISE_GENERAL);
     s->table.method = choose_anew(s, m);
     if (m->kind == NDE_KIND_IMEX && (bad = choose_imex(s))) return bad;
+    if (m->kind == NDE_KIND_SWITCHING) nde_switching_claim(m, &s->switching), s->table.method = &s->switching;
     if ((bad = read_damping(s)) || (bad = choose_order(s)) || (o->error == NDE_ERROR_DOUBLING && (bad = choose_doubling(s))) ||
         (bad = choose_coupling(s)) || (bad = read_quantum(s)) || (bad = choose_stages(s)) ||
         (bad = choose_implicit(s)))
@@ -416,6 +418,10 @@ nde_status nde_write_method(nde_solver *s, nde_arena *arena) {
     if (s->options.error == NDE_ERROR_DOUBLING) {
         space = nde_arena_take(arena, nde_doubling_space(s->base), sizeof *space);
         if (space) nde_doubling_write(s->base, &s->doubled, space);
+    }
+    if (s->base->kind == NDE_KIND_SWITCHING) {
+        space = nde_arena_take(arena, nde_switching_space(s->base), sizeof *space);
+        if (space) nde_switching_write(s->base, &s->switching, space);
     }
     if (s->base->kind == NDE_KIND_IMEX) {
         space = nde_arena_take(arena, nde_imex_space(s->base), sizeof *space);

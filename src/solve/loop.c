@@ -48,7 +48,8 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     s->status[who] = status;
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = evaluations(s, p, b);
-    if (nde_method_is_implicit(s->table.method)) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
+    if (p->implicit) stats->jacobians = stats->factorisations = p->implicit[b];
+    else if (nde_method_is_implicit(s->table.method)) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
     stats->newton_iterations = p->iterations ? p->iterations[b] : 0;
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;

@@ -96,6 +96,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
         if (p->iterations) p->iterations[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
+        if (p->implicit) p->implicit[b] = 0;
         if (p->stiff) p->stiff[b] = (nde_stiffness){ 0 };
         if (p->rtol) p->rtol[b] = s->rtol_n[who[j]];
         if (p->atol) p->atol[b] = s->atol_n[who[j]];
@@ -129,6 +130,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
         if (p->iterations) p->iterations[b] = p->iterations[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
+        if (p->implicit) p->implicit[b] = p->implicit[last];
         if (p->revisits) p->revisits[b] = p->revisits[last];
         for (size_t i = 0; p->revisits && i < p->revisits[b]; i++) p->revisit[i*p->capacity + b] = p->revisit[i*p->capacity + last];
         if (p->stiff) p->stiff[b] = p->stiff[last];
@@ -303,6 +305,7 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     const int rc = s->body->attempt(&step), *beside = p->lanes.scratch->count;
     for (size_t b = 0; beside && b < n; b++) p->evals[b] += beside[b];
     for (size_t b = 0; p->iterations && b < n; b++) p->iterations[b] += p->lanes.scratch->linear->iterations[b];
+    for (size_t b = 0; p->implicit && b < n; b++) p->implicit[b] += p->y[p->slab + b] < 0;
     return rc;
 }
 

@@ -67,6 +67,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->revisit, s->revisits*NDE_MOST_REVISITS, capacity), TAKE(p->revisits, s->revisits, capacity);
     TAKE(p->iterations, s->table.newton.most > 0, capacity);
+    TAKE(p->implicit, s->table.method->kind == NDE_KIND_SWITCHING, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->stiff, s->adaptive && !s->restless && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, capacity);
     TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
@@ -170,6 +171,7 @@ static void lay_evaluation(nde_worker *w, nde_arena *arena, const nde_solver *s,
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     if (s->table.multistep.order)
         nde_multistep_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.multistep, ld, s->options.adjoint);
+    if (s->table.method->way[0]) nde_switching_lay_scratch(&w->scratch, arena, &s->rhs, s->base, ld);
     if (implicit) lay_linear(&w->scratch, arena, s, ld);
     lay_group(&w->group, arena, s, capacity, ld);
     TAKE(w->list2, 1, capacity);
@@ -348,6 +350,7 @@ static nde_status lay(nde_solver *s, nde_arena *arena) {
     if (nde_method_is_implicit(s->table.method)) nde_jacobian_lay(&s->table.jacobian, arena, &s->rhs);
     if (s->table.method->kind == NDE_KIND_ROSENBROCK) s->table.evals += nde_jacobian_evaluations(&s->table.jacobian, &s->rhs);
     s->table.newton.tolerance = s->tolerance, s->table.newton.rtol_n = s->rtol_n, s->table.newton.atol_n = s->atol_n;
+    if (s->table.way) s->table.way[1].jacobian = s->table.jacobian, s->table.tolerance = s->tolerance;
     size_t knots = q->n_jumps;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].path && !nde_size_add(knots, q->terms[k].path->knots, &knots))

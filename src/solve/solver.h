@@ -75,6 +75,7 @@ typedef struct nde_panel {
     size_t *revisits;                               /* how many */
     int64_t *iterations;                            /* of Newton's method; NULL: there is none */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
+    int64_t *implicit;                              /* attempts that were implicit; NULL: the method does not switch */
     nde_stiffness *stiff;                           /* NULL: steps are fixed, or the method's stability is not known */
     nde_real *state[2], *q, *carry;                 /* [state_rows][ld] twice, [nq][ld], [rows][ld] slope 0 */
     /* one attempt */
@@ -215,6 +216,7 @@ struct nde_solver {
     nde_method composed;   /* with problem.splitting: `base` along the drift and along second */
     const nde_method *by[2]; /* the methods for these */
     nde_method multistep;  /* of options.order: `base` is a multistep method */
+    nde_method switching;  /* `base` switches between two */
     nde_method anew;       /* a reversible method with noise: its slopes are not handed on */
     const nde_method *base; /* the method that was asked for */
     nde_table table;
@@ -357,7 +359,8 @@ static inline int64_t nde_most_evaluations(const nde_solver *s) {
     const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most
                            : s->table.newton.most  ? nde_most_of_newton(s)
                                                    : s->table.evals;
-    const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1 : 0;
+    const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1
+                             : s->table.way ? s->table.way[1].stages + nde_jacobian_evaluations(&s->table.jacobian, &s->rhs) : 0;
     return stages + starting + own + again + (s->table.fresh && s->forced.count) + (s->undoes ? 2 : 0);
 }
 

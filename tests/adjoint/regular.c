@@ -138,7 +138,7 @@ static void all_methods_have_the_identity(void **state) {
     for (size_t l = 0; l < nde_method_count(); l++) {
         const nde_method *m = nde_method_at(l);
         if (!nde_method_error_order(m) || m->filtered) continue;
-        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK) continue; /* fields have no vjp_jvp */
+        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_SWITCHING) continue; /* fields have no vjp_jvp */
         if (nde_method_kind(m) == NDE_KIND_IMEX) continue;       /* two fields */
         proof f;
         if (nde_method_is_split(m)) {
@@ -231,7 +231,7 @@ static void differences_of_the_program_agree(void **state) {
     for (size_t l = 0; is_double && l < 2*nde_method_count(); l++) { /* in float they are too small */
         const nde_method *m = nde_method_at(l/2);
         if (!nde_method_error_order(m) || m->partners || nde_method_is_split(m) || (l%2 && !is_explicit(m))) continue;
-        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_IMEX) continue;
+        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_IMEX || nde_method_kind(m) == NDE_KIND_SWITCHING) continue;
         proof f;
         oscillator(&f, nde_method_id(m), 2);
         proof_point(&f, true);

@@ -13,7 +13,7 @@
 #define IS_DOUBLE (sizeof(nde_real) == sizeof(double))
 #define EACH_METHOD(m)                                                     \
     for (size_t m##_ = 0; m##_ < nde_method_count(); m##_++)                \
-        for (const nde_method *m = nde_method_at(m##_); m && nde_method_is_implicit(m) && m->kind != NDE_KIND_IMEX; m = NULL)
+        for (const nde_method *m = nde_method_at(m##_); m && nde_method_is_implicit(m) && m->kind < NDE_KIND_IMEX; m = NULL)
 
 /* ---- solving --------------------------------------------------------------------------------- */
 

@@ -514,7 +514,7 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     const bool noise = r->kind == NOISE || r->kind == SCALAR_NOISE;
     const int kind = nde_method_kind(method);
     if (kind == NDE_KIND_SPLITTING || kind == NDE_KIND_IMEX) return false; /* tests/method/splitting.c, imex.c */
-    if (kind == NDE_KIND_ROSENBROCK) return false; /* fields have no vjp_jvp */
+    if (kind == NDE_KIND_ROSENBROCK || kind == NDE_KIND_SWITCHING) return false; /* fields have no vjp_jvp */
     const int wanted = r->kind == SCALAR_NOISE ? NDE_NOISE_SCALAR : NDE_NOISE_DIAGONAL;
     if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method, wanted))) return false; /* fields have no vjp_jvp */
     if (noise) r->problem.calculus = nde_method_calculus(method) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH;

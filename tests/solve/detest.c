@@ -223,6 +223,7 @@ static void methods_keep_to_their_tolerance(void **state) {
         if (nde_method_order(method) < 4 || !nde_method_error_order(method)) continue;
         if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/implicit.c */
         if (nde_method_kind(method) == NDE_KIND_IMEX) continue;       /* tests/method/imex.c */
+        if (nde_method_kind(method) == NDE_KIND_SWITCHING) continue;  /* tests/method/switching.c */
         print_message("%-12s", nde_method_name(method));
         double worst = 0;
         for (int k = 0; k < PROBLEMS; k++) {

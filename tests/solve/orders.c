@@ -134,6 +134,7 @@ static void orders_are_as_claimed(int32_t error) {
         if (nde_method_kind(method) == NDE_KIND_SPLITTING) continue; /* tests/method/splitting.c */
         if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/implicit.c */
         if (nde_method_kind(method) == NDE_KIND_IMEX) continue;       /* tests/method/imex.c */
+        if (nde_method_kind(method) == NDE_KIND_SWITCHING) continue;  /* tests/method/switching.c */
         if (doubled && nde_method_kind(method) != NDE_KIND_RUNGE_KUTTA) continue;
         const double eps = rounding(method);
         /* of one step */

@@ -113,6 +113,7 @@ static void follow(int32_t error) {
         if (!(doubled || (error == NDE_ERROR_EMBEDDED && nde_method_error_order(method)))) continue;
         if (nde_method_kind(method) == NDE_KIND_ROSENBROCK) continue; /* tests/method/implicit.c */
         if (nde_method_kind(method) == NDE_KIND_IMEX) continue;       /* tests/method/imex.c */
+        if (nde_method_kind(method) == NDE_KIND_SWITCHING) continue;  /* tests/method/switching.c */
         print_message("%-12s", nde_method_name(method));
         for (size_t which = 0; which < PROBLEMS; which++) {
             if (nde_method_is_split(method) && !problems[which].split) continue;

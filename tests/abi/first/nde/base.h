@@ -147,8 +147,12 @@ enum {
                               * options.newton_tolerance. Where it is not found the step is tried again with a smaller h; at the least one
                               * or with fixed steps the trajectory ends with NDE_E_CONVERGENCE. kvaerno4 and kvaerno5 evaluate the field
                               * beyond the step, by 0.15 and 0.23 of it. Not with noise, splittings and flows */
-    NDE_KIND_IMEX = 13        /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose Jacobian it is alone;
+    NDE_KIND_IMEX = 13,       /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose Jacobian it is alone;
                                * drift_by and second_by are 0, neither field is a flow */
+    NDE_KIND_SWITCHING = 14   /* for problems that may be stiff now and then: each step is one of an explicit method or one of a
+                               * Rosenbrock method, as the steps before looked; the first one, and the first one after a jump,
+                               * reset or clip, is explicit. Orders are those of the explicit one. nde_stats.jacobians counts
+                               * implicit attempts. What is said of ROSENBROCK holds too */
 };
 
 NDE_API size_t nde_method_count(void);

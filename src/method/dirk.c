@@ -162,6 +162,17 @@ static size_t settle(const nde_attempt *s, int i) {
     return busy;
 }
 
+/* What the way back needs of the field, at the solution: where it is not finite, nor would that be. */
+static int keep_tape(const nde_attempt *s, int i) {
+    nde_linear *l = linear(s);
+    combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y);
+    const int rc = evaluate(s, i, s->lanes->scratch->Y, l->dv, nde_stage_tape(s, i));
+    for (size_t e = 0; !rc && e < s->rhs->rows*s->lanes->site.ld; e += s->lanes->site.ld)
+        for (size_t b = 0; b < s->lanes->site.n; b++)
+            if (l->fate[b] == BUSY && !isfinite(l->dv[e + b])) l->fate[b] = NOT_FINITE;
+    return rc;
+}
+
 static int solve_stage(const nde_attempt *s, int i) {
     int rc = 0;
     guess(s, i);
@@ -169,8 +180,7 @@ static int solve_stage(const nde_attempt *s, int i) {
     for (int m = 1; !rc && busy; m++) rc = iterate(s, i, m, &busy);
     busy = settle(s, i);
     if (rc || !busy || !s->tape || !s->rhs->tape) return rc;
-    combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y); /* what the way back needs of the field */
-    return evaluate(s, i, s->lanes->scratch->Y, linear(s)->dv, nde_stage_tape(s, i));
+    return keep_tape(s, i);
 }
 
 /* A slope of the drift, where the second field's has led to. */
@@ -213,6 +223,18 @@ static void filter(const nde_attempt *s) {
     nde_solve_rows(s, to);
 }
 
+/* A lane that has failed has no new state and no slopes, so that nothing is made of them where steps are repeated. */
+static void spoil(const nde_attempt *s) {
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
+    for (size_t b = 0; b < n; b++) {
+        if (linear(s)->fate[b] == BUSY) continue;
+        for (size_t e = b; e < s->rhs->rows*ld; e += ld) {
+            for (int i = 1; i < s->table->stages; i++) slope(s, s->k, i)[e] = (nde_real)NAN;
+            s->z[e] = (nde_real)NAN;
+        }
+    }
+}
+
 static int attempt(const nde_attempt *s) {
     nde_linear *l = linear(s);
     unsigned char *lane = s->lanes->site.lane;
@@ -229,10 +251,8 @@ static int attempt(const nde_attempt *s) {
     if (rc) return rc;
     if (s->table->method->filtered) filter(s);
     combine(s, &s->table->out[0], s->rhs->rows, s->z);
+    spoil(s);
     if (s->table->partners) memcpy(s->z + s->slab, slope(s, s->k, last), s->slab*sizeof *s->z);
-    nde_real *judged = slope(s, s->k, s->table->method->filtered ? 1 : last);
-    for (size_t b = 0; b < s->lanes->site.n; b++)
-        if (l->fate[b] == NOT_FINITE) s->z[b] = judged[b] = (nde_real)NAN;
     return 0;
 }
 

@@ -142,21 +142,23 @@ static void orders_are_as_claimed(void **state) {
     end(&r);
 }
 
-/* y' = cos t + lambda (y - sin t) with lambda = -1e6 in the second field; and a drift that goes along with it. The order that is left
- * is reported. */
+/* y' = cos t + lambda (y - sin t) with lambda = -1e6 (float: -1e3, for its rounding) in the second field; and a drift that
+ * goes along with it. The order that is left is reported. */
 static void what_is_stiff_belongs_to_the_second_field(void **state) {
     (void)state;
     run_t r;
     const double exact[] = { sin(2), cos(2) };
     begin(&r, "state y, v; dy = v; dv = -sin(t)", "state y, v; param l; dy = l*(y - sin(t)); dv = l*(v - cos(t))",
-          (double[]){ 0, 1 }, (double[]){ -1e6, 0 }, 2);
+          (double[]){ 0, 1 }, (double[]){ IS_DOUBLE ? -1e6 : -1e3, 0 }, 2);
     EACH_METHOD(m) {
         const double fixed = error_of(&r, m, (nde_options){ .steps = 40 }, exact);
         const double order = log2(fixed/error_of(&r, m, (nde_options){ .steps = 80 }, exact));
         print_message("%s: order %.2f, error %.1e\n", m->name, order, fixed);
         assert_true(fixed < 2e-3);
         const double rtol = IS_DOUBLE ? 1e-6 : 1e-4;
-        if (m->error_order) assert_true(error_of(&r, m, (nde_options){ .rtol = rtol, .atol = rtol }, exact) < 20*rtol);
+        if (!m->error_order) continue;
+        const double error = error_of(&r, m, (nde_options){ .rtol = rtol, .atol = rtol }, exact);
+        if (!(error < 50*rtol)) fail_msg("%s: error %g", m->name, error);
     }
     end(&r);
 }

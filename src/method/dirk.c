@@ -103,6 +103,9 @@ static void measure(const nde_attempt *s, const nde_real *Y, const nde_real *k, 
             l->most[b] = larger(larger(value, size_of(gamma*s->h[b]*k[b])), l->most[b]);
         }
     }
+    for (size_t r = s->rhs->dim; r < s->rhs->rows; r++, dk += ld) /* the quadrature has no size, but must be there */
+        for (size_t b = 0; b < n; b++)
+            if (!isfinite(dk[b])) l->size[b] = (double)NAN;
 }
 
 /* What becomes of a busy lane after iteration m of a stage, whose change was size, and before that `before`? eta estimates how

@@ -523,7 +523,8 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     r->options.method = nde_method_id(method);
     r->options.steps = fixed ? 8 : 0;
     r->options.stages = kind == NDE_KIND_CHEBYSHEV ? 3 : 0;
-    if (!fixed && nde_method_order(method) <= 2) r->options.rtol = 1e-2, r->options.atol = 1e-3; /* else thousands of steps */
+    const bool slow = nde_method_order(method) <= 2 || kind == NDE_KIND_DIRK;
+    if (!fixed && slow) r->options.rtol = 1e-2, r->options.atol = 1e-3; /* else thousands of steps */
     return true;
 }
 

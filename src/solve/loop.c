@@ -535,8 +535,8 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
         const bool end = p->accept[b] && p->t[b] == p->t1[b];
         if (why == NDE_OK && !end) why = exhausted(s, p, b);
         if (why == NDE_OK && !p->accept[b] && !nde_panel_remember(s, p, b)) why = NDE_E_STEPSIZE;
-        /* z and k are still there */
-        if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = worst_component(s, p, b);
+        /* z and k are still there, unless the attempt has ended within */
+        if (why < 0 && !p->accept[b]) s->stats[p->trajectory[b]].worst = p->rc ? 0 : worst_component(s, p, b);
         if (why < 0 && !p->accept[b] && p->rc > 0) s->stats[p->trajectory[b]].callback = p->rc;
         if (why != NDE_OK || end)
             list[gone] = b, status[gone++] = why;

@@ -19,7 +19,8 @@
 typedef struct bench_setup {
     const char *name; /* of the case: one file may hold several */
     int threads, isa; /* NDE_ISA_BASELINE, V3 or V4: of the library's kernels and of the bench's own fields */
-    bool beside;      /* what a case without a reference is measured beside: the solve without its gradient, or a field by hand */
+    bool beside;      /* what a case without a reference is measured beside: the solve without its gradient, or a field by
+                       * hand */
 } bench_setup;
 
 typedef struct bench_facts {

@@ -28,7 +28,8 @@ static int lorenz(const nde_field *self, const nde_site *at, const nde_real *res
 }
 
 /* Of one lane; a_p NULL: not wanted. */
-static inline void lorenz_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p, size_t ld) {
+static inline void lorenz_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p,
+                                 size_t ld) {
     const nde_real s = p[0], r = p[1], b = p[2], y0 = y[0], y1 = y[ld], y2 = y[2*ld], a0 = a[0], a1 = a[ld], a2 = a[2*ld];
     a_y[0] += (r - y2)*a1 - s*a0 + y1*a2;
     a_y[ld] += s*a0 - a1 + y0*a2;
@@ -75,7 +76,8 @@ static int volterra(const nde_field *self, const nde_site *at, const nde_real *r
 }
 
 /* p NULL: not wanted. */
-static inline void volterra_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p, size_t ld) {
+static inline void volterra_vjp_at(const nde_real *p, const nde_real *y, const nde_real *a, nde_real *a_y, double *a_p,
+                                   size_t ld) {
     const nde_real y0 = y[0], y1 = y[ld], a0 = a[0], a1 = a[ld], both = y0*y1;
     a_y[0] += (p[0] - p[1]*y1)*a0 + p[3]*y1*a1;
     a_y[ld] += (p[3]*y0 - p[2])*a1 - p[1]*y0*a0;

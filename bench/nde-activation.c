@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * nde-activation.c - activations by the library's kernels of each instruction set beside libm's functions, as Markdown tables. */
+ * nde-activation.c - activations by the library's kernels of each instruction set beside libm's functions, as Markdown
+ * tables. */
 #include "activation.h"
 #include "nde.h"
 

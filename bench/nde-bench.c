@@ -3,8 +3,8 @@
  *
  * A pair is one sample of libnde and one of every build of the reference, in alternating order. A sample
  * repeats the work so often that it lasts SAMPLE seconds. `ratio` is libnde's median over that of the fastest
- * build; of an adjoint_ case, the median with the gradient over that without; of a program_ case, the program's over that of the
- * same field by hand. */
+ * build; of an adjoint_ case, the median with the gradient over that without; of a program_ case, the program's over that
+ * of the same field by hand. */
 #include "bench.h"
 #include "child.h"
 #include "native_files.h"
@@ -260,8 +260,9 @@ static void scaling(const settings *set, const bench_case *c, void *state) {
         all.seconds[k] = sample(&here, all.times);
     }
     sort(&one, set->pairs), sort(&all, set->pairs), sort(&machine, set->pairs);
-    fprintf(set->json ? stderr : stdout, "# %s: %d threads are %.2f x one (of the least times: %.2f x); loops in registers %.2f x\n",
-            c->name, set->threads, one.median/all.median, one.seconds[0]/all.seconds[0], machine.median);
+    fprintf(set->json ? stderr : stdout,
+            "# %s: %d threads are %.2f x one (of the least times: %.2f x); loops in registers %.2f x\n", c->name,
+            set->threads, one.median/all.median, one.seconds[0]/all.seconds[0], machine.median);
     subject->free(single);
 }
 
@@ -362,7 +363,8 @@ static void report(const settings *set, const bench_case *c, const bench_facts *
         int best = -1;
         for (int i = 0; i < references; i++)
             if (isa[i] == one && (best < 0 || s[1 + i].median < s[1 + best].median)) best = i;
-        const bench_facts theirs = { .evaluations = best < 0 ? 0 : reference[best].evaluations, .error = best < 0 ? 0 : reference[best].error };
+        const bench_facts theirs = { .evaluations = best < 0 ? 0 : reference[best].evaluations,
+                                     .error = best < 0 ? 0 : reference[best].error };
         if (best >= 0) print(set, c, "reference", 1, one, s + 1 + best, &theirs, none);
     }
 }

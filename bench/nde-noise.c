@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * nde-noise.c - normals by the library's kernels of each instruction set, and steps of a grid beside those of a tree, as Markdown
- * tables. Best of several runs, one thread. */
+ * nde-noise.c - normals by the library's kernels of each instruction set, and steps of a grid beside those of a tree, as
+ * Markdown tables. Best of several runs, one thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,7 +26,8 @@ static void normals(const char *name, int isa) {
     for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b;
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
-        for (uint64_t round = 0; round < ROUNDS; round++) position[0] = round, kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
+        for (uint64_t round = 0; round < ROUNDS; round++)
+            position[0] = round, kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
         const double each = (now() - start)/((double)ROUNDS*MOST*LANES);
         best = each < best ? each : best;
     }
@@ -42,14 +43,15 @@ static double walk(nde_noise noise, size_t m, int64_t steps) {
     void *work = malloc(nde_noise_bytes(&noise, m, LANES) + 1);
     if (!work) return 0;
     const size_t all = m*LANES;
-    const nde_noise_at at = { .n = LANES, .ld = LANES, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t, .first = first, .count = 1,
-                              .grid = steps, .N = LANES, .work = work, .room = LANES };
+    const nde_noise_at at = { .n = LANES, .ld = LANES, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t,
+                              .first = first, .count = 1, .grid = steps, .N = LANES, .work = work, .room = LANES };
     nde_noise_clear(&noise, work, LANES);
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
         for (int64_t j = 0; j < steps; j++) {
             for (size_t b = 0; b < LANES; b++)
-                who[b] = (size_t)run*LANES + b, t1[b] = 1, first[b] = j, s[b] = (double)j/(double)steps, t[b] = (double)(j + 1)/(double)steps;
+                who[b] = (size_t)run*LANES + b, t1[b] = 1, first[b] = j, s[b] = (double)j/(double)steps,
+                t[b] = (double)(j + 1)/(double)steps;
             nde_noise_over(&noise, &at, m, x, noise.levy > 1 ? x + all : NULL, noise.levy > 2 ? x + 2*all : NULL);
         }
         const double each = (now() - start)/((double)steps*(double)all);
@@ -67,7 +69,8 @@ static void sources(int64_t steps, size_t m) {
         const double grid = walk(read, m, steps);
         read.source = NDE_SOURCE_TREE;
         const double tree = walk(read, m, steps);
-        printf("| %lld | %zu | %s | %.2f | %.2f | %.2f |\n", (long long)steps, m, names[levy - 1], 1e9*grid, 1e9*tree, tree/grid);
+        printf("| %lld | %zu | %s | %.2f | %.2f | %.2f |\n", (long long)steps, m, names[levy - 1], 1e9*grid, 1e9*tree,
+               tree/grid);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bouncing_ball - a ball falls from 10 m and bounces, each time with 0.8 of its speed; its flights are known in closed form and
- * so is the time at which it comes to rest after infinitely many of them. Then, by the derivative of the time of the last bounce:
+ * so is the time at which it comes to rest after infinitely many of them. Then, by the derivative of the time of the last
+ * bounce:
  * how much speed another ball has to keep, so that it bounces for the twentieth time after 10 s.
  *   bouncing_ball
  * Your own impacts: change field() (what happens between), height() (zero at an impact) and bounce() (what it does), and with

@@ -42,7 +42,8 @@ static double squares(double x, double y) {
     return fmax(fabs(x), fabs(y)) < 2 && fmod(floor(x) + floor(y) + 4, 2) < 1 ? 1.0/8 : 0;
 }
 
-const density two_moons = { "two moons", moons, draw_moons, 0.35 }, checkerboard = { "checkerboard", squares, draw_squares, 0.2 };
+const density two_moons = { "two moons", moons, draw_moons, 0.35 },
+    checkerboard = { "checkerboard", squares, draw_squares, 0.2 };
 
 /* ---- both ------------------------------------------------------------------------------------ */
 

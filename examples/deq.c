@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * deq - a deep equilibrium model learns to read handwritten digits: z = tanh(k W z + U x + b) for an image x, and of z a digit;
- * with k = 1/sqrt(1 + |W|^2) there is one equilibrium, however W is. The gradient is that of the equilibrium, not of the way there.
+ * with k = 1/sqrt(1 + |W|^2) there is one equilibrium, however W is. The gradient is that of the equilibrium, not of the
+ * way there.
  *   deq [SEED [PICTURE.svg]]    SEED: of the parameters and of the batches, > 0; 1
  * After: S. Bai, J. Z. Kolter, V. Koltun, Deep equilibrium models, NeurIPS (2019). Data: see data/digits.txt. */
 #include <limits.h>
@@ -43,8 +44,8 @@ static void put(images *to, size_t b, size_t image) {
     for (int i = 0; i < DIGITS; i++) to->digit[(size_t)i*to->n + b] = digits[image] == i;
 }
 
-/* Both see their own parameters: W, U and b; of the reader, whose value is minus the logarithm of the digit's probability and the
- * logits, a matrix and b. */
+/* Both see their own parameters: W, U and b; of the reader, whose value is minus the logarithm of the digit's probability
+ * and the logits, a matrix and b. */
 static nde_program *build_cell(void) {
     nde_program *g;
     need(nde_program_create(&NDE_INIT(nde_program_shape, .dim = WIDTH, .nu = PIXELS, .np = INNER), &g), NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * emulator - two networks of three numbers learn a long step of the heat equation from pairs of states: one multiplies by a band
- * matrix, the other solves with one, a linear implicit layer. Both fit what they have seen; over many steps the explicit one blows
- * up.
+ * emulator - two networks of three numbers learn a long step of the heat equation from pairs of states: one multiplies by
+ * a band matrix, the other solves with one, a linear implicit layer. Both fit what they have seen; over many steps the
+ * explicit one blows up.
  *   emulator [PICTURE.svg] */
 #include <math.h>
 #include <stdio.h>
@@ -73,7 +73,8 @@ int main(int argc, char **argv) {
     nde_program *band = build_band(false), *equation = build_band(true), *squares = build_loss();
     const nde_field multiplied = nde_field_program(band), solved = nde_field_program(equation);
     const nde_field loss = nde_field_program(squares);
-    const nde_implicit layer = NDE_INIT(nde_implicit, .field = &solved, .root = 1, .inputs = POINTS, .rtol = 1e-12, .atol = 1e-12);
+    const nde_implicit layer = NDE_INIT(nde_implicit, .field = &solved, .root = 1, .inputs = POINTS, .rtol = 1e-12,
+                                        .atol = 1e-12);
     const nde_field implicit = nde_field_implicit(&layer);
     const struct { const char *name, *color; const nde_field *step; } way[] = {
         { "explicit", PLOT_RED, &multiplied }, { "implicit", PLOT_BLUE, &implicit },
@@ -96,7 +97,8 @@ int main(int argc, char **argv) {
             need(nde_field_value(way[w].step, &at, y, next), NULL);
             memcpy(y, next, sizeof y);
         }
-        printf("%-10s %10.1e %9.3f %9.3f %9.3f %14.3g %14.3g\n", way[w].name, left, p[w][0], p[w][1], p[w][2], size[10], size[STEPS]);
+        printf("%-10s %10.1e %9.3f %9.3f %9.3f %14.3g %14.3g\n", way[w].name, left, p[w][0], p[w][1], p[w][2], size[10],
+               size[STEPS]);
         plot_line(&to, (plot_look){ way[w].name, way[w].color, NULL, 0, false }, STEPS + 1, count, 1, size, 1);
     }
     printf("%-10s %10s %28s %14.3g %14.3g\n", "exact", "", "", exact[10], exact[STEPS]);

@@ -2,8 +2,8 @@
  * equation - solves equations that are given as text, and says how the end moves with each initial value and parameter.
  *   equation [TEXT TIME NAME=VALUE...]
  *   equation 'state x, v; param k; dx = v; dv = -k*sin(x)' 10 x=1 k=2
- * Without arguments: the Lorenz system to t = 1. The text is one of nde/program.h; what has no value is 0, and the gradient is that
- * of the discrete adjoint: nobody has written a derivative. */
+ * Without arguments: the Lorenz system to t = 1. The text is one of nde/program.h; what has no value is 0, and the
+ * gradient is that of the discrete adjoint: nobody has written a derivative. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static bool read_quantity(const nde_program *program, const char *from, quantity
     memcpy(to->name, from, length), to->name[length] = '\0';
     to->value = strtod(equals + 1, &end);
     if (end == equals + 1 || *end) return fprintf(stderr, "equation: %s is no number\n", from), false;
-    if (nde_program_find(program, to->name, &to->kind, &to->row, &rows)) return fprintf(stderr, "equation: %s\n", nde_error()), false;
+    if (nde_program_find(program, to->name, &to->kind, &to->row, &rows))
+        return fprintf(stderr, "equation: %s\n", nde_error()), false;
     if (rows != 1 || (to->kind != 'y' && to->kind != 'p'))
         return fprintf(stderr, "equation: %s is not one number of the state or of the parameters\n", to->name), false;
     return true;
@@ -43,7 +44,8 @@ static bool read_quantity(const nde_program *program, const char *from, quantity
 static nde_status print_table(nde_solver *solver, const nde_problem *problem, const nde_solution *solution, const quantity *all,
                               size_t count) {
     const size_t dim = problem->drift->dim, np = problem->drift->np;
-    double *seed_y = calloc(2*dim + np + 1, sizeof *seed_y), *g_y = seed_y ? seed_y + dim : NULL, *g_p = seed_y ? g_y + dim : NULL;
+    double *seed_y = calloc(2*dim + np + 1, sizeof *seed_y), *g_y = seed_y ? seed_y + dim : NULL,
+        *g_p = seed_y ? g_y + dim : NULL;
     nde_status status = seed_y ? NDE_OK : NDE_E_NOMEM;
     printf("%35s", "");
     for (size_t j = 0; j < count; j++) printf(" %3s%-11s", "d/d", all[j].name);
@@ -71,8 +73,8 @@ static nde_status solve(const nde_program *program, double t1, const quantity *a
     nde_status status = y0 ? NDE_OK : NDE_E_NOMEM;
     for (size_t i = 0; i < count && !status; i++) (all[i].kind == 'y' ? y0 : p)[all[i].row] = all[i].value;
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = t1, .y0 = y0, .p = field.np ? p : NULL);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-10, .atol = 1e-12, .adjoint = NDE_ADJOINT_DISCRETE,
-                                         .budget = (size_t)1 << 26);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-10, .atol = 1e-12,
+                                         .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)1 << 26);
     if (!status) status = nde_solver_create(&problem, &options, &solver);
     if (!status) status = nde_solver_run(solver, &solution);
     if (!status) status = print_table(solver, &problem, &solution, all, count);
@@ -87,7 +89,8 @@ int main(int argc, char **argv) {
     const int arguments = argc > 1 ? argc - 1 : (int)(sizeof lorenz/sizeof *lorenz);
     quantity all[MOST];
     size_t count = 0;
-    if (arguments < 2 || arguments > MOST + 2) return fprintf(stderr, "usage: equation [TEXT TIME NAME=VALUE...]\n"), EXIT_FAILURE;
+    if (arguments < 2 || arguments > MOST + 2)
+        return fprintf(stderr, "usage: equation [TEXT TIME NAME=VALUE...]\n"), EXIT_FAILURE;
     const double t1 = strtod(given[1], &end);
     if (end == given[1] || *end) return fprintf(stderr, "usage: equation [TEXT TIME NAME=VALUE...]\n"), EXIT_FAILURE;
     nde_program *program;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gbm_option - the price of a European call on dS = r S dt + v S dW by multilevel Monte Carlo, with its standard error and what each
- * level costs, and what plain Monte Carlo would, beside the formula of Black and Scholes; by Euler's method and Milstein's.
+ * gbm_option - the price of a European call on dS = r S dt + v S dW by multilevel Monte Carlo, with its standard error and
+ * what each level costs, and what plain Monte Carlo would, beside the formula of Black and Scholes; by Euler's method and
+ * Milstein's.
  *   gbm_option [ERROR]
  * F. Black, M. Scholes, The pricing of options and corporate liabilities, J. Political Economy 81 (1973) 637-654. */
 #include <math.h>
@@ -20,7 +21,8 @@ static int diffusion(double t, const double *s, const double *p, double *ds, voi
     (void)t, (void)p, (void)ctx;
     return ds[0] = v*s[0], NDE_FIELD_OK;
 }
-static int diffusion_jvp(double t, const double *s, const double *p, double vt, const double *vs, const double *vp, double *dv, void *ctx) {
+static int diffusion_jvp(double t, const double *s, const double *p, double vt, const double *vs, const double *vp,
+                         double *dv, void *ctx) {
     (void)t, (void)s, (void)p, (void)vt, (void)vp, (void)ctx;
     return dv[0] = v*vs[0], NDE_FIELD_OK;
 }
@@ -41,24 +43,28 @@ static double black_scholes(double s) {
 /* Levels of batches of BATCH paths; `plain`: what all of them with the finest steps would cost. */
 static nde_status price(const nde_problem *problem, int method, double error) {
     const nde_options options = NDE_INIT(nde_options, .method = method, .steps = 2);
-    const nde_multilevel what = NDE_INIT(nde_multilevel, .problem = problem, .options = &options, .value = pay, .error = error, .weak = 1);
+    const nde_multilevel what = NDE_INIT(nde_multilevel, .problem = problem, .options = &options, .value = pay,
+                                         .error = error, .weak = 1);
     nde_multilevel_report found = NDE_INIT(nde_multilevel_report, .levels = 0);
     const nde_status status = nde_multilevel_run(&what, &found);
     if (status) return status;
     printf("%s\n  steps    samples          mean      variance  cost\n", nde_method_name(nde_method_get(method)));
     for (int l = 0; l < found.levels; l++) {
         const nde_level *level = &found.level[l];
-        printf("%7lld %10lld %13.6e %13.6e %5.0f\n", (long long)level->steps, (long long)level->samples, level->mean, level->variance, level->cost);
+        printf("%7lld %10lld %13.6e %13.6e %5.0f\n", (long long)level->steps, (long long)level->samples, level->mean,
+               level->variance, level->cost);
     }
-    printf("value %.6f +- %.6f, bias %.1e%s\ncost %.3e, plain %.3e: %.1f times as much\n\n", found.value, found.standard_error, found.bias,
-           found.reached ? "" : " (not as wanted)", found.cost, found.plain_cost, found.plain_cost/found.cost);
+    printf("value %.6f +- %.6f, bias %.1e%s\ncost %.3e, plain %.3e: %.1f times as much\n\n", found.value,
+           found.standard_error, found.bias, found.reached ? "" : " (not as wanted)", found.cost, found.plain_cost,
+           found.plain_cost/found.cost);
     return NDE_OK;
 }
 
 int main(int argc, char **argv) {
     char *rest = NULL;
     const double error = argc > 1 ? strtod(argv[1], &rest) : 2e-4;
-    if (argc > 2 || (rest && *rest) || !(error >= 2e-5) || error > 1) return fprintf(stderr, "usage: gbm_option [ERROR]\n"), EXIT_FAILURE;
+    if (argc > 2 || (rest && *rest) || !(error >= 2e-5) || error > 1)
+        return fprintf(stderr, "usage: gbm_option [ERROR]\n"), EXIT_FAILURE;
     static double s0[BATCH];
     for (size_t b = 0; b < BATCH; b++) s0[b] = 1;
     const nde_pointwise of_drift = NDE_INIT(nde_pointwise, .f = drift),
@@ -66,8 +72,8 @@ int main(int argc, char **argv) {
     const nde_field f = nde_field_pointwise(&of_drift, 1, 0), g = nde_field_pointwise(&of_diffusion, 1, 0);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 1973);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = BATCH, .y0 = s0, .t1 = maturity, .drift = &f, .terms = &term, .n_terms = 1,
-                                         .calculus = NDE_ITO);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = BATCH, .y0 = s0, .t1 = maturity, .drift = &f, .terms = &term,
+                                         .n_terms = 1, .calculus = NDE_ITO);
     printf("Black and Scholes: %.6f\n\n", black_scholes(1));
     nde_status status = price(&problem, NDE_EULER_MARUYAMA, error);
     if (!status) status = price(&problem, NDE_MILSTEIN, error);

@@ -24,8 +24,8 @@ void solve_lines(double *y, double *u) {
     for (size_t i = 0; i < LINES; i++) y0[i] = temperature((double)(i + 1)*h, 0);
     for (size_t k = 0; k < ROWS; k++) times[k] = (double)k/(ROWS - 1);
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .y0 = y0, .p = &strength, .t1 = 1);
-    need(nde_solve(&problem, &NDE_INIT(nde_options, .method = NDE_RKC2, .rtol = 1e-6, .atol = 1e-8, .spectral_radius = 4*strength,
-                                       .save_t = times, .n_save = ROWS), &s), s.solver);
+    need(nde_solve(&problem, &NDE_INIT(nde_options, .method = NDE_RKC2, .rtol = 1e-6, .atol = 1e-8,
+                                       .spectral_radius = 4*strength, .save_t = times, .n_save = ROWS), &s), s.solver);
     for (size_t i = 0; i < ALL; i++) y[i] = (double)(i%LINES + 1)*h, y[ALL + i] = times[i/LINES], u[i] = s.y[i];
     printf("method of lines: %d lines, %lld steps of rkc2\n", LINES, (long long)s.stats->accepted);
     nde_solution_free(&s);

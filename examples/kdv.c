@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * kdv - two solitons of the Korteweg-de Vries equation u_t = -a u u_x - b u_xxx: the fast one overtakes. A pseudo-spectral field of Fourier
- * transforms, as a program, with explicit steps; solution and gradient against the closed form.
+ * kdv - two solitons of the Korteweg-de Vries equation u_t = -a u u_x - b u_xxx: the fast one overtakes. A pseudo-spectral
+ * field of Fourier transforms, as a program, with explicit steps; solution and gradient against the closed form.
  *   kdv [PICTURE.svg]
  * Sources: N. Zabusky, M. Kruskal, Phys. Rev. Lett. 15 (1965) 240-243; R. Hirota, Phys. Rev. Lett. 27 (1971) 1192-1194. */
 #include <math.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * latent_sde - a latent stochastic differential equation learns the Lorenz system from noisy observations, and what lies under them.
+ * latent_sde - a latent stochastic differential equation learns the Lorenz system from noisy observations, and what lies
+ * under them.
  *   latent_sde [ITERATIONS [SEED [PICTURE.svg]]]    1 to 100000; 1500. SEED: of data, noise and networks, > 0; 1
  * Prior: dz = f(z) dt + s dW; posterior: dz = (f(z) + s c(z, u)) dt + s dW, f and c networks, u a path of context whose
  * knots are parameters, as are mean and width of each start. What is learned by is the evidence lower bound (ELBO): the mean
@@ -58,8 +59,8 @@ static void make(model *to, const double *knots) {
 }
 
 static nde_problem problem_of(const model *m, int drift, const double *y0, const double *p) {
-    return NDE_INIT(nde_problem, .n = N, .drift = &m->field[drift], .terms = &m->term, .n_terms = 1, .calculus = NDE_STRATONOVICH,
-                    .y0 = y0, .p = p, .t1 = duration, .input = &m->context,
+    return NDE_INIT(nde_problem, .n = N, .drift = &m->field[drift], .terms = &m->term, .n_terms = 1,
+                    .calculus = NDE_STRATONOVICH, .y0 = y0, .p = p, .t1 = duration, .input = &m->context,
                     .quadrature = drift == POSTERIOR ? &m->field[DIVERGENCE] : NULL);
 }
 
@@ -123,7 +124,8 @@ static void learn(model *m, const double *data, int iterations, uint64_t seed, d
     nde_solver_destroy(solver);
 }
 
-/* Paths of the posterior, or of the prior from its starts: y [SAMPLES][TIMES][DIM][N]. Returns the bound in nats a number observed. */
+/* Paths of the posterior, or of the prior from its starts: y [SAMPLES][TIMES][DIM][N]. Returns the bound in nats a number
+ * observed. */
 static double bound(model *m, int drift, const double *z, const double *data, double *y) {
     static double y0[DIM*N], normals[DIM*N];
     double sum = 0;
@@ -148,12 +150,13 @@ static double rms(size_t n, const double *x, const double *y) {
     return sqrt(sum);
 }
 
-static void draw_sequence(plot_picture *to, const model *m, size_t i, const double *truth, const double *data, const double *y) {
-    plot_panel(to, 0, 210*(double)(i/2), 560, 210, i ? "z of a sequence" : "x of a sequence", (plot_axis){ "time", 0, duration, 0 },
-               (plot_axis){ i ? "z" : "x", -2.4, 2.4, 0 });
+static void draw_sequence(plot_picture *to, const model *m, size_t i, const double *truth, const double *data,
+                          const double *y) {
+    plot_panel(to, 0, 210*(double)(i/2), 560, 210, i ? "z of a sequence" : "x of a sequence",
+               (plot_axis){ "time", 0, duration, 0 }, (plot_axis){ i ? "z" : "x", -2.4, 2.4, 0 });
     for (size_t k = 0; k < SAMPLES; k++)
-        plot_line(to, (plot_look){ k || i ? NULL : "posterior", PLOT_SKY, NULL, 0.7, false }, TIMES, m->t, 1, y + (k*ROWS + i)*N,
-                  DIM*N);
+        plot_line(to, (plot_look){ k || i ? NULL : "posterior", PLOT_SKY, NULL, 0.7, false }, TIMES, m->t, 1,
+                  y + (k*ROWS + i)*N, DIM*N);
     plot_line(to, (plot_look){ i ? NULL : "true", "#333333", "6 4", 0, false }, TIMES, m->t, 1, truth + i*N, DIM*N);
     plot_points(to, (plot_look){ i ? NULL : "observed", PLOT_RED, NULL, 3, false }, TIMES, m->t, 1, data + i*N, DIM*N);
 }

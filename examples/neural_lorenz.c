@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * neural_lorenz - a network learns the Lorenz system from trajectories of it, with equal steps and with adaptive ones, and with horizons
- * that grow: how far ahead does it see?
+ * neural_lorenz - a network learns the Lorenz system from trajectories of it, with equal steps and with adaptive ones, and
+ * with horizons that grow: how far ahead does it see?
  *   neural_lorenz [--quick] [PICTURE.svg]
  * --quick: a twentieth of the steps of training. Your own system: change lorenz() and SCALE. After: A. Allauzen, T. Petrovskiy,
  * S. Tran-Ngoc-Cu, S. Chevalier, Experimental study of Neural ODE training with adaptive solver for dynamical systems modeling,
@@ -13,7 +13,8 @@
 #include "nde.h"
 #include "plot.h"
 
-enum { DIM = 3, HIDDEN = 50, NP = DIM*HIDDEN + HIDDEN + HIDDEN*DIM + DIM, BATCH = 32, MOST = 16, LONG = 2400, TRIALS = 20, SHOWN = 80 };
+enum { DIM = 3, HIDDEN = 50, NP = DIM*HIDDEN + HIDDEN + HIDDEN*DIM + DIM, BATCH = 32, MOST = 16, LONG = 2400, TRIALS = 20,
+       SHOWN = 80 };
 static const double between = 0.05, lyapunov = 0.906, limit = 0.4; /* of the data's size, at which a forecast has ended */
 static const double noise = 0.02; /* of what is learned from: uniform, to both sides */
 static const double scale = 20; /* of the state that the network sees */
@@ -39,7 +40,8 @@ static const struct training {
 };
 enum { TRAININGS = sizeof trainings/sizeof *trainings };
 
-static double data[LONG][DIM], seen[LONG/2][DIM]; /* the first half is learned from, as it is seen; the second is to be foretold */
+static double data[LONG][DIM], seen[LONG/2][DIM]; /* the first half is learned from, as it is seen; the second is to be
+                                                   * foretold */
 
 static nde_status fail(nde_status status, const char *what, const nde_solver *solver) {
     if (status) fprintf(stderr, "neural_lorenz: %s: %s\n", what, solver ? nde_solver_error(solver) : nde_error());
@@ -60,7 +62,8 @@ static nde_status observe(void) {
     const double start[] = { 0.05, 0.05, 1.2 };
     for (int k = 0; k < LONG; k++) times[k] = 5 + between*k; /* on the attractor by then */
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &drift, .y0 = start, .t1 = times[LONG - 1]);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = 1e-10, .atol = 1e-10, .save_t = times, .n_save = LONG);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = 1e-10, .atol = 1e-10, .save_t = times,
+                                         .n_save = LONG);
     nde_solution solution = { 0 };
     const nde_status status = nde_solve(&problem, &options, &solution);
     if (status) fprintf(stderr, "neural_lorenz: %s\n", solution.error ? solution.error : nde_error());
@@ -111,7 +114,8 @@ static nde_status learn(const struct training *how, nde_field *drift, int64_t st
     for (int k = 0; k < MOST; k++) times[k] = between*(k + 1);
     for (size_t rows = 1; rows <= MOST && !status; rows *= 2) {
         const size_t horizon = how->grows ? rows : 1;
-        const nde_problem problem = NDE_INIT(nde_problem, .n = BATCH, .drift = drift, .y0 = y0[0], .p = p, .t1 = times[horizon - 1]);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = BATCH, .drift = drift, .y0 = y0[0], .p = p,
+                                             .t1 = times[horizon - 1]);
         const nde_options options = options_of(how, times, horizon);
         nde_solver *solver = NULL;
         status = fail(nde_solver_create(&problem, &options, &solver), "create", NULL);
@@ -122,9 +126,10 @@ static nde_status learn(const struct training *how, nde_field *drift, int64_t st
     return status;
 }
 
-/* The time, in Lyapunov times and as the mean over TRIALS starts behind the data, until a forecast is wrong by `limit`; that of the first
- * one is drawn. */
-static nde_status foretell(const struct training *how, const nde_field *drift, const double *p, double *valid, plot_picture *picture) {
+/* The time, in Lyapunov times and as the mean over TRIALS starts behind the data, until a forecast is wrong by `limit`;
+ * that of the first one is drawn. */
+static nde_status foretell(const struct training *how, const nde_field *drift, const double *p, double *valid,
+                           plot_picture *picture) {
     enum { AHEAD = LONG/2/2 };
     static double times[AHEAD], y0[DIM][TRIALS];
     nde_solution solution = { 0 };
@@ -153,7 +158,8 @@ static nde_status foretell(const struct training *how, const nde_field *drift, c
         }
         *valid += lyapunov*times[k - 1]/TRIALS;
     }
-    if (!status) plot_line(picture, (plot_look){ .name = how->name, .color = how->color }, SHOWN*2, times, 1, solution.y, DIM*TRIALS);
+    if (!status)
+        plot_line(picture, (plot_look){ .name = how->name, .color = how->color }, SHOWN*2, times, 1, solution.y, DIM*TRIALS);
     if (status) fprintf(stderr, "neural_lorenz: %s\n", solution.error ? solution.error : nde_error());
     nde_solution_free(&solution);
     return status;
@@ -162,7 +168,8 @@ static nde_status foretell(const struct training *how, const nde_field *drift, c
 int main(int argc, char **argv) {
     const bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
     const char *file = argc > 1 + quick ? argv[1 + quick] : "neural_lorenz.svg";
-    if (argc > 2 + quick || file[0] == '-') return fprintf(stderr, "usage: neural_lorenz [--quick] [PICTURE.svg]\n"), EXIT_FAILURE;
+    if (argc > 2 + quick || file[0] == '-')
+        return fprintf(stderr, "usage: neural_lorenz [--quick] [PICTURE.svg]\n"), EXIT_FAILURE;
     static double p[NP], shown[2*SHOWN];
     const size_t width[] = { DIM, HIDDEN, DIM };
     const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 2, .width = width, .hidden = NDE_TANH);
@@ -171,9 +178,11 @@ int main(int argc, char **argv) {
     nde_status status = observe();
     for (int k = 0; k < 2*SHOWN; k++) shown[k] = between*(k + 1);
     plot_open(&picture, file, 900, 420);
-    plot_panel(&picture, 0, 0, 900, 420, "What the networks foretell, and what happens", (plot_axis){ "time", 0, 2*SHOWN*between, false },
-               (plot_axis){ "x/20", -1.2, 1.9, false });
-    if (!status) plot_line(&picture, (plot_look){ .name = "Lorenz", .color = "#333333", .dash = "6 4" }, 2*SHOWN, shown, 1, data[LONG/2 + 1], DIM);
+    plot_panel(&picture, 0, 0, 900, 420, "What the networks foretell, and what happens",
+               (plot_axis){ "time", 0, 2*SHOWN*between, false }, (plot_axis){ "x/20", -1.2, 1.9, false });
+    if (!status)
+        plot_line(&picture, (plot_look){ .name = "Lorenz", .color = "#333333", .dash = "6 4" }, 2*SHOWN, shown, 1,
+                  data[LONG/2 + 1], DIM);
     printf("%-26s %20s %31s\n", "training", "evaluations per step", "forecast holds [Lyapunov times]");
     for (int k = 0; k < TRAININGS && !status; k++) {
         const int64_t steps = quick ? 60 : 4000;

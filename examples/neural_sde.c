@@ -157,7 +157,8 @@ static void draw(plot_picture *to, model *learned, const double *p, const law *l
     for (size_t i = 0; i < BINS; i++) bin[i] = view*(2*((double)i + 0.5)/BINS - 1), share[i] = 0;
     for (size_t b = 0; b < PATHS; b++)
         if (fabs(y[b]) < view) share[(size_t)((y[b]/view + 1)/2*BINS)] += BINS/(2*view*PATHS);
-    plot_panel(to, 0, 0, 420, 380, "after a long time", (plot_axis){ "x", -view, view, 0 }, (plot_axis){ "density", 0, 1.6, 0 });
+    plot_panel(to, 0, 0, 420, 380, "after a long time", (plot_axis){ "x", -view, view, 0 },
+               (plot_axis){ "density", 0, 1.6, 0 });
     plot_points(to, (plot_look){ "its paths", PLOT_SKY, NULL, 4, false }, BINS, bin, 1, share, 1);
     for (int k = 0; k < 3; k++) plot_line(to, look[k], SIDE, laws[k].x, 1, laws[k].density, 1);
     plot_panel(to, 430, 0, 420, 380, "drift", (plot_axis){ "x", -view, view, 0 }, (plot_axis){ "f", -6, 6, 0 });

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ou - the Ornstein-Uhlenbeck process dy = a (m - y) dt + s dW from y0: moments of 20000 paths beside theory, a histogram of the ends
- * beside their normal law, and a picture: some paths, the mean, bands of the quantiles.
+ * ou - the Ornstein-Uhlenbeck process dy = a (m - y) dt + s dW from y0: moments of 20000 paths beside theory, a histogram
+ * of the ends beside their normal law, and a picture: some paths, the mean, bands of the quantiles.
  *   ou [PATHS [PICTURE.svg]]
  * G. E. Uhlenbeck, L. S. Ornstein, On the theory of the Brownian motion, Phys. Rev. 36 (1930) 823-841. */
 #include <math.h>
@@ -36,7 +36,8 @@ static void tell(const nde_solution *y, const double *edges) {
     printf("of %zu ends, below, expected:\n", y->n);
     for (size_t bin = 0, sum = 0; bin < EDGES; bin++) {
         sum += (size_t)y->histogram[last*y->n_bins + bin];
-        printf("%5.2f  %7zu %10.1f\n", edges[bin], sum, (double)y->n*normal_cdf((edges[bin] - mean_at(span))/sqrt(variance_at(span))));
+        printf("%5.2f  %7zu %10.1f\n", edges[bin], sum,
+               (double)y->n*normal_cdf((edges[bin] - mean_at(span))/sqrt(variance_at(span))));
     }
 }
 
@@ -48,7 +49,8 @@ static int draw(const char *file, const nde_solution *y) {
         for (size_t l = 0; l < LEVELS; l++) band[l][row] = y->quantile[row*LEVELS + l];
     }
     plot_open(&picture, file, 900, 480);
-    plot_panel(&picture, 0, 0, 900, 480, "Ornstein-Uhlenbeck paths", (plot_axis){ "t", 0, span, false }, (plot_axis){ "y", -2, 2.2, false });
+    plot_panel(&picture, 0, 0, 900, 480, "Ornstein-Uhlenbeck paths", (plot_axis){ "t", 0, span, false },
+               (plot_axis){ "y", -2, 2.2, false });
     plot_band(&picture, (plot_look){ .name = "98 %", .color = PLOT_SKY }, SAVES, y->t, band[0], band[3]);
     plot_band(&picture, (plot_look){ .name = "50 %", .color = PLOT_BLUE }, SAVES, y->t, band[1], band[2]);
     for (size_t b = 0; b < SHOWN && b < y->n; b++)
@@ -70,9 +72,10 @@ int main(int argc, char **argv) {
     const nde_field f = nde_field_pointwise(&of_drift, 1, 0), g = nde_field_pointwise(&of_diffusion, 1, 0);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 1930);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-    const nde_reduction reduction = NDE_INIT(nde_reduction, .levels = levels, .n_levels = LEVELS, .edges = edges, .n_edges = EDGES);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = (size_t)paths, .y0 = y0, .t1 = span, .drift = &f, .terms = &term, .n_terms = 1,
-                                         .calculus = NDE_STRATONOVICH, .reduction = &reduction);
+    const nde_reduction reduction = NDE_INIT(nde_reduction, .levels = levels, .n_levels = LEVELS, .edges = edges,
+                                             .n_edges = EDGES);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = (size_t)paths, .y0 = y0, .t1 = span, .drift = &f, .terms = &term,
+                                         .n_terms = 1, .calculus = NDE_STRATONOVICH, .reduction = &reduction);
     const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .steps = STEPS, .save_t = times, .n_save = SAVES);
     nde_solution y = { 0 };
     const nde_status status = nde_solve(&problem, &options, &y);

@@ -16,8 +16,8 @@ enum { WIDTH = 10, NQ = (WIDTH + 5)*WIDTH + 1, SIDE = 28, POINTS = SIDE*SIDE, IT
 static const double pi = 3.14159265358979323846;
 static double trail[ITERATIONS + 1]; /* mean square of the residuals */
 
-/* u is right at t = 0 and at the ends, whatever the network is. Its weights are rows of q, a point's own: one vjp then gives the
- * derivatives of all residuals. */
+/* u is right at t = 0 and at the ends, whatever the network is. Its weights are rows of q, a point's own: one vjp then
+ * gives the derivatives of all residuals. */
 static const char network_text[] =
     "state x, t; own w1[20], b1[10], w2[100], b2[10], w3[10], b3\n"
     "network = matvec(w3, tanh(matvec(w2, tanh(matvec(w1, [2*x - 1, t]) + b1)) + b2)) + b3\n"
@@ -30,7 +30,8 @@ static void evaluate(const nde_field *f, size_t n, const double *y, const double
     const nde_site at = { .n = n, .ld = n, .t = t, .q = q };
     for (size_t i = 0; i < n*NQ; i++) q[i] = weight[i/n], slope[i] = 0;
     for (size_t b = 0; b < 2*n; b++) seed[b] = b < n; /* of the residuals; none of u */
-    need(jacobian ? nde_field_vjp(f, &at, y, seed, out, &(nde_cotangent){ .q = slope }) : nde_field_value(f, &at, y, out), NULL);
+    need(jacobian ? nde_field_vjp(f, &at, y, seed, out, &(nde_cotangent){ .q = slope }) : nde_field_value(f, &at, y, out),
+         NULL);
     for (size_t i = 0; jacobian && i < n*NQ; i++) jacobian[i%n*NQ + i/n] = slope[i];
 }
 

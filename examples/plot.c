@@ -36,8 +36,8 @@ static double pixel_y(const plot_picture *to, double value) {
     return to->top + to->height*(1 - place(&to->y, value));
 }
 
-/* Multiples of 1, 2 or 5 times a power of ten, about five of them, or as many as fit in `pixels`; on a logarithmic axis powers of
- * ten, 1-2-5 when few fit. */
+/* Multiples of 1, 2 or 5 times a power of ten, about five of them, or as many as fit in `pixels`; on a logarithmic axis
+ * powers of ten, 1-2-5 when few fit. */
 static size_t find_ticks(const plot_axis *axis, double pixels, double *tick) {
     size_t n = 0;
     if (axis->log) {

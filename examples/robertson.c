@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * robertson - three reactions whose speeds are nine powers of ten apart, solved to 10^5 by every method for stiff problems that the
- * library has: steps, Jacobians, errors; and how fast the end moves with the three rates.
+ * robertson - three reactions whose speeds are nine powers of ten apart, solved to 10^5 by every method for stiff problems
+ * that the library has: steps, Jacobians, errors; and how fast the end moves with the three rates.
  *   robertson [PICTURE.svg]
  * Source: H. H. Robertson, in J. Walsh (ed.), Numerical Analysis, an Introduction (1966) 178-182. */
 #include <math.h>
@@ -35,7 +35,8 @@ static int draw(const char *file, const double *t, const double *y) {
     double many[TIMES];
     for (size_t i = 0; i < TIMES; i++) many[i] = 1e4*y[3*i + 1];
     plot_open(&to, file, 560, 400);
-    plot_panel(&to, 0, 0, 560, 400, "Robertson's reactions", (plot_axis){ "time", 1e-5, 1e5, true }, (plot_axis){ "amount", 0, 1, false });
+    plot_panel(&to, 0, 0, 560, 400, "Robertson's reactions", (plot_axis){ "time", 1e-5, 1e5, true },
+               (plot_axis){ "amount", 0, 1, false });
     plot_line(&to, (plot_look){ "a", PLOT_BLUE, NULL, 0, false }, TIMES, t, 1, y, 3);
     plot_line(&to, (plot_look){ "10000 b", PLOT_RED, NULL, 0, false }, TIMES, t, 1, many, 1);
     plot_line(&to, (plot_look){ "c", PLOT_GREEN, NULL, 0, false }, TIMES, t, 1, y + 2, 3);
@@ -46,7 +47,8 @@ static int draw(const char *file, const double *t, const double *y) {
 static nde_status sensitivities(const nde_problem *problem, double *a_p) {
     nde_solver *solver = NULL;
     nde_solution s = { 0 };
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-8, .atol = 1e-12, .adjoint = NDE_ADJOINT_DISCRETE);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-8, .atol = 1e-12,
+                                         .adjoint = NDE_ADJOINT_DISCRETE);
     const double of_c[] = { 0, 0, 1 };
     nde_status bad = nde_solver_create(problem, &options, &solver);
     if (!bad) bad = nde_solver_run(solver, &s);
@@ -64,7 +66,8 @@ int main(int argc, char **argv) {
     double times[TIMES], a_p[3] = { 0 };
     for (int i = 0; i < TIMES; i++) times[i] = i < TIMES - 1 ? pow(10, -5 + 10.0*i/(TIMES - 1)) : 1e5;
     nde_solution exact = { 0 };
-    nde_options fine = NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-12, .atol = 1e-18, .save_t = times, .n_save = TIMES);
+    nde_options fine = NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-12, .atol = 1e-18, .save_t = times,
+                                .n_save = TIMES);
     if (nde_solve(&problem, &fine, &exact)) return complain(exact.error ? exact.error : nde_error());
     printf("%-14s %8s %8s %8s %10s %10s\n", "method", "rtol", "steps", "rejected", "Jacobians", "error");
     for (size_t k = 0; k < nde_method_count(); k++) {
@@ -79,8 +82,8 @@ int main(int argc, char **argv) {
         }
     }
     if (sensitivities(&problem, a_p)) return complain(nde_error());
-    printf("c at the end: %.9f; its derivatives by the logarithms of the rates: %.6f, %.6f, %.6f\n", exact.y_end[2], p[0]*a_p[0],
-           p[1]*a_p[1], p[2]*a_p[2]);
+    printf("c at the end: %.9f; its derivatives by the logarithms of the rates: %.6f, %.6f, %.6f\n", exact.y_end[2],
+           p[0]*a_p[0], p[1]*a_p[1], p[2]*a_p[2]);
     const int status = draw(file, times, exact.y);
     nde_solution_free(&exact), nde_program_destroy(g);
     return status;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sde_gan - a neural SDE learns the law of the paths of an Ornstein-Uhlenbeck process against a neural CDE that tells them apart.
+ * sde_gan - a neural SDE learns the law of the paths of an Ornstein-Uhlenbeck process against a neural CDE that tells them
+ * apart.
  *   sde_gan [ITERATIONS [SEED [PICTURE.svg]]]    2 to 100000; 2000. SEED: of data, noise and networks, > 0; 1
  * The generator: dx = f(t, x) dt + g(t, x) dW from a normal start, of which a linear readout is seen. The critic: dh = F(h)
  * dX along the path X of time, value and the value a time before, which begins at 0 so that the first value is seen as well;
@@ -31,7 +32,8 @@ static nde_program *build(int what) {
     const size_t first = what == DIFFUSION ? NET : 0;
     nde_program *g;
     need(nde_program_create(&NDE_INIT(nde_program_shape, .dim = DIM, .np = GEN), &g), NULL);
-    const nde_var x = nde_y(g, 0, DIM), a = nde_dense(g, NDE_LIPSWISH, first, WIDE, nde_concat(g, (nde_var[]){ x, nde_t(g) }, 2));
+    const nde_var x = nde_y(g, 0, DIM),
+        a = nde_dense(g, NDE_LIPSWISH, first, WIDE, nde_concat(g, (nde_var[]){ x, nde_t(g) }, 2));
     const nde_var f = nde_dense(g, what == DIFFUSION ? NDE_SIGMOID : NDE_IDENTITY, first + (DIM + 2)*WIDE, DIM, a);
     need(nde_program_finish(g, what == READOUT ? nde_dot(g, nde_p(g, READ, DIM), x) : f), NULL);
     return g;
@@ -78,8 +80,8 @@ static void make_critic(critic *c, const double *x) {
 }
 
 static nde_problem problem_of(const generator *g, size_t n, const double *y0, const double *p) {
-    return NDE_INIT(nde_problem, .n = n, .drift = &g->drift, .terms = &g->term, .n_terms = 1, .calculus = NDE_STRATONOVICH, .y0 = y0,
-                    .p = p, .t1 = duration, .observe = &g->readout);
+    return NDE_INIT(nde_problem, .n = n, .drift = &g->drift, .terms = &g->term, .n_terms = 1, .calculus = NDE_STRATONOVICH,
+                    .y0 = y0, .p = p, .t1 = duration, .observe = &g->readout);
 }
 
 static nde_options options_of(const generator *g) {
@@ -98,7 +100,8 @@ static void draw_truth(uint64_t seed, size_t b, size_t n, double *y) {
     const double h = duration/(TIMES - 1), keep = exp(-pull*h), spread = size*sqrt((1 - keep*keep)/(2*pull));
     y[0] = start*nde_normal(seed, 128, b, 0, 0);
     for (size_t k = 1; k < TIMES; k++) {
-        const double from = rise/pull*(h*(double)(k - 1) - 1/pull), to = rise/pull*(h*(double)k - 1/pull); /* a solution without noise */
+        /* a solution without noise */
+        const double from = rise/pull*(h*(double)(k - 1) - 1/pull), to = rise/pull*(h*(double)k - 1/pull);
         y[k*n] = to + (y[(k - 1)*n] - from)*keep + spread*nde_normal(seed, 128, b, k, 0);
     }
 }
@@ -129,8 +132,8 @@ static void clip(double *p) {
     for (size_t i = LAST; i < LAST + HIDDEN*SEEN*H; i++) p[i] = fmin(fmax(p[i], -1.0/HIDDEN), 1.0/HIDDEN);
 }
 
-/* Minimises what the critic says of the generator's paths less what it says of true ones, by the generator; the critic is against it.
- * Keeps the mean of the second half of the steps. */
+/* Minimises what the critic says of the generator's paths less what it says of true ones, by the generator; the critic is
+ * against it. Keeps the mean of the second half of the steps. */
 static void learn(generator *g, int iterations, uint64_t seed, double *p) {
     static double y0[DIM*N], normals[DIM*N], to_y0[DIM*N], gradient[GEN], state[2*GEN], mean[GEN], a_y[TIMES*N];
     static double q[CRITIC], to_q[CRITIC], state_q[2*CRITIC], x[KNOTS*SEEN*2*N], a_x[KNOTS*SEEN*2*N], h0[H*2*N], a_h[H*2*N];
@@ -142,8 +145,8 @@ static void learn(generator *g, int iterations, uint64_t seed, double *p) {
     nde_optimiser up = NDE_INIT(nde_optimiser, .rate = 1e-2, .beta1 = 0.5, .beta2 = 0.9, .state = state_q);
     nde_average average = NDE_INIT(nde_average, .mean = mean);
     const nde_problem making = problem_of(g, N, y0, p);
-    const nde_problem judging = NDE_INIT(nde_problem, .n = 2*N, .dim = H, .terms = &c.term, .n_terms = 1, .y0 = h0, .p = q, .t0 = c.t[0],
-                                         .t1 = duration);
+    const nde_problem judging = NDE_INIT(nde_problem, .n = 2*N, .dim = H, .terms = &c.term, .n_terms = 1, .y0 = h0, .p = q,
+                                         .t0 = c.t[0], .t1 = duration);
     nde_options made = options_of(g);
     made.adjoint = NDE_ADJOINT_REVERSIBLE;
     const nde_options judged = NDE_INIT(nde_options, .method = NDE_HEUN, .steps = TIMES, .adjoint = NDE_ADJOINT_DISCRETE);
@@ -160,7 +163,8 @@ static void learn(generator *g, int iterations, uint64_t seed, double *p) {
         lay(g->noise.seed, paths.y, x);
         double *const control[] = { a_x };
         need(nde_solver_run(judge, NULL), judge);
-        need(nde_backward(judge, &NDE_INIT(nde_seed, .y_end = a_h), &NDE_INIT(nde_gradient, .p = to_q, .term_x = control)), judge);
+        need(nde_backward(judge, &NDE_INIT(nde_seed, .y_end = a_h), &NDE_INIT(nde_gradient, .p = to_q, .term_x = control)),
+             judge);
         lay_transpose(a_x, a_y);
         need(nde_backward(maker, &NDE_INIT(nde_seed, .y = a_y), &NDE_INIT(nde_gradient, .p = gradient, .y0 = to_y0)), maker);
         for (size_t i = 0; i < DIM*N; i++) gradient[MEAN + i/N] += to_y0[i], gradient[SPREAD + i/N] += to_y0[i]*normals[i];
@@ -204,7 +208,8 @@ static moments measure(generator *g, const double *p, double *y) {
     memcpy(y, s.y, TIMES*SHOWN*sizeof *y);
     nde_solution_free(&s);
     for (size_t i = 0; i < TIMES*SHOWN; i++) m.mean[i/SHOWN] += y[i]/SHOWN;
-    for (size_t i = 0; i < TIMES*SHOWN; i++) m.deviation[i/SHOWN] = hypot(m.deviation[i/SHOWN], (y[i] - m.mean[i/SHOWN])/sqrt(SHOWN));
+    for (size_t i = 0; i < TIMES*SHOWN; i++)
+        m.deviation[i/SHOWN] = hypot(m.deviation[i/SHOWN], (y[i] - m.mean[i/SHOWN])/sqrt(SHOWN));
     const size_t last = TIMES - 1, before = last - last/4;
     for (size_t b = 0; b < SHOWN; b++)
         m.correlation += (y[last*SHOWN + b] - m.mean[last])*(y[before*SHOWN + b] - m.mean[before])/
@@ -223,10 +228,11 @@ static void tell(const char *name, const moments *m, const moments *truth) {
     printf(" %12.3f %10.4f %10.4f\n", m->correlation, mean, deviation);
 }
 
-static void draw_paths(plot_picture *to, double left, const char *title, const char *color, const generator *g, size_t n, const double *y,
-                       const moments *truth) {
+static void draw_paths(plot_picture *to, double left, const char *title, const char *color, const generator *g, size_t n,
+                       const double *y, const moments *truth) {
     double low[TIMES], high[TIMES];
-    for (size_t k = 0; k < TIMES; k++) low[k] = truth->mean[k] - 2*truth->deviation[k], high[k] = truth->mean[k] + 2*truth->deviation[k];
+    for (size_t k = 0; k < TIMES; k++)
+        low[k] = truth->mean[k] - 2*truth->deviation[k], high[k] = truth->mean[k] + 2*truth->deviation[k];
     plot_panel(to, left, 0, 420, 380, title, (plot_axis){ "time", 0, duration, 0 }, (plot_axis){ "y", -2, 3.5, 0 });
     plot_band(to, (plot_look){ "two true deviations", PLOT_GREY, NULL, 0, false }, TIMES, g->t, low, high);
     for (size_t b = 0; b < LINES; b++) plot_line(to, (plot_look){ NULL, color, NULL, 0.8, false }, TIMES, g->t, 1, y + b, n);
@@ -241,7 +247,8 @@ static void study(int iterations, uint64_t seed, plot_picture *to) {
     for (size_t i = 0; i < DIM; i++) p[READ + i] = i == 0, p[SPREAD + i] = 1;
     make(&g);
     const moments truth = theory(&g), before = measure(&g, p, y);
-    printf("%-10s  %15s  %15s  %15s %12s %10s %10s\n", "paths", "t = 0", "t = 2", "t = 4", "correlation", "mean off", "dev. off");
+    printf("%-10s  %15s  %15s  %15s %12s %10s %10s\n", "paths", "t = 0", "t = 2", "t = 4", "correlation", "mean off",
+           "dev. off");
     tell("true", &truth, &truth), tell("untrained", &before, &truth);
     draw_paths(to, 860, "untrained", PLOT_ORANGE, &g, SHOWN, y, &truth);
     learn(&g, iterations, seed, p);

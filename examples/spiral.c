@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * spiral - the cubic spiral of torchdiffeq's demonstration, and the gradient of a loss on it by every adjoint that there is: how wrong,
- * how long, how many bytes.
+ * spiral - the cubic spiral of torchdiffeq's demonstration, and the gradient of a loss on it by every adjoint that there
+ * is: how wrong, how long, how many bytes.
  *   spiral [PICTURE.svg]
- * Your own equation: change field(), its vjp(), DIM and NP; another way to differentiate is a line of `ways`. Source: R. T. Q. Chen,
- * torchdiffeq, examples/ode_demo.py; R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, NeurIPS (2018). */
+ * Your own equation: change field(), its vjp(), DIM and NP; another way to differentiate is a line of `ways`. Source: R.
+ * T. Q. Chen, torchdiffeq, examples/ode_demo.py; R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, NeurIPS (2018). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +97,8 @@ static size_t written(const unsigned char *block, size_t bytes) {
 /* The gradient at a tolerance, in a block of our own; the shortest of REPEATS times. */
 static nde_status measure(const struct way *way, const nde_problem *problem, int32_t method, double tolerance, outcome *to) {
     const nde_options options = NDE_INIT(nde_options, .method = method, .rtol = tolerance, .atol = tolerance, .save_t = times,
-                                         .n_save = TIMES, .adjoint = way->adjoint, .record = way->record, .budget = way->budget, .coupling = way->coupling);
+                                         .n_save = TIMES, .adjoint = way->adjoint, .record = way->record,
+                                         .budget = way->budget, .coupling = way->coupling);
     const size_t bytes = nde_solver_bytes(problem, &options);
     unsigned char *block = bytes ? aligned_alloc(LINE, (bytes + LINE - 1)/LINE*LINE) : NULL;
     nde_solver *solver = NULL;
@@ -137,9 +138,11 @@ static nde_status draw_spirals(nde_problem *problem, plot_picture *picture) {
         problem->p = guessed ? guess : true_p;
         status = nde_solve(problem, &options, &s);
         if (!status) {
-            plot_line(picture, (plot_look){ .name = guessed ? "guess" : "truth", .color = guessed ? PLOT_ORANGE : PLOT_BLUE }, ROWS, s.y, DIM,
-                      s.y + 1, DIM);
-            for (int k = 0; k < TIMES && !guessed; k++) memcpy(data + DIM*k, s.y + DIM*(k + 1)*(ROWS - 1)/TIMES, DIM*sizeof *data);
+            plot_line(picture,
+                      (plot_look){ .name = guessed ? "guess" : "truth", .color = guessed ? PLOT_ORANGE : PLOT_BLUE }, ROWS,
+                      s.y, DIM, s.y + 1, DIM);
+            for (int k = 0; k < TIMES && !guessed; k++)
+                memcpy(data + DIM*k, s.y + DIM*(k + 1)*(ROWS - 1)/TIMES, DIM*sizeof *data);
         }
         nde_solution_free(&s);
     }
@@ -169,7 +172,8 @@ int main(int argc, char **argv) {
             const double tolerance = pow(10, -3 - k);
             status = measure(&ways[w], &problem, NDE_DOPRI5, tolerance, &got);
             error[k] = error_of(got.g, reference.g), microseconds[k] = 1e6*got.seconds;
-            if (!status) printf("%-22s %9.0e %10.1e %9.0f %9zu\n", ways[w].name, tolerance, error[k], microseconds[k], got.bytes);
+            if (!status)
+                printf("%-22s %9.0e %10.1e %9.0f %9zu\n", ways[w].name, tolerance, error[k], microseconds[k], got.bytes);
         }
         plot_line(&picture, (plot_look){ .name = ways[w].name, .color = ways[w].color }, TOLERANCES, error, 1, microseconds, 1);
         plot_points(&picture, (plot_look){ .color = ways[w].color }, TOLERANCES, error, 1, microseconds, 1);

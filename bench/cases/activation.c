@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * activation.c - values and slopes of an activation on an array in the first-level cache, by the library's kernels, and values by
- * libm. Compiled in double and in float. Both sides copy the array first: the library works in place. */
+ * activation.c - values and slopes of an activation on an array in the first-level cache, by the library's kernels, and
+ * values by libm. Compiled in double and in float. Both sides copy the array first: the library works in place. */
 #include "activation.h"
 #include "bench.h"
 #include "core/activation.h"
@@ -65,7 +65,8 @@ activation_seconds BENCH_NAME(activation_time)(int isa, int id) {
     const nde_kernels *kernels = nde_kernels_get(isa, false);
     if (!kernels) return s;
     j.own = kernels->activation, j.id = id;
-    for (int i = 0; i < COUNT; i++) j.x[i] = (nde_real)((double)((unsigned)i*2654435761u % 4096)/512 - 4); /* as before a layer: [-4, 4) */
+    /* as before a layer: [-4, 4) */
+    for (int i = 0; i < COUNT; i++) j.x[i] = (nde_real)((double)((unsigned)i*2654435761u % 4096)/512 - 4);
     for (int k = 0; k < ROUNDS; k++) least(&s.own, own, &j), least(&s.slope, slope, &j), least(&s.libm, libm, &j);
     return s;
 }

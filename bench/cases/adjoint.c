@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * adjoint_*: a solve and its gradient by y0 and parameters, beside the solve alone; dopri5. MLPs by nde_field_mlp with one step size
- * for the batch, and Lorenz as a callback written for lanes; adaptive with all that the record can hold, or (..._sqrt) in n equal steps
- * within the bytes of sqrt(n) states and sqrt(n) steps with their tapes: those of the textbook's scheme, which keeps every sqrt(n)-th
- * state, and on the way back the tapes of the steps from one to the next. The record may do better with them. */
+ * adjoint_*: a solve and its gradient by y0 and parameters, beside the solve alone; dopri5. MLPs by nde_field_mlp with one
+ * step size for the batch, and Lorenz as a callback written for lanes; adaptive with all that the record can hold, or
+ * (..._sqrt) in n equal steps within the bytes of sqrt(n) states and sqrt(n) steps with their tapes: those of the
+ * textbook's scheme, which keeps every sqrt(n)-th state, and on the way back the tapes of the steps from one to the next.
+ * The record may do better with them. */
 #include "fields.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a million
- * (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with 1000 equal
- * steps. The field is a callback, or with _inline compiled into the step, or in program_lorenz a program beside that callback, with _gradient to
- * t = 1 and back: the gradient of the sum of all ends by starts and rho. */
+ * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a
+ * million (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with
+ * 1000 equal steps. The field is a callback, or with _inline compiled into the step, or in program_lorenz a program beside
+ * that callback, with _gradient to t = 1 and back: the gradient of the sum of all ends by starts and rho. */
 #include "fields.h"
 
 #include <math.h>
@@ -52,7 +52,8 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     if (strstr(setup->name, "inline")) me->field.step = bench_fields_get(setup->isa)->lorenz_rho_step;
     const bool program = strncmp(setup->name, "program", 7) == 0 && !setup->beside;
     if (program && nde_program_parse(text_of_lorenz, NULL, &me->program) == NDE_OK) me->field = nde_field_program(me->program);
-    me->problem = NDE_INIT(nde_problem, .n = me->count, .t1 = me->gradient ? 1 : 10, .drift = &me->field, .y0 = me->y0, .q = me->rho);
+    me->problem = NDE_INIT(nde_problem, .n = me->count, .t1 = me->gradient ? 1 : 10, .drift = &me->field, .y0 = me->y0,
+                           .q = me->rho);
     nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .isa = setup->isa, .threads = setup->threads);
     if (me->gradient) options.adjoint = NDE_ADJOINT_DISCRETE;
     if (me->fixed) options.steps = 1000;
@@ -78,13 +79,15 @@ static int compare(const void *a, const void *b) {
 
 /* A program's ends, or gradient, against those of the field by hand, which rounds otherwise. */
 static void check_program(const ensemble *me, bench_facts *facts) {
-    const bench_setup setup = { .name = me->gradient ? "program_lorenz_gradient" : "program_lorenz", .threads = 1, .isa = me->isa, .beside = true };
+    const bench_setup setup = { .name = me->gradient ? "program_lorenz_gradient" : "program_lorenz", .threads = 1,
+                                .isa = me->isa, .beside = true };
     ensemble *own = make(&setup, facts->text, sizeof facts->text);
     if (!own) return;
     if (run(own)) {
         const nde_real *x = me->gradient ? me->g : me->solution.y_end, *y = me->gradient ? own->g : own->solution.y_end;
         facts->error = 0, facts->bound = me->gradient ? 1e-9 : 1e-2;
-        for (size_t i = 0; i < (me->gradient ? 4 : 3)*me->count; i++) facts->error = fmax(facts->error, fabs(x[i] - y[i])/(1 + fabs(y[i])));
+        for (size_t i = 0; i < (me->gradient ? 4 : 3)*me->count; i++)
+            facts->error = fmax(facts->error, fabs(x[i] - y[i])/(1 + fabs(y[i])));
     }
     destroy(own);
 }
@@ -107,7 +110,8 @@ static void check(void *state, const double *answer, size_t count, bench_facts *
             if (!(difference <= worst)) worst = difference;
         }
         if (i < SET) me->error[i] = worst;
-        else if (worst != me->error[i%SET]) snprintf(facts->text, sizeof facts->text, "trajectories %zu and %zu differ", i%SET, i);
+        else if (worst != me->error[i%SET])
+            snprintf(facts->text, sizeof facts->text, "trajectories %zu and %zu differ", i%SET, i);
     }
     qsort(me->error, SET, sizeof *me->error, compare);
     facts->error = me->error[SET/2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lv_gradient, lv_gradient_times, lv_gradient_cvodes: the gradient by y0 and parameters of a Lotka-Volterra trajectory's loss, t from
- * 0 to 10, dopri5, rtol = atol = 1e-6: the sum of the state at the end, or squares of y - 1 at 21 times. */
+ * lv_gradient, lv_gradient_times, lv_gradient_cvodes: the gradient by y0 and parameters of a Lotka-Volterra trajectory's
+ * loss, t from 0 to 10, dopri5, rtol = atol = 1e-6: the sum of the state at the end, or squares of y - 1 at 21 times. */
 #include "fields.h"
 
 #include <math.h>
@@ -34,8 +34,8 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     const bench_fields *fields = bench_fields_get(setup->isa);
     me->at_times = strstr(setup->name, "times") != NULL;
     me->beside_cvodes = strstr(setup->name, "cvodes") != NULL;
-    me->field = NDE_INIT(nde_field, .name = "Lotka-Volterra", .dim = 2, .out = 2, .np = 4, .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
-                         .eval = fields->volterra, .vjp = fields->volterra_vjp);
+    me->field = NDE_INIT(nde_field, .name = "Lotka-Volterra", .dim = 2, .out = 2, .np = 4,
+                         .traits = NDE_AUTONOMOUS | NDE_LANEWISE, .eval = fields->volterra, .vjp = fields->volterra_vjp);
     me->problem = NDE_INIT(nde_problem, .t1 = 10, .drift = &me->field, .y0 = start, .p = parameters);
     for (int i = 0; i < TIMES; i++) me->times[i] = 0.5*i;
     const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-6, .atol = 1e-6, .isa = setup->isa,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * sde_train: one training step of a neural SDE: the gradient of the mean square of y(1) by the parameters of drift and diffusion,
- * MLPs 16-64-16 with lipswish, the diffusion 0.1 times a sigmoid. Batch 512, 64 steps of reversible Heun, reversible adjoint, as the
- * reference has it; weights, starts and increments are the reference's, by splitmix64. Its lipswish is 0.909 silu, not silu/1.1: what
- * comes after it is scaled by that here; and 0.1 is in the increments. */
+ * sde_train: one training step of a neural SDE: the gradient of the mean square of y(1) by the parameters of drift and
+ * diffusion, MLPs 16-64-16 with lipswish, the diffusion 0.1 times a sigmoid. Batch 512, 64 steps of reversible Heun,
+ * reversible adjoint, as the reference has it; weights, starts and increments are the reference's, by splitmix64. Its
+ * lipswish is 0.909 silu, not silu/1.1: what comes after it is scaled by that here; and 0.1 is in the increments. */
 #include "bench.h"
 
 #include <math.h>
@@ -67,14 +67,15 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     if (!me) return NULL;
     fill(me);
     for (int k = 0; k < 2; k++) {
-        me->shape[k] = NDE_INIT(nde_mlp, .layers = 2, .width = width, .hidden = NDE_LIPSWISH, .last = k ? NDE_SIGMOID : NDE_IDENTITY);
+        me->shape[k] = NDE_INIT(nde_mlp, .layers = 2, .width = width, .hidden = NDE_LIPSWISH,
+                                .last = k ? NDE_SIGMOID : NDE_IDENTITY);
         me->network[k] = nde_field_mlp(&me->shape[k]);
     }
     me->network[1].p_first = NP;
     me->noise = NDE_INIT(nde_noise, .source = NDE_SOURCE_STORED, .w = me->w);
     me->term = NDE_INIT(nde_term, .field = &me->network[1], .noise = &me->noise, .kind = NDE_NOISE_DIAGONAL);
-    me->problem = NDE_INIT(nde_problem, .n = BATCH, .t1 = 1, .drift = &me->network[0], .y0 = me->y0, .p = me->p, .terms = &me->term,
-                           .n_terms = 1, .calculus = NDE_STRATONOVICH);
+    me->problem = NDE_INIT(nde_problem, .n = BATCH, .t1 = 1, .drift = &me->network[0], .y0 = me->y0, .p = me->p,
+                           .terms = &me->term, .n_terms = 1, .calculus = NDE_STRATONOVICH);
     me->options = NDE_INIT(nde_options, .method = NDE_REVERSIBLE_HEUN, .steps = STEPS, .adjoint = NDE_ADJOINT_REVERSIBLE,
                            .anchor_limit = HUGE_VAL, .threads = setup->threads, .isa = setup->isa);
     if (nde_solver_create(&me->problem, &me->options, &me->solver) == NDE_OK) return me;
@@ -91,7 +92,8 @@ static bool run(void *state) {
         const nde_real y = me->solution.y_end[i];
         me->loss += (double)y*(double)y/(DIM*BATCH), me->seed[i] = 2*y/(DIM*BATCH);
     }
-    return nde_backward(me->solver, &NDE_INIT(nde_seed, .y_end = me->seed), &NDE_INIT(nde_gradient, .p = me->gradient)) == NDE_OK;
+    return nde_backward(me->solver, &NDE_INIT(nde_seed, .y_end = me->seed),
+                        &NDE_INIT(nde_gradient, .p = me->gradient)) == NDE_OK;
 }
 
 /* error: of the gradient, relative, in the 2-norm. Both are the same map: they differ by rounding. */

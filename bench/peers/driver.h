@@ -85,8 +85,8 @@ int main(int argc, char **argv) {
                 const long evaluations = solve(which, m, tolerance, y);
                 const double error = evaluations ? error_of(which, y) : NAN;
                 if (!(error < 1)) continue;
-                printf("%s,%s,%s,%.3g,%ld,%.4g,%.4g\n", program, methods[m], problems[which].name, tolerance, evaluations, error,
-                       seconds_of(which, m, tolerance));
+                printf("%s,%s,%s,%.3g,%ld,%.4g,%.4g\n", program, methods[m], problems[which].name, tolerance, evaluations,
+                       error, seconds_of(which, m, tolerance));
                 fflush(stdout);
             }
     }

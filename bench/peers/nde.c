@@ -25,8 +25,8 @@ static long solve(int which, int method, double tolerance, double *y) {
     if (of_which != which || of_method != method || of_tolerance != tolerance) {
         const problem *p = &problems[which];
         const nde_problem q = NDE_INIT(nde_problem, .t1 = p->t1, .y0 = p->y0, .drift = &fields[which]);
-        const nde_options o = NDE_INIT(nde_options, .method = nde_method_id(nde_method_find(methods[method])), .rtol = tolerance,
-                                       .atol = tolerance);
+        const nde_options o = NDE_INIT(nde_options, .method = nde_method_id(nde_method_find(methods[method])),
+                                       .rtol = tolerance, .atol = tolerance);
         nde_solver_destroy(solver);
         if (nde_solver_create(&q, &o, &solver) != NDE_OK) fprintf(stderr, "%s\n", nde_error()), exit(1);
         of_which = which, of_method = method, of_tolerance = tolerance;

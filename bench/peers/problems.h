@@ -52,7 +52,8 @@ static inline void lotka_volterra(REAL t, const REAL *y, REAL *dy) {
     dy[1] = y[1]*(y[0] - 3);
 }
 
-/* The figure eight of three equal masses: x, y of each, then velocities. A. Chenciner, R. Montgomery, Ann. of Math. 152 (2000). */
+/* The figure eight of three equal masses: x, y of each, then velocities. A. Chenciner, R. Montgomery, Ann. of Math. 152
+ * (2000). */
 static inline void three_body(REAL t, const REAL *y, REAL *dy) {
     (void)t;
     for (int i = 0; i < 6; i++) dy[i] = y[6 + i], dy[6 + i] = 0;
@@ -78,7 +79,8 @@ enum { EACH_PROBLEM(PROBLEM_NUMBER) PROBLEMS };
 
 static const problem problems[PROBLEMS] = {
     { "lorenz", 3, 10, { 1, 1, 1 } },
-    { "pleiades", 28, 3, { 3, 3, -1, -3, 2, -2, 2, 3, -3, 2, 0, 0, -4, 4, 0, 0, 0, 0, 0, 1.75, -1.5, 0, 0, 0, -1.25, 1, 0, 0 } },
+    { "pleiades", 28, 3, { 3, 3, -1, -3, 2, -2, 2, 3, -3, 2, 0, 0, -4, 4, 0, 0, 0, 0, 0, 1.75, -1.5, 0, 0, 0, -1.25, 1, 0,
+                           0 } },
     { "arenstorf", 4, 17.0652165601579625588917206249, { 0.994, 0, 0, -2.00158510637908252240537862224 } },
     { "lotka_volterra", 2, 20, { 1, 1 } },
     { "three_body", 12, 6.3259139829, { 0.97000436, -0.24308753, -0.97000436, 0.24308753, 0, 0, 0.466203685, 0.43236573,

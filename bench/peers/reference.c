@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * reference.c - writes reference.h: where the problems end, in quadruple precision by extrapolation of the modified midpoint rule
- * (W. B. Gragg (1965); E. Hairer, S. P. Norsett, G. Wanner (1993), II.9), order 24, steps halved until 20 digits agree.
+ * reference.c - writes reference.h: where the problems end, in quadruple precision by extrapolation of the modified
+ * midpoint rule (W. B. Gragg (1965); E. Hairer, S. P. Norsett, G. Wanner (1993), II.9), order 24, steps halved until 20
+ * digits agree.
  *   gcc -O2 reference.c -lquadmath && ./a.out >reference.h */
 #include <quadmath.h>
 #include <stdio.h>

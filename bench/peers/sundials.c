@@ -54,7 +54,8 @@ static long solve(int which, int method, double tolerance, double *y) {
     long evaluations = 0;
     int bad;
     if (adams) {
-        bad = CVodeReInit(memory, 0, state) || CVodeSetStopTime(memory, p->t1) || CVode(memory, p->t1, state, &t, CV_NORMAL) < 0;
+        bad = CVodeReInit(memory, 0, state) || CVodeSetStopTime(memory, p->t1) || CVode(memory, p->t1, state, &t,
+                                                                                        CV_NORMAL) < 0;
         CVodeGetNumRhsEvals(memory, &evaluations);
     } else {
         bad = ERKStepReInit(memory, functions[which], 0, state) || ERKStepSetStopTime(memory, p->t1) ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * ensemble_fixed: native/ode_batch_fixed.c, 10,000 trajectories, whichever of its variants is the fastest here: scalar, a vector
- * in registers, interleaved chains, blocks in memory. Answer: the ends [3][NTR] of the scalar variant. Error: the median of 100
- * trajectories against 8000 steps, as there. */
+ * ensemble_fixed: native/ode_batch_fixed.c, 10,000 trajectories, whichever of its variants is the fastest here: scalar, a
+ * vector in registers, interleaved chains, blocks in memory. Answer: the ends [3][NTR] of the scalar variant. Error: the
+ * median of 100 trajectories against 8000 steps, as there. */
 #define main native_main
 #include "native/ode_batch_fixed.c"
 #undef main

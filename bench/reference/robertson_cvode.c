@@ -60,7 +60,8 @@ int main(int argc, char **argv) {
     SUNLinearSolver by = SUNLinSol_Dense(s.y, w, context);
     start(&s);
     s.failed = CVodeInit(s.cvode, field, 0, s.y) || CVodeSStolerances(s.cvode, 1e-3, 1e-6) ||
-               CVodeSetLinearSolver(s.cvode, by, w) || CVodeSetJacFn(s.cvode, jacobian) || CVodeSetMaxNumSteps(s.cvode, 100000) || CVodeSetStopTime(s.cvode, 1e5);
+               CVodeSetLinearSolver(s.cvode, by, w) || CVodeSetJacFn(s.cvode, jacobian) || CVodeSetMaxNumSteps(s.cvode,
+                       100000) || CVodeSetStopTime(s.cvode, 1e5);
     run(&s);
     if (s.failed) return 1;
     CVodeGetNumRhsEvals(s.cvode, &evaluations);

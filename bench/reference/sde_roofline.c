@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gbm: native/sde_roofline.c, Euler-Maruyama, 4096 x 16 x 1000 steps, one thread; gbm_srk: by SRIW1. Error: mean strong error at
- * T = 1. No answer: every path has its own noise. */
+ * gbm: native/sde_roofline.c, Euler-Maruyama, 4096 x 16 x 1000 steps, one thread; gbm_srk: by SRIW1. Error: mean strong
+ * error at T = 1. No answer: every path has its own noise. */
 #define main native_main
 #include "native/sde_roofline.c"
 #undef main

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * systems.c - see systems.h. Each system is its equations and, below, their derivative along v.
  *
- * Published exponents: J. C. Sprott, Chaos and Time-Series Analysis (2003), appendix A; of sprott_b, his paper. Those of lorenz,
- * roessler, chua, chen, thomas and halvorsen were compared with a second copy of that table
+ * Published exponents: J. C. Sprott, Chaos and Time-Series Analysis (2003), appendix A; of sprott_b, his paper. Those of
+ * lorenz, roessler, chua, chen, thomas and halvorsen were compared with a second copy of that table
  * (github.com/DuncDennis/esnchaos), the others with what this program finds, and not with the book. Copies differ: for duffing
  * 0.0999 is found too (sites.google.com/view/lyapunov-spectrum). */
 #include "systems.h"

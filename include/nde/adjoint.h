@@ -7,17 +7,18 @@
  * the square root of the step, stored ones too. With the continuous adjoints (options.adjoint) it is the exact
  * solution instead, with noise that along the same path.
  *
- * Estimates of steps (options.estimates) belong to the discrete solution. To regularise with another adjoint, take the estimate of a
- * step of its own: save the states at one drawn time (nde_uniform), make a second solver of one step from there (t0 that time, y0
- * these rows, options.steps 1, estimates ALL, adjoint DISCRETE), add its gradient by y0 to the seed of that row, and that by p to
- * the gradient.
+ * Estimates of steps (options.estimates) belong to the discrete solution. To regularise with another adjoint, take the
+ * estimate of a step of its own: save the states at one drawn time (nde_uniform), make a second solver of one step from
+ * there (t0 that time, y0 these rows, options.steps 1, estimates ALL, adjoint DISCRETE), add its gradient by y0 to the
+ * seed of that row, and that by p to the gradient.
  *
- * Events: an event is where its g is zero along the extension of a step, and moves as that zero does, with y, p, q and times: so
- * do the state there, what a reset makes of it, and the steps after the reset, which are fixed fractions of the segment from the
- * event to the next forced time (fixed steps: the first of them leads to the next node). There is no derivative, and it is refused
- * with the place, where a g that ends or resets a trajectory, or whose time is asked for, is touched and not crossed; and where a
- * trajectory is ended or reset at the same time as by another event, at a jump, knot or clip, or at t1: which comes first decides
- * what happens. A save time that is that of a reset belongs to the time before it. */
+ * Events: an event is where its g is zero along the extension of a step, and moves as that zero does, with y, p, q and
+ * times: so do the state there, what a reset makes of it, and the steps after the reset, which are fixed fractions of the
+ * segment from the event to the next forced time (fixed steps: the first of them leads to the next node). There is no
+ * derivative, and it is refused with the place, where a g that ends or resets a trajectory, or whose time is asked for, is
+ * touched and not crossed; and where a trajectory is ended or reset at the same time as by another event, at a jump, knot
+ * or clip, or at t1: which comes first decides what happens. A save time that is that of a reset belongs to the time
+ * before it. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -36,7 +37,8 @@ typedef struct nde_seed {
     const nde_real *y_end;      /* [dim][n] */
     const nde_real *quadrature; /* [nz][n] */
     const double *error_estimate, *stiffness_estimate; /* [n] of the solution's members; not with continuous adjoints */
-    const double *event_t;      /* [event_rows][n], as solution.event_t; rows not filled are ignored, and trajectories that failed */
+    const double *event_t;      /* [event_rows][n], as solution.event_t; rows not filled are ignored, and trajectories that
+                                 * failed */
     const nde_real *event_y;    /* [event_rows][dim][n], as solution.event_y: states before a reset */
     const double *t_end;        /* [n], as solution.t_end: where a terminal event ended a trajectory, its time; else t1 */
 } nde_seed;
@@ -56,17 +58,21 @@ typedef struct nde_gradient {
     double *loss_error;   /* [1] sum over steps of <cotangent of the new state, embedded error>: an estimate of the loss's
                            * own discretisation error; an over-estimate under local extrapolation. 0 without an estimate.
                            * A step that an event cuts adds nothing */
-    double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE and REVERSIBLE only: the largest distance (root mean square over components)
-                           * between the state gone back to and that of the solve, at save times and the start; at the states that
-                           * are kept (with a quantum: and at the start, which was rounded to it) */
+    double *reconstruction; /* [n] with NDE_ADJOINT_BACKSOLVE and REVERSIBLE only: the largest distance (root mean square
+                             * over components) between the state gone back to and that of the solve, at save times and the
+                             * start; at the states that are kept (with a quantum: and at the start, which was rounded to
+                             * it) */
     nde_stats *back;      /* [n] with continuous adjoints only: what the way back cost */
-    int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have the states behind them, beside the once
-                           * that each step without slopes is made again; 0 unless the record keeps checkpoints, and has less room
-                           * than for the root of the number of steps as states and as steps with slopes and tapes */
-    double *loss_spread;  /* [1] root of the sum of the squares of the terms of loss_error, one for each step of each trajectory: what it
-                           * would come to if their signs were random. Where it is more than |loss_error|, they cancel */
-    double *p_error;      /* [np] standard errors of p as a sum over independent trajectories, from the spread of the groups' sums
-                           * (options.group; with antithetic noise an even number); NaN with less than two groups */
+    int64_t *recomputed;  /* [1] steps of a block of trajectories that were made again to have the states behind them,
+                           * beside the once that each step without slopes is made again; 0 unless the record keeps
+                           * checkpoints, and has less room than for the root of the number of steps as states and as steps
+                           * with slopes and tapes */
+    double *loss_spread;  /* [1] root of the sum of the squares of the terms of loss_error, one for each step of each
+                           * trajectory: what it would come to if their signs were random. Where it is more than
+                           * |loss_error|, they cancel */
+    double *p_error;      /* [np] standard errors of p as a sum over independent trajectories, from the spread of the
+                           * groups' sums (options.group; with antithetic noise an even number); NaN with less than two
+                           * groups */
 } nde_gradient;
 
 /* A direction of the inputs; NULL: zero. Shapes as in nde_gradient. */
@@ -92,10 +98,10 @@ typedef struct nde_output_tangent {
  *   solver     ran to NDE_OK, NDE_EVENT, or NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
- * Errors: NDE_E_ARG (no record; an event without a derivative, see above; gradients, and events that ended or reset a trajectory, with a
- * continuous adjoint), NDE_E_NO_VJP, NDE_E_FIELD; with continuous adjoints also what ends a solve, NDE_E_BUDGET.
- * Where the record keeps checkpoints, those that have been passed make room for the states of others: once more gives the same
- * bits, but may repeat more steps.
+ * Errors: NDE_E_ARG (no record; an event without a derivative, see above; gradients, and events that ended or reset a
+ * trajectory, with a continuous adjoint), NDE_E_NO_VJP, NDE_E_FIELD; with continuous adjoints also what ends a solve,
+ * NDE_E_BUDGET. Where the record keeps checkpoints, those that have been passed make room for the states of others: once
+ * more gives the same bits, but may repeat more steps.
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);
@@ -112,23 +118,24 @@ NDE_API NDE_CHECK nde_status nde_value_and_gradient(nde_solver *solver, double *
  * Errors: NDE_E_ARG (no record; an event without a derivative), NDE_E_NO_JVP, NDE_E_FIELD. */
 NDE_API NDE_CHECK nde_status nde_forward(nde_solver *solver, const nde_direction *direction,
                                          const nde_output_tangent *tangent);
-/* The same along `count` directions: in every array of both structs, each of term_x too, they follow each other: y0 [count][dim][n],
- * p [count][np], t0 [count][n], ..., tangents y [count][n_save][out][n], ... NULL: zero, or not wanted, in all of them. As many as
- * options.directions are followed at once, beside each other in the lanes, on one repetition of the steps: a small problem takes
- * little longer for many than for one. Fields see lanes of all directions in one call; where input_x or term_x moves, or p and a field
- * lacks the trait NDE_DIRECTIONS, those of one after the other. The same bits as `count` calls of nde_forward, where fields are NDE_LANEWISE.
+/* The same along `count` directions: in every array of both structs, each of term_x too, they follow each other: y0
+ * [count][dim][n], p [count][np], t0 [count][n], ..., tangents y [count][n_save][out][n], ... NULL: zero, or not wanted,
+ * in all of them. As many as options.directions are followed at once, beside each other in the lanes, on one repetition of
+ * the steps: a small problem takes little longer for many than for one. Fields see lanes of all directions in one call;
+ * where input_x or term_x moves, or p and a field lacks the trait NDE_DIRECTIONS, those of one after the other. The same
+ * bits as `count` calls of nde_forward, where fields are NDE_LANEWISE.
  * Errors: those of nde_forward; NDE_E_ARG for count 0. */
 NDE_API NDE_CHECK nde_status nde_forward_many(nde_solver *solver, size_t count, const nde_direction *directions,
                                               const nde_output_tangent *tangents);
 
-/* Product of the Hessian of a loss with a direction: the derivative of the gradient along it, exact for the discrete solution. The
- * state is solved once more, with its tangent beside it, and then backwards. Its steps are those of the run, adaptive ones to rounding
- * (not after nde_solver_run_to_goal: those of the solver's own tolerances).
+/* Product of the Hessian of a loss with a direction: the derivative of the gradient along it, exact for the discrete
+ * solution. The state is solved once more, with its tangent beside it, and then backwards. Its steps are those of the run,
+ * adaptive ones to rounding (not after nde_solver_run_to_goal: those of the solver's own tolerances).
  *   solver        ran to NDE_OK, or to NDE_E_LANES, with options.curvature; p, q, y0 are still those of the run
  *   direction     y0, p and q; other members are NULL
  *   seed          first derivatives of the loss by y, y_end and quadrature; NULL: those of problem.loss
- *   seed_tangent  their derivatives along the direction: with L'' of the loss by the outputs, L'' times what nde_forward gives for the
- *                 direction. NULL: zero, as for a loss that is linear in the outputs
+ *   seed_tangent  their derivatives along the direction: with L'' of the loss by the outputs, L'' times what nde_forward
+ *                 gives for the direction. NULL: zero, as for a loss that is linear in the outputs
  *   product       out; any member of a gradient but loss_error, loss_spread, reconstruction and back
  * A direction of y0, p or q only, and any member of product, give rows of one symmetric matrix.
  * Errors: NDE_E_ARG, NDE_E_NO_VJP where a field has no vjp_jvp, NDE_E_FIELD, NDE_E_BUDGET.
@@ -141,8 +148,9 @@ NDE_API NDE_CHECK nde_status nde_hessian_product(nde_solver *solver, const nde_d
  *   product   out
  * Errors: those of nde_forward and nde_backward; NDE_E_ARG with continuous adjoints.
  * Source: N. Schraudolph, Fast curvature matrix-vector products, Neural Computation 14 (2002) 1723-1738. */
-NDE_API NDE_CHECK nde_status nde_gauss_newton_product(nde_solver *solver, const nde_direction *direction, const nde_seed *weight,
-                                                      const nde_output_tangent *tangent, const nde_gradient *product);
+NDE_API NDE_CHECK nde_status nde_gauss_newton_product(nde_solver *solver, const nde_direction *direction,
+                                                      const nde_seed *weight, const nde_output_tangent *tangent,
+                                                      const nde_gradient *product);
 
 /* How right a gradient is, along three random directions v of y0, p and q together, each of the size of what it moves. */
 typedef struct nde_gradient_report {
@@ -156,9 +164,9 @@ typedef struct nde_gradient_report {
     size_t inputs;            /* numbers in y0, p and q */
     int64_t steps, evals;     /* of the solve, over all trajectories */
 } nde_gradient_report;
-/* Compares the gradient that nde_backward gives for a problem with forward mode and with differences. Healthy in double: both errors
- * below 1e-9 for the discrete adjoint, near the tolerance for the others. A wrong gradient is not an error of the call. Allocates two
- * solvers and some arrays, through options.allocator, and frees them.
+/* Compares the gradient that nde_backward gives for a problem with forward mode and with differences. Healthy in double:
+ * both errors below 1e-9 for the discrete adjoint, near the tolerance for the others. A wrong gradient is not an error of
+ * the call. Allocates two solvers and some arrays, through options.allocator, and frees them.
  *   seed     of the outputs, but for times and states of events; NULL: those of problem.loss
  *   random   seed of the directions
  *   report   out; zero its size, or NDE_INIT it; untouched on error
@@ -171,15 +179,17 @@ typedef struct nde_goal_report {
     size_t size;
     double loss_error, loss_spread; /* of the last run */
     double factor;                  /* its tolerances are those of the options times this */
-    int64_t evals;                  /* evaluations of the right-hand side, over all runs and trajectories, without the ways back */
+    int64_t evals;                  /* evaluations of the right-hand side, over all runs and trajectories, without the ways
+                                     * back */
     int32_t runs;
-    int32_t reached;                /* 1: |loss_error| and loss_spread are within the goal; 0: tolerances are as small as they can be */
+    int32_t reached;                /* 1: |loss_error| and loss_spread are within the goal; 0: tolerances are as small as
+                                     * they can be */
 } nde_goal_report;
-/* Goal-oriented tolerances: runs the solver, and again with smaller tolerances, until the estimated error of the loss is at most `goal`,
- * or tolerances are near rounding, or after 16 runs. Tolerances only shrink: begin with loose ones (options.rtol 1e-2). The estimate
- * is that of the solution that is continued by methods whose error estimate is of the same; under local extrapolation (all
- * embedded pairs here) it over-estimates, the more the smaller the tolerance. Then the solver's tolerances are what they were; its
- * record, nde_backward and dense solution are of the last run.
+/* Goal-oriented tolerances: runs the solver, and again with smaller tolerances, until the estimated error of the loss is
+ * at most `goal`, or tolerances are near rounding, or after 16 runs. Tolerances only shrink: begin with loose ones
+ * (options.rtol 1e-2). The estimate is that of the solution that is continued by methods whose error estimate is of the
+ * same; under local extrapolation (all embedded pairs here) it over-estimates, the more the smaller the tolerance. Then
+ * the solver's tolerances are what they were; its record, nde_backward and dense solution are of the last run.
  *   solver     with options.adjoint DISCRETE and adaptive steps
  *   goal       > 0, in units of the loss
  *   seed       of the outputs, for a loss that is linear in them; NULL: those of problem.loss
@@ -187,9 +197,11 @@ typedef struct nde_goal_report {
  *   solution   out, of the last run; NULL: not wanted
  *   report     out; zero its size, or NDE_INIT it; NULL: not wanted
  * Errors: NDE_E_ARG; those of nde_solver_run (NDE_E_LANES: the goal is for the others) and nde_backward.
- * Source: R. Becker, R. Rannacher, Acta Numerica 10 (2001) 1-102; Y. Cao, L. Petzold, SIAM J. Sci. Comput. 26 (2004) 359-374. */
-NDE_API NDE_CHECK nde_status nde_solver_run_to_goal(nde_solver *solver, double goal, const nde_seed *seed, const nde_gradient *gradient,
-                                                    nde_solution *solution, nde_goal_report *report);
+ * Source: R. Becker, R. Rannacher, Acta Numerica 10 (2001) 1-102; Y. Cao, L. Petzold, SIAM J. Sci. Comput. 26 (2004)
+ * 359-374. */
+NDE_API NDE_CHECK nde_status nde_solver_run_to_goal(nde_solver *solver, double goal, const nde_seed *seed,
+                                                    const nde_gradient *gradient, nde_solution *solution,
+                                                    nde_goal_report *report);
 
 #ifdef __cplusplus
 }

@@ -40,9 +40,9 @@ typedef struct nde_tangent {
     const double *t;           /* [n] */
     const nde_real *y, *u, *q; /* [dim][ld], [nu][ld], [nq][ld] */
     const nde_real *p;         /* [np] */
-    size_t lanes, p_stride;    /* lanes > 0, only with the trait NDE_DIRECTIONS: several directions beside each other, so many lanes
-                                * each; that of lane b has its p at p + b/lanes*p_stride, and all else repeats: lane b is as lane
-                                * b%lanes. 0: one direction */
+    size_t lanes, p_stride;    /* lanes > 0, only with the trait NDE_DIRECTIONS: several directions beside each other, so
+                                * many lanes each; that of lane b has its p at p + b/lanes*p_stride, and all else repeats:
+                                * lane b is as lane b%lanes. 0: one direction */
 } nde_tangent;
 
 /* Cotangents; added to, never overwritten; NULL members are not wanted and cost nothing. */
@@ -58,8 +58,10 @@ typedef struct nde_cotangent {
 typedef struct nde_step_site {
     size_t n, ld, slab;           /* ld: a multiple of 64 bytes; what stands between n and ld does not count */
     int64_t steps;                /* 0: one step from y to z; else as many in z, of equal length in all lanes */
-    const double *t, *t_new, *dt; /* [ld] from where to where, and dt = t_new - t; steps > 0: of the first one, t_new is not set */
-    const double *start;          /* [ld] steps > 0: the time of node 0; the first step begins at node[b], the end of step j is at */
+    const double *t, *t_new, *dt; /* [ld] from where to where, and dt = t_new - t; steps > 0: of the first one, t_new is not
+                                   * set */
+    const double *start;          /* [ld] steps > 0: the time of node 0; the first step begins at node[b], the end of step j
+                                   * is at */
     const int64_t *node;          /*      start + (node[b] + j + 1) dt */
     const nde_real *p, *q;        /* [np], [nq][ld]; NULL when there are none */
     const nde_real *y;            /* [dim][ld] steps 0: the state */
@@ -113,8 +115,8 @@ struct nde_field {
     int (*prepare)(const nde_field *self, const nde_real *p, nde_real *prepared);
     /* Flops in dense products, a lane: of eval, and of vjp to y and p. For nde_plan; 0: none. */
     double gemm_eval, gemm_vjp;
-    /* The field compiled into the steps of one method. A solve of an ensemble by that method, whose right-hand side is this field
-     * alone, takes them instead of calling eval in each stage; all others do as if it were not there. NULL: none. */
+    /* The field compiled into the steps of one method. A solve of an ensemble by that method, whose right-hand side is
+     * this field alone, takes them instead of calling eval in each stage; all others do as if it were not there. NULL: none. */
     const nde_step *step;
 };
 
@@ -125,8 +127,8 @@ struct nde_field {
  * Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM; NDE_E_FIELD when it fails, in a lane too. A value that is not finite is none. */
 NDE_API NDE_CHECK nde_status nde_field_value(const nde_field *field, const nde_site *at, const nde_real *y, nde_real *value);
 
-/* The value with cotangents, and the derivative along a direction, without a solver: a loss that a field computes and its gradient
- * in one call.
+/* The value with cotangents, and the derivative along a direction, without a solver: a loss that a field computes and its
+ * gradient in one call.
  *   a, value   [out][ld]; value: out, NULL: not wanted
  *   to         added to; its members as in nde_cotangent, cotape is not looked at
  *   v, dv      dv out [out][ld]; v->lanes is not looked at
@@ -136,8 +138,8 @@ NDE_API NDE_CHECK nde_status nde_field_vjp(const nde_field *field, const nde_sit
 NDE_API NDE_CHECK nde_status nde_field_jvp(const nde_field *field, const nde_site *at, const nde_real *y, const nde_tangent *v,
                                            nde_real *dv);
 
-/* Compares every derivative that a field gives, and 0 where its sparsity has no entry, with central differences of its eval, at one
- * site.
+/* Compares every derivative that a field gives, and 0 where its sparsity has no entry, with central differences of its
+ * eval, at one site.
  *   at     n, ld, t, p, q, u as the field needs them; tape, work, lane, prepared may be NULL: they are made here
  *   y      [dim][ld]
  *   worst  out: largest error relative to 1 + the size of what is compared; may be NULL
@@ -190,18 +192,18 @@ NDE_API nde_field nde_field_cube(size_t dim);
 NDE_API nde_field nde_field_flow(const nde_field *phi);
 
 /* A step of an exponential integrator for y' = L y + N(t, y; p, q), as the mean slope over tau of a flow, tau the only u: for
- * problem.splitting, beside a second part that may be zero, with NDE_LIE or what else splits. A constant L, stiff as it may be, does
- * not bound the step; where N is 0 the step is exact.
+ * problem.splitting, beside a second part that may be zero, with NDE_LIE or what else splits. A constant L, stiff as it
+ * may be, does not bound the step; where N is 0 the step is exact.
  *   rest       N: dim = out, nu = 0; must outlive the field
- *   diagonal   [dim] L, if it is diagonal; matrix [dim][dim]: if it is not; linear, a field x -> L x (dim = out, nu = np = nq = 0,
- *              the same at all times; its vjp for gradients): if L is known by its products only. One of them; diagonal and matrix
- *              are read by each run, linear must outlive the field
+ *   diagonal   [dim] L, if it is diagonal; matrix [dim][dim]: if it is not; linear, a field x -> L x (dim = out, nu = np =
+ *              nq = 0, the same at all times; its vjp for gradients): if L is known by its products only. One of them;
+ *              diagonal and matrix are read by each run, linear must outlive the field
  *   scheme     NDE_ETDRK2 ...; 0: NDE_KROGSTAD4
  *   h          the tau that is expected, whose matrix functions are made once a run; those of other lengths are made in each
  *              evaluation, which takes dim^3 (10 log2(tau |L|) + 150) operations for a matrix. 0: none is
- *   krylov     of a linear field: products at most by which a function of tau L is applied to a vector (Arnoldi), at most 1000; 0: 30.
- *              Never more than dim. A trajectory that needs more ends with NDE_E_FIELD, of which shorter steps need fewer. It takes
- *              6 krylov dim numbers a trajectory
+ *   krylov     of a linear field: products at most by which a function of tau L is applied to a vector (Arnoldi), at most
+ *              1000; 0: 30. Never more than dim. A trajectory that needs more ends with NDE_E_FIELD, of which shorter
+ *              steps need fewer. It takes 6 krylov dim numbers a trajectory
  *   tolerance  of what they leave out, relative to the vector; 0: 1e-13, in float 1e-6
  * Gradients by p, q, y and times are exact, also by tau; L has none. */
 typedef struct nde_exponential {
@@ -216,8 +218,8 @@ typedef struct nde_exponential {
 } nde_exponential;
 NDE_API nde_field nde_field_exponential(const nde_exponential *exponential);
 
-/* The field of a finished program (nde/program.h), with all derivatives. Its tape has those values that cost more to make again than to
- * keep, and its gradients have the same bits with and without it. The program must outlive it. */
+/* The field of a finished program (nde/program.h), with all derivatives. Its tape has those values that cost more to make
+ * again than to keep, and its gradients have the same bits with and without it. The program must outlive it. */
 typedef struct nde_program nde_program;
 NDE_API nde_field nde_field_program(const nde_program *program);
 
@@ -236,8 +238,9 @@ NDE_API nde_field nde_field_steady(const nde_steady *steady);
  * trajectories become straight. out = 1. It has the derivatives that `field` has, which must outlive it.
  * Source: C. Finlay et al., How to train your neural ODE, ICML (2020). */
 NDE_API nde_field nde_field_kinetic(const nde_field *field);
-/* How much the slopes of neighbours differ: the mean of |J' e|^2 over random e, J = dF/dy, of which the expectation is the square of
- * J's Frobenius norm. As problem.quadrature it is RNODE's other part; both together: nde_field_concatenation. out = 1.
+/* How much the slopes of neighbours differ: the mean of |J' e|^2 over random e, J = dF/dy, of which the expectation is the
+ * square of J's Frobenius norm. As problem.quadrature it is RNODE's other part; both together: nde_field_concatenation.
+ * out = 1.
  *   field      with vjp, and vjp_jvp for a gradient through it; must outlive what is made of it
  *   seed       e is a function of (seed, trajectory, probe, component), the same all along a solve; read anew in each call
  *   probes     0: 1
@@ -253,13 +256,15 @@ typedef struct nde_frobenius {
 } nde_frobenius;
 NDE_API nde_field nde_field_frobenius(const nde_frobenius *frobenius);
 
-/* What distance two drifts make between the laws of their paths, |u|^2/2 with g u = posterior - prior: as problem.quadrature of the
- * posterior's problem its mean over paths is the Kullback-Leibler divergence of the posterior's law from the prior's (Girsanov's
- * theorem), which the evidence lower bound of a latent SDE counts. out = 1. Both drifts are of one calculus, and share the noise.
+/* What distance two drifts make between the laws of their paths, |u|^2/2 with g u = posterior - prior: as
+ * problem.quadrature of the posterior's problem its mean over paths is the Kullback-Leibler divergence of the posterior's
+ * law from the prior's (Girsanov's theorem), which the evidence lower bound of a latent SDE counts. out = 1. Both drifts
+ * are of one calculus, and share the noise.
  *   posterior, prior   dim = out; nu = 0 or inputs
- *   diffusion          the field of the noise's term; kind its kind. DIAGONAL: nu = 0 or inputs, and u_i = difference_i/g_i. Others:
- *                      nu = inputs + m, m evaluations give g [dim][m], and u is the shortest one that solves it, or solves it best
- *                      (m < dim: what lies outside of the range of g is not seen, and has no density). Where g has less
+ *   diffusion          the field of the noise's term; kind its kind. DIAGONAL: nu = 0 or inputs, and u_i =
+ *                      difference_i/g_i. Others:
+ *                      nu = inputs + m, m evaluations give g [dim][m], and u is the shortest one that solves it, or solves
+ *                      it best (m < dim: what lies outside of the range of g is not seen, and has no density). Where g has less
  *                      than full rank, the value is not finite, or of rounding
  *   inputs             channels of problem.input
  * It has a vjp and a jvp where all three have one. All must outlive it. Sources: X. Li et al., Scalable gradients for

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * augmented.c - the fields of the way back. With cotangents a of y and c of the quadrature l, in the time of the solve:
- *   y' = F(t, y, u; p, q)    a' = -a F_y - c l_y    w' = -a F_p - c l_p    (w for p, and likewise for q; w(t1) = 0, w(t0) the gradient)
- * A term of the problem is augmented like the drift: both are linear in what drives it. So is noise in Stratonovich's calculus, whose
- * chain rule is the usual one; Ito noise is that with another drift. The columns of what is augmented commute where those of the
- * noise do, diagonal ones too.
+ *   y' = F(t, y, u; p, q)    a' = -a F_y - c l_y    w' = -a F_p - c l_p    (w for p, and likewise for q; w(t1) = 0, w(t0)
+ *                            the gradient)
+ * A term of the problem is augmented like the drift: both are linear in what drives it. So is noise in Stratonovich's
+ * calculus, whose chain rule is the usual one; Ito noise is that with another drift. The columns of what is augmented
+ * commute where those of the noise do, diagonal ones too.
  * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018), appendix B; X. Li, T.-K. L. Wong, R. Chen,
  * D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
 #include "adjoint/back.h"
@@ -18,7 +19,8 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rows of work, cut off one after the other. */
 typedef struct room {
-    nde_real *y, *minus, *column, *tape, *rest; /* [dim], [dim + nz], one lane's columns, the tape of part 0, the parts' own work */
+    nde_real *y, *minus, *column, *tape, *rest; /* [dim], [dim + nz], one lane's columns, the tape of part 0, the parts' own
+                                                 * work */
     double *p;                                  /* [np] */
 } room;
 
@@ -91,7 +93,8 @@ static int correct(const nde_back *k, const nde_site *at, const nde_real *y, nde
     return nde_correction_eval(&k->bent, &lanes, at->t, y, slope);
 }
 
-static int correct_transpose(const nde_back *k, const nde_site *at, const nde_real *y, const nde_real *a, const nde_cotangent *to) {
+static int correct_transpose(const nde_back *k, const nde_site *at, const nde_real *y, const nde_real *a,
+                             const nde_cotangent *to) {
     nde_lanes lanes = lanes_of(k, at);
     const nde_sink sink = { .p = to->p, .q = to->q };
     nde_rhs_inputs(&k->bent, &lanes, at->t);
@@ -224,5 +227,6 @@ static int observe(const nde_field *self, const nde_site *at, const nde_real *st
 }
 
 nde_field nde_augmented_jump(const nde_back *k) {
-    return NDE_INIT(nde_field, .name = "observation", .ctx = k, .dim = k->rows, .out = k->rows, .traits = NDE_LANEWISE, .eval = observe);
+    return NDE_INIT(nde_field, .name = "observation", .ctx = k, .dim = k->rows, .out = k->rows, .traits = NDE_LANEWISE,
+                    .eval = observe);
 }

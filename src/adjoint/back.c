@@ -19,12 +19,14 @@ static nde_status check_noise(const nde_solver *s) {
         return nde_fail(NDE_E_ARG, "options.adjoint is %d: with noise, the integrals for p and q are solved along the path: "
                         "NDE_ADJOINT_BACKSOLVE or INTERPOLATED", s->adjoint);
     if (is_ito(s) && !s->options.convert)
-        return nde_fail(NDE_E_CALCULUS, "options.adjoint is %d: Ito noise goes back as Stratonovich noise with another drift: see "
+        return nde_fail(NDE_E_CALCULUS,
+                        "options.adjoint is %d: Ito noise goes back as Stratonovich noise with another drift: see "
                         "options.convert", s->adjoint);
     for (size_t i = 0; i < r->problem.n_terms && is_ito(s); i++) {
         const nde_field *f = r->term[i].field;
         if (r->problem.terms[i].noise && !(f->jvp && f->vjp_jvp))
-            return nde_fail(f->jvp ? NDE_E_NO_VJP : NDE_E_NO_JVP, "options.adjoint is %d: field '%s' has no %s: the drift of Ito noise "
+            return nde_fail(f->jvp ? NDE_E_NO_VJP : NDE_E_NO_JVP,
+                            "options.adjoint is %d: field '%s' has no %s: the drift of Ito noise "
                             "on its way back needs it", s->adjoint, f->name ? f->name : "field", f->jvp ? "vjp_jvp" : "jvp");
     }
     return NDE_OK;
@@ -55,8 +57,8 @@ static nde_status choose(nde_back *k) {
                          .controller = own.controller, .steps = own.steps, .rtol = own.rtol, .atol = own.atol,
                          .h0 = o->back ? own.h0 : 0, .h_min = own.h_min, .h_max = own.h_max, .h_min_policy = own.h_min_policy,
                          .safety = own.safety, .factor_min = own.factor_min, .factor_max = own.factor_max,
-                         .max_steps = own.max_steps, .max_evals = own.max_evals, .max_seconds = own.max_seconds, .norm = own.norm,
-                         .budget = own.budget ? own.budget : o->budget };
+                         .max_steps = own.max_steps, .max_evals = own.max_evals, .max_seconds = own.max_seconds,
+                         .norm = own.norm, .budget = own.budget ? own.budget : o->budget };
     memcpy(to->pid, own.pid, sizeof to->pid);
     if (o->back) to->damping = own.damping, to->stages = own.stages, to->spectral_radius = own.spectral_radius;
     if (!o->back && !plain) to->method = 0, to->error = 0;
@@ -72,8 +74,8 @@ static nde_status choose(nde_back *k) {
     return NDE_OK;
 }
 
-/* The largest of the parts' root mean squares: a mean of all would drown the adjoint in parameters. Joint steps take that of the worst
- * trajectory. */
+/* The largest of the parts' root mean squares: a mean of all would drown the adjoint in parameters. Joint steps take that
+ * of the worst trajectory. */
 static int norm_of_parts(void *ctx, size_t n, size_t ld, const size_t *trajectory, const nde_real *error, const nde_real *y,
                          const nde_real *z, double *norm) {
     const nde_back *k = ctx;
@@ -235,7 +237,9 @@ static double quadrature_dot(const nde_solver *s, const nde_seed *seed, size_t w
 }
 
 /* Does a trajectory's row stand at its end? At its start, and not at its end? */
-static bool at_end(const nde_solver *s, size_t row, size_t who) { return s->direction*s->save_t[row] >= s->direction*s->t_end[who]; }
+static bool at_end(const nde_solver *s, size_t row, size_t who) {
+    return s->direction*s->save_t[row] >= s->direction*s->t_end[who];
+}
 static bool at_start(const nde_solver *s, size_t row, size_t who) {
     return !at_end(s, row, who) && s->direction*s->save_t[row] <= s->direction*nde_start_of(s, who);
 }
@@ -291,7 +295,8 @@ static void collect(nde_back *k, const nde_real *end) {
     if (!k->solves_integrals) return;
     if (nq) memcpy(s->g_q, end + k->q*N, nq*N*sizeof *s->g_q);
     for (size_t i = 0; i < s->rhs.np; i++)
-        for (size_t who = 0; who < N; who++) s->shard[s->panel[who/s->panel[0].count].shard].p[i] += (double)end[(k->p + i)*N + who];
+        for (size_t who = 0; who < N; who++)
+            s->shard[s->panel[who/s->panel[0].count].shard].p[i] += (double)end[(k->p + i)*N + who];
 }
 
 /* The end of a span moves along the slope there, its start against it. */
@@ -323,10 +328,13 @@ static int move_times(nde_back *k, const nde_gradient *g, const nde_real *end) {
 }
 
 static const char *not_given(const nde_solver *s, const nde_seed *seed, const nde_gradient *g) {
-    if (seed->y && s->saving == NDE_SAVE_EVERY) return "nde_backward: seed.y with options.save_every: continuous adjoints need save times";
-    if (g->reconstruction && s->adjoint != NDE_ADJOINT_BACKSOLVE) return "nde_backward: gradient.reconstruction without NDE_ADJOINT_BACKSOLVE";
+    if (seed->y && s->saving == NDE_SAVE_EVERY)
+        return "nde_backward: seed.y with options.save_every: continuous adjoints need save times";
+    if (g->reconstruction && s->adjoint != NDE_ADJOINT_BACKSOLVE)
+        return "nde_backward: gradient.reconstruction without NDE_ADJOINT_BACKSOLVE";
     if (g->loss_error || g->loss_spread) return "nde_backward: gradient.loss_error and loss_spread need NDE_ADJOINT_DISCRETE";
-    if (s->rhs.noisy && (g->t0 || g->t1 || g->save_t)) return "nde_backward: with noise, gradients by times need NDE_ADJOINT_DISCRETE";
+    if (s->rhs.noisy && (g->t0 || g->t1 || g->save_t))
+        return "nde_backward: with noise, gradients by times need NDE_ADJOINT_DISCRETE";
     if (g->p_error && s->joint) return "nde_backward: gradient.p_error with joint steps needs NDE_ADJOINT_DISCRETE";
     if (g->jump_t || g->jump_u) return "nde_backward: gradients of jumps need NDE_ADJOINT_DISCRETE";
     return g->input_x || g->term_x ? "nde_backward: gradients of paths need NDE_ADJOINT_DISCRETE" : NULL;
@@ -350,7 +358,9 @@ nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient 
     k->seed = *seed;
     for (size_t row = 0; row < s->rows_saved && s->saving == NDE_SAVE_TIMES; row++)
         if (!nde_at_node(s, s->save_t[row]))
-            return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: options.save_t[%zu] is %g: with noise, continuous adjoints need "
+            return nde_solver_refuse(s,
+                                     nde_fail(NDE_E_ARG,
+                                              "nde_backward: options.save_t[%zu] is %g: with noise, continuous adjoints need "
                                                  "save times at nodes of the fixed steps", row, s->save_t[row]));
     for (size_t i = 0; i < s->rhs.problem.n_terms; i++)
         if (s->rhs.problem.terms[i].noise) k->noise[i].seed = s->rhs.problem.terms[i].noise->seed;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * back.h - continuous adjoints: the way back is a problem like any other, solved by a solver of its own in the same block. Its state is
- * [y; a; integrals for q and p]: y where the state is solved backwards too, the integrals where they are solved along. With noise it
- * is Stratonovich's problem along the same path. */
+ * back.h - continuous adjoints: the way back is a problem like any other, solved by a solver of its own in the same block.
+ * Its state is [y; a; integrals for q and p]: y where the state is solved backwards too, the integrals where they are
+ * solved along. With noise it is Stratonovich's problem along the same path. */
 #ifndef NDE_BACK_H
 #define NDE_BACK_H
 
@@ -47,8 +47,8 @@ nde_field nde_augmented_field(const nde_augmented *of);
 nde_field nde_augmented_jump(const nde_back *back);
 
 /* ---- integral.c ---- */
-/* Adds the integrals for p and q along both dense solutions to shards and s->g_q: by adaptive Gauss-Kronrod quadrature, or at nodes in
- * each step. Returns what a field returned. */
+/* Adds the integrals for p and q along both dense solutions to shards and s->g_q: by adaptive Gauss-Kronrod quadrature, or
+ * at nodes in each step. Returns what a field returned. */
 int nde_integral(nde_back *back);
 /* k [rows] = [F; l] of one trajectory at (t, y [dim], components `stride` apart); ahead: whither the step from t goes. */
 int nde_slope_at(nde_solver *s, size_t who, double t, double ahead, const nde_real *y, size_t stride, const nde_real **k);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * curvature.c - products of second derivatives with a direction. Hessian-vector products by reverse over forward, which is the same
- * number as forward over reverse: the tangent of <seed, outputs> along the direction is a function of the inputs, whose gradient is
- * wanted. A Runge-Kutta step of [y; v] is the step of y and its tangent, and only y counts in the error of a step, so that the steps
- * are those of the solve. Gauss-Newton products: forward, then backward, on one record.
+ * curvature.c - products of second derivatives with a direction. Hessian-vector products by reverse over forward, which is
+ * the same number as forward over reverse: the tangent of <seed, outputs> along the direction is a function of the inputs,
+ * whose gradient is wanted. A Runge-Kutta step of [y; v] is the step of y and its tangent, and only y counts in the error
+ * of a step, so that the steps are those of the solve. Gauss-Newton products: forward, then backward, on one record.
  * Source: B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994) 147-160. */
 #include "adjoint/curvature.h"
 
@@ -24,7 +24,8 @@ static nde_status check(const nde_solver *s) {
                                                           : NULL;
     for (size_t k = 0; k < q->n_terms; k++)
         if (q->terms[k].noise && q->terms[k].kind == NDE_NOISE_DIAGONAL) what = "diagonal noise";
-    return what ? nde_fail(NDE_E_ARG, "options.curvature is %d: second derivatives know no %s", (int)s->options.curvature, what) : NDE_OK;
+    return what ? nde_fail(NDE_E_ARG, "options.curvature is %d: second derivatives know no %s", (int)s->options.curvature,
+                           what) : NDE_OK;
 }
 
 static const nde_field *vary(const nde_curvature *c, nde_variation *of, nde_field *field, const nde_field *f, bool to_state) {
@@ -125,11 +126,13 @@ static nde_status refuse(nde_solver *s, const char *who, const char *why) {
 }
 
 /* Rows of states and of their tangents, one block after the other, from blocks of each; NULL is zero. */
-static void join(const nde_rhs *r, bool states, size_t blocks, size_t rows, size_t N, const nde_real *y, const nde_real *v, nde_real *to) {
+static void join(const nde_rhs *r, bool states, size_t blocks, size_t rows, size_t N, const nde_real *y, const nde_real *v,
+                 nde_real *to) {
     for (size_t k = 0; k < blocks; k++)
         for (size_t i = 0; i < rows; i++) {
             const size_t at = (k*rows + i)*N, first = 2*k*rows;
-            nde_real *a = to + (first + (states ? nde_row_of_state(r, i) : i))*N, *b = to + (first + (states ? nde_row_of_tangent(r, i) : rows + i))*N;
+            nde_real *a = to + (first + (states ? nde_row_of_state(r, i) : i))*N,
+                *b = to + (first + (states ? nde_row_of_tangent(r, i) : rows + i))*N;
             for (size_t j = 0; j < N; j++) a[j] = y ? y[at + j] : 0, b[j] = v ? v[at + j] : 0;
         }
 }
@@ -143,16 +146,20 @@ static nde_status solve(nde_solver *s, const nde_direction *along) {
     if (r->nq) join(r, false, 1, r->nq, s->N, r->problem.q, along->q, c->q);
     const nde_status status = nde_solver_run(c->solver, NULL);
     return status == NDE_OK || status == NDE_E_LANES ? NDE_OK
-               : nde_solver_refuse(s, nde_fail(status, "nde_hessian_product: of state and tangent: %s", nde_solver_error(c->solver)));
+               : nde_solver_refuse(s, nde_fail(status, "nde_hessian_product: of state and tangent: %s",
+                                               nde_solver_error(c->solver)));
 }
 
 /* The gradient of <seed, tangent> + <seed_tangent, state>. */
-static nde_status differentiate(nde_solver *s, const nde_seed *seed, const nde_seed *seed_tangent, const nde_gradient *product) {
+static nde_status differentiate(nde_solver *s, const nde_seed *seed, const nde_seed *seed_tangent,
+                                const nde_gradient *product) {
     nde_curvature *c = s->curvature;
     const nde_rhs *r = &s->rhs;
     const size_t N = s->N;
-    const bool y = seed->y || seed_tangent->y, end = seed->y_end || seed_tangent->y_end, z = seed->quadrature || seed_tangent->quadrature;
-    const nde_seed from = { .size = sizeof from, .y = y ? c->a_y : NULL, .y_end = end ? c->a_end : NULL, .quadrature = z ? c->a_z : NULL };
+    const bool y = seed->y || seed_tangent->y, end = seed->y_end || seed_tangent->y_end,
+        z = seed->quadrature || seed_tangent->quadrature;
+    const nde_seed from = { .size = sizeof from, .y = y ? c->a_y : NULL, .y_end = end ? c->a_end : NULL,
+                            .quadrature = z ? c->a_z : NULL };
     nde_gradient to = *product;
     if (y) join(r, !r->observe.field, s->rows_saved, s->out, N, seed_tangent->y, seed->y, c->a_y);
     if (end) join(r, true, 1, r->dim, N, seed_tangent->y_end, seed->y_end, c->a_end);
@@ -161,13 +168,15 @@ static nde_status differentiate(nde_solver *s, const nde_seed *seed, const nde_s
     if (to.q) to.q = c->q;
     const nde_status bad = nde_backward(c->solver, &from, &to);
     if (bad) return nde_solver_refuse(s, nde_fail(bad, "nde_hessian_product: %s", nde_solver_error(c->solver)));
-    for (size_t i = 0; product->y0 && i < r->dim; i++) memcpy(product->y0 + i*N, c->y0 + nde_row_of_state(r, i)*N, N*sizeof *c->y0);
+    for (size_t i = 0; product->y0 && i < r->dim; i++)
+        memcpy(product->y0 + i*N, c->y0 + nde_row_of_state(r, i)*N, N*sizeof *c->y0);
     if (product->q) memcpy(product->q, c->q, r->nq*N*sizeof *c->q);
     return NDE_OK;
 }
 
 static const char *not_followed(const nde_direction *d) {
-    return d->t0 ? "t0" : d->t1 ? "t1" : d->save_t ? "save_t" : d->jump_t ? "jump_t" : d->jump_u ? "jump_u" : d->input_x ? "input_x"
+    return d->t0 ? "t0" : d->t1 ? "t1" : d->save_t ? "save_t" : d->jump_t ? "jump_t" : d->jump_u ? "jump_u" : d->input_x
+        ? "input_x"
            : d->term_x ? "term_x" : NULL;
 }
 static const char *not_known(const nde_seed *a) {
@@ -175,15 +184,18 @@ static const char *not_known(const nde_seed *a) {
            : a->event_y ? "event_y" : a->t_end ? "t_end" : NULL;
 }
 static const char *not_given(const nde_gradient *g) {
-    return g->loss_error ? "loss_error" : g->loss_spread ? "loss_spread" : g->reconstruction ? "reconstruction" : g->back ? "back" : NULL;
+    return g->loss_error ? "loss_error" : g->loss_spread ? "loss_spread" : g->reconstruction ? "reconstruction" : g->back
+        ? "back" : NULL;
 }
 
 static nde_status refuse_member(nde_solver *s, const char *of, const char *member) {
-    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_hessian_product: %s.%s is not NULL: second derivatives do not know it", of, member));
+    return nde_solver_refuse(s,
+                             nde_fail(NDE_E_ARG,
+                                      "nde_hessian_product: %s.%s is not NULL: second derivatives do not know it", of, member));
 }
 
-nde_status nde_hessian_product(nde_solver *s, const nde_direction *direction, const nde_seed *seed, const nde_seed *seed_tangent,
-                               const nde_gradient *product) {
+nde_status nde_hessian_product(nde_solver *s, const nde_direction *direction, const nde_seed *seed,
+                               const nde_seed *seed_tangent, const nde_gradient *product) {
     static const char who[] = "nde_hessian_product";
     const nde_seed own = { .size = sizeof own, .y = s ? s->a_out : NULL }, none = { .size = sizeof none };
     nde_direction along;
@@ -194,7 +206,8 @@ nde_status nde_hessian_product(nde_solver *s, const nde_direction *direction, co
     if (!s->curvature) return refuse(s, who, "options.curvature is 0");
     if (!seed && !own.y) return refuse(s, who, "seed is NULL, and there is no problem.loss");
     if (!s->recorded || !s->finished) return refuse(s, who, "there has been no run to its end");
-    if (!nde_read_sized(&along, sizeof along, direction, sizeof along) || !nde_read_sized(&from, sizeof from, seed ? seed : &own, sizeof from) ||
+    if (!nde_read_sized(&along, sizeof along, direction, sizeof along) || !nde_read_sized(&from, sizeof from,
+                                                                                          seed ? seed : &own, sizeof from) ||
         !nde_read_sized(&moved, sizeof moved, seed_tangent ? seed_tangent : &none, sizeof moved) ||
         !nde_read_sized(&to, sizeof to, product, sizeof to))
         return refuse(s, who, "size of direction, seed, seed_tangent or product is not a layout that this library knows");
@@ -203,7 +216,9 @@ nde_status nde_hessian_product(nde_solver *s, const nde_direction *direction, co
     if (not_known(&moved)) return refuse_member(s, "seed_tangent", not_known(&moved));
     if (not_given(&to)) return refuse_member(s, "product", not_given(&to));
     const nde_field *without = nde_rhs_without(&s->rhs, lacks_vjp_jvp);
-    if (without) return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "%s: field '%s' has no vjp_jvp", who, without->name ? without->name : "field"));
+    if (without)
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "%s: field '%s' has no vjp_jvp", who,
+                                             without->name ? without->name : "field"));
     const nde_status bad = solve(s, &along);
     return bad ? bad : differentiate(s, &from, &moved, &to);
 }
@@ -214,8 +229,8 @@ static void weigh(size_t count, const nde_real *weight, nde_real *x) {
     for (size_t i = 0; weight && x && i < count; i++) x[i] *= weight[i];
 }
 
-nde_status nde_gauss_newton_product(nde_solver *s, const nde_direction *direction, const nde_seed *weight, const nde_output_tangent *tangent,
-                                    const nde_gradient *product) {
+nde_status nde_gauss_newton_product(nde_solver *s, const nde_direction *direction, const nde_seed *weight,
+                                    const nde_output_tangent *tangent, const nde_gradient *product) {
     static const char who[] = "nde_gauss_newton_product";
     const nde_seed none = { .size = sizeof none };
     nde_seed w;
@@ -229,7 +244,8 @@ nde_status nde_gauss_newton_product(nde_solver *s, const nde_direction *directio
         return refuse(s, who, "residuals are made of y, y_end and quadrature alone");
     const nde_status bad = nde_forward(s, direction, &v);
     if (bad) return bad;
-    weigh(s->rows_saved*s->out*s->N, w.y, v.y), weigh(s->rhs.dim*s->N, w.y_end, v.y_end), weigh(s->rhs.nz*s->N, w.quadrature, v.quadrature);
+    weigh(s->rows_saved*s->out*s->N, w.y, v.y), weigh(s->rhs.dim*s->N, w.y_end, v.y_end),
+        weigh(s->rhs.nz*s->N, w.quadrature, v.quadrature);
     const nde_seed seed = { .size = sizeof seed, .y = v.y, .y_end = v.y_end, .quadrature = v.quadrature };
     return nde_backward(s, &seed, product);
 }

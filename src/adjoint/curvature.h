@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * curvature.h - second derivatives: a solve of [y; v], the state and its tangent along a direction, whose gradient is the derivative
- * of the gradient. It is a problem like any other, with a solver of its own in the same block. */
+ * curvature.h - second derivatives: a solve of [y; v], the state and its tangent along a direction, whose gradient is the
+ * derivative of the gradient. It is a problem like any other, with a solver of its own in the same block. */
 #ifndef NDE_CURVATURE_H
 #define NDE_CURVATURE_H
 
@@ -29,7 +29,9 @@ typedef struct nde_curvature {
 } nde_curvature;
 
 /* Row i of the states is this one of [y; v], and that of its tangent: of a partitioned state, positions of both come first. */
-static inline size_t nde_row_of_state(const nde_rhs *r, size_t i) { return r->problem.split && i >= r->problem.split ? i + r->problem.split : i; }
+static inline size_t nde_row_of_state(const nde_rhs *r, size_t i) {
+    return r->problem.split && i >= r->problem.split ? i + r->problem.split : i;
+}
 static inline size_t nde_row_of_tangent(const nde_rhs *r, size_t i) {
     return r->problem.split && i < r->problem.split ? i + r->problem.split : i + r->dim;
 }

@@ -52,7 +52,8 @@ typedef struct place {
 static bool seek(nde_solver *s, const nde_panel *p, size_t who, double t, place *at, int *rc) {
     nde_worker *w = &s->worker[0];
     nde_panel *r = &w->replica;
-    if (at->from && s->direction*t > s->direction*r->t[at->lane] && s->direction*t <= s->direction*r->t_new[at->lane]) return true;
+    if (at->from && s->direction*t > s->direction*r->t[at->lane] && s->direction*t <= s->direction*r->t_new[at->lane])
+        return true;
     const bool onward = at->from && s->direction*t > s->direction*r->t_new[at->lane];
     at->from = NULL;
     if (!find_step(s, w, &p->record, who, t, onward, &at->step, &at->lane)) return false;

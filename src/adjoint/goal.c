@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * goal.c - tolerances for a loss: a solve repeated with smaller ones until the estimate of the loss's own error is small enough. */
+ * goal.c - tolerances for a loss: a solve repeated with smaller ones until the estimate of the loss's own error is small
+ * enough. */
 #include "solve/solver.h"
 
 #include <float.h>
@@ -38,12 +39,13 @@ static nde_status check(const nde_solver *s, double goal, const nde_goal_report 
         return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: report.size is %zu", report->size);
     if (s->rhs.noisy) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: not with noise");
     if (!s->adaptive) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: options.steps is %lld", (long long)s->options.steps);
-    if (s->adjoint != NDE_ADJOINT_DISCRETE) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: options.adjoint is %d", s->adjoint);
+    if (s->adjoint != NDE_ADJOINT_DISCRETE)
+        return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: options.adjoint is %d", s->adjoint);
     return NDE_OK;
 }
 
-nde_status nde_solver_run_to_goal(nde_solver *s, double goal, const nde_seed *seed, const nde_gradient *gradient, nde_solution *solution,
-                                  nde_goal_report *report) {
+nde_status nde_solver_run_to_goal(nde_solver *s, double goal, const nde_seed *seed, const nde_gradient *gradient,
+                                  nde_solution *solution, nde_goal_report *report) {
     nde_goal_report out = { .size = report ? report->size : 0, .factor = 1 };
     nde_gradient wanted;
     if (!s) return nde_fail(NDE_E_ARG, "nde_solver_run_to_goal: solver is NULL");

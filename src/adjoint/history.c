@@ -109,7 +109,8 @@ static int repeat(const nde_history *h, nde_worker *w, nde_panel *p, size_t who,
     const nde_panel *from = extended ? &w->inside : r;
     for (size_t b = all ? 0 : lane; b < (all ? e->n : lane + 1); b++) {
         const size_t at = extended ? 0 : b;
-        keep(h, r->trajectory[b], step, e->t[b*e->stride], e->t_new[b*e->stride], from->y + at, from->k + at, from->ld, from->slab);
+        keep(h, r->trajectory[b], step, e->t[b*e->stride], e->t_new[b*e->stride], from->y + at, from->k + at, from->ld,
+             from->slab);
     }
     return 0;
 }

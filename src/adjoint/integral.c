@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * integral.c - the gradients for p and q as integrals of a F_p + c l_p along the dense solutions of the way there and back: nodes are
- * lanes, their weights scale the cotangents. */
+ * integral.c - the gradients for p and q as integrals of a F_p + c l_p along the dense solutions of the way there and
+ * back: nodes are lanes, their weights scale the cotangents. */
 #include <string.h>
 
 #include "adjoint/back.h"
@@ -125,7 +125,8 @@ static void add_nodes(batch *c, size_t who, double from, double to, bool error) 
     flush(c);
 }
 
-/* Adds the integral over an interval to p [np] and the trajectory's q, in halves where its error is not within the tolerance. */
+/* Adds the integral over an interval to p [np] and the trajectory's q, in halves where its error is not within the
+ * tolerance. */
 static void interval(batch *c, size_t who, double from, double to, double *p, int depth) {
     nde_solver *s = c->k->s;
     const size_t np = s->rhs.np, nq = s->rhs.nq, N = s->N, total = np + nq;
@@ -179,7 +180,8 @@ static void integrate(void *arg, size_t i, int worker) {
     nde_worker *w = &s->worker[worker];
     const size_t ld = nde_leading_dimension(s->panel[0].capacity, sizeof(nde_real));
     /* where steps are repeated, that happens in the arrays of the lanes */
-    batch c = { .k = o->k, .w = w, .most = o->k->forward.quick ? s->panel[0].capacity : 1, .ld = ld, .p = s->rhs.np ? shard->p : NULL };
+    batch c = { .k = o->k, .w = w, .most = o->k->forward.quick ? s->panel[0].capacity : 1, .ld = ld,
+                .p = s->rhs.np ? shard->p : NULL };
     for (size_t k = 0; k < shard->count && !c.rc; k++) {
         const nde_panel *p = &s->panel[shard->first + k];
         for (size_t who = p->first; who < p->first + p->count && !c.rc; who++) {

@@ -33,8 +33,8 @@ static int stand(const nde_recall *c, size_t n, const nde_entry *from, const nde
     return nde_replay_slope(c->s, c->w);
 }
 
-/* The state at the start of a step that keeps none: from the last one before that does, with states of steps between on the way.
- * Those behind the step are not needed any more. */
+/* The state at the start of a step that keeps none: from the last one before that does, with states of steps between on
+ * the way. Those behind the step are not needed any more. */
 static int recall_state(nde_recall *c, size_t n, const nde_entry *e, const nde_real **y) {
     const nde_panel *r = &c->w->replica;
     nde_entry at;

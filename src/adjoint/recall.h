@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * recall.h - steps of which the record keeps no slopes are made again on the way back. Where there is room for it, a piece of some
- * in a row with slopes and tapes, at once, so that none is made twice; else one at a time, from states kept on the way there. */
+ * recall.h - steps of which the record keeps no slopes are made again on the way back. Where there is room for it, a piece
+ * of some in a row with slopes and tapes, at once, so that none is made twice; else one at a time, from states kept on the
+ * way there. */
 #ifndef NDE_RECALL_H
 #define NDE_RECALL_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * replay.h - repeating what the record says, in a worker's replica of the panel: the same lanes, the same steps, the same bits. */
+ * replay.h - repeating what the record says, in a worker's replica of the panel: the same lanes, the same steps, the same
+ * bits. */
 #ifndef NDE_REPLAY_H
 #define NDE_REPLAY_H
 
@@ -11,8 +12,8 @@
 void nde_replay_map(const nde_solver *s, nde_worker *w, const size_t *who, size_t n);
 /* Takes back what entries in [from, to) did to the replica's map; to = SIZE_MAX: from the end. */
 void nde_replay_unmap(const nde_record *record, nde_panel *replica, size_t from, size_t to);
-/* Puts the replica at the start of a recorded step: its times, y [rows][ld] (NULL: it is there), lanes' parameters. Rejected lanes get
- * dt = 0. */
+/* Puts the replica at the start of a recorded step: its times, y [rows][ld] (NULL: it is there), lanes' parameters.
+ * Rejected lanes get dt = 0. */
 void nde_replay_load(const nde_solver *s, nde_worker *w, const nde_entry *step, const nde_real *y);
 /* Slope 0 of the loaded step into k. Returns what the field returned. */
 int nde_replay_slope(const nde_solver *s, nde_worker *w);
@@ -43,11 +44,13 @@ typedef struct nde_segment {
     ptrdiff_t lower, upper;
 } nde_segment;
 nde_segment nde_segment_of(const nde_solver *s, size_t who, size_t f);
-/* Adds to the cotangent of a boundary: of the trajectory's t0 or t1, or the shard's part of that of a jump. And the tangent of one. */
+/* Adds to the cotangent of a boundary: of the trajectory's t0 or t1, or the shard's part of that of a jump. And the
+ * tangent of one. */
 void nde_boundary_add(nde_solver *s, nde_shard *shard, size_t who, ptrdiff_t boundary, double a);
 double nde_boundary_tangent(const nde_solver *s, const nde_direction *along, size_t who, ptrdiff_t boundary);
-/* How t and dt of a step follow the ends of its segment, which begins where an event has cut the one before (since; NaN: none has). With
- * fixed steps only the first step after it does: it leads to the node that comes next anyway. Returns how many. */
+/* How t and dt of a step follow the ends of its segment, which begins where an event has cut the one before (since; NaN:
+ * none has). With fixed steps only the first step after it does: it leads to the node that comes next anyway. Returns how
+ * many. */
 typedef struct nde_share {
     ptrdiff_t boundary;
     double t, h; /* of what the boundary moves by */

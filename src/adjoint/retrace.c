@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * retrace.c - steps of one trajectory made again, and the way back over one, with everything at hand; compiled once for each
  * instruction set. The
- * cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim of a state; slab j of a [s + 1][dim]
- * is the cotangent of slope j until then, afterwards that of the state of stage j; slab s is that of the new state. */
+ * cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim of a state; slab j
+ * of a [s + 1][dim] is the cotangent of slope j until then, afterwards that of the state of stage j; slab s is that of the
+ * new state. */
 #include "adjoint/retrace.h"
 #include "core/isa.h"
 #include "method/one.h"
@@ -32,8 +33,8 @@ static inline __attribute__((always_inline)) int load(size_t dim, const nde_meth
     r->k = r->own_k, *tape = w->tape;
     const int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
     if (rc) return rc;
-    return nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k, w->tape,
-                             s->rhs.tape);
+    return nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k,
+                             w->tape, s->rhs.tape);
 }
 
 /* x = v, two by two: a field that reads two of them at once need not wait for two stores to meet. */
@@ -44,8 +45,8 @@ static inline __attribute__((always_inline)) void put(size_t dim, const nde_real
 }
 
 /* z = y + h sum over who has a share of slope j, in the order of nde_table.column. */
-static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j, nde_real h,
-                                                         const nde_real *a, const nde_real *y, nde_real *z) {
+static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j,
+                                                         nde_real h, const nde_real *a, const nde_real *y, nde_real *z) {
     if (!known) {
         nde_combine_one(dim, h, &table->column[j], a, dim, y, z);
         return;
@@ -62,8 +63,9 @@ static inline __attribute__((always_inline)) void gather(size_t dim, const nde_m
 }
 
 /* The state of stage i > 0. */
-static inline __attribute__((always_inline)) void stage_state(size_t dim, const nde_method *known, const nde_table *table, int i,
-                                                              nde_real h, const nde_real *k, const nde_real *y, nde_real *Y) {
+static inline __attribute__((always_inline)) void stage_state(size_t dim, const nde_method *known, const nde_table *table,
+                                                              int i, nde_real h, const nde_real *k, const nde_real *y,
+                                                              nde_real *Y) {
     if (!known) {
         nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y);
         return;
@@ -71,8 +73,8 @@ static inline __attribute__((always_inline)) void stage_state(size_t dim, const 
     NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
 }
 
-/* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last, where it is
- * known. */
+/* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last,
+ * where it is known. */
 static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
                                                          const nde_entry *e, const nde_real *y, const nde_seed *seed,
                                                          const nde_sink *sink) {
@@ -125,8 +127,8 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_m
     return 0;
 }
 
-NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
-                                         const nde_sink *sink) {
+NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y,
+                                         const nde_seed *seed, const nde_sink *sink) {
 #define RETRACE(dim, known) return retrace(dim, known, s, w, e, y, seed, sink)
     NDE_BY_SIZE_AND_TABLE(RETRACE, s->rhs.dim, s->table.method);
 #undef RETRACE

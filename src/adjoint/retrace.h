@@ -5,13 +5,15 @@
 
 #include "solve/solver.h"
 
-/* Undoes a step, from state y, of a lane of a panel that nde_is_one, of a Runge-Kutta method without clips, compensated sums and, in
- * the step, stages of the extension alone; without cotangents of times and of the loss's error. What undo_step of sweep.c does, bit for
- * bit. Returns what the field returned. */
+/* Undoes a step, from state y, of a lane of a panel that nde_is_one, of a Runge-Kutta method without clips, compensated
+ * sums and, in the step, stages of the extension alone; without cotangents of times and of the loss's error. What
+ * undo_step of sweep.c does, bit for bit. Returns what the field returned. */
 int nde_retrace_baseline(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
                          const nde_sink *sink);
-int nde_retrace_v3(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed, const nde_sink *sink);
-int nde_retrace_v4(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed, const nde_sink *sink);
+int nde_retrace_v3(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                   const nde_sink *sink);
+int nde_retrace_v4(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
+                   const nde_sink *sink);
 
 /* Makes the steps of such a lane again, with their slopes and tapes. The state of the first is there, and its slope 0 where the
  * method begins with that of the step before. Returns what the field returned. */

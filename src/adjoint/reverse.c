@@ -26,7 +26,8 @@ static int last_slope(const nde_solver *s, nde_panel *r) {
         return 0;
     }
     if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt, r->node);
-    return nde_rhs_eval(&s->rhs, &r->lanes, nde_panel_step(s, r, NULL).t_new, kind == NDE_PARTNER_STATE ? partner : r->y, r->carry, NULL, 0);
+    return nde_rhs_eval(&s->rhs, &r->lanes, nde_panel_step(s, r, NULL).t_new, kind == NDE_PARTNER_STATE ? partner : r->y,
+                        r->carry, NULL, 0);
 }
 
 /* The tape of the loaded step, from the state that it led to. */
@@ -55,7 +56,9 @@ int nde_replica_reverse(const nde_solver *s, nde_worker *w, const nde_entry *ste
     nde_replay_map(s, w, w->who, step->n);
     nde_replay_load(s, w, step, NULL);
     if (s->table.fsal && !sloped) rc = last_slope(s, r);
-    if (!rc) rc = s->rhs.pieces ? reverse_pieces(s, w, step->n, sloped) : nde_panel_reverse(s, r, nde_reverse_tapes(s) ? w->tape : NULL);
+    if (!rc)
+        rc = s->rhs.pieces ? reverse_pieces(s, w, step->n, sloped) : nde_panel_reverse(s, r,
+                                                                                       nde_reverse_tapes(s) ? w->tape : NULL);
     if (rc) return rc;
     const nde_real *last = r->k + (size_t)(s->table.stages - 1)*r->slab;
     for (size_t b = 0; b < step->n; b++) {

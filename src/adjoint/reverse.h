@@ -5,12 +5,13 @@
 
 #include "adjoint/replay.h"
 
-/* Undoes a step of all lanes, from t to t_new with dt, that has led to the panel's state and slope 0. Returns what a field returned.
+/* Undoes a step of all lanes, from t to t_new with dt, that has led to the panel's state and slope 0. Returns what a field
+ * returned.
  *   tape   of the evaluations that are made; NULL: none */
 int nde_panel_reverse(const nde_solver *s, nde_panel *p, nde_real *tape);
-/* From the state after a recorded step of lanes w->who, in the replica, to that before it; lanes that were rejected keep theirs. Slopes
- * are then those of the step, and slope 0 is the last one of the step before. nde_reverse_tape is the tape of an attempt where
- * nde_reverse_tapes says so.
+/* From the state after a recorded step of lanes w->who, in the replica, to that before it; lanes that were rejected keep
+ * theirs. Slopes are then those of the step, and slope 0 is the last one of the step before. nde_reverse_tape is the tape
+ * of an attempt where nde_reverse_tapes says so.
  *   sloped   the last slope of this step is in the replica likewise, of all lanes, with its tape where slopes are in pieces */
 int nde_replica_reverse(const nde_solver *s, nde_worker *w, const nde_entry *step, bool sloped);
 /* A step in pieces has one tape, which was left by the step after it: two of them take turns. */

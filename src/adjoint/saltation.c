@@ -2,8 +2,8 @@
  * saltation.c - an event is where g(t, Y(t), p, q) = 0 along the extension Y of a step: its time moves by
  *   dt = -(g_y dY + g_p dp + g_q dq)/(g_t + g_y Y')     dY: at fixed t
  * and the state there by dY + Y' dt. Where a step is cut, that is the state that it ends with, and t a boundary that the steps
- * after it begin at. Sources: M. Aizerman, F. Gantmakher, Quart. J. Mech. Appl. Math. 11 (1958) 382-391; R. T. Q. Chen, B. Amos,
- * M. Nickel, Learning Neural Event Functions for Ordinary Differential Equations, ICLR (2021). */
+ * after it begin at. Sources: M. Aizerman, F. Gantmakher, Quart. J. Mech. Appl. Math. 11 (1958) 382-391; R. T. Q. Chen, B.
+ * Amos, M. Nickel, Learning Neural Event Functions for Ordinary Differential Equations, ICLR (2021). */
 #include "adjoint/saltation.h"
 
 #include <float.h>
@@ -22,11 +22,12 @@ nde_status nde_saltation_refuse(nde_solver *s, const char *who, int code) {
         if (o->any && (!first || o->who < first->who)) first = o;
     }
     if (code != NDE_OBSTACLE || !first) return nde_solver_refuse_code(s, who, code);
-    const char *why = first->tied ? "happens together with another one, a jump or the end: which comes first decides, and there is "
+    const char *why =
+        first->tied ? "happens together with another one, a jump or the end: which comes first decides, and there is "
                                     "no derivative"
                                   : "is touched, not crossed: its time has no derivative";
-    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "%s: event %zu of trajectory %zu at t = %.17g %s", who, first->event, first->who,
-                                         first->t, why));
+    return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "%s: event %zu of trajectory %zu at t = %.17g %s", who, first->event,
+                                         first->who, first->t, why));
 }
 
 static int meet(nde_worker *w, size_t who, size_t event, double t, bool tied) {

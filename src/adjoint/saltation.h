@@ -15,8 +15,8 @@ const nde_field *nde_events_without(const nde_solver *s, bool jvp);
 /* Are times and states of events among the outputs that are asked for, and are there none? */
 nde_status nde_saltation_check(nde_solver *s, const char *who, bool asked);
 
-/* Before the transpose of step e: cotangents of hits in it, and of the state after it where it is cut, go to the slopes (w->a_k),
- * the step's times, p and q; what goes to the old state waits in w->a_start for the lanes w->attend [*lanes]. */
+/* Before the transpose of step e: cotangents of hits in it, and of the state after it where it is cut, go to the slopes
+ * (w->a_k), the step's times, p and q; what goes to the old state waits in w->a_start for the lanes w->attend [*lanes]. */
 int nde_saltation_transpose(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_seed *seed, const nde_sink *sink,
                             size_t *lanes);
 /* After it. */

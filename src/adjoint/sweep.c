@@ -283,7 +283,8 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
     nde_replay_map(s, w, w->who, v->n);
     nde_replay_load(s, w, e, y);
     for (size_t b = 0; b < v->n; b++) r->h_real[b] = (nde_real)r->dt[b];
-    if (e->k && (e->tape || !s->rhs.tape) && !(s->rhs.pieces && v->times)) { /* pieces at its end are in the state that it led to */
+    if (e->k && (e->tape || !s->rhs.tape) && !(s->rhs.pieces && v->times)) { /* pieces at its end are in the state that it
+                                                                              * led to */
         r->k = e->k;
         *tape = e->tape;
         if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &r->lanes, r->t, r->dt, r->node);
@@ -334,7 +335,8 @@ static int load_inside(sweep *v) {
         size_t row = w->saved[b];
         bool due = false;
         while (row > 0 && s->direction*nde_save_time(s, row - 1, w->who[b]) > s->direction*r->t[b] && !due)
-            due = nde_save_time(s, --row, w->who[b]) != r->t_new[b] || v->times; /* the time of a row at the end moves it by the extension */
+            due = nde_save_time(s, --row, w->who[b]) != r->t_new[b] || v->times; /* the time of a row at the end moves it by
+                                                                                  * the extension */
         if (due) w->list[v->inside++] = b;
     }
     return v->inside ? nde_inside_load_transpose(s, r, w, w->list, v->inside) : 0;
@@ -376,7 +378,8 @@ static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
         .loss = v->loss ? w->loss : NULL,
         .sink = &v->sink,
     };
-    const bool held = mixed && s->table.partners; /* a step of no length may move partners: the state of lanes that did not step stays */
+    const bool held = mixed && s->table.partners; /* a step of no length may move partners: the state of lanes that did not
+                                                   * step stays */
     if (held) memcpy(w->a_z, w->a_y, s->tangent_rows*ld*sizeof *w->a_z);
     for (size_t b = 0; held && b < n; b++)
         if (!r->accept[b]) zero_column(w->a_y, s->tangent_rows, ld, b);
@@ -608,9 +611,12 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     if (bad) return bad;
     if (s->back && (cut || from.event_t || from.event_y || from.t_end))
         return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: a continuous adjoint does not know %s",
-                                             cut ? "what an event does to a trajectory" : "times and states of events, and t_end"));
+                                             cut ? "what an event does to a trajectory"
+                                             : "times and states of events, and t_end"));
     if (cut && s->undoes)
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: an event has cut a step: NDE_ADJOINT_REVERSIBLE cannot undo it"));
+        return nde_solver_refuse(s,
+                                 nde_fail(NDE_E_ARG,
+                                          "nde_backward: an event has cut a step: NDE_ADJOINT_REVERSIBLE cannot undo it"));
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
@@ -622,7 +628,9 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
         return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no %s",
                                              without->name ? without->name : "field", without->vjp ? "vjp_jvp" : "vjp"));
     if (s->back && (from.error_estimate || from.stiffness_estimate))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
+        return nde_solver_refuse(s,
+                                 nde_fail(NDE_E_ARG,
+                                          "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
                                              from.error_estimate ? "error" : "stiffness"));
     if (s->back) return nde_back_run(s, &from, &to);
     if (to.back || (to.reconstruction && !s->undoes))

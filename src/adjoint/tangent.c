@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tangent.c - forward mode: the record repeated from the start, with tangents beside the values. Those along several directions stand
- * beside each other: lane b of n of direction d in column d*n + b. */
+ * tangent.c - forward mode: the record repeated from the start, with tangents beside the values. Those along several
+ * directions stand beside each other: lane b of n of direction d in column d*n + b. */
 #include "adjoint/saltation.h"
 
 #include <math.h>
@@ -46,7 +46,8 @@ static double standing_tangent(const course *c, const nde_direction *v, size_t b
 }
 
 /* v_t and v_h of a step, by what its segment's ends do. */
-static void step_times(const course *c, const nde_direction *v, size_t b, size_t f, double t, double dt, double *v_t, double *v_h) {
+static void step_times(const course *c, const nde_direction *v, size_t b, size_t f, double t, double dt, double *v_t,
+                       double *v_h) {
     nde_share share[3];
     const size_t count = nde_step_shares(c->s, c->w->replica.trajectory[b], f, nde_since(c->w, b), t, dt, share);
     *v_t = *v_h = 0;
@@ -284,7 +285,8 @@ static int save_inside(course *c, nde_panel *r, const nde_entry *e, const nde_so
     size_t m = 0, *lane = w->list;
     for (size_t b = 0; b < n; b++) {
         const size_t row = r->saved[b];
-        const bool due = row < s->rows_saved && s->direction*nde_save_time(s, row, r->trajectory[b]) <= s->direction*r->t_new[b];
+        const bool due = row < s->rows_saved && s->direction*nde_save_time(s, row,
+                                                                           r->trajectory[b]) <= s->direction*r->t_new[b];
         if (r->accept[b] && s->status[r->trajectory[b]] >= 0 && due) lane[m++] = b;
     }
     const int rc = m ? nde_inside_tangent(s, &w->replica, w, x, c->k, lane, m, source) : 0;
@@ -333,8 +335,8 @@ static void save(course *c, nde_panel *r, const nde_entry *e) {
     for (size_t d = 0; d < c->k && c->out->y; d++) {
         const nde_direction along_d = along(c, d);
         for (size_t b = d*n; b < (d + 1)*n; b++) {
-            const nde_save_tangent v = { .y = v_y(c) + b, .z = v_z(c) + b, .k = v_k(c) + b, .t = c->wide->a_t[b], .h = c->wide->a_h[b],
-                                         .save_t = along_d.save_t, .cut = is_cut(e, b%n) };
+            const nde_save_tangent v = { .y = v_y(c) + b, .z = v_z(c) + b, .k = v_k(c) + b, .t = c->wide->a_t[b],
+                                         .h = c->wide->a_h[b], .save_t = along_d.save_t, .cut = is_cut(e, b%n) };
             if (r->accept[b] && s->status[r->trajectory[b]] >= 0) nde_save_step_tangent(s, r, b, &v, rows_of(c, d));
         }
     }
@@ -353,7 +355,8 @@ static int step(course *c, const nde_entry *e) {
     if (s->table.fsal) memcpy(v_k(c), v_carry(c), r->slab*sizeof(nde_real));
     const nde_source source = source_of(c, v_q(c), NULL, e->n);
     const nde_attempt at = nde_panel_step(s, r, NULL);
-    const nde_step_tangent v = { .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = c->wide->a_t, .h = c->wide->a_h, .source = &source };
+    const nde_step_tangent v = { .y = v_y(c), .z = v_z(c), .k = v_k(c), .t = c->wide->a_t, .h = c->wide->a_h,
+                                 .source = &source };
     if ((rc = s->body->tangent(&at, &v))) return rc;
     if (c->out->error_estimate || c->out->stiffness_estimate) nde_estimate_tangent(s, c->wide, r, v_k(c), e->n, c->out);
     if (w->hit && (rc = take_hits(c, e, &source))) return rc;
@@ -409,7 +412,8 @@ static void forward_shard(void *arg, size_t i, int worker) {
     nde_output_tangent out = *o->out; /* of states first */
     if (observed) out.y = s->a_rows;
     for (size_t k = 0; k < shard->count && !atomic_load(&o->failed); k++) {
-        course c = { .s = s, .w = w, .wide = o->count > 1 ? w->wide : w, .along = o->along, .out = &out, .first = o->first, .k = o->count };
+        course c = { .s = s, .w = w, .wide = o->count > 1 ? w->wide : w, .along = o->along, .out = &out, .first = o->first,
+                     .k = o->count };
         c.ld = c.wide->replica.ld;
         const int rc = run_course(&c, &s->panel[shard->first + k].record);
         if (rc) atomic_store(&o->failed, rc);
@@ -478,10 +482,13 @@ static nde_status read_and_go(nde_solver *s, const char *who, size_t count, cons
     const nde_field *without = nde_rhs_without_jvp(&s->rhs);
     if (!without && (nde_events_have_cut(s) || events)) without = nde_events_without(s, true);
     if (without)
-        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: field '%s' has no jvp", who, without->name ? without->name : "field"));
+        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: field '%s' has no jvp", who,
+                                             without->name ? without->name : "field"));
     const nde_field *second = nde_rhs_without_second(&s->rhs);
     if (second)
-        return nde_solver_refuse(s, nde_fail(NDE_E_NO_JVP, "%s: field '%s' has no vjp_jvp, and derivatives of the noise are part of each step",
+        return nde_solver_refuse(s,
+                                 nde_fail(NDE_E_NO_JVP,
+                                          "%s: field '%s' has no vjp_jvp, and derivatives of the noise are part of each step",
                                              who, second->name ? second->name : "field"));
     const int rc = forward(s, count, &v, &out);
     return rc ? nde_saltation_refuse(s, who, rc) : NDE_OK;

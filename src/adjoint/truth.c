@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * truth.c - is this gradient right? Its products with random directions beside those of forward mode, and beside differences of the
- * frozen map: the steps of the record repeated from other inputs. */
+ * truth.c - is this gradient right? Its products with random directions beside those of forward mode, and beside
+ * differences of the frozen map: the steps of the record repeated from other inputs. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static int save_inside(nde_solver *s, nde_worker *w) {
     for (size_t j = 0; j < m && !rc; j++) {
         const size_t b = lane[j], who = r->trajectory[b];
         for (size_t row = r->saved[b]; is_inside(s, w, b, row); row++)
-            nde_save_dense(s, &w->inside, j, (nde_save_time(s, row, who) - r->t[b])/r->dt[b], s->y_out + row*s->rhs.dim*s->N + who, NULL, s->N);
+            nde_save_dense(s, &w->inside, j, (nde_save_time(s, row, who) - r->t[b])/r->dt[b],
+                           s->y_out + row*s->rhs.dim*s->N + who, NULL, s->N);
     }
     return rc;
 }
@@ -59,7 +60,8 @@ static void follow(const nde_solver *s, nde_worker *w) {
     for (size_t b = 0; w->since && b < r->live->n; b++) {
         nde_share share[3];
         if (!r->accept[b] || !(w->a_since[b] != 0)) continue;
-        const size_t count = nde_step_shares(s, r->trajectory[b], nde_forced_after(s, r->t[b]), w->since[b], r->t[b], r->dt[b], share);
+        const size_t count = nde_step_shares(s, r->trajectory[b], nde_forced_after(s, r->t[b]), w->since[b], r->t[b],
+                                             r->dt[b], share);
         for (size_t k = 0; k < count; k++) {
             if (share[k].boundary != NDE_BOUNDARY_EVENT) continue;
             r->t[b] += share[k].t*w->a_since[b], r->dt[b] += share[k].h*w->a_since[b];
@@ -149,7 +151,8 @@ static double loss_of(const nde_solver *s, const nde_seed *seed, const nde_real 
         if (seed->stiffness_estimate) sum += seed->stiffness_estimate[who]*stiffness[who];
         for (size_t i = 0; seed->y && i < s->saved[who]*dim; i++) sum += (double)seed->y[i*N + who]*(double)y[i*N + who];
         for (size_t i = 0; seed->y_end && i < dim; i++) sum += (double)seed->y_end[i*N + who]*(double)end[i*N + who];
-        for (size_t i = 0; seed->quadrature && i < s->rhs.nz; i++) sum += (double)seed->quadrature[i*N + who]*(double)z[i*N + who];
+        for (size_t i = 0; seed->quadrature && i < s->rhs.nz; i++)
+            sum += (double)seed->quadrature[i*N + who]*(double)z[i*N + who];
     }
     return sum;
 }
@@ -208,7 +211,8 @@ typedef struct check {
 
 static nde_status gradient(check *c) {
     const inputs *in = &c->in;
-    const nde_gradient g = NDE_INIT(nde_gradient, .y0 = in->gradient, .p = in->end[1] > in->end[0] ? in->gradient + in->end[0] : NULL,
+    const nde_gradient g = NDE_INIT(nde_gradient, .y0 = in->gradient,
+                                    .p = in->end[1] > in->end[0] ? in->gradient + in->end[0] : NULL,
                                     .q = in->end[2] > in->end[1] ? in->gradient + in->end[1] : NULL);
     const nde_status bad = nde_backward(c->tried, &c->seed, &g);
     if (bad) return nde_fail(bad, "nde_gradient_check: %s", nde_solver_error(c->tried));
@@ -222,7 +226,8 @@ static nde_status forward(check *c, double *slope) {
     const inputs *in = &c->in;
     const size_t row = s->rhs.dim*s->N;
     nde_real *y = c->tangent, *end = y + s->rows_saved*row, *z = end + row;
-    const nde_direction d = NDE_INIT(nde_direction, .y0 = in->along, .p = in->end[1] > in->end[0] ? in->along + in->end[0] : NULL,
+    const nde_direction d = NDE_INIT(nde_direction, .y0 = in->along,
+                                     .p = in->end[1] > in->end[0] ? in->along + in->end[0] : NULL,
                                      .q = in->end[2] > in->end[1] ? in->along + in->end[1] : NULL);
     const nde_output_tangent t = NDE_INIT(nde_output_tangent, .y = y, .y_end = end, .quadrature = s->rhs.nz ? z : NULL,
                                           .error_estimate = c->seed.error_estimate ? c->estimate : NULL,
@@ -253,7 +258,8 @@ static nde_status compare(check *c, uint64_t seed) {
 
 static nde_status run(nde_solver *s) {
     const nde_status status = nde_solver_run(s, NULL);
-    return status == NDE_OK || status == NDE_EVENT || status == NDE_E_LANES ? NDE_OK : nde_fail(status, "nde_gradient_check: %s", nde_solver_error(s));
+    return status == NDE_OK || status == NDE_EVENT || status == NDE_E_LANES ? NDE_OK : nde_fail(status,
+            "nde_gradient_check: %s", nde_solver_error(s));
 }
 
 /* Copies the inputs into a block of their own, from which both solvers are made. */
@@ -285,7 +291,8 @@ static nde_status shape(check *c, const nde_problem *problem, const nde_options 
     if (bad) return bad;
     const size_t row = plan.rhs.dim*plan.N, estimates = 2*plan.N*sizeof *c->estimate;
     if (!problem->y0 || (plan.rhs.np && !problem->p) || (plan.rhs.nq && !problem->q))
-        return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.%s is NULL", !problem->y0 ? "y0" : plan.rhs.np && !problem->p ? "p" : "q");
+        return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.%s is NULL", !problem->y0 ? "y0" : plan.rhs.np &&
+                        !problem->p ? "p" : "q");
     c->in.end[0] = row, c->in.end[1] = row + plan.rhs.np, c->in.end[2] = row + plan.rhs.np + plan.rhs.nq*plan.N;
     *allocator = plan.allocator;
     if (!nde_size_multiply(plan.rows_saved + 1, row, &outputs) || !nde_size_add(outputs, plan.rhs.nz*plan.N, &outputs) ||
@@ -297,7 +304,8 @@ static nde_status shape(check *c, const nde_problem *problem, const nde_options 
     c->estimate = *block;
     nde_real *to = (nde_real *)(void *)(c->estimate + 2*plan.N);
     const size_t count = c->in.end[2];
-    c->in.base = to, c->in.moved = to + count, c->in.along = to + 2*count, c->in.gradient = to + 3*count, c->tangent = to + 4*count;
+    c->in.base = to, c->in.moved = to + count, c->in.along = to + 2*count, c->in.gradient = to + 3*count,
+        c->tangent = to + 4*count;
     return NDE_OK;
 }
 
@@ -312,24 +320,30 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
     if (!problem || !report) return nde_fail(NDE_E_ARG, "nde_gradient_check: %s is NULL", problem ? "report" : "problem");
     if (report->size && report->size != sizeof *report)
         return nde_fail(NDE_E_ARG, "nde_gradient_check: report.size is %zu", report->size);
-    if (!nde_read_sized(&asked, sizeof asked, problem, sizeof asked) || !nde_read_sized(&chosen, sizeof chosen, options, sizeof chosen) ||
+    if (!nde_read_sized(&asked, sizeof asked, problem, sizeof asked) || !nde_read_sized(&chosen, sizeof chosen, options,
+                                                                                        sizeof chosen) ||
         !nde_read_sized(&c.seed, sizeof c.seed, seed, sizeof c.seed))
-        return nde_fail(NDE_E_ARG, "nde_gradient_check: size of problem, options or seed is not a layout that this library knows");
+        return nde_fail(NDE_E_ARG,
+                        "nde_gradient_check: size of problem, options or seed is not a layout that this library knows");
     if (!seed && !problem->loss) return nde_fail(NDE_E_ARG, "nde_gradient_check: seed is NULL, and there is no problem.loss");
     if (asked.observe || asked.stream || asked.reduction || chosen.discard || (chosen.n_save && chosen.save_t_each))
-        return nde_fail(NDE_E_ARG, "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known here");
+        return nde_fail(NDE_E_ARG,
+                        "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known here");
     if (c.seed.event_t || c.seed.event_y || c.seed.t_end)
-        return nde_fail(NDE_E_ARG, "nde_gradient_check: seed.%s is not known here", c.seed.t_end ? "t_end" : c.seed.event_t ? "event_t" : "event_y");
+        return nde_fail(NDE_E_ARG, "nde_gradient_check: seed.%s is not known here",
+                        c.seed.t_end ? "t_end" : c.seed.event_t ? "event_t" : "event_y");
     asked.size = sizeof asked, chosen.size = sizeof chosen;
     if (!chosen.adjoint) chosen.adjoint = NDE_ADJOINT_DISCRETE;
     /* near where the error h^4 meets rounding eps/h, on the side of the latter: the former has a factor that nobody knows */
-    c.out = (nde_gradient_report){ .size = report->size, .h = pow(sizeof(nde_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON, 0.25) };
+    c.out = (nde_gradient_report){ .size = report->size, .h = pow(sizeof(nde_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON,
+                                                                  0.25) };
     nde_status bad = shape(&c, &asked, &chosen, &block, &bytes, &allocator);
     if (!bad) bad = make(&c, &chosen, &asked);
     if (!bad && !seed) c.seed = nde_seed_of_loss(c.tried);
     if (!bad) {
         c.out.inputs = c.in.end[INPUTS - 1];
-        for (size_t i = 0; i < c.truth->N; i++) c.out.steps += c.truth->stats[i].accepted, c.out.evals += c.truth->stats[i].evals;
+        for (size_t i = 0; i < c.truth->N; i++)
+            c.out.steps += c.truth->stats[i].accepted, c.out.evals += c.truth->stats[i].evals;
         bad = compare(&c, random);
     }
     if (c.tried != c.truth) nde_solver_destroy(c.tried);

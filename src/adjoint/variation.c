@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * variation.c - fields of a state and its tangent: (y, v) -> (F, F' v), v moving p and q with it. Its vjp is the field's vjp_jvp. */
+ * variation.c - fields of a state and its tangent: (y, v) -> (F, F' v), v moving p and q with it. Its vjp is the field's
+ * vjp_jvp. */
 #include "adjoint/curvature.h"
 
 #include <string.h>
@@ -84,7 +85,8 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *x, con
     if (apart) part_state(r, at, x, w.y, w.v);
     if (mapped) part_state(r, at, a, w.f, w.jv);
     const nde_tangent along = tangent_of(g, at, apart ? w.v : x + r->dim*ld);
-    nde_cotangent to_y = { .t = to->t, .y = to->y, .u = f->nu ? to->u : NULL, .p = to->p, .q = f->nq && to->q ? to->q + f->q_first*ld : NULL };
+    nde_cotangent to_y = { .t = to->t, .y = to->y, .u = f->nu ? to->u : NULL, .p = to->p,
+                           .q = f->nq && to->q ? to->q + f->q_first*ld : NULL };
     nde_cotangent to_v = { .y = to->y ? to->y + r->dim*ld : NULL, .q = to_y.q ? to->q + (r->nq + f->q_first)*ld : NULL };
     if (apart && to->y) {
         to_y.y = w.a_y, to_v.y = w.a_v;
@@ -106,8 +108,9 @@ static int prepare(const nde_field *self, const nde_real *p, nde_real *prepared)
 nde_field nde_variation_field(const nde_variation *g) {
     const nde_field *f = g->of;
     const nde_rhs *r = rhs_of(g);
-    return NDE_INIT(nde_field, .name = f->name, .ctx = g, .dim = 2*r->dim, .out = 2*f->out, .nu = f->nu, .np = f->np, .p_first = f->p_first,
-                    .nq = f->nq ? 2*r->nq : 0, .prepared = f->prepared, .prepare = f->prepared ? prepare : NULL,
-                    .work = f->work + (r->problem.split ? BLOCKS*nde_aligned_rows(r->dim) : 0), .traits = f->traits & ~NDE_DIRECTIONS,
-                    .eval = eval, .vjp = vjp);
+    return NDE_INIT(nde_field, .name = f->name, .ctx = g, .dim = 2*r->dim, .out = 2*f->out, .nu = f->nu, .np = f->np,
+                    .p_first = f->p_first, .nq = f->nq ? 2*r->nq : 0, .prepared = f->prepared,
+                    .prepare = f->prepared ? prepare : NULL,
+                    .work = f->work + (r->problem.split ? BLOCKS*nde_aligned_rows(r->dim) : 0),
+                    .traits = f->traits & ~NDE_DIRECTIONS, .eval = eval, .vjp = vjp);
 }

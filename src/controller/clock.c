@@ -14,7 +14,8 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
     const nde_filter f = *j->filter;
     const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt,
                            *restrict stop = j->stop, *restrict h_last = j->h_last;
-    double *restrict refused = j->refused, *restrict before = j->before, *restrict before2 = j->before2, *restrict h_last2 = j->h_last2, *restrict h = j->h,
+    double *restrict refused = j->refused, *restrict before = j->before, *restrict before2 = j->before2,
+        *restrict h_last2 = j->h_last2, *restrict h = j->h,
                      *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;

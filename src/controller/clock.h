@@ -12,8 +12,8 @@ typedef struct nde_clock {
     uint32_t look;           /* of 2^32 accepted steps, at how many a lane is looked at for stiffness */
 } nde_clock;
 
-/* Is it at this accepted step, counted from 1? At those where the fraction of step times the golden ratio is small: they fall in with
- * no pattern of step sizes. Source: D. Knuth, The Art of Computer Programming 3 (1998), 6.4. */
+/* Is it at this accepted step, counted from 1? At those where the fraction of step times the golden ratio is small: they
+ * fall in with no pattern of step sizes. Source: D. Knuth, The Art of Computer Programming 3 (1998), 6.4. */
 static inline bool nde_clock_looks(uint32_t look, int64_t step) { return (uint32_t)step*2654435769u < look; }
 
 /* An attempt of n lanes, and the one after it. */
@@ -24,8 +24,8 @@ typedef struct nde_judgement {
     const double *t, *t_new, *dt, *stop;
     double *before;            /* in, out: error of the last accepted step squared, at least 1e-8; 1e-8 at the start */
     const nde_filter *filter;  /* NULL: I or PI, which need no more than that */
-    double *before2, *h_last2; /* in, out with a filter: of the accepted step before the last; before and before2 are 1 and h_last2 0
-                                * at the start */
+    double *before2, *h_last2; /* in, out with a filter: of the accepted step before the last; before and before2 are 1 and
+                                * h_last2 0 at the start */
     const double *h_last;      /* the last accepted step; 0: none */
     double *refused;           /* in, out: 1 when the last attempt was rejected, else 0 */
     unsigned char *accept;     /* out: 1 or 0 */
@@ -35,8 +35,8 @@ typedef struct nde_judgement {
 
 typedef struct nde_clock_kernels {
     void (*judge)(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *attempt);
-    /* Which lanes need more than their clock moved: those rejected, those accepted that reach their watch (the next save, forced
-     * time or end), have no step left or are looked at. lane [n]: out, ascending; returns how many. */
+    /* Which lanes need more than their clock moved: those rejected, those accepted that reach their watch (the next save,
+     * forced time or end), have no step left or are looked at. lane [n]: out, ascending; returns how many. */
     size_t (*attend)(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new, const double *watch,
                      const int64_t *accepted, const int64_t *rejected, size_t *lane);
     /* Moves the clocks: accepted lanes to t_new. */

@@ -28,7 +28,8 @@ nde_status nde_control_make(int id, double error_order, const nde_options *optio
     if (id < NDE_CONTROLLER_AUTO || id > NDE_CONTROLLER_PI31)
         return nde_fail(NDE_E_ARG, "options.controller is %d: no such controller", id);
     if (!(error_order >= 0))
-        return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %.12g", error_order);
+        return nde_fail(NDE_E_ARG, "options.controller needs an error estimate, and the method's error order is %.12g",
+                        error_order);
     nde_control c = { .reject = 1/(error_order + 1) };
     if (!read_option(o->safety, 0.9, DBL_MIN, 1, &c.safety))
         return nde_fail(NDE_E_ARG, "options.safety is %g: it must be in (0, 1], or 0 for 0.9", o->safety);
@@ -43,11 +44,11 @@ nde_status nde_control_make(int id, double error_order, const nde_options *optio
 }
 
 /* Powers times q + 1 of the last three errors, and of the last two ratios of steps.
- * Sources: G. Soederlind, Digital filters in adaptive time-stepping, ACM TOMS 29 (2003) 1-26, table 1 (H); G. Soederlind, L. Wang,
- * Adaptive time-stepping and computational stability, J. Comput. Appl. Math. 185 (2006) 225-243 (PI); PI34 is K. Gustafsson's
- * PI.3.4, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, ACM TOMS 17 (1991) 533-554; PI31 is
- * S. Ilie, K. Jackson, W. Enright, Adaptive time-stepping for the strong numerical solution of stochastic differential equations,
- * Numer. Algorithms 68 (2015) 791-812. */
+ * Sources: G. Soederlind, Digital filters in adaptive time-stepping, ACM TOMS 29 (2003) 1-26, table 1 (H); G. Soederlind,
+ * L. Wang, Adaptive time-stepping and computational stability, J. Comput. Appl. Math. 185 (2006) 225-243 (PI); PI34 is K.
+ * Gustafsson's PI.3.4, Control theoretic techniques for stepsize selection in explicit Runge-Kutta methods, ACM TOMS 17
+ * (1991) 533-554; PI31 is S. Ilie, K. Jackson, W. Enright, Adaptive time-stepping for the strong numerical solution of
+ * stochastic differential equations, Numer. Algorithms 68 (2015) 791-812. */
 static const struct { double b[3], a[2]; } presets[] = {
     [NDE_CONTROLLER_PI34] = { { 7.0/10, -4.0/10 }, { 0 } },
     [NDE_CONTROLLER_PI33] = { { 2.0/3, -1.0/3 }, { 0 } },
@@ -62,7 +63,8 @@ static const struct { double b[3], a[2]; } presets[] = {
     [NDE_CONTROLLER_H321] = { { 1.0/3, 1.0/18, -5.0/18 }, { -5.0/6, -1.0/6 } },
 };
 
-nde_status nde_filter_make(int id, double error_order, const nde_options *options, const nde_control *control, nde_filter *filter) {
+nde_status nde_filter_make(int id, double error_order, const nde_options *options, const nde_control *control,
+                           nde_filter *filter) {
     static const nde_options standard;
     const double *own = options ? options->pid : standard.pid;
     *filter = (nde_filter){ .on = id > NDE_CONTROLLER_PI };

@@ -10,7 +10,8 @@
 nde_status nde_control_make(int id, double error_order, const nde_options *options, nde_control *control);
 
 /* The filter of a controller; off for I and PI. Coefficients are given times q + 1 where they are powers of an error. */
-nde_status nde_filter_make(int id, double error_order, const nde_options *options, const nde_control *control, nde_filter *filter);
+nde_status nde_filter_make(int id, double error_order, const nde_options *options, const nde_control *control,
+                           nde_filter *filter);
 
 /* nde_power, nde_start_trial and nde_start_step of start.h. */
 double nde_control_power(double x, double a);

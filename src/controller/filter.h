@@ -7,8 +7,8 @@
 
 #include "controller/weigh.h"
 
-/* factor = aim e^-b[0] e_1^-b[1] e_2^-b[2] (h/h_1)^-a[0] (h_1/h_2)^-a[1], within the control's bounds, e the norm relative to the
- * tolerance. aim = safety^((q + 1)(b[0] + b[1] + b[2])): all filters settle at the error safety^(q + 1). */
+/* factor = aim e^-b[0] e_1^-b[1] e_2^-b[2] (h/h_1)^-a[0] (h_1/h_2)^-a[1], within the control's bounds, e the norm relative
+ * to the tolerance. aim = safety^((q + 1)(b[0] + b[1] + b[2])): all filters settle at the error safety^(q + 1). */
 typedef struct nde_filter {
     bool on;
     double b[3], a[2], aim;
@@ -22,9 +22,9 @@ static inline double nde_ratio_log2(const nde_control *c, double h, double h_las
 
 /* As nde_weigh; was and was2 are squares, h_last and h_last2 of the accepted steps before. */
 static inline void nde_weigh_filter(const nde_control *c, const nde_filter *f, double direction, double most_h, double error,
-                                    double refused, double was, double was2, double h_last, double h_last2, double t, double t_new,
-                                    double dt, double stop, double *before, double *before2, double *good, double *h,
-                                    double *t_next, double *dt_next) {
+                                    double refused, double was, double was2, double h_last, double h_last2, double t,
+                                    double t_new, double dt, double stop, double *before, double *before2, double *good,
+                                    double *h, double *t_next, double *dt_next) {
     const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60;
     const double is = nde_log2_normal(e);
     const double past = 0.5*(f->b[1]*nde_log2_normal(was) + f->b[2]*nde_log2_normal(was2)) +

@@ -6,8 +6,8 @@
 
 #include "core/bits.h"
 
-/* log2 of a normal x > 0, error below 2e-9: x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and f times a minimax polynomial of the
- * ninth degree. In pairs, not by Horner, and without a division: this is on the way to every next step. */
+/* log2 of a normal x > 0, error below 2e-9: x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and f times a minimax
+ * polynomial of the ninth degree. In pairs, not by Horner, and without a division: this is on the way to every next step. */
 static inline double nde_log2_normal(double x) {
     const uint64_t half = UINT64_C(0x3fe6a09e667f3bcd); /* the bits of sqrt(1/2) */
     const uint64_t u = nde_bits_of(x) - half + UINT64_C(0x3ff0000000000000);
@@ -18,8 +18,8 @@ static inline double nde_log2_normal(double x) {
     return k + f*((low + (f4*f4)*(0.18838508043010488 - f*0.10976343804073706)) + f4*high);
 }
 
-/* 2^x for |x| <= 1020, relative error below 3e-9: 2^k (1 + r p(r)), r = x - k in [-1/2, 1/2], p a minimax polynomial of the fifth
- * degree. Adding 1.5 2^52 rounds to an integer, which then stands in the low bits. */
+/* 2^x for |x| <= 1020, relative error below 3e-9: 2^k (1 + r p(r)), r = x - k in [-1/2, 1/2], p a minimax polynomial of
+ * the fifth degree. Adding 1.5 2^52 rounds to an integer, which then stands in the low bits. */
 static inline double nde_exp2_normal(double x) {
     const double t = x + 0x1.8p52, r = x - (t - 0x1.8p52), r2 = r*r;
     const double low = (1 + r*0.6931472028009186) + r2*(0.24022647923241042 + r*0.05550332546544082);

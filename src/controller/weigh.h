@@ -44,15 +44,15 @@ static inline void nde_weigh_step(double factor, double direction, double most_h
 }
 
 static inline void nde_weigh(const nde_control *c, double direction, double most_h, double error, double refused, double was,
-                             double t, double t_new, double dt, double stop, double *before, double *good, double *h, double *t_next,
-                             double *dt_next) {
+                             double t, double t_new, double dt, double stop, double *before, double *good, double *h,
+                             double *t_next, double *dt_next) {
     const double factor = nde_weigh_factor(c, error, refused, was, before);
     *good = error <= 1 ? 1 : 0;
     nde_weigh_step(factor, direction, most_h, error <= 1, t, t_new, dt, stop, h, t_next, dt_next);
 }
 
-/* The same for one lane where nothing bounds the next step: with branches, which do not wait for what they guard. False: something
- * does, nothing is written, and nde_weigh has to decide. */
+/* The same for one lane where nothing bounds the next step: with branches, which do not wait for what they guard. False:
+ * something does, nothing is written, and nde_weigh has to decide. */
 static inline bool nde_weigh_unbounded(const nde_control *c, double direction, double most_h, double error, double refused,
                                        double t_new, double dt, double stop, double *before, double *h, double *t_next,
                                        double *dt_next) {

@@ -184,14 +184,15 @@ static void value(int id, size_t rows, size_t n, nde_real *z, size_t ldz) {
 #undef NDE_X
 }
 
-static void slope(int id, size_t rows, size_t n, const nde_real *kept, size_t ld_kept, const nde_real *a, size_t lda, nde_real *d,
-                  size_t ldd) {
+static void slope(int id, size_t rows, size_t n, const nde_real *kept, size_t ld_kept, const nde_real *a, size_t lda,
+                  nde_real *d, size_t ldd) {
 #define NDE_X(name, number, text) case number: slope_rows(number, rows, n, kept, ld_kept, a, lda, d, ldd); break;
     EACH_ACTIVATION(NDE_X)
 #undef NDE_X
 }
 
-static void curve(int id, size_t rows, size_t n, size_t ld, const nde_real *kept, const nde_real *dz, nde_real *a, nde_real *b) {
+static void curve(int id, size_t rows, size_t n, size_t ld, const nde_real *kept, const nde_real *dz, nde_real *a,
+                  nde_real *b) {
 #define NDE_X(name, number, text) case number: curve_rows(number, rows, n, ld, kept, dz, a, b); break;
     EACH_ACTIVATION(NDE_X)
 #undef NDE_X

@@ -15,12 +15,12 @@
  *   sin          1     1              1
  *   lipswish     4     4 of >= 1/2    6 of >= 1/8
  *
- * and half as much again in the baseline set, which does not fuse. Identity and relu are exact. Products with a subnormal number
- * have its digits only: below 1024 times the least normal number the unit is that of this number.
+ * and half as much again in the baseline set, which does not fuse. Identity and relu are exact. Products with a subnormal
+ * number have its digits only: below 1024 times the least normal number the unit is that of this number.
  *
- * Infinities and the largest numbers have their limits: s(-inf) is 0 for softplus, relu, silu, gelu, sigmoid and lipswish, -1 for elu
- * and tanh, with slope and curvature 0; s(inf) is inf (slope 1, lipswish 1/1.1) or 1 (slope 0). sin has none: NaN. Slope and curvature
- * at 0 are 0 for relu, 1 for elu. NaN gives NaN, but for the slope of the identity. */
+ * Infinities and the largest numbers have their limits: s(-inf) is 0 for softplus, relu, silu, gelu, sigmoid and lipswish,
+ * -1 for elu and tanh, with slope and curvature 0; s(inf) is inf (slope 1, lipswish 1/1.1) or 1 (slope 0). sin has none:
+ * NaN. Slope and curvature at 0 are 0 for relu, 1 for elu. NaN gives NaN, but for the slope of the identity. */
 #ifndef NDE_ACTIVATION_H
 #define NDE_ACTIVATION_H
 

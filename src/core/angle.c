@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * angle.c - large angles modulo pi/2. Source: M. Payne, R. Hanek, Radian reduction for trigonometric functions, SIGNUM Newsletter
- * 18 (1983) 19-24. */
+ * angle.c - large angles modulo pi/2. Source: M. Payne, R. Hanek, Radian reduction for trigonometric functions, SIGNUM
+ * Newsletter 18 (1983) 19-24. */
 #include "core/angle.h"
 
 #include <stdint.h>
@@ -8,7 +8,8 @@
 
 /* Two words of zeros, then the first bits of 2/pi. */
 static const uint32_t two_over_pi[] = {
-    0, 0, 0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab, 0xdebbc561, 0xb7246e3a, 0x424dd2e0,
+    0, 0, 0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab, 0xdebbc561, 0xb7246e3a,
+        0x424dd2e0,
     0x06492eea, 0x09d1921c, 0xfe1deb1c, 0xb129a73e, 0xe88235f5, 0x2ebb4484, 0xe99c7026, 0xb45f7e41, 0x3991d639, 0x835339f4,
     0x9c845f8b, 0xbdf9283b, 0x1ff897ff, 0xde05980f, 0xef2f118b, 0x5a0a6d1f, 0x6d367ecf, 0x27cb09b7, 0x4f463f66, 0x9e5fea2d,
     0x7527bac7, 0xebe5f17b, 0x3d0739f7, 0x8a5292ea, 0x6bfb5fb1, 0x1f8d5d08, 0x56033046, 0xfc7b6bab,
@@ -38,7 +39,8 @@ int nde_quarter_turns(double x, double rest[2]) {
         return 0;
     }
     const uint64_t mantissa = (bits & 0xfffffffffffff) | 0x10000000000000;
-    /* x (2/pi) mod 4, in units of 2^-222: bits of 2/pi above 2^(2 - exponent) give multiples of 4. Bit j of the table is 2^(63 - j). */
+    /* x (2/pi) mod 4, in units of 2^-222: bits of 2/pi above 2^(2 - exponent) give multiples of 4. Bit j of the table is
+     * 2^(63 - j). */
     uint32_t turns[WORDS + 2] = { 0 };
     uint64_t carry = 0;
     for (int i = WORDS - 1; i >= 0; i--) {

@@ -28,8 +28,9 @@ enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111, TRANSPOSED = 112 };
 #define OPENBLAS_FACTOR "dgetrf_"
 #endif
 
-/* A function of OpenBLAS, that with int for its integers, put into *function. It is opened for sizes that it may pay for, where the
- * microsecond of asking again is nothing, and stays: were it linked, every process would wait for it and its threads to start. */
+/* A function of OpenBLAS, that with int for its integers, put into *function. It is opened for sizes that it may pay for,
+ * where the microsecond of asking again is nothing, and stays: were it linked, every process would wait for it and its
+ * threads to start. */
 bool nde_openblas_find(const char *name, void *function) {
     void *found = NULL;
 #ifdef NDE_HAVE_OPENBLAS
@@ -45,10 +46,11 @@ bool nde_openblas_find(const char *name, void *function) {
     return found != NULL;
 }
 
-void nde_openblas_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
-                       const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
+void nde_openblas_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a,
+                       int lda, const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
     nde_gemm *gemm;
-    if (nde_openblas_find(OPENBLAS_GEMM, &gemm)) gemm(order, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    if (nde_openblas_find(OPENBLAS_GEMM, &gemm))
+        gemm(order, transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 int nde_openblas_threads(void) {
@@ -70,8 +72,8 @@ bool nde_blas_product(nde_gemm *gemm, size_t m, size_t n, size_t k, const nde_re
     if (!fits(transposed ? k : m, transposed ? m : k, lda) || !fits(k, n, ldb) || !fits(m, n, ldc)) return false;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) c[i*ldc + j] = start ? start[i] : 0;
-    gemm(ROW_MAJOR, transposed ? TRANSPOSED : NOT_TRANSPOSED, NOT_TRANSPOSED, (int)m, (int)n, (int)k, 1, a, (int)lda, b, (int)ldb,
-         1, c, (int)ldc);
+    gemm(ROW_MAJOR, transposed ? TRANSPOSED : NOT_TRANSPOSED, NOT_TRANSPOSED, (int)m, (int)n, (int)k, 1, a, (int)lda, b,
+         (int)ldb, 1, c, (int)ldc);
     return true;
 }
 
@@ -82,7 +84,8 @@ bool nde_blas_pays(const nde_kernels *kernels, size_t m, size_t n, size_t k) {
 
 void nde_dense_product(const nde_kernels *kernels, size_t m, size_t n, size_t k, const nde_real *a, size_t a_row,
                        size_t a_col, const nde_real *b, size_t ldb, const nde_real *start, nde_real *c, size_t ldc) {
-    if (nde_blas_pays(kernels, m, n, k) && nde_blas_product(kernels->gemm, m, n, k, a, a_row, a_col, b, ldb, start, c, ldc)) return;
+    if (nde_blas_pays(kernels, m, n, k) && nde_blas_product(kernels->gemm, m, n, k, a, a_row, a_col, b, ldb, start, c, ldc))
+        return;
     kernels->dense->product(m, n, k, a, a_row, a_col, b, ldb, start, c, ldc);
 }
 

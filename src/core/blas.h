@@ -24,7 +24,8 @@ bool nde_blas_pays(const nde_kernels *kernels, size_t m, size_t n, size_t k);
 void nde_dense_product(const nde_kernels *kernels, size_t m, size_t n, size_t k, const nde_real *a, size_t a_row,
                        size_t a_col, const nde_real *b, size_t ldb, const nde_real *start, nde_real *c, size_t ldc);
 
-/* Is there a LAPACK that factors a matrix of d rows faster? Then: a [d][d] by columns, p [d], as nde_lu_kernels.factor leaves them. */
+/* Is there a LAPACK that factors a matrix of d rows faster? Then: a [d][d] by columns, p [d], as nde_lu_kernels.factor
+ * leaves them. */
 bool nde_lapack_pays(const nde_kernels *kernels, size_t d);
 void nde_lapack_factor(size_t d, nde_real *a, int *p);
 

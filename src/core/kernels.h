@@ -16,8 +16,8 @@ struct nde_program_kernels; /* program/kernel.h: instructions of programs */
 struct nde_lu_kernels;    /* implicit/lu.h: small linear systems */
 
 /* A product of a BLAS; arguments as in cblas_dgemm, cblas_sgemm. */
-typedef void nde_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
-                      const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc);
+typedef void nde_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a,
+                      int lda, const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc);
 
 typedef struct nde_kernels {
     const char *name; /* "baseline", "v3", "v4" */

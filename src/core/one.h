@@ -15,16 +15,17 @@
 #else
 #define NDE_SCALAR_LOOP _Pragma("GCC unroll 1")
 #define NDE_UNROLL _Pragma("GCC unroll 8")
-#define NDE_UNROLL_KNOWN NDE_UNROLL /* where the count may be known; clang finds that out, and warns where it is told to and cannot */
+#define NDE_UNROLL_KNOWN NDE_UNROLL /* where the count may be known; clang finds that out, and warns where it is told to and
+                                     * cannot */
 #endif
 
 enum { NDE_ONE_LANES = NDE_VECTOR_BYTES/(int)sizeof(nde_real), NDE_ONE_MOST = 8 /* slopes a pass */ };
 typedef nde_real nde_one_vector __attribute__((vector_size(NDE_VECTOR_BYTES), aligned(sizeof(nde_real)), may_alias));
 
 /* z = y + the sum of `count` slopes, a constant once compiled, as is wide: by vectors of rows first. */
-static inline __attribute__((always_inline)) void nde_combine_some(int count, bool wide, size_t rows, nde_real h, const nde_real *w,
-                                                                   const int *at, const nde_real *k, size_t slab, const nde_real *y,
-                                                                   nde_real *z) {
+static inline __attribute__((always_inline)) void nde_combine_some(int count, bool wide, size_t rows, nde_real h,
+                                                                   const nde_real *w, const int *at, const nde_real *k,
+                                                                   size_t slab, const nde_real *y, nde_real *z) {
     nde_real c[NDE_ONE_MOST];
     const nde_real *x[NDE_ONE_MOST];
     size_t i = 0;
@@ -42,7 +43,8 @@ static inline __attribute__((always_inline)) void nde_combine_some(int count, bo
 }
 
 static inline __attribute__((always_inline)) void nde_combine_passes(bool wide, size_t rows, nde_real h, const nde_row *row,
-                                                                     const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
+                                                                     const nde_real *k, size_t slab, const nde_real *y,
+                                                                     nde_real *z) {
     const int *at = row->index;
     const nde_real *w = row->weight;
     for (int left = row->count;; left -= NDE_ONE_MOST, at += NDE_ONE_MOST, w += NDE_ONE_MOST, y = z) {
@@ -63,14 +65,16 @@ static inline __attribute__((always_inline)) void nde_combine_passes(bool wide, 
     }
 }
 
-NDE_SCALAR static __attribute__((noinline)) void nde_combine_wide(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
-                                                                  size_t slab, const nde_real *y, nde_real *z) {
+NDE_SCALAR static __attribute__((noinline)) void nde_combine_wide(size_t rows, nde_real h, const nde_row *row,
+                                                                  const nde_real *k, size_t slab, const nde_real *y,
+                                                                  nde_real *z) {
     nde_combine_passes(true, rows, h, row, k, slab, y, z);
 }
 
 /* z = y + sum_j (h w_j) k_j */
-static inline __attribute__((always_inline)) void nde_combine_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
-                                                                  size_t slab, const nde_real *y, nde_real *z) {
+static inline __attribute__((always_inline)) void nde_combine_one(size_t rows, nde_real h, const nde_row *row,
+                                                                  const nde_real *k, size_t slab, const nde_real *y,
+                                                                  nde_real *z) {
     if (rows < NDE_ONE_LANES) nde_combine_passes(false, rows, h, row, k, slab, y, z);
     else nde_combine_wide(rows, h, row, k, slab, y, z);
 }
@@ -82,9 +86,9 @@ static inline nde_real nde_larger_size(nde_real a, nde_real b) {
 }
 
 /* The sum of squares of nde_step_kernels.error. */
-static inline __attribute__((always_inline)) double nde_error_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
-                                                                  size_t slab, const nde_real *y, const nde_real *z,
-                                                                  const nde_tolerance *tolerance) {
+static inline __attribute__((always_inline)) double nde_error_one(size_t rows, nde_real h, const nde_row *row,
+                                                                  const nde_real *k, size_t slab, const nde_real *y,
+                                                                  const nde_real *z, const nde_tolerance *tolerance) {
     const double rtol = tolerance->rtol, atol = tolerance->atol, *each = tolerance->atol_each;
     const int count = row->count, *at = row->index;
     const nde_real *w = row->weight;

@@ -181,7 +181,8 @@ static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde
 
 /* Rows outside, in chunks of lanes. */
 static void measure(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
-                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how, double *sum) {
+                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how,
+                    double *sum) {
     enum { CHUNK = 64 };
     for (size_t from = 0; from < n; from += CHUNK) {
         const size_t m = n - from < CHUNK ? n - from : CHUNK;
@@ -245,9 +246,9 @@ static void scale(size_t rows, size_t n, size_t ld, const double *f, const doubl
 }
 
 /* One row of multipliers, by what it has a part of; unrolled by the compiler for constant flags. */
-static inline __attribute__((always_inline)) void drive_some(bool moves, bool powers, size_t n, const nde_multipliers *m, const double *root,
-                                                             const double *inverse, const double *on, const nde_real *r, const nde_real *a,
-                                                             nde_real *restrict z) {
+static inline __attribute__((always_inline)) void drive_some(bool moves, bool powers, size_t n, const nde_multipliers *m,
+                                                             const double *root, const double *inverse, const double *on,
+                                                             const nde_real *r, const nde_real *a, nde_real *restrict z) {
     const double third = m->thrice/6, half = m->twice*0.5;
     for (size_t b = 0; b < n; b++) {
         double sum = m->root;
@@ -261,8 +262,8 @@ static inline __attribute__((always_inline)) void drive_some(bool moves, bool po
 }
 
 /* In chunks of lanes, so that roots are taken once. */
-static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
-                  nde_real *restrict z) {
+static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r,
+                  const nde_real *a, nde_real *restrict z) {
     enum { CHUNK = 64 };
     const nde_multipliers m = *by;
     for (size_t from = 0; from < n; from += CHUNK) {
@@ -280,8 +281,8 @@ static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_m
     }
 }
 
-static void follow(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x, bool adds,
-                   nde_real *restrict z) {
+static void follow(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x,
+                   bool adds, nde_real *restrict z) {
     enum { CHUNK = 64 };
     for (size_t from = 0; from < n; from += CHUNK) {
         const size_t end = n - from < CHUNK ? n - from : CHUNK;

@@ -28,7 +28,8 @@ static inline double nde_tolerance_at(const nde_tolerance *t, size_t i, double s
     return (t->atol_each ? t->atol_each[i] : t->atol) + t->rtol*size;
 }
 
-/* How errors are measured where it is not the sum of squares over rows to one tolerance. Any may be NULL: as in nde_tolerance, 1. */
+/* How errors are measured where it is not the sum of squares over rows to one tolerance. Any may be NULL: as in
+ * nde_tolerance, 1. */
 typedef struct nde_measurement {
     const double *rtol, *atol; /* [n] of each lane */
     const double *weight;      /* [rows] factors; with 0 a row is left out */
@@ -43,13 +44,14 @@ typedef struct nde_step_kernels {
     /* z = y + sum_j (h w_j) k_j */
     void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
                     size_t slab, const nde_real *y, nde_real *z);
-    /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol max(|y|, |z|);
-     * NaN when z is not finite. row->count = 0: only that. */
+    /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol
+     * max(|y|, |z|); NaN when z is not finite. row->count = 0: only that. */
     void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
                   size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *sum);
     /* The same, measured so; with row->count = 0 too. */
     void (*measure)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
-                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how, double *sum);
+                    const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how,
+                    double *sum);
     /* y = accept ? z : y */
     void (*blend)(size_t rows, size_t n, size_t ld, const nde_real *accept, const nde_real *z, nde_real *y);
     /* y += (h w) x */
@@ -63,11 +65,11 @@ typedef struct nde_step_kernels {
     void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *z);
     /* What a stage of a stochastic method multiplies its noise with, over h: r = W/h and a, the integral of W over h^2, make
      * z = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h); 0 where h is not > 0 */
-    void (*drive)(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r, const nde_real *a,
-                  nde_real *z);
+    void (*drive)(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r,
+                  const nde_real *a, nde_real *z);
     /* z = (r sqrt(h)) x, or that added to z: row i of r is that of i modulo its rows; 0 where h is not > 0 */
-    void (*follow)(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x, bool adds,
-                   nde_real *z);
+    void (*follow)(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x,
+                   bool adds, nde_real *z);
 } nde_step_kernels;
 
 /* Two sums of nde_step_kernels.error, of an estimate and of one of lower order, as one: the square of |e|^2/sqrt(|e|^2 +

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * vecmath.h - elementary functions of vectors of lanes, for kernel files only: exp, expm1, log, log1p, tanh, sincos, erf,
- * softplus and what other activations are made of. Largest errors in units of the last place, measured by tests/core/vecmath.c (float: over all
- * inputs; double: random and hard points against long double):
+ * softplus and what other activations are made of. Largest errors in units of the last place, measured by
+ * tests/core/vecmath.c (float: over all inputs; double: random and hard points against long double):
  *
  *              exp    expm1  log    log1p  tanh   sin    cos    erf    softplus
  *   double     0.92   1.39   0.80   1.44   1.58   0.78   0.78   1.15   1.50     (baseline, which does not fuse: 1.61 tanh, 1.71
  *   float      0.90   1.24   0.87   1.63   1.54   0.79   0.79   1.17   1.45     log1p, 1.88 others)
  *
- * Limits, signs of zeros and oddness are exact; NaN gives NaN. No tables, no branches but in sincos beyond FAR. The same bits from
- * every compiler, and on every machine that fuses.
+ * Limits, signs of zeros and oddness are exact; NaN gives NaN. No tables, no branches but in sincos beyond FAR. The same
+ * bits from every compiler, and on every machine that fuses.
  *
  * Polynomials: coefficients.py. Arrangements: K. Ng, fdlibm (1993); S. Moshier, Cephes (1989). */
 #ifndef NDE_VECMATH_H
@@ -188,7 +188,8 @@ static inline vec vector_log(vec x) {
 static inline vec vector_log1p(vec x) {
     const vec u = 1 + x, back = u - 1, lost = (1 - (u - back)) + (x - back); /* u + lost = 1 + x */
     vec k;
-    const vec m = split(u, &k), twice = (vec)((bits)m - (bits)u + (ONE + ((word)1 << MANTISSA))); /* 2^-k 2, 0 for the largest k */
+    /* 2^-k 2, 0 for the largest k */
+    const vec m = split(u, &k), twice = (vec)((bits)m - (bits)u + (ONE + ((word)1 << MANTISSA)));
     return with_sign(log_limits(x, -1, log_sum(k, fused(lost, (nde_real)0.5*twice, m - 1))), x);
 }
 
@@ -197,7 +198,8 @@ static inline vec vector_log1p(vec x) {
 static inline vec vector_softplus(vec x) {
     const vec y = larger(splat(BY_PRECISION(-750, -105)), -magnitude(x));
     vec rounded, tail, t;
-    const vec upper = exp_parts(y, splat(-(nde_real)0), &rounded, &tail), m = 1 + (upper + tail), lost = (upper - (m - 1)) + tail;
+    const vec upper = exp_parts(y, splat(-(nde_real)0), &rounded, &tail), m = 1 + (upper + tail),
+        lost = (upper - (m - 1)) + tail;
     const vec z = times_power_of_two(m, rounded, splat(SMALL_FACTOR)), s = log_parts(z, &t);
     const vec share = (nde_real)0.75*power_of_two(larger(splat(ROUNDER - BY_PRECISION(1022, 126)), rounded));
     return z + fused(-s, t, fused(lost, share, larger((vec){0}, x)));
@@ -205,9 +207,9 @@ static inline vec vector_softplus(vec x) {
 
 /* ---- tanh ---- */
 
-/* |x| = k ln 2/2 + r, s = 2^k, tanh|x| = ((s - 1) + (s + 1) tanh r)/((s + 1) + (s - 1) tanh r). The first part of the numerator loses
- * nothing when r >= -1/6, hence the shift: then less - numerator is exact. What was lost in the denominator is made up for in the
- * numerator, times about tanh|x|. */
+/* |x| = k ln 2/2 + r, s = 2^k, tanh|x| = ((s - 1) + (s + 1) tanh r)/((s + 1) + (s - 1) tanh r). The first part of the
+ * numerator loses nothing when r >= -1/6, hence the shift: then less - numerator is exact. What was lost in the
+ * denominator is made up for in the numerator, times about tanh|x|. */
 static inline vec vector_tanh(vec x) {
     const vec y = smaller(splat(BY_PRECISION(20, 10)), magnitude(x)), shifted = y - (nde_real)0.0067;
     const vec rounded = fused(shifted, splat(2*LOG2_E), splat(ROUNDER));
@@ -267,8 +269,8 @@ static inline void vector_sincos(vec x, vec *sine, vec *cosine) {
 
 #define ERF_SPLIT ((nde_real)1)
 
-/* exp(y^2) erfc(y), y >= 0; what was lost in 1/(y + 15/4) is made up for. Source of the variable t: M. Shepherd, J. Laframboise,
- * Math. Comp. 36 (1981) 249-253. */
+/* exp(y^2) erfc(y), y >= 0; what was lost in 1/(y + 15/4) is made up for. Source of the variable t: M. Shepherd, J.
+ * Laframboise, Math. Comp. 36 (1981) 249-253. */
 static inline vec erfc_scaled(vec y) {
     const nde_real middle = (nde_real)3.75;
     const vec sum = y + middle, over = 1/sum, lost = y - (sum - middle);
@@ -283,8 +285,8 @@ static inline vec vector_erf(vec x) {
     return with_sign(if_above(y, splat(ERF_SPLIT), far, near), x);
 }
 
-/* exp(-z^2/2); *ratio = Phi(-|z|)/exp(-z^2/2), Phi the normal distribution; |z| <= 40 (float: 15). The square in two parts, the upper
- * exact. */
+/* exp(-z^2/2); *ratio = Phi(-|z|)/exp(-z^2/2), Phi the normal distribution; |z| <= 40 (float: 15). The square in two
+ * parts, the upper exact. */
 static inline vec gaussian(vec z, vec *ratio) {
     const bits high = ~(((bits){0} + ((word)1 << BY_PRECISION(27, 12))) - 1);
     const vec upper = (vec)((bits)z & high), half = splat((nde_real)0.5);

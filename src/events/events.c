@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * events.c - zeros of functions of the state: found between accepted steps, placed by the method's continuous extension, and what
- * follows from them. All events of a block of lanes are evaluated at once; only lanes where one may have passed are looked into. */
+ * events.c - zeros of functions of the state: found between accepted steps, placed by the method's continuous extension,
+ * and what follows from them. All events of a block of lanes are evaluated at once; only lanes where one may have passed
+ * are looked into. */
 #include "solve/solver.h"
 
 #include <float.h>
@@ -10,8 +11,9 @@
 /* Where a zero at the start of a step is taken to be left: far above the rounding of what the last root left, far below what
  * happens in a step. */
 static const double leaving = sizeof(nde_real) == sizeof(double) ? 0x1p-17 : 0x1p-8;
-/* A root leaves y up to 4 ulp of t behind it, and rounding as much of the step; a reset that keeps a sixteenth of the speed has made
- * up for that in 64 of them. Two flights shorter than `stuck`, relative to t, come before one that would go unseen. */
+/* A root leaves y up to 4 ulp of t behind it, and rounding as much of the step; a reset that keeps a sixteenth of the
+ * speed has made up for that in 64 of them. Two flights shorter than `stuck`, relative to t, come before one that would go
+ * unseen. */
 static const double rounding = sizeof(nde_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON;
 static const double stuck = sizeof(nde_real) == sizeof(double) ? 64*16*16*DBL_EPSILON : (double)FLT_EPSILON;
 
@@ -53,8 +55,8 @@ static void gather(const nde_solver *s, const nde_panel *p, nde_worker *w, const
     for (size_t j = 0; j < m; j++) g->t[j] = t[lane[j]];
 }
 
-/* What event e is at (t, y) of the lanes, into row e of `to` [n_events][ld]. A failing return code speaks for the whole call, so
- * the lanes are then asked one by one. */
+/* What event e is at (t, y) of the lanes, into row e of `to` [n_events][ld]. A failing return code speaks for the whole
+ * call, so the lanes are then asked one by one. */
 static void watch(nde_solver *s, nde_panel *p, nde_worker *w, size_t e, const size_t *lane, size_t m, const nde_real *y,
                   const double *t, nde_real *to) {
     nde_group *g = &w->group;
@@ -201,8 +203,8 @@ nde_status nde_events_find(nde_solver *s, nde_panel *p, nde_worker *w, size_t b,
     return v.status;
 }
 
-/* From a zero of event e at the start of the step to where it is left, and the value there. One that has passed again by then, in
- * a flight that is as short, is left where it still has the other sign. */
+/* From a zero of event e at the start of the step to where it is left, and the value there. One that has passed again by
+ * then, in a flight that is as short, is left where it still has the other sign. */
 static void leave_zero(view *v, size_t e, double *a, double *ya) {
     const nde_panel *p = v->p;
     const double start = *a, way = fabs(p->dt[v->b]), least = fmin(64*(DBL_EPSILON*fabs(start) + rounding*way), 0.5*way),
@@ -234,8 +236,8 @@ static size_t find(view *v) {
 }
 
 /* The state at t, [rows], into a column. */
-static void state_at(const nde_solver *s, const nde_panel *p, size_t b, const nde_panel *from, size_t lane, double t, size_t rows,
-                     nde_real *to, size_t stride) {
+static void state_at(const nde_solver *s, const nde_panel *p, size_t b, const nde_panel *from, size_t lane, double t,
+                     size_t rows, nde_real *to, size_t stride) {
     const double theta = (t - p->t[b])/p->dt[b];
     if (t == p->t_new[b])
         for (size_t i = 0; i < rows; i++) to[i*stride] = p->z[i*p->ld + b];

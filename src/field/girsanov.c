@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * girsanov.c - |u|^2/2 with g u = f - h, of a posterior's drift f and a prior's h: what Girsanov's theorem integrates.
  *
- * d = f - h, g [dim][m] by columns. With m >= dim the shortest u is g' l, g g' l = d; else g' g u = g' d, g' g s = u, l = g s. Both
- * have the derivative l'(dd - dg u) + s' dg' (d - g u), in whose last term the first ones have no s. Source: G. Golub, V. Pereyra,
- * SIAM J. Numer. Anal. 10 (1973) 413-432. */
+ * d = f - h, g [dim][m] by columns. With m >= dim the shortest u is g' l, g g' l = d; else g' g u = g' d, g' g s = u, l =
+ * g s. Both have the derivative l'(dd - dg u) + s' dg' (d - g u), in whose last term the first ones have no s. Source: G.
+ * Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432. */
 #include "field/parts.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Rows of work: d, h; g; the products of rows or columns; u, s; l, d - g u; a column's cotangent; inputs of the diffusion and their
- * cotangents or tangents. */
+/* Rows of work: d, h; g; the products of rows or columns; u, s; l, d - g u; a column's cotangent; inputs of the diffusion
+ * and their cotangents or tangents. */
 enum { D, H, G, S, U, V, L, R, A, IN, A_IN, BLOCKS };
 typedef struct layout {
     size_t at[BLOCKS + 1];
@@ -21,15 +21,18 @@ static size_t columns(const nde_girsanov *of) { return is_diagonal(of) ? 1 : of-
 static size_t unknowns(const nde_girsanov *of) { return is_diagonal(of) ? of->posterior->dim : columns(of); }
 
 static layout layout_of(const nde_girsanov *of) {
-    const size_t dim = of->posterior->dim, m = unknowns(of), k = m < dim ? m : dim, nu = is_diagonal(of) ? 0 : of->diffusion->nu;
-    const size_t rows[BLOCKS] = { [D] = dim, [H] = dim, [G] = dim*columns(of), [S] = is_diagonal(of) ? 0 : k*k, [U] = m, [V] = m,
-                                  [L] = dim, [R] = dim, [A] = dim, [IN] = nu, [A_IN] = nu };
+    const size_t dim = of->posterior->dim, m = unknowns(of), k = m < dim ? m : dim,
+        nu = is_diagonal(of) ? 0 : of->diffusion->nu;
+    const size_t rows[BLOCKS] = { [D] = dim, [H] = dim, [G] = dim*columns(of), [S] = is_diagonal(of) ? 0 : k*k, [U] = m,
+                                  [V] = m, [L] = dim, [R] = dim, [A] = dim, [IN] = nu, [A_IN] = nu };
     layout l = { .at = { 0 } };
     for (size_t i = 0; i < BLOCKS; i++) l.at[i + 1] = l.at[i] + nde_aligned_rows(rows[i]);
     return l;
 }
 
-static nde_real *block(const nde_girsanov *of, const nde_site *at, int which) { return at->work + layout_of(of).at[which]*at->ld; }
+static nde_real *block(const nde_girsanov *of, const nde_site *at, int which) {
+    return at->work + layout_of(of).at[which]*at->ld;
+}
 
 enum { POSTERIOR, PRIOR, DIFFUSION, PARTS };
 static const nde_field *part(const nde_girsanov *of, int i) {
@@ -88,11 +91,13 @@ static void substitute(const nde_site *at, size_t k, const nde_real *s, nde_real
 }
 
 /* to [dim] = g x, or to [m] = g' x where transposed; g column by column. */
-static void multiply(const nde_site *at, size_t dim, size_t m, bool transposed, const nde_real *g, const nde_real *x, nde_real *to) {
+static void multiply(const nde_site *at, size_t dim, size_t m, bool transposed, const nde_real *g, const nde_real *x,
+                     nde_real *to) {
     const size_t ld = at->ld;
     clear(transposed ? m : dim, at, to);
     for (size_t j = 0; j < m; j++)
-        for (size_t i = 0; i < dim; i++) add(at, 1, g + (j*dim + i)*ld, x + (transposed ? i : j)*ld, to + (transposed ? j : i)*ld);
+        for (size_t i = 0; i < dim; i++)
+            add(at, 1, g + (j*dim + i)*ld, x + (transposed ? i : j)*ld, to + (transposed ? j : i)*ld);
 }
 
 /* u, l, s and what is left of d. */
@@ -197,7 +202,8 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
 }
 
 /* value += <rows, tangent> */
-static void pair(const nde_girsanov *of, const nde_site *at, nde_real sign, const nde_real *rows, const nde_real *tangent, nde_real *value) {
+static void pair(const nde_girsanov *of, const nde_site *at, nde_real sign, const nde_real *rows, const nde_real *tangent,
+                 nde_real *value) {
     for (size_t i = 0; i < of->posterior->dim*at->ld; i += at->ld) add(at, sign, rows + i, tangent + i, value);
 }
 
@@ -243,12 +249,13 @@ static nde_status check(const nde_girsanov *of) {
         if (bad) return bad;
         const bool driven = i == DIFFUSION && !is_diagonal(of);
         if (f->dim != of->posterior->dim || f->out != f->dim)
-            return nde_fail(NDE_E_ARG, "nde_field_girsanov: %s has dim %zu and out %zu, needed is %zu", names[i], f->dim, f->out,
-                            of->posterior->dim);
+            return nde_fail(NDE_E_ARG, "nde_field_girsanov: %s has dim %zu and out %zu, needed is %zu", names[i], f->dim,
+                            f->out, of->posterior->dim);
         if (driven ? f->nu <= of->inputs : f->nu && f->nu != of->inputs)
             return nde_fail(NDE_E_ARG, "nde_field_girsanov: %s has nu %zu, inputs is %zu", names[i], f->nu, of->inputs);
-        if (f->dim > (size_t)1 << 20 || f->nu > (size_t)1 << 20 || f->np > SIZE_MAX/64 - f->p_first || f->nq > SIZE_MAX/64 - f->q_first ||
-            f->work > SIZE_MAX/64 || f->prepared > SIZE_MAX/64 || (driven && f->nu - of->inputs > ((size_t)1 << 30)/f->dim))
+        if (f->dim > (size_t)1 << 20 || f->nu > (size_t)1 << 20 || f->np > SIZE_MAX/64 - f->p_first ||
+            f->nq > SIZE_MAX/64 - f->q_first || f->work > SIZE_MAX/64 || f->prepared > SIZE_MAX/64 ||
+            (driven && f->nu - of->inputs > ((size_t)1 << 30)/f->dim))
             return nde_fail(NDE_E_SIZE, "nde_field_girsanov: a size of %s is too large", names[i]);
     }
     return NDE_OK;
@@ -256,8 +263,8 @@ static nde_status check(const nde_girsanov *of) {
 
 nde_field nde_field_girsanov(const nde_girsanov *of) {
     if (check(of)) return (nde_field){ .size = sizeof(nde_field) };
-    nde_field g = { .size = sizeof g, .name = "girsanov", .ctx = of, .dim = of->posterior->dim, .out = 1, .eval = eval, .vjp = vjp,
-                    .jvp = jvp, .traits = NDE_AUTONOMOUS | NDE_LANEWISE };
+    nde_field g = { .size = sizeof g, .name = "girsanov", .ctx = of, .dim = of->posterior->dim, .out = 1, .eval = eval,
+                    .vjp = vjp, .jvp = jvp, .traits = NDE_AUTONOMOUS | NDE_LANEWISE };
     for (int i = 0; i < PARTS; i++) {
         const nde_field *f = part(of, i);
         const double calls = i == DIFFUSION ? (double)columns(of) : 1;

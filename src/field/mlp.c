@@ -267,8 +267,8 @@ static void tangent_product(const nde_kernels *kernels, size_t n, size_t ld, con
 /* Along v, on the tape in work that `forward` left there.
  * dx  keep: [tangents], all of them but dx_L; else two buffers
  * sum two buffers; dv [out][ld], not with keep */
-static void push(const nde_field *self, const nde_site *at, const nde_tangent *v, primal of, nde_real *dx, bool keep, nde_real *sum,
-                 nde_real *dv) {
+static void push(const nde_field *self, const nde_site *at, const nde_tangent *v, primal of, nde_real *dx, bool keep,
+                 nde_real *sum, nde_real *dv) {
     const nde_mlp *mlp = self->ctx;
     const nde_kernels *kernels = kernels_of(at);
     const size_t n = at->n, ld = at->ld, size = widest(mlp)*ld;
@@ -284,8 +284,8 @@ static void push(const nde_field *self, const nde_site *at, const nde_tangent *v
         tangent_product(kernels, n, ld, &k, weights, dx, v_p, v->p_stride, of, sum, dz);
         for (size_t b = 0, d = 0; k.norm && b < n; b += of.lanes, d += v->p_stride) {
             const nde_real *gain = v_p ? v_p + d + (k.in + 1)*k.out : NULL;
-            kernels->norm->tangent(k.out, of.lanes, on.gain, gain, gain ? gain + k.out : NULL, on.normal + b, ld, on.r + b, dz + b,
-                                   (keep ? dz + k.out*ld : dz) + b, dz_norm + b, ld);
+            kernels->norm->tangent(k.out, of.lanes, on.gain, gain, gain ? gain + k.out : NULL, on.normal + b, ld, on.r + b,
+                                   dz + b, (keep ? dz + k.out*ld : dz) + b, dz_norm + b, ld);
         }
         if (keep && last) return;
         kernels->activation->slope(k.id, k.out, n, on.kept, on.ld_kept, dz_norm, ld, next, ld);

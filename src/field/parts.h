@@ -65,7 +65,8 @@ static inline bool nde_size_grow(size_t *total, size_t a, size_t b) {
     return nde_size_multiply(a, b, &product) && nde_size_add(*total, product, total);
 }
 
-/* Rows of work, laid out twice by the same code: first to count them, without a base. Each block begins at a multiple of 64 bytes. */
+/* Rows of work, laid out twice by the same code: first to count them, without a base. Each block begins at a multiple of
+ * 64 bytes. */
 typedef struct nde_rows_of_work {
     nde_real *base;
     size_t ld, used;

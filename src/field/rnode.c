@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * rnode.c - what makes a field hard to integrate, as integrands: its speed |F|^2, and |J' e|^2 for random e, which is the square of the
- * Frobenius norm of its Jacobian on average.
+ * rnode.c - what makes a field hard to integrate, as integrands: its speed |F|^2, and |J' e|^2 for random e, which is the
+ * square of the Frobenius norm of its Jacobian on average.
  *
- * With w = J' e the second one is e' J w: its derivative is twice that of e' J w for a w that stands still, which vjp_jvp gives. */
+ * With w = J' e the second one is e' J w: its derivative is twice that of e' J w for a w that stands still, which vjp_jvp
+ * gives. */
 #include "field/parts.h"
 
 #include <string.h>
@@ -12,7 +13,8 @@ static void clear(size_t rows, const nde_site *at, nde_real *x) {
 }
 
 /* sum [n] += weight x.y */
-static void add_products(size_t rows, const nde_site *at, nde_real weight, const nde_real *x, const nde_real *y, nde_real *sum) {
+static void add_products(size_t rows, const nde_site *at, nde_real weight, const nde_real *x, const nde_real *y,
+                         nde_real *sum) {
     for (size_t i = 0; i < rows; i++)
         for (size_t b = 0; b < at->n; b++) sum[b] += weight*x[i*at->ld + b]*y[i*at->ld + b];
 }
@@ -91,8 +93,8 @@ static int kinetic_jvp(const nde_field *self, const nde_site *at, const nde_real
 }
 
 /* From a of |F|^2 and b of 2 F.Jv: 2a F + 2b Jv of F, and 2b F of Jv. */
-static int kinetic_vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, const nde_real *a,
-                           const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v) {
+static int kinetic_vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v,
+                           const nde_real *a, const nde_real *b, nde_cotangent *to_y, nde_cotangent *to_v) {
     const nde_field *f = self->ctx;
     const nde_site site = kinetic_site(f, at);
     const nde_tangent along = nde_part_tangent(f, at, v);
@@ -112,7 +114,9 @@ static int kinetic_vjp_jvp(const nde_field *self, const nde_site *at, const nde_
     return f->vjp_jvp(f, &site, y, &along, a_value, a_slope, &there, to_v ? &beside : NULL);
 }
 
-static int kinetic_prepare(const nde_field *self, const nde_real *p, nde_real *prepared) { return nde_part_prepare(self->ctx, p, &prepared); }
+static int kinetic_prepare(const nde_field *self, const nde_real *p, nde_real *prepared) {
+    return nde_part_prepare(self->ctx, p, &prepared);
+}
 
 nde_field nde_field_kinetic(const nde_field *f) {
     const nde_field none = { .size = sizeof none };
@@ -152,7 +156,8 @@ static void draw(const nde_frobenius *of, const nde_site *at, size_t probe, nde_
     for (size_t i = 0; i < of->field->out; i++)
         for (size_t b = 0; b < at->n; b++)
             e[i*at->ld + b] = of->gaussian ? (nde_real)nde_normal(of->seed, NDE_PURPOSE_PROBE, at->index[b], probe, i)
-                              : nde_uniform(of->seed, NDE_PURPOSE_PROBE, at->index[b], probe, i) < 0.5 ? (nde_real)-1 : (nde_real)1;
+                              : nde_uniform(of->seed, NDE_PURPOSE_PROBE, at->index[b], probe, i) < 0.5 ? (nde_real)-1
+                              : (nde_real)1;
 }
 
 static nde_site frobenius_site(const nde_frobenius *of, const nde_site *at) {
@@ -255,12 +260,14 @@ static int frobenius_prepare(const nde_field *self, const nde_real *p, nde_real 
 
 nde_field nde_field_frobenius(const nde_frobenius *of) {
     const nde_field none = { .size = sizeof none };
-    if (!of || !of->field) return (void)nde_fail(NDE_E_ARG, "nde_field_frobenius: %s is NULL", of ? "field" : "frobenius"), none;
+    if (!of || !of->field)
+        return (void)nde_fail(NDE_E_ARG, "nde_field_frobenius: %s is NULL", of ? "field" : "frobenius"), none;
     const nde_field *f = of->field;
     if (nde_field_validate(f, "nde_field_frobenius: field")) return none;
     if (!f->vjp) return (void)nde_fail(NDE_E_ARG, "nde_field_frobenius: field '%s' has no vjp", nde_field_name(f)), none;
     if (f->dim > SIZE_MAX/64 || f->out > SIZE_MAX/64 || f->np > SIZE_MAX/64 || f->nq > SIZE_MAX/64 || f->nu > SIZE_MAX/64)
-        return (void)nde_fail(NDE_E_SIZE, "nde_field_frobenius: dim, out, np, nq or nu of field '%s' is too large", nde_field_name(f)), none;
+        return (void)nde_fail(NDE_E_SIZE, "nde_field_frobenius: dim, out, np, nq or nu of field '%s' is too large",
+                              nde_field_name(f)), none;
     nde_field g = one_row("frobenius", of, f, layout_of(of).end);
     if (!g.size) return none;
     g.tape = 0, g.prepare = f->prepared ? frobenius_prepare : NULL;

@@ -39,12 +39,12 @@ nde_field nde_field_steady(const nde_steady *steady) {
     const nde_field *f = steady->field;
     if (nde_field_validate(f, "nde_field_steady: field")) return none;
     if (f->out != f->dim || !(steady->rtol >= 0) || !(steady->atol >= 0) || !(steady->rtol + steady->atol > 0)) {
-        (void)nde_fail(NDE_E_ARG, "nde_field_steady: rtol is %g, atol %g, out %zu of dim %zu", steady->rtol, steady->atol, f->out,
-                       f->dim);
+        (void)nde_fail(NDE_E_ARG, "nde_field_steady: rtol is %g, atol %g, out %zu of dim %zu", steady->rtol, steady->atol,
+                       f->out, f->dim);
         return none;
     }
-    nde_field g = { .size = sizeof g, .name = "steady", .ctx = steady, .dim = f->dim, .nu = f->nu, .out = 1, .traits = f->traits,
-                    .prepared = f->prepared, .prepare = f->prepared ? prepare : NULL, .eval = eval };
+    nde_field g = { .size = sizeof g, .name = "steady", .ctx = steady, .dim = f->dim, .nu = f->nu, .out = 1,
+                    .traits = f->traits, .prepared = f->prepared, .prepare = f->prepared ? prepare : NULL, .eval = eval };
     if (!nde_size_add(f->work, own_rows(f), &g.work) || (f->np && !nde_size_add(f->p_first, f->np, &g.np)) ||
         (f->nq && !nde_size_add(f->q_first, f->nq, &g.nq))) {
         (void)nde_fail(NDE_E_SIZE, "nde_field_steady: work, np or nq of field '%s' is too large", nde_field_name(f));

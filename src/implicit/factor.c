@@ -29,7 +29,8 @@ static void write_lanes(nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_
     }
 }
 
-void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
+void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
+                   const nde_real *j) {
     const size_t d = lu->dim;
     if (is_side_by_side(lu, ld)) {
         write_lanes(lu, n, ld, h, gamma, j);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gmres.c - restarted GMRES on a block of lanes. All lanes take the same products; one that is done, or whose space is exhausted,
- * goes on with vectors of zeros, and the column that it gets is a unit vector, so that its sum has no share of them. */
+ * gmres.c - restarted GMRES on a block of lanes. All lanes take the same products; one that is done, or whose space is
+ * exhausted, goes on with vectors of zeros, and the column that it gets is a unit vector, so that its sum has no share of
+ * them. */
 #include "implicit/gmres.h"
 
 #include <math.h>

@@ -18,7 +18,8 @@ static void dot(const nde_unknowns *x, const nde_real *a, const nde_real *b, nde
 }
 
 /* ---- Anderson's acceleration -------------------------------------------------------------------
- * The last m differences dY of iterates and dR of residuals. With c that makes |r - sum c_i dR_i| least, by the normal equations,
+ * The last m differences dY of iterates and dR of residuals. With c that makes |r - sum c_i dR_i| least, by the normal
+ * equations,
  *     y+ = y + mixing r - sum c_i (dY_i + mixing dR_i).
  * They are solved by L D L' from the newest difference on; one that is almost a combination of newer ones is left out. */
 

@@ -51,10 +51,12 @@ static bool takes_matrix(const nde_implicit *how, bool iterates) {
 static void lay(nde_unknowns *x, nde_rows_of_work *w, bool iterates) {
     const nde_implicit *how = &x->how;
     const size_t dim = x->field->dim;
-    x->inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1), x->a_inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1);
+    x->inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1),
+        x->a_inputs = nde_take_rows(w, how->inputs ? x->field->nu : 0, 1);
     x->y = nde_take_rows(w, dim, 1), x->residual = nde_take_rows(w, dim, 1), x->direction = nde_take_rows(w, dim, 1);
     x->trial = nde_take_rows(w, dim, 1), x->trial_residual = nde_take_rows(w, dim, 1);
-    x->norm = nde_take_rows(w, 1, 1), x->trial_norm = nde_take_rows(w, 1, 1), x->steps = nde_take_rows(w, 1, 1), x->live = nde_take_rows(w, 1, 1);
+    x->norm = nde_take_rows(w, 1, 1), x->trial_norm = nde_take_rows(w, 1, 1), x->steps = nde_take_rows(w, 1, 1),
+        x->live = nde_take_rows(w, 1, 1);
     x->begin = nde_take_rows(w, 1, 1), x->weight = nde_take_rows(w, 1, 1), x->goal = nde_take_rows(w, 1, 1);
     x->lane = (unsigned char *)nde_take_rows(w, 1, 1), x->fate = (unsigned char *)nde_take_rows(w, 1, 1);
     x->history = x->small = x->jacobian = x->matrix = x->column = x->tape = NULL, x->pivot = NULL;
@@ -144,8 +146,8 @@ static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nd
 
 /* ---- derivatives ---- */
 
-/* The solution once more: both layouts begin alike, so that derivatives have it too. Lanes without one are not live, and have the
- * guess, where products with cotangents of zero are zero. */
+/* The solution once more: both layouts begin alike, so that derivatives have it too. Lanes without one are not live, and
+ * have the guess, where products with cotangents of zero are zero. */
 static int solve_again(const nde_field *self, const nde_site *at, const nde_real *y, nde_unknowns *x) {
     nde_unknowns found = unknowns_of(self, at, true);
     const int rc = at->tape ? 0 : iterate(&found, at, y);
@@ -277,7 +279,8 @@ nde_field nde_field_implicit(const nde_implicit *layer) {
     nde_field g = { .size = sizeof g, .name = "implicit", .ctx = layer, .dim = x.how.inputs ? x.how.inputs : f->dim,
                     .nu = f->nu - x.how.inputs, .out = f->dim, .tape = f->dim, .prepared = f->prepared,
                     .traits = f->traits & (NDE_AUTONOMOUS | NDE_LANEWISE), .eval = eval,
-                    .vjp = f->vjp && can_solve ? vjp : NULL, .jvp = f->jvp && can_solve ? jvp : NULL, .prepare = f->prepared ? prepare : NULL };
+                    .vjp = f->vjp && can_solve ? vjp : NULL, .jvp = f->jvp && can_solve ? jvp : NULL,
+                    .prepare = f->prepared ? prepare : NULL };
     for (int iterates = 0; iterates < 2; iterates++) {
         nde_rows_of_work w = { .ld = 1 };
         lay(&x, &w, iterates);
@@ -294,8 +297,9 @@ nde_field nde_field_implicit(const nde_implicit *layer) {
 
 static nde_status status_of(unsigned char fate) {
     static const nde_status status[] = { [NDE_LIVES] = NDE_E_CONVERGENCE, [NDE_CONVERGED] = NDE_OK,
-                                         [NDE_TOO_SLOW] = NDE_E_CONVERGENCE, [NDE_SINGULAR] = NDE_E_SINGULAR, [NDE_NOT_FINITE] = NDE_E_NONFINITE,
-                                         [NDE_FIELD_FAILED] = NDE_E_FIELD, [NDE_STOPS] = NDE_STOPPED };
+                                         [NDE_TOO_SLOW] = NDE_E_CONVERGENCE, [NDE_SINGULAR] = NDE_E_SINGULAR,
+                                         [NDE_NOT_FINITE] = NDE_E_NONFINITE, [NDE_FIELD_FAILED] = NDE_E_FIELD,
+                                         [NDE_STOPS] = NDE_STOPPED };
     return status[fate];
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - systems with the Jacobian J of the residual of an equation, or its transpose: by LU of the dense matrix, or by GMRES
- * from jvp and vjp. */
+ * linear.c - systems with the Jacobian J of the residual of an equation, or its transpose: by LU of the dense matrix, or
+ * by GMRES from jvp and vjp. */
 #include "implicit/layer.h"
 #include "implicit/lu.h"
 

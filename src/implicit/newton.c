@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * newton.c - Newton's method on a block of lanes, with directions by LU or by GMRES. Where the residual does not shrink enough the
- * step is halved, lane by lane. */
+ * newton.c - Newton's method on a block of lanes, with directions by LU or by GMRES. Where the residual does not shrink
+ * enough the step is halved, lane by lane. */
 #include "implicit/layer.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * adams_bashforth_moulton.c - the implicit Adams methods of order 1 to 8, corrected once from the explicit one of the same order
- * and evaluated again (PECE): y+ = y + h (w_0 F(t + h, predicted) + sum w_j f_(j-1)). Body: multistep.c.
+ * adams_bashforth_moulton.c - the implicit Adams methods of order 1 to 8, corrected once from the explicit one of the same
+ * order and evaluated again (PECE): y+ = y + h (w_0 F(t + h, predicted) + sum w_j f_(j-1)). Body: multistep.c.
  * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), III.1 (1.8), table 1.2. */
 #include "method/method.h"
 

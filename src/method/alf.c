@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * alf.c - asynchronous leapfrog (MALI): a slope v of its own goes with the state, v = F(t, y) at the start; with damping it is of order 1.
- * Source: J. Zhuang, N. Dvornek, S. Tatikonda, J. Duncan, MALI: a memory efficient and reverse accurate integrator for neural ODEs,
- * ICLR (2021), arXiv 2102.04668, algorithms 2 and 3, appendix A.5 (damping); U. Mutze, An asynchronous leap-frog method (2008). */
+ * alf.c - asynchronous leapfrog (MALI): a slope v of its own goes with the state, v = F(t, y) at the start; with damping
+ * it is of order 1.
+ * Source: J. Zhuang, N. Dvornek, S. Tatikonda, J. Duncan, MALI: a memory efficient and reverse accurate integrator for
+ * neural ODEs, ICLR (2021), arXiv 2102.04668, algorithms 2 and 3, appendix A.5 (damping); U. Mutze, An asynchronous
+ * leap-frog method (2008). */
 #include "method/method.h"
 
 /* of slope 1: reversible.c */

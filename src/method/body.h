@@ -70,8 +70,8 @@ typedef struct nde_table {
     bool compensated;       /* y and z have as many rows again, a slab behind: what rounding has taken from them */
     size_t split;           /* rows of the first set; dim when not partitioned */
     nde_row *row[2];        /* [slopes] each; none of a composition */
-    nde_row *column;        /* [stages] of KIND_RUNGE_KUTTA, transposed: which cotangents slope j has a share of, that of the new state
-                             * at index `stages`, that of stage i at i; from the last on down */
+    nde_row *column;        /* [stages] of KIND_RUNGE_KUTTA, transposed: which cotangents slope j has a share of, that of
+                             * the new state at index `stages`, that of stage i at i; from the last on down */
     double *node;           /* [stages] of a composition */
     double quantum;         /* > 0: states and increments are multiples of it */
     nde_chebyshev chebyshev;
@@ -85,17 +85,19 @@ typedef struct nde_table {
     nde_tolerance tolerance; /* by which it judges what is large */
     nde_row out[2];         /* the second one: of the rows of the second set, or of a coupled method's partner */
     nde_row error, error2;  /* error2: empty without a second estimate */
-    nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the states where
-                             * they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth parts */
+    nde_row probe[2];       /* of an explicit Runge-Kutta method with an error estimate: differences of slopes, and of the
+                             * states where they were taken: sum w_i k_i and sum w_i Y_i = h sum v_j k_j, with small smooth
+                             * parts */
     double stable;          /* it is stable for -stable <= h lambda < 0; 0: not known */
     nde_row velocity_error; /* of rows >= split, which then have one of their own */
-    nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or the next
-                             * step: what is not finite there must be looked for */
+    nde_row unseen[2];      /* slopes that the new state [0], or state and error [1], do without, but not the extension or
+                             * the next step: what is not finite there must be looked for */
 } nde_table;
 
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *method, size_t dim, size_t split);
 
-/* Weights [slopes] of the continuous extension at theta: y(theta) = y + h sum w_j k_j, and of its derivative: h dy/dt. set 0 or 1. */
+/* Weights [slopes] of the continuous extension at theta: y(theta) = y + h sum w_j k_j, and of its derivative: h dy/dt. set
+ * 0 or 1. */
 void nde_table_dense(const nde_table *table, int set, double theta, double *w, double *dw);
 
 /* One attempt. k0 is in slab 0 when the method is first-same-as-last. */
@@ -155,12 +157,13 @@ typedef struct nde_step_tangent {
     const nde_source *source; /* t, h, v_h of it are filled in by the body */
 } nde_step_tangent;
 
-/* extend: the slopes of the extension alone, after an attempt; k then has [slopes] slabs, and so have those of the cotangent and
- * the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the old state.
+/* extend: the slopes of the extension alone, after an attempt; k then has [slopes] slabs, and so have those of the
+ * cotangent and the tangent. Its transpose adds to the cotangents of the slopes of the step and, in cotangent.y, of the
+ * old state.
  *
- * reverse: undoes a step of a method with partners, or of a composition (NULL: cannot): y is the state that it led to, z becomes the one that it began
- * from, to rounding or, with a quantum, in every bit; t, t_new, dt and h are those of the step. The last slope comes in where it is the
- * next step's first; then slopes and tape are as an attempt leaves them. */
+ * reverse: undoes a step of a method with partners, or of a composition (NULL: cannot): y is the state that it led to, z
+ * becomes the one that it began from, to rounding or, with a quantum, in every bit; t, t_new, dt and h are those of the
+ * step. The last slope comes in where it is the next step's first; then slopes and tape are as an attempt leaves them. */
 typedef struct nde_body {
     int (*attempt)(const nde_attempt *step);
     int (*transpose)(const nde_attempt *step, const nde_step_cotangent *cotangent);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * coupled.c - the body of coupled methods, with transpose, tangent and reverse; compiled once for each instruction set. What they are
- * and their source: coupling.c. Letters as there: x is the partner of y, d the last slope. */
+ * coupled.c - the body of coupled methods, with transpose, tangent and reverse; compiled once for each instruction set.
+ * What they are and their source: coupling.c. Letters as there: x is the partner of y, d the last slope. */
 #include "core/isa.h"
 #include "method/shared.h"
 
@@ -45,8 +45,8 @@ static const nde_real *stage_state(const nde_attempt *s, int i, const nde_real *
 
 static int evaluate(const nde_attempt *s, int first, int end, const nde_real *from) {
     for (int i = first; i < end; i++) {
-        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, s->table->method->c[i]), stage_state(s, i, from), slope(s, i),
-                                    nde_stage_tape(s, i), s->lanes->site.ld);
+        const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, s->table->method->c[i]), stage_state(s, i, from),
+                                    slope(s, i), nde_stage_tape(s, i), s->lanes->site.ld);
         if (rc) return s->lanes->scratch->stage = i, rc;
     }
     return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * coupling.c - the algebraically reversible coupling of any explicit Runge-Kutta method as a table. With the increment P_h(t, y) of
- * the method, coupling l and a second state x, which is y at the start,
+ * coupling.c - the algebraically reversible coupling of any explicit Runge-Kutta method as a table. With the increment
+ * P_h(t, y) of the method, coupling l and a second state x, which is y at the start,
  *   y+ = l y + (1 - l) x + P_h(t, x),  x+ = x - P_-h(t + h, y+)
  * undone by x = x+ + P_-h(t + h, y+), y = (y+ - (1 - l) x - P_h(t, x))/l. The order is that of the method.
  *
  * Slopes, n stages of the method, m of them needed for b: 0 ... n-1 those of P_h, n ... n+m-1 those of P_-h, the last one is no
- * slope of the field but d = (y - x)/h, so that y+ = y + h (sum b_i k_i - (1 - l) d). b makes y+ and b2 makes x+; rows of a are those of
- * the method, negative in the second half. The extension is Hermite's, with the slopes at x and at y+.
+ * slope of the field but d = (y - x)/h, so that y+ = y + h (sum b_i k_i - (1 - l) d). b makes y+ and b2 makes x+; rows of
+ * a are those of the method, negative in the second half. The extension is Hermite's, with the slopes at x and at y+.
  * Source: S. McCallum, J. Foster, Efficient, accurate and stable gradients for neural ODEs (2024), arXiv 2410.11648. */
 #include "method/method.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * diffusion.c - what noise terms are to a method beside the product with dW/h: multipliers of a stage, derivatives along a slope,
- * and the drift with which a method of the other calculus finds the same solution.
+ * diffusion.c - what noise terms are to a method beside the product with dW/h: multipliers of a stage, derivatives along a
+ * slope, and the drift with which a method of the other calculus finds the same solution.
  *
  * Letters: g_j the columns of a term, dim rows; a diagonal term's j-th one is g_j e_j, of which only row j depends on y_j: its
  * derivative along its own value is that of all columns at once. */
@@ -31,7 +31,8 @@ void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nd
 }
 
 /* Row i of a slope by its component's multiplier of this stage over sqrt(h), added to what is there or not. */
-static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, bool adds, nde_real *to) {
+static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, bool adds,
+                        nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     r->kernels->step->follow(r->dim, n, ld, dt, r->rates, lanes->rate + 2*r->rates*ld, from, adds, to);
 }
@@ -59,19 +60,21 @@ static nde_site drive(const nde_rhs *r, nde_lanes *lanes, size_t k, const double
 }
 
 /* The transpose of the derivative along scratch.along: adds to a_y, to scratch.a_along and to the sink. */
-static int bend_transpose(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y, const nde_real *a,
-                          nde_real *a_y, const nde_sink *sink) {
+static int bend_transpose(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y,
+                          const nde_real *a, nde_real *a_y, const nde_sink *sink) {
     const nde_field *f = r->term[k].field;
     nde_scratch *s = lanes->scratch;
     const nde_tangent v = { .y = s->along };
     const bool want_u = r->channels && f->nu && (sink->x_input || sink->t);
     if (want_u) clear(s->a_u, f->nu, at->n, at->ld);
-    nde_cotangent to_y = { .t = sink->t, .y = a_y, .u = want_u ? s->a_u : NULL, .q = sink->q && f->nq ? sink->q + f->q_first*at->ld : NULL,
+    nde_cotangent to_y = { .t = sink->t, .y = a_y, .u = want_u ? s->a_u : NULL,
+                           .q = sink->q && f->nq ? sink->q + f->q_first*at->ld : NULL,
                            .p = sink->p && f->np ? sink->p + f->p_first : NULL };
     nde_cotangent to_v = { .y = s->a_along };
     const int rc = f->vjp_jvp(f, at, y, &v, NULL, a, &to_y, &to_v);
     if (!rc && want_u)
-        nde_path_value_transpose(r->problem.input, r->N, at->n, at->ld, at->index, lanes->piece, at->t, s->a_u, sink->x_input, sink->t);
+        nde_path_value_transpose(r->problem.input, r->N, at->n, at->ld, at->index, lanes->piece, at->t, s->a_u,
+                                 sink->x_input, sink->t);
     return rc;
 }
 
@@ -81,13 +84,15 @@ static nde_tangent tangent_of(const nde_rhs *r, nde_lanes *lanes, size_t k, cons
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_real *v_u = lanes->scratch->a_u;
     if (f->nu) clear(v_u + r->channels*ld, f->nu - r->channels, n, ld);
-    return (nde_tangent){ .t = from->t, .y = v_y, .u = f->nu ? v_u : NULL, .q = from->q && f->nq ? from->q + f->q_first*ld : NULL,
+    return (nde_tangent){ .t = from->t, .y = v_y, .u = f->nu ? v_u : NULL,
+                          .q = from->q && f->nq ? from->q + f->q_first*ld : NULL,
                           .p = from->p && f->np ? from->p + f->p_first : NULL };
 }
 
-/* The tangent of the derivative along scratch.along, of which scratch.v_along is the tangent, into scratch.bent. What the derivative
- * along v has of a row's, along `along`, is that along `along` of the row's along v: cotangents of vjp_jvp. */
-static int bend_tangent(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y, const nde_tangent *v) {
+/* The tangent of the derivative along scratch.along, of which scratch.v_along is the tangent, into scratch.bent. What the
+ * derivative along v has of a row's, along `along`, is that along `along` of the row's along v: cotangents of vjp_jvp. */
+static int bend_tangent(const nde_rhs *r, nde_lanes *lanes, size_t k, const nde_site *at, const nde_real *y,
+                        const nde_tangent *v) {
     const nde_field *f = r->term[k].field;
     nde_scratch *s = lanes->scratch;
     const size_t n = at->n, ld = at->ld;
@@ -258,8 +263,8 @@ int nde_correction_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, cons
 
 /* ---- brackets -------------------------------------------------------------------------------- */
 
-/* sum over i < j of A_ij [g_i, g_j], [g_i, g_j] = dg_j/dy g_i - dg_i/dy g_j, is sum_j dg_j/dy (sum_i A_ij g_i), since A_ji = -A_ij: one
- * derivative a column. */
+/* sum over i < j of A_ij [g_i, g_j], [g_i, g_j] = dg_j/dy g_i - dg_i/dy g_j, is sum_j dg_j/dy (sum_i A_ij g_i), since A_ji
+ * = -A_ij: one derivative a column. */
 
 /* The noise; there is one term of it. */
 static size_t noise_term(const nde_rhs *r) {
@@ -324,8 +329,8 @@ int nde_bracket_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     return 0;
 }
 
-int nde_bracket_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y, const nde_source *from,
-                    nde_real *v_k) {
+int nde_bracket_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                    const nde_source *from, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld, k = noise_term(r);
     nde_scratch *s = lanes->scratch;
     const nde_field *f = r->term[k].field;

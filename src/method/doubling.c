@@ -2,9 +2,9 @@
  * doubling.c - step doubling as a table: of any method the compound step of two half steps, with the whole step for comparison.
  * Their difference over 2^p - 1 is the error of the half steps; b has it added, e is it. Nothing else in the library knows.
  *
- * Stages, n of them to a step of the method: 0 ... n-1 of the first half, n ... 2n-1 of the second, 2n ... 3n-2 of the whole step,
- * whose first is stage 0; the last, 3n-1, is the new state: first same as last. The continuous extension is Hermite's of degree
- * five through the values and slopes of both ends and of the middle, where half of the error is added.
+ * Stages, n of them to a step of the method: 0 ... n-1 of the first half, n ... 2n-1 of the second, 2n ... 3n-2 of the
+ * whole step, whose first is stage 0; the last, 3n-1, is the new state: first same as last. The continuous extension is
+ * Hermite's of degree five through the values and slopes of both ends and of the middle, where half of the error is added.
  * Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I (1993), II.4, theorem 4.1. */
 #include "method/method.h"
 

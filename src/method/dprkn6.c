@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dprkn6.c - Dormand and Prince's Nystrom pair 6(4) for q'' = F2(t, q), five evaluations a step; continuous extension of order 6
- * in positions, 5 in velocities. Some coefficients are in Q(sqrt(8581)).
+ * dprkn6.c - Dormand and Prince's Nystrom pair 6(4) for q'' = F2(t, q), five evaluations a step; continuous extension of
+ * order 6 in positions, 5 in velocities. Some coefficients are in Q(sqrt(8581)).
  * Source: J. R. Dormand, P. J. Prince, Runge-Kutta-Nystrom triples, Comput. Math. Appl. 13 (1987) 937-949; coefficients as
  * tabulated in OrdinaryDiffEq.jl. */
 #include "method/method.h"

@@ -20,8 +20,8 @@ static inline void nde_bernstein(int degree, double theta, double *value, double
     }
 }
 
-/* The weight of a slope with coefficients d [terms], and its derivative: of powers of theta, or of the Bernstein polynomials at theta
- * and their derivatives. */
+/* The weight of a slope with coefficients d [terms], and its derivative: of powers of theta, or of the Bernstein
+ * polynomials at theta and their derivatives. */
 static inline double nde_extension_weight(int terms, const double *d, double theta, bool bernstein, const double *basis,
                                           const double *rise, double *slope) {
     double value = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * jacobian.c - the Jacobian of a block of lanes: as the field gives it, direction by direction, or by differences; and the slope by
- * time. Directions carry all columns of a colour. */
+ * jacobian.c - the Jacobian of a block of lanes: as the field gives it, direction by direction, or by differences; and the
+ * slope by time. Directions carry all columns of a colour. */
 #include "method/jacobian.h"
 
 #include <float.h>
@@ -32,12 +32,15 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
     const bool given = !no_jacobian && !r->problem.n_terms;
     of->how = asked != NDE_JACOBIAN_AUTO ? asked : given ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
     of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
-    if (asked < NDE_JACOBIAN_AUTO || asked > NDE_JACOBIAN_DIFFERENCES) return nde_fail(NDE_E_ARG, "options.jacobian is %d", asked);
+    if (asked < NDE_JACOBIAN_AUTO || asked > NDE_JACOBIAN_DIFFERENCES)
+        return nde_fail(NDE_E_ARG, "options.jacobian is %d", asked);
     if (of->how == NDE_JACOBIAN_GIVEN && !given)
-        return no_jacobian ? nde_fail(NDE_E_ARG, "options.jacobian is %d: field '%s' has no jacobian", asked, nde_field_name(no_jacobian))
+        return no_jacobian ? nde_fail(NDE_E_ARG, "options.jacobian is %d: field '%s' has no jacobian", asked,
+                                      nde_field_name(no_jacobian))
                            : nde_fail(NDE_E_ARG, "options.jacobian is %d: not with terms", asked);
     if (of->how == NDE_JACOBIAN_JVP && no_jvp)
-        return nde_fail(NDE_E_NO_JVP, "field '%s' has neither jacobian nor jvp: options.jacobian can be NDE_JACOBIAN_DIFFERENCES",
+        return nde_fail(NDE_E_NO_JVP,
+                        "field '%s' has neither jacobian nor jvp: options.jacobian can be NDE_JACOBIAN_DIFFERENCES",
                         nde_field_name(no_jvp));
     return NDE_OK;
 }
@@ -48,7 +51,8 @@ void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
     of->colours = r->dim;
     of->colour = nde_arena_take(arena, n, sizeof *of->colour);
-    size_t *start = nde_arena_take(arena, sparse ? n + 1 : 0, sizeof *start), *row = nde_arena_take(arena, nonzeros, sizeof *row);
+    size_t *start = nde_arena_take(arena, sparse ? n + 1 : 0, sizeof *start),
+        *row = nde_arena_take(arena, nonzeros, sizeof *row);
     unsigned char *taken = nde_arena_take(arena, n, 1);
     if (!of->colour || !taken) return;
     of->start = f->sparsity_start, of->index = f->sparsity_index;
@@ -97,7 +101,8 @@ static int ask(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const d
     return part->field->jacobian(part->field, &at, y, j);
 }
 
-static int ask_all(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *j) {
+static int ask_all(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y,
+                   nde_real *j) {
     nde_rhs_inputs(r, lanes, t);
     const int rc = ask(r, lanes, part_of(of, r), t, y, j);
     return rc || !r->nz ? rc : ask(r, lanes, &r->quadrature, t, y, j + r->dim*r->dim*lanes->site.ld);
@@ -107,11 +112,13 @@ static bool has_colour(const nde_jacobian *of, size_t column, size_t colour) {
     return (of->colour ? of->colour[column] : column) == colour;
 }
 
-/* The step of a difference along component i. Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.8. */
+/* The step of a difference along component i. Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II
+ * (1996), IV.8. */
 static nde_real nudge(nde_real y) { return (nde_real)sqrt(unit()*fmax(1e-5, fabs((double)y))); }
 
 /* v: 1 in the columns of a colour; or y, moved there. */
-static void aim(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *y, nde_real *v) {
+static void aim(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *y,
+                nde_real *v) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
     for (size_t i = 0; i < r->dim; i++, v += ld, y += ld) {
@@ -126,7 +133,8 @@ static void put(const nde_lanes *lanes, const nde_real *dv, nde_real *j) {
 }
 
 /* Columns of a colour. */
-static void spread(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *dv, nde_real *j) {
+static void spread(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *dv,
+                   nde_real *j) {
     const size_t ld = lanes->site.ld;
     for (size_t i = 0; i < r->rows; i++, dv += ld, j += r->dim*ld) {
         if (!of->colour) put(lanes, dv, j + colour*ld);
@@ -150,15 +158,16 @@ static void subtract(const nde_rhs *r, const nde_lanes *lanes, const nde_real *f
         for (size_t b = 0; b < n; b++) dv[i + b] -= f[i + b];
 }
 
-int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t, const nde_real *y,
-                      const nde_real *f) {
+int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t,
+                      const nde_real *y, const nde_real *f) {
     static const nde_source still;
     const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
     if (of->how == NDE_JACOBIAN_GIVEN) return ask_all(of, r, lanes, t, y, l->j);
     if (of->colour) memset(l->j, 0, r->rows*r->dim*lanes->site.ld*sizeof *l->j);
     for (size_t colour = 0; colour < of->colours; colour++) {
         aim(of, r, lanes, colour, y, l->v);
-        const int rc = moved ? nde_rhs_eval(r, lanes, t, l->v, l->dv, NULL, 0) : nde_rhs_jvp(r, lanes, t, y, l->v, &still, l->dv);
+        const int rc = moved ? nde_rhs_eval(r, lanes, t, l->v, l->dv, NULL, 0) : nde_rhs_jvp(r, lanes, t, y, l->v, &still,
+                l->dv);
         if (rc) return rc;
         if (moved) subtract(r, lanes, f, l->dv);
         spread(of, r, lanes, colour, l->dv, l->j);
@@ -193,8 +202,8 @@ static int differ(const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const doubl
     return rc;
 }
 
-int nde_jacobian_eval_time(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t, const double *dt,
-                           const nde_real *y, const nde_real *f) {
+int nde_jacobian_eval_time(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes, nde_linear *l, const double *t,
+                           const double *dt, const nde_real *y, const nde_real *f) {
     const size_t n = lanes->site.n;
     if (!of->timed) return differ(r, lanes, l, t, dt, y, f);
     const nde_source source = { .t = l->t };

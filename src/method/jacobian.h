@@ -18,7 +18,8 @@ typedef struct nde_jacobian {
     const size_t *start, *index; /* with colours: the non-zeros by rows */
 } nde_jacobian;
 
-/* What a worker needs for it: [rows][dim][ld], [rows][ld] slope by time, [dim][ld] a direction, [rows][ld] what comes of it, [ld]; and W. */
+/* What a worker needs for it: [rows][dim][ld], [rows][ld] slope by time, [dim][ld] a direction, [rows][ld] what comes of
+ * it, [ld]; and W. */
 typedef struct nde_linear {
     nde_real *j, *f_t, *v, *dv;
     double *t;
@@ -43,8 +44,8 @@ int nde_jacobian_evaluations(const nde_jacobian *jacobian, const nde_rhs *rhs);
 int nde_jacobian_eval(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear, const double *t,
                       const nde_real *y, const nde_real *f);
 /* f_t = dF/dt at (t, y), for a step of dt: differences are taken inside it. */
-int nde_jacobian_eval_time(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear, const double *t,
-                           const double *dt, const nde_real *y, const nde_real *f);
+int nde_jacobian_eval_time(const nde_jacobian *jacobian, const nde_rhs *rhs, nde_lanes *lanes, nde_linear *linear,
+                           const double *t, const double *dt, const nde_real *y, const nde_real *f);
 /* to [rows][ld] = j x, x [dim][ld]. */
 void nde_jacobian_apply(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *j, const nde_real *x, nde_real *to);
 

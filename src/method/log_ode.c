@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * log_ode.c - the log-ODE method of depth 2: over a step the ODE whose slope is drift, noise times W/h, and the brackets of the columns of
- * the noise times their Levy areas over h, by one step of Ralston's method of order 3; for Stratonovich equations. Of strong order 1
- * for any noise, with the areas that noise.area describes; where columns commute, brackets are 0 and nothing asks for areas.
- * Sources: J. Gaines, T. Lyons, SIAM J. Appl. Math. 57 (1997) 1455-1484; J. Foster, T. Lyons, H. Oberhauser, SIAM J. Numer. Anal. 58
- * (2020) 1393-1421; A. Ralston, Math. Comp. 16 (1962) 431-437 (the steps). */
+ * log_ode.c - the log-ODE method of depth 2: over a step the ODE whose slope is drift, noise times W/h, and the brackets
+ * of the columns of the noise times their Levy areas over h, by one step of Ralston's method of order 3; for Stratonovich
+ * equations. Of strong order 1 for any noise, with the areas that noise.area describes; where columns commute, brackets
+ * are 0 and nothing asks for areas.
+ * Sources: J. Gaines, T. Lyons, SIAM J. Appl. Math. 57 (1997) 1455-1484; J. Foster, T. Lyons, H. Oberhauser, SIAM J.
+ * Numer. Anal. 58 (2020) 1393-1421; A. Ralston, Math. Comp. 16 (1962) 431-437 (the steps). */
 #include "method/method.h"
 
 static const nde_coefficient a[] = {

@@ -29,19 +29,22 @@ enum {
 /* A method. Row i of `a` is the strictly lower row of stage i: i entries, rows one after the other (row 0 empty).
  *   KIND_RUNGE_KUTTA     Y_i = y + h sum_j a_ij k_j, k_i = F(t + c_i h, Y_i), y+ = y + h sum b_i k_i, error = h sum e_i k_i
  *   KIND_PARTITIONED     the same, where rows >= problem.split use a2, b2 and rows below a, b
- *   KIND_COMPOSITION     flows of q' = F1(t, v) and of v' = F2(t, q) in turn, stage i for b_i h, q first (kick_first: v); a time of
- *                        its own goes with each, so that F1 is taken at t + h sum of the kicks before, F2 at t + h sum of the drifts.
- *                        b alone: the extension is the cubic Hermite polynomial, on two stages more (the slopes of both ends)
- *   KIND_NYSTROM         q'' = F2(t, q) with q' = v: Q_i = q + c_i h v + h^2 sum_j a_ij f_j, f_i = F2(t + c_i h, Q_i), q+ = q + h v +
- *                        h^2 sum b_i f_i, v+ = v + h sum b2_i f_i; errors h^2 sum e_i f_i and h sum e_velocity_i f_i. Extension:
- *                        q(theta) = q + theta h v + h^2 sum b_i(theta) f_i, and its derivative. First same as last: Q of the last
- *                        stage is q+
- *   KIND_SPLITTING       flows of y' = drift and of y' = problem.splitting.second in turn, stage i for b_i h: see splitting.c, which
- *                        writes it, and compositions too where there is a splitting, as an explicit table
+ *   KIND_COMPOSITION     flows of q' = F1(t, v) and of v' = F2(t, q) in turn, stage i for b_i h, q first (kick_first: v);
+ *                        a time of its own goes with each, so that F1 is taken at t + h sum of the kicks before, F2 at t +
+ *                        h sum of the drifts. b alone: the extension is the cubic Hermite polynomial, on two stages more
+ *                        (the slopes of both ends)
+ *   KIND_NYSTROM         q'' = F2(t, q) with q' = v: Q_i = q + c_i h v + h^2 sum_j a_ij f_j, f_i = F2(t + c_i h, Q_i), q+
+ *                        = q + h v + h^2 sum b_i f_i, v+ = v + h sum b2_i f_i; errors h^2 sum e_i f_i and h sum
+ *                        e_velocity_i f_i. Extension:
+ *                        q(theta) = q + theta h v + h^2 sum b_i(theta) f_i, and its derivative. First same as last: Q of
+ *                        the last stage is q+
+ *   KIND_SPLITTING       flows of y' = drift and of y' = problem.splitting.second in turn, stage i for b_i h: see
+ *                        splitting.c, which writes it, and compositions too where there is a splitting, as an explicit table
  *   part, share          of such a table: stage i evaluates the drift (0) or second (1), in a flow of share_i h
- *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < m} dense[i*m + j] theta^(j+1), m = dense_terms;
- *                        at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
- *   bernstein            dense[i*m + j] belongs to the Bernstein polynomial choose(m, j+1) theta^(j+1) (1 - theta)^(m-j-1) instead:
+ *   dense                y(theta) = y + h sum_i b_i(theta) k_i, b_i(theta) = sum_{j < m} dense[i*m + j] theta^(j+1), m =
+ *                        dense_terms; at theta = 1 it equals b to rounding. Partitioned: dense2 for rows >= split
+ *   bernstein            dense[i*m + j] belongs to the Bernstein polynomial choose(m, j+1) theta^(j+1) (1 - theta)^(m-j-1)
+ *                        instead:
  *                        the powers of a long extension have coefficients of 1e6 that cancel
  *   dense_stages         further rows of a and c, after those of the step (b, e and e2 have none): stages for the extension
  *                        alone, evaluated only where a value inside the step is asked for
@@ -50,34 +53,37 @@ enum {
  *   first_same_as_last   k of the last stage is k_0 of the next step
  *   KIND_STOCHASTIC      needs noise. An explicit table like the first, in which W/h is part of the slope, or whose stages have
  *                        drives: then c is the time of each, and Y_i sums over slopes of drift and noise alike
- *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean slope
- *                        takes is the body's affair
+ *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean
+ *                        slope takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
  *   KIND_MULTISTEP       `stages` slopes: F(t, y), the mean slope of the step, where there is a corrector F(t + h, predicted),
  *                        F(t + h, y+); partners: the slopes of the steps before, and two of which multistep.c has one row
- *   KIND_ROSENBROCK      (I - gamma h J) k_i = gamma (F(t + c_i h, y + h sum_j a_ij k_j) + sum_j coupling_ij k_j + lift_i h F_t), coupling as
- *                        `a`; J and F_t at the start of the step: see rosenbrock.c
- *   KIND_DIRK            k_0 = F(t, y), k_i = F(t + c_i h, y + h sum_j a_ij k_j + h gamma k_i): see dirk.c. filtered: slope 1 is no
- *                        stage but W^-1 times the error sum_j e_j k_j, and what is judged; its rows and weights are empty
- *   KIND_IMEX            Y_i = y + h sum_j (a_ij F(t + c_j h, Y_j) + a2_ij G_j) + h gamma G_i, G_i = second(t + c_i h, Y_i); G_0 = second(t, y);
- *                        b, e and dense are those of both, or b2 and dense2 those of second: imex.c
- *   KIND_SWITCHING       a step of way[0], explicit, first same as last, or of way[1], a Rosenbrock method that is not: see switching.c
+ *   KIND_ROSENBROCK      (I - gamma h J) k_i = gamma (F(t + c_i h, y + h sum_j a_ij k_j) + sum_j coupling_ij k_j + lift_i
+ *                        h F_t), coupling as `a`; J and F_t at the start of the step: see rosenbrock.c
+ *   KIND_DIRK            k_0 = F(t, y), k_i = F(t + c_i h, y + h sum_j a_ij k_j + h gamma k_i): see dirk.c. filtered:
+ *                        slope 1 is no stage but W^-1 times the error sum_j e_j k_j, and what is judged; its rows and
+ *                        weights are empty
+ *   KIND_IMEX            Y_i = y + h sum_j (a_ij F(t + c_j h, Y_j) + a2_ij G_j) + h gamma G_i, G_i = second(t + c_i h,
+ *                        Y_i); G_0 = second(t, y); b, e and dense are those of both, or b2 and dense2 those of second: imex.c
+ *   KIND_SWITCHING       a step of way[0], explicit, first same as last, or of way[1], a Rosenbrock method that is not:
+ *                        see switching.c
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
- *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind the state;
- *                        `partner` says what they are where slope 0 is made anew: at starts, jumps, knots, clips and resets */
+ *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind
+ *                        the state; `partner` says what they are where slope 0 is made anew: at starts, jumps, knots,
+ *                        clips and resets */
 /* Members of a method: its strong orders, twice each. */
 #define NDE_STRONG(diagonal, scalar, additive, commutative, general) .strong = { 0, diagonal, scalar, additive, commutative, general }
 
 /* And with noise, twice the power of h with which the error estimate of a step goes to zero. */
 #define NDE_ESTIMATE(diagonal, scalar, additive, commutative, general) .estimate = { 0, diagonal, scalar, additive, commutative, general }
 
-/* What stage i of a KIND_STOCHASTIC is: the drift, or the noise g with a multiplier of its own, over h. With I_1 = W(h), I_10 the
- * integral of W, and I_11, I_111 the repeated Ito integrals of dW, of one component each:
+/* What stage i of a KIND_STOCHASTIC is: the drift, or the noise g with a multiplier of its own, over h. With I_1 = W(h),
+ * I_10 the integral of W, and I_11, I_111 the repeated Ito integrals of dW, of one component each:
  *     w I_1 + area I_10/h + root sqrt(h) + twice I_11/sqrt(h) + thrice I_111/h
  * All of them are as sqrt(h) to h. root, twice and thrice are for diagonal and scalar noise.
  *   along   > 0: not g itself but its derivative at the stage's state along h times slope along - 1
- *   like    > 0: g where slope like - 1 has it, which has sqrt(h) alone as its multiplier: nothing is evaluated. For diagonal and
- *           scalar noise */
+ *   like    > 0: g where slope like - 1 has it, which has sqrt(h) alone as its multiplier: nothing is evaluated. For
+ *           diagonal and scalar noise */
 typedef struct nde_drive {
     nde_coefficient w, area, root, twice, thrice;
     int along, like;
@@ -93,7 +99,8 @@ struct nde_method {
     const nde_coefficient *a2, *b2, *dense2, *e_velocity, *part, *share;
     int calculus;               /* NDE_ITO | NDE_STRATONOVICH: whose solution it finds with noise; 0: not for noise */
     int strong[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the strong order; 0: not for this kind */
-    int estimate[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the power of h with which the error estimate goes to zero; 0: none */
+    int estimate[NDE_NOISE_GENERAL + 1]; /* by NDE_NOISE_*: twice the power of h with which the error estimate goes to zero;
+                                          * 0: none */
     bool converts;              /* it integrates the other calculus too, with the drift corrected */
     bool brackets;              /* part of its slopes are the brackets of the noise's columns times their areas over h */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
@@ -153,8 +160,8 @@ static inline double nde_method_estimate_power(const nde_method *m, int noise) {
     return noise ? 0.5*m->estimate[noise] : (double)nde_method_estimate_order(m) + 1;
 }
 
-/* The mean slope up to stage j of a Chebyshev method, D_j = (Y_j - y)/h: D_0 = 0, D_j = before D_(j-1) + before2 D_(j-2) + slope
- * F_(j-1) + first F_0, F_j = F(t + node h, Y_j). */
+/* The mean slope up to stage j of a Chebyshev method, D_j = (Y_j - y)/h: D_0 = 0, D_j = before D_(j-1) + before2 D_(j-2) +
+ * slope F_(j-1) + first F_0, F_j = F(t + node h, Y_j). */
 typedef struct nde_chebyshev_stage {
     nde_coefficient before, before2, slope, first, node;
 } nde_chebyshev_stage;
@@ -166,8 +173,8 @@ void nde_chebyshev_write(int s, nde_chebyshev_stage *stage);
 size_t nde_tableau_space(size_t stages);
 nde_status nde_tableau_read(const nde_tableau *tableau, nde_method *method, double *space);
 
-/* A splitting method, or a composition, as an explicit table; by: the explicit method along each field. Coefficients as for step
- * doubling. */
+/* A splitting method, or a composition, as an explicit table; by: the explicit method along each field. Coefficients as
+ * for step doubling. */
 size_t nde_splitting_space(const nde_method *method, const nde_method *const by[2]);
 void nde_splitting_claim(const nde_method *method, const nde_method *const by[2], nde_method *whole);
 void nde_splitting_write(const nde_method *method, const nde_method *const by[2], nde_method *whole, nde_coefficient *space);
@@ -177,8 +184,8 @@ size_t nde_imex_space(const nde_method *method);
 void nde_imex_claim(const nde_method *method, nde_method *whole);
 void nde_imex_write(const nde_method *method, nde_method *whole, nde_coefficient *space);
 
-/* Step doubling of an explicit method of order below 31 as a method: what it claims, all but the arrays; and those, in nde_doubling_space
- * coefficients. */
+/* Step doubling of an explicit method of order below 31 as a method: what it claims, all but the arrays; and those, in
+ * nde_doubling_space coefficients. */
 size_t nde_doubling_space(const nde_method *method);
 void nde_doubling_claim(const nde_method *method, nde_method *doubled);
 void nde_doubling_write(const nde_method *method, nde_method *doubled, nde_coefficient *space);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * milstein.c - Milstein's method with the derivative of the noise, as a jvp along what the noise itself adds; for commutative noise,
- * where products of increments are all that it needs. An Ito equation is integrated as the Stratonovich equation of the same solution,
- * which for Euler's drift is Milstein's method for it, term by term.
+ * milstein.c - Milstein's method with the derivative of the noise, as a jvp along what the noise itself adds; for
+ * commutative noise, where products of increments are all that it needs. An Ito equation is integrated as the Stratonovich
+ * equation of the same solution, which for Euler's drift is Milstein's method for it, term by term.
  * Sources: G. Milstein, Approximate integration of stochastic differential equations, Theory Probab. Appl. 19 (1975) 557-562;
  * P. Kloeden, E. Platen, Numerical Solution of Stochastic Differential Equations (1992), 10.3. */
 #include "method/method.h"

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * multistep.c - the body of Adams methods, with transpose and tangent; compiled once for each instruction set. Slopes of the
- * steps before, f_1 ... f_(q-1), are partners behind the state; two more hold, in their first row, how many of them are there and
- * the length of the steps between them: where that is another, none counts, so that weights are constants. A lane with too few
- * takes its step by an explicit Runge-Kutta method, run on all lanes while the others stand still, and repeated on the way back.
+ * steps before, f_1 ... f_(q-1), are partners behind the state; two more hold, in their first row, how many of them are
+ * there and the length of the steps between them: where that is another, none counts, so that weights are constants. A
+ * lane with too few takes its step by an explicit Runge-Kutta method, run on all lanes while the others stand still, and
+ * repeated on the way back.
  *
  * Letters: q the order; d the mean slope (y+ - y)/h, which is slope 1; part j [rows][ld] of the scratch: with s stages of the
- * starting method its slopes, its state, d of the predictor; on the way back the cotangents or tangents of the slopes and of the
- * state. */
+ * starting method its slopes, its state, d of the predictor; on the way back the cotangents or tangents of the slopes and
+ * of the state. */
 #include "core/isa.h"
 #include "method/shared.h"
 

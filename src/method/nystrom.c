@@ -92,8 +92,8 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
     return rc;
 }
 
-/* The last acceleration belongs to the new state and, where the new velocities have a share of it, to the step as well: only what
- * comes back from later is a cotangent of the new state. */
+/* The last acceleration belongs to the new state and, where the new velocities have a share of it, to the step as well:
+ * only what comes back from later is a cotangent of the new state. */
 static int add_loss(const nde_attempt *s, const nde_step_cotangent *c) {
     const int last = last_of(s);
     const size_t split = s->table->split;

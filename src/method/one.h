@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * one.h - the step of one trajectory of a plain problem, without a detour: half of a small step is the way to its field. Of some
- * methods the table is known when this is compiled, and then nothing of it is left at run time but its numbers. */
+ * one.h - the step of one trajectory of a plain problem, without a detour: half of a small step is the way to its field.
+ * Of some methods the table is known when this is compiled, and then nothing of it is left at run time but its numbers. */
 #ifndef NDE_METHOD_ONE_H
 #define NDE_METHOD_ONE_H
 
@@ -15,9 +15,10 @@ static inline bool nde_is_one(const nde_rhs *rhs, const nde_table *table, const 
 }
 
 /* nde_body.attempt for the lanes of nde_is_one; dim: that of the problem, perhaps known when it is compiled. */
-static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *rhs, const nde_table *table, nde_lanes *lanes, size_t dim,
-                                                                 double t, double t_new, double dt, const nde_real *y, nde_real *z,
-                                                                 nde_real *k, size_t slab, nde_real *tape, size_t tape_slab) {
+static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *rhs, const nde_table *table,
+                                                                 nde_lanes *lanes, size_t dim, double t, double t_new,
+                                                                 double dt, const nde_real *y, nde_real *z, nde_real *k,
+                                                                 size_t slab, nde_real *tape, size_t tape_slab) {
     const nde_row *row = table->row[0];
     const double *c = table->method->c;
     const nde_real h = (nde_real)dt;
@@ -58,8 +59,8 @@ static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *
     } while (0)
 
 /* sum + sum_j (h w_j) k_j of row r, in the order of nde_combine_one. */
-static inline __attribute__((always_inline)) nde_real nde_known_sum(int count, nde_real h, const nde_coefficient *w, const nde_real *k,
-                                                                    size_t slab, size_t r, nde_real sum) {
+static inline __attribute__((always_inline)) nde_real nde_known_sum(int count, nde_real h, const nde_coefficient *w,
+                                                                    const nde_real *k, size_t slab, size_t r, nde_real sum) {
     NDE_UNROLL for (int j = 0; j < count; j++)
         if (w[j] != 0) sum += h*(nde_real)w[j]*k[(size_t)j*slab + r];
     return sum;
@@ -67,8 +68,9 @@ static inline __attribute__((always_inline)) nde_real nde_known_sum(int count, n
 
 /* nde_attempt_one by a method that is known, first same as last; slabs are dim apart. */
 static inline __attribute__((always_inline)) int nde_known_attempt(const nde_method *m, const nde_rhs *rhs, nde_lanes *lanes,
-                                                                   size_t dim, double t, double t_new, double dt, const nde_real *y,
-                                                                   nde_real *z, nde_real *k, nde_real *tape, size_t tape_slab) {
+                                                                   size_t dim, double t, double t_new, double dt,
+                                                                   const nde_real *y, nde_real *z, nde_real *k,
+                                                                   nde_real *tape, size_t tape_slab) {
     nde_site *at = &lanes->site;
     const nde_field *f = rhs->drift.field;
     double *const time = lanes->scratch->t;
@@ -91,17 +93,17 @@ static inline __attribute__((always_inline)) int nde_known_attempt(const nde_met
 }
 
 /* By the method that is known, or nde_attempt_one where it is NULL. */
-static inline __attribute__((always_inline)) int nde_attempt_sized(const nde_method *known, const nde_rhs *rhs, const nde_table *table,
-                                                                   nde_lanes *lanes, size_t dim, double t, double t_new, double dt,
-                                                                   const nde_real *y, nde_real *z, nde_real *k, nde_real *tape,
-                                                                   size_t tape_slab) {
+static inline __attribute__((always_inline)) int nde_attempt_sized(const nde_method *known, const nde_rhs *rhs,
+                                                                   const nde_table *table, nde_lanes *lanes, size_t dim,
+                                                                   double t, double t_new, double dt, const nde_real *y,
+                                                                   nde_real *z, nde_real *k, nde_real *tape, size_t tape_slab) {
     return known ? nde_known_attempt(known, rhs, lanes, dim, t, t_new, dt, y, z, k, tape, tape_slab)
                  : nde_attempt_one(rhs, table, lanes, dim, t, t_new, dt, y, z, k, dim, tape, tape_slab);
 }
 
 /* nde_error_one of it. */
-static inline __attribute__((always_inline)) double nde_known_error(const nde_method *m, size_t dim, nde_real h, const nde_real *k,
-                                                                    const nde_real *y, const nde_real *z,
+static inline __attribute__((always_inline)) double nde_known_error(const nde_method *m, size_t dim, nde_real h,
+                                                                    const nde_real *k, const nde_real *y, const nde_real *z,
                                                                     const nde_tolerance *tolerance) {
     const double rtol = tolerance->rtol, atol = tolerance->atol, *each = tolerance->atol_each;
     double total = 0, bad = 0;

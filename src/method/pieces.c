@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pieces.c - slopes in pieces that no increment of noise has gone into: what the end of one step and the start of the next share. */
+ * pieces.c - slopes in pieces that no increment of noise has gone into: what the end of one step and the start of the next
+ * share. */
 #include "method/rhs.h"
 
 #include <string.h>
@@ -9,8 +10,8 @@ static const nde_real *piece_at(const nde_rhs *r, size_t k, const nde_real *piec
     return r->problem.terms[k].noise ? pieces + (1 + r->term[k].rate/r->dim)*slab : NULL;
 }
 
-int nde_pieces_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *pieces, size_t slab, nde_real *tape,
-                    size_t tape_ld) {
+int nde_pieces_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *pieces, size_t slab,
+                    nde_real *tape, size_t tape_ld) {
     for (size_t j = 1; r->nz && j < r->pieces; j++)
         memset(pieces + j*slab + r->dim*lanes->site.ld, 0, r->nz*lanes->site.ld*sizeof *pieces);
     lanes->apart = slab;
@@ -44,8 +45,8 @@ void nde_pieces_sum_transpose(const nde_rhs *r, const nde_lanes *lanes, const do
     }
 }
 
-void nde_pieces_sum_tangent(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const double *v_h, const nde_real *pieces,
-                            const nde_real *v_pieces, size_t slab, nde_real *v_k) {
+void nde_pieces_sum_tangent(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const double *v_h,
+                            const nde_real *pieces, const nde_real *v_pieces, size_t slab, nde_real *v_k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_pieces_sum(r, lanes, v_pieces, slab, v_k);
     for (size_t j = 0; j < r->problem.n_terms; j++) {

@@ -130,7 +130,8 @@ static nde_status admit_splitting(nde_rhs *r) {
         return nde_fail(NDE_E_ARG, "problem.splitting is given beside problem.%s",
                         q->n_terms ? "terms" : q->quadrature ? "quadrature" : "split");
     if (nde_is_flow(r, to->second) || nde_is_flow(r, q->drift)) r->rates = 1, r->paced = true;
-    const nde_status bad = admit(r, &r->second, to->second, "splitting.second", r->dim, r->channels + nde_is_flow(r, to->second));
+    const nde_status bad = admit(r, &r->second, to->second, "splitting.second", r->dim,
+                                 r->channels + nde_is_flow(r, to->second));
     r->cotape = 0;
     return bad;
 }
@@ -166,7 +167,8 @@ static nde_status admit_event(nde_rhs *r, size_t k) {
     if (e.terminal < 0) return nde_fail(NDE_E_ARG, "problem.events[%zu].terminal is %lld", k, (long long)e.terminal);
     if (e.reset && r->noisy)
         return nde_fail(NDE_E_ARG, "problem.events[%zu].reset: a step with noise cannot be cut in two", k);
-    if (e.at_start && !e.direction) return nde_fail(NDE_E_ARG, "problem.events[%zu].at_start is %d: direction is 0", k, (int)e.at_start);
+    if (e.at_start && !e.direction)
+        return nde_fail(NDE_E_ARG, "problem.events[%zu].at_start is %d: direction is 0", k, (int)e.at_start);
     to->direction = (e.direction > 0) - (e.direction < 0), to->terminal = e.terminal, to->at_start = e.at_start != 0;
     const nde_status bad = admit_beside(r, &to->g, e.g, "events: g", 1, r->channels);
     return bad ? bad : admit_beside(r, &to->reset, e.reset, "events: reset", r->dim, r->channels);

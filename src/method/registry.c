@@ -51,16 +51,23 @@ int nde_method_order(const nde_method *m) { return m ? m->order : 0; }
 int nde_method_error_order(const nde_method *m) { return m && m->kind != NDE_KIND_STOCHASTIC ? m->error_order : 0; }
 int nde_method_dense_order(const nde_method *m) { return m ? m->dense_order : 0; }
 int nde_method_calculus(const nde_method *m) { return !m ? 0 : m->converts ? NDE_ITO | NDE_STRATONOVICH : m->calculus; }
-int nde_method_strong(const nde_method *m, int kind) { return m && kind > 0 && kind <= NDE_NOISE_GENERAL ? m->strong[kind] : 0; }
-int nde_method_estimate(const nde_method *m, int kind) { return m && kind > 0 && kind <= NDE_NOISE_GENERAL ? m->estimate[kind] : 0; }
+int nde_method_strong(const nde_method *m, int kind) {
+    return m && kind > 0 && kind <= NDE_NOISE_GENERAL ? m->strong[kind] : 0;
+}
+int nde_method_estimate(const nde_method *m, int kind) {
+    return m && kind > 0 && kind <= NDE_NOISE_GENERAL ? m->estimate[kind] : 0;
+}
 size_t nde_method_stages(const nde_method *m) { return m ? (size_t)m->stages : 0; }
 size_t nde_method_evaluations(const nde_method *m) {
-    const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP); /* a slope that is none of the field */
-    if (m && m->kind == NDE_KIND_ROSENBROCK) /* the first and the last slope are one evaluation, and perhaps that of the last stage */
+    /* a slope that is none of the field */
+    const bool beside = m && (m->kind == NDE_KIND_COUPLED || m->kind == NDE_KIND_MULTISTEP);
+    if (m && m->kind == NDE_KIND_ROSENBROCK) /* the first and the last slope are one evaluation, and perhaps that of the
+                                              * last stage */
         return (size_t)m->stages - (m->first_same_as_last ? m->c[m->stages - 2] == 1 ? 3 : 2 : 0);
     if (m && (m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX)) return 0; /* as many as Newton's method takes */
     if (m && m->way[0]) return nde_method_evaluations(m->way[0]);
     size_t copies = 0;
     for (int i = 0; m && m->drive && i < m->stages; i++) copies += m->drive[i].like > 0;
-    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages - (m->first_same_as_last || m->partner == NDE_PARTNER_PIECES) - beside - copies : 0;
+    return m && m->kind != NDE_KIND_CHEBYSHEV ? (size_t)m->stages -
+        (m->first_same_as_last || m->partner == NDE_PARTNER_PIECES) - beside - copies : 0;
 }

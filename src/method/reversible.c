@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * reversible.c - the body of asynchronous leapfrog and reversible Heun: both go half a step with slope 0, reflect a partner at where
- * that leads, and go the other half with the slope that this gives. Undone by the same in the other order.
+ * reversible.c - the body of asynchronous leapfrog and reversible Heun: both go half a step with slope 0, reflect a
+ * partner at where that leads, and go the other half with the slope that this gives. Undone by the same in the other order.
  *   y' = y + h/2 k0
  *   leapfrog: k1 = k0 + 2 d (F(t + h/2, y') - k0), d = 1 without damping; the partner is slope 0
  *   Heun:     x+ = 2 y' - x, k1 = F(t + h, x+); slope 0 is F(t, x)
  *   y+ = y' + h/2 k1
- * With noise, which is another one in each step, slopes are not handed on. Where all of it is diagonal their pieces are, behind x:
+ * With noise, which is another one in each step, slopes are not handed on. Where all of it is diagonal their pieces are,
+ * behind x:
  * both slopes of a step are sums of them, and one evaluation a step makes those at x+. Else slope 0 of Heun is evaluated too.
  * With transpose, tangent and reverse; compiled once for each instruction set. Sources: alf.c, reversible_heun.c. */
 #include "core/isa.h"
@@ -45,7 +46,8 @@ static void turn(const nde_attempt *s, const nde_real *from, double damping, nde
     const nde_real quantum = (nde_real)s->table->quantum, twice = (nde_real)(2*damping);
     for (size_t r = 0; r < s->rhs->rows; r++, from += ld, k += ld)
         for (size_t b = 0; b < n; b++)
-            k[b] = quantum > 0 ? nde_quantised(2*nde_quantised(k[b], quantum) - from[b], quantum) : from[b] + twice*(k[b] - from[b]);
+            k[b] = quantum > 0 ? nde_quantised(2*nde_quantised(k[b], quantum) - from[b], quantum) : from[b] +
+            twice*(k[b] - from[b]);
 }
 
 static int evaluate(const nde_attempt *s, int i, const double *t, const nde_real *Y) {
@@ -59,7 +61,8 @@ static void sum_pieces(const nde_attempt *s, int i, const nde_real *state) {
 }
 static int evaluate_pieces(const nde_attempt *s, int i, const double *t) {
     s->lanes->scratch->stage = 1;
-    const int rc = nde_pieces_eval(s->rhs, s->lanes, t, s->z + s->slab, PIECES_OF(s, s->z), s->slab, s->tape, s->lanes->site.ld);
+    const int rc = nde_pieces_eval(s->rhs, s->lanes, t, s->z + s->slab, PIECES_OF(s, s->z), s->slab, s->tape,
+                                   s->lanes->site.ld);
     if (!rc) sum_pieces(s, i, s->z);
     return rc;
 }
@@ -132,7 +135,8 @@ static void give(const nde_attempt *s, size_t rows, nde_real w, nde_real *a, nde
 
 /* Of slope i, from pieces of a state. */
 static void sum_pieces_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, const nde_real *state) {
-    nde_pieces_sum_transpose(s->rhs, s->lanes, s->dt, PIECES_OF(s, state), s->slab, c->k + (size_t)i*s->slab, PIECES_OF(s, c->y), c->h);
+    nde_pieces_sum_transpose(s->rhs, s->lanes, s->dt, PIECES_OF(s, state), s->slab, c->k + (size_t)i*s->slab,
+                             PIECES_OF(s, c->y), c->h);
 }
 
 /* The cotangents of pieces at the end have come from the step after it too. */
@@ -179,8 +183,10 @@ static void go_half_tangent(const nde_attempt *s, const nde_step_tangent *v, int
 }
 
 /* Of slope i, from pieces and their tangents. */
-static void sum_pieces_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, const nde_real *state, const nde_real *v_state) {
-    nde_pieces_sum_tangent(s->rhs, s->lanes, s->dt, v->h, PIECES_OF(s, state), PIECES_OF(s, v_state), s->slab, v->k + (size_t)i*s->slab);
+static void sum_pieces_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, const nde_real *state,
+                               const nde_real *v_state) {
+    nde_pieces_sum_tangent(s->rhs, s->lanes, s->dt, v->h, PIECES_OF(s, state), PIECES_OF(s, v_state), s->slab,
+                           v->k + (size_t)i*s->slab);
 }
 static int evaluate_pieces_tangent(const nde_attempt *s, const nde_step_tangent *v) {
     s->lanes->apart = s->slab;

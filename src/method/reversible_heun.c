@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * reversible_heun.c - Heun's method around a second state, at which alone slopes are evaluated: one a step.
- * Source: P. Kidger, J. Foster, X. Li, T. Lyons, Efficient and accurate gradients for neural SDEs, NeurIPS (2021), arXiv 2105.13493,
- * algorithm 1. */
+ * Source: P. Kidger, J. Foster, X. Li, T. Lyons, Efficient and accurate gradients for neural SDEs, NeurIPS (2021), arXiv
+ * 2105.13493, algorithm 1. */
 #include "method/method.h"
 
 static const nde_coefficient c[] = { R(0, 1), R(1, 1) };

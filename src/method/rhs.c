@@ -89,7 +89,8 @@ static bool runs_back(size_t n, const double *dt) {
 }
 
 /* The slopes of a noise term. */
-static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, const double *t, const double *dt, const int64_t *step) {
+static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, const double *t, const double *dt,
+                        const int64_t *step) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_problem *q = &r->problem;
     const size_t *who = lanes->site.index;
@@ -107,8 +108,9 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
         s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
     }
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
-                              .t = back ? t : s->cell, .first = s->cell_first, .count = cells, .grid = r->steps > 0 ? r->steps*cells : 1,
-                              .N = r->N, .work = s->noise[k], .room = s->noise_room };
+                              .t = back ? t : s->cell, .first = s->cell_first, .count = cells,
+                              .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .work = s->noise[k],
+                              .room = s->noise_room };
     if (r->brackets) nde_noise_area(&noise, &at, part->rates, s->dw, s->dh, s->area, s->area_work);
     else nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld;
@@ -434,8 +436,8 @@ static int vjp_plain(const nde_rhs *r, nde_lanes *lanes, const double *t, const 
     nde_site *at = &lanes->site;
     const nde_field *f = r->drift.field;
     at->t = t, at->tape = f->tape ? tape : NULL, at->tape_ld = tape_ld;
-    nde_cotangent to = { .t = sink->t, .y = a_y, .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL,
-                         .cotape = f->vjp_window ? cotape : NULL };
+    nde_cotangent to = { .t = sink->t, .y = a_y, .q = f->nq ? sink->q : NULL,
+                         .p = sink->p && f->np ? sink->p + f->p_first : NULL, .cotape = f->vjp_window ? cotape : NULL };
     return f->vjp(f, at, y, a, &to);
 }
 
@@ -457,8 +459,8 @@ int nde_rhs_vjp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
     return 0;
 }
 
-int nde_part_vjp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
-                 nde_real *a_y, const nde_sink *sink) {
+int nde_part_vjp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                 const nde_real *a, nde_real *a_y, const nde_sink *sink) {
     if (part->field->nu) nde_rhs_inputs(r, lanes, t);
     return vjp_part(r, lanes, part, t, y, a, NULL, 0, NULL, a_y, r->channels && (sink->x_input || sink->t), sink);
 }

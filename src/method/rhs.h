@@ -41,7 +41,8 @@ typedef struct nde_rhs {
     bool autonomous;     /* nothing depends on t: stages need no times of their own */
     bool noisy;
     bool paced;          /* slopes depend on the length of the step: noise, flows */
-    size_t pieces;       /* > 0: of a slope that is kept apart from the noise of a step: all but the noise, and g of each diagonal term */
+    size_t pieces;       /* > 0: of a slope that is kept apart from the noise of a step: all but the noise, and g of each
+                          * diagonal term */
     size_t tape, cotape, work, u_rows, prepared, paths, rates; /* totals over fields */
     int64_t steps, cells; /* of fixed steps; cells of the noise in one step */
     int noise;            /* NDE_NOISE_*: what all terms together are; 0 without */
@@ -50,8 +51,8 @@ typedef struct nde_rhs {
     bool follows;         /* some of them are derivatives of the noise along a slope, or brackets */
     bool brackets;        /* slopes have the brackets of general noise, of one term */
     size_t pairs;         /* with brackets: of its components */
-    double correction;    /* what is added to the drift is that times sum_j dg_j/dy g_j, g_j the columns of g: 1/2 or -1/2 for a method
-                           * of the other calculus; 0: nothing */
+    double correction;    /* what is added to the drift is that times sum_j dg_j/dy g_j, g_j the columns of g: 1/2 or -1/2
+                           * for a method of the other calculus; 0: nothing */
     size_t rate_rows;     /* of nde_lanes.rate */
     const nde_kernels *kernels;
     nde_real *prepared_values;
@@ -70,10 +71,13 @@ typedef struct nde_scratch {
     void **noise;                     /* [n_terms] what their sources work with, for noise_room lanes */
     size_t noise_room;
     int64_t *cell_first;              /* [ld] */
-    nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a state [dim] */
+    nde_real *part, *weight, *point;  /* of a Chebyshev method: mean slopes [][rows][ld], weights of a stage [4][ld], a
+                                       * state [dim] */
     int *count;                       /* its stages [ld] */
-    nde_real *along, *a_along, *bent; /* with rhs.correction or rhs.follows, [dim][ld]: a direction, its cotangent, a derivative along it */
-    nde_real *v_along, *unit, *row;   /* with these and derivatives, [dim][ld]: its tangent, cotangents of one row of a derivative, and of y */
+    nde_real *along, *a_along, *bent; /* with rhs.correction or rhs.follows, [dim][ld]: a direction, its cotangent, a
+                                       * derivative along it */
+    nde_real *v_along, *unit, *row;   /* with these and derivatives, [dim][ld]: its tangent, cotangents of one row of a
+                                       * derivative, and of y */
     nde_real *start_h, *start_tape;   /* of a multistep method's starting one: its steps [ld], [s][tape][ld]; slopes are
                                        * in part, its evaluations in count */
     double *start_dt, *start_end;     /* [ld] */
@@ -91,9 +95,9 @@ enum { NDE_TURN_ALL = 0, NDE_TURN_DRIFT = 1 /* and path terms, and quadrature */
 typedef struct nde_lanes {
     nde_site site;      /* complete for the drift but for t and tape */
     size_t *piece;      /* [paths][ld] */
-    nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it [rates][ld] of the integral
-                         * of W over the step, over h^2, and the multipliers of the stage, over h. rhs.brackets: behind it [pairs][ld] of the Levy
-                         * areas, over h */
+    nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it
+                         * [rates][ld] of the integral of W over the step, over h^2, and the multipliers of the stage, over
+                         * h. rhs.brackets: behind it [pairs][ld] of the Levy areas, over h */
     int turn;           /* NDE_TURN_*: what the stage evaluates */
     bool turned;        /* of a splitting: second is evaluated, not the drift */
     nde_real share;     /* of the step that this flow takes */
@@ -106,7 +110,8 @@ static inline bool nde_is_flow(const nde_rhs *r, const nde_field *field) { retur
 
 /* What multiplies the noise of term k in this stage, over h. */
 static inline const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
-    return lanes->rate ? lanes->rate + (r->term[k].rate + (lanes->turn == NDE_TURN_NOISE ? 2*r->rates : 0))*lanes->site.ld : NULL;
+    return lanes->rate ? lanes->rate + (r->term[k].rate + (lanes->turn == NDE_TURN_NOISE ? 2*r->rates : 0))*lanes->site.ld
+        : NULL;
 }
 
 enum { NDE_MOST_TERMS = 32 };
@@ -139,10 +144,10 @@ void nde_rhs_add(const nde_rhs *rhs, const nde_lanes *lanes, size_t k, const nde
 int nde_rhs_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k, nde_real *tape,
                  size_t tape_ld);
 
-/* The same in pieces [rhs.pieces], slab apart: [rows][ld] of all but the noise, then g [dim][ld] of each term. Nothing of it has seen
- * an increment: pieces serve two steps. */
-int nde_pieces_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *pieces, size_t slab, nde_real *tape,
-                    size_t tape_ld);
+/* The same in pieces [rhs.pieces], slab apart: [rows][ld] of all but the noise, then g [dim][ld] of each term. Nothing of
+ * it has seen an increment: pieces serve two steps. */
+int nde_pieces_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *pieces, size_t slab,
+                    nde_real *tape, size_t tape_ld);
 /* k [rows][ld]: the slope that they are with the noise of the step. */
 void nde_pieces_sum(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *pieces, size_t slab, nde_real *k);
 
@@ -150,7 +155,8 @@ void nde_pieces_sum(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *
 int nde_rhs_eval_whole(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 
 /* The value [out][ld] of a field beside the right-hand side: of an event. Its first row is poisoned before. */
-int nde_part_eval(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, nde_real *out);
+int nde_part_eval(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                  nde_real *out);
 
 /* Where cotangents go: NULL is not wanted; all are added to. x_input, x_term: the caller's whole arrays. */
 typedef struct nde_sink {
@@ -158,7 +164,8 @@ typedef struct nde_sink {
     nde_real *q;               /* [nq][ld] */
     nde_real *x_input, *const *x_term;
     double *t;                 /* [ld], of the time of the call */
-    double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h; also from tau */
+    double *noise;             /* [ld] += -1/2 <cotangent of rate, rate>: the cotangent of h from the noise, times h; also
+                                * from tau */
     struct nde_ring *window; /* not NULL: parameter gradients of fields with vjp_window are formed in windows */
 } nde_sink;
 
@@ -180,15 +187,15 @@ int nde_rhs_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde
 /* Of their sum: adds to a_pieces and, where wanted, to a_h [n]; and its tangent. */
 void nde_pieces_sum_transpose(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *pieces, size_t slab,
                               const nde_real *a_k, nde_real *a_pieces, double *a_h);
-void nde_pieces_sum_tangent(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const double *v_h, const nde_real *pieces,
-                            const nde_real *v_pieces, size_t slab, nde_real *v_k);
+void nde_pieces_sum_tangent(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const double *v_h,
+                            const nde_real *pieces, const nde_real *v_pieces, size_t slab, nde_real *v_k);
 
 /* The same of a field beside the right-hand side, without a tape. */
-int nde_part_vjp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y, const nde_real *a,
-                 nde_real *a_y, const nde_sink *sink);
+int nde_part_vjp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                 const nde_real *a, nde_real *a_y, const nde_sink *sink);
 
-/* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. Many directions: one after the other in p, x_input
- * and each of x_term, and in the lanes. */
+/* A direction; NULL is zero. rate follows v_h: rate' = -rate/(2h) v_h; h [n]. Many directions: one after the other in p,
+ * x_input and each of x_term, and in the lanes. */
 typedef struct nde_source {
     const nde_real *p, *q, *x_input, *const *x_term; /* q [nq][ld] */
     const double *t, *h, *v_h;
@@ -210,24 +217,26 @@ void nde_rhs_turn(const nde_rhs *rhs, nde_lanes *lanes, const double *dt, const 
 void nde_like_eval(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k);
 void nde_like_vjp(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *a, nde_real *a_from);
 /* k [rows][ld] = derivative of the noise at (t, y) along h v: v [dim][ld]. */
-int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
-                   nde_real *k);
+int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y,
+                   const nde_real *v, nde_real *k);
 /* Adds to a_y and the sink; scratch.along becomes h v, scratch.a_along its cotangent; k as before. */
-int nde_along_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
-                  const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink);
-/* v_k [rows][ld] = the tangent of k: v_v is that of v; dt, h, y, v and k as before. Rows of derivatives by vjp_jvp: one direction at a time. */
-int nde_along_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y, const nde_real *v,
-                  const nde_real *k, const nde_real *v_y, const nde_real *v_v, const nde_source *source, nde_real *v_k);
+int nde_along_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y,
+                  const nde_real *v, const nde_real *k, const nde_real *a, nde_real *a_y, const nde_sink *sink);
+/* v_k [rows][ld] = the tangent of k: v_v is that of v; dt, h, y, v and k as before. Rows of derivatives by vjp_jvp: one
+ * direction at a time. */
+int nde_along_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y,
+                  const nde_real *v, const nde_real *k, const nde_real *v_y, const nde_real *v_v, const nde_source *source,
+                  nde_real *v_k);
 /* k += the brackets of the noise's columns times their areas over h; its transpose and tangent. */
 int nde_bracket_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
 int nde_bracket_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
                     const nde_sink *sink);
-int nde_bracket_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y, const nde_source *source,
-                    nde_real *v_k);
+int nde_bracket_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
+                    const nde_source *source, nde_real *v_k);
 /* k += rhs.correction sum_j dg_j/dy g_j; its transpose and tangent. */
 int nde_correction_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k);
-int nde_correction_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a, nde_real *a_y,
-                       const nde_sink *sink);
+int nde_correction_vjp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *a,
+                       nde_real *a_y, const nde_sink *sink);
 
 int nde_correction_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
                        const nde_source *source, nde_real *v_k);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * rosenbrock.c - the body of Rosenbrock methods, with transpose and tangent; compiled once for each instruction set. With J = dF/dy and
- * F_t at the start of the step and W = I - gamma h J, slope i of the step solves
+ * rosenbrock.c - the body of Rosenbrock methods, with transpose and tangent; compiled once for each instruction set. With
+ * J = dF/dy and F_t at the start of the step and W = I - gamma h J, slope i of the step solves
  *     W k_i = gamma (F(t + c_i h, Y_i) + sum_j coupling_ij k_j + lift_i h F_t),    Y_i = y + h sum_j a_ij k_j
  * so that there is no product with J. Rows of the quadrature follow from those of the state: their part of J is below it.
  *
- * First same as last: slope 0 is F(t, y) and the last one F(t + h, y+), and the stages stand between; a last stage at the end of the step
- * takes that slope for its own evaluation. The derivative of J along a slope is by vjp_jvp: that along (k_i, lift_i) counts h times.
+ * First same as last: slope 0 is F(t, y) and the last one F(t + h, y+), and the stages stand between; a last stage at the
+ * end of the step takes that slope for its own evaluation. The derivative of J along a slope is by vjp_jvp: that along
+ * (k_i, lift_i) counts h times.
  * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.7. */
 #include "core/isa.h"
 #include "method/shared.h"
@@ -144,7 +145,8 @@ static int linearise_transpose(const nde_attempt *s, const nde_step_cotangent *c
     return bend(s, &v, l->dv, &to);
 }
 
-/* From the cotangents of the slope in slab i to those of the state where it was evaluated, which go to c->y and to earlier slopes. */
+/* From the cotangents of the slope in slab i to those of the state where it was evaluated, which go to c->y and to earlier
+ * slopes. */
 static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double at, const nde_real *Y,
                               const nde_row *row) {
     const nde_real *a_Y = s->lanes->scratch->a_Y;
@@ -170,7 +172,8 @@ static int stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, in
             for (size_t b = 0; b < n; b++) a_j[e + b] += row->weight[j]*a[e + b];
     }
     if (to != i) nde_add_rows(s, s->rhs->rows, a, slope(s, c->k, to));
-    if (is_newest(s, i) || i == first_stage(s->table)) return s->table->fsal || s->table->known ? 0 : evaluate_transpose(s, c, 0, 0, s->y, NULL);
+    if (is_newest(s, i) || i == first_stage(s->table))
+        return s->table->fsal || s->table->known ? 0 : evaluate_transpose(s, c, 0, 0, s->y, NULL);
     return evaluate_transpose(s, c, i, node(s, i), stage_state(s, i), &s->table->row[0][i]);
 }
 

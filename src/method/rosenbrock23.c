@@ -41,5 +41,6 @@ static const nde_coefficient dense[] = {
 const nde_method nde_method_rosenbrock23 = {
     .name = "rosenbrock23", .source = "L. F. Shampine, M. W. Reichelt, SIAM J. Sci. Comput. 18 (1997) 1-22",
     .kind = NDE_KIND_ROSENBROCK, .order = 2, .error_order = 3, .dense_order = 2, .stages = 5, .dense_terms = 2,
-    .first_same_as_last = true, .a = a, .b = b, .c = c, .e = e, .dense = dense, .gamma = GAMMA, .coupling = coupling, .lift = lift,
+    .first_same_as_last = true, .a = a, .b = b, .c = c, .e = e, .dense = dense, .gamma = GAMMA, .coupling = coupling,
+    .lift = lift,
 };

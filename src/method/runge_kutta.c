@@ -102,8 +102,8 @@ static int evaluate(const nde_attempt *s, int first, int end) {
 
 static int attempt_compiled(const nde_attempt *s) {
     const nde_site *at = &s->lanes->site;
-    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt, .p = at->p,
-                                 .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane };
+    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt,
+                                 .p = at->p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane };
     s->lanes->scratch->stage = 1;
     return s->rhs->step->run(&site);
 }
@@ -139,7 +139,8 @@ static void combine_transpose_sets(const nde_attempt *s, const nde_step_cotangen
 }
 
 /* From the cotangent of slope i to that of its state, of what it follows, and of the sink. */
-static int evaluate_stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, const nde_real *Y, const nde_sink *sink) {
+static int evaluate_stage_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, const nde_real *Y,
+                                    const nde_sink *sink) {
     nde_scratch *scratch = s->lanes->scratch;
     const size_t ld = s->lanes->site.ld, at = (size_t)i*s->slab;
     const double *t = nde_stage_time(s, s->table->method->c[i]);
@@ -218,8 +219,8 @@ static void combine_tangent_sets(const nde_attempt *s, const nde_step_tangent *v
         nde_combine_tangent(s, v, second, split, rows - split, v->y + split*s->lanes->site.ld, v_z + split*s->lanes->site.ld);
 }
 
-static int evaluate_stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, const nde_real *Y, const nde_real *v_Y,
-                                  const nde_source *source) {
+static int evaluate_stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i, const nde_real *Y,
+                                  const nde_real *v_Y, const nde_source *source) {
     const double *t = nde_stage_time(s, s->table->method->c[i]);
     const size_t at = (size_t)i*s->slab, from = (size_t)followed(s, i)*s->slab;
     if (followed(s, i) < 0) return nde_rhs_jvp(s->rhs, s->lanes, t, Y, v_Y, source, v->k + at);

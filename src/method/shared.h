@@ -58,9 +58,10 @@ static inline void nde_combine_tangent(const nde_attempt *s, const nde_step_tang
     }
 }
 
-/* The cotangent of the state Y at which a slope was evaluated, into scratch->a_Y, from that of the slope; in pieces where lanes say so. */
-static inline int nde_evaluate_transpose_of(const nde_attempt *s, const nde_step_cotangent *c, const nde_real *a, nde_real *tape,
-                                            double node, const nde_real *Y) {
+/* The cotangent of the state Y at which a slope was evaluated, into scratch->a_Y, from that of the slope; in pieces where
+ * lanes say so. */
+static inline int nde_evaluate_transpose_of(const nde_attempt *s, const nde_step_cotangent *c, const nde_real *a,
+                                            nde_real *tape, double node, const nde_real *Y) {
     nde_scratch *scratch = s->lanes->scratch;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     nde_sink sink = *c->sink;
@@ -75,7 +76,8 @@ static inline int nde_evaluate_transpose_of(const nde_attempt *s, const nde_step
     return rc;
 }
 
-static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node, const nde_real *Y) {
+static inline int nde_evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c, int i, double node,
+                                         const nde_real *Y) {
     return nde_evaluate_transpose_of(s, c, c->k + (size_t)i*s->slab, nde_stage_tape(s, i), node, Y);
 }
 
@@ -94,7 +96,8 @@ static inline int nde_evaluate_tangent(const nde_attempt *s, const nde_step_tang
     return nde_evaluate_tangent_to(s, v, node, Y, v_Y, v->k + (size_t)i*s->slab);
 }
 
-/* loss += <y, h sum e k> over `rows` rows from `from` on: y is the full cotangent of the new state, slope of the next step included. */
+/* loss += <y, h sum e k> over `rows` rows from `from` on: y is the full cotangent of the new state, slope of the next step
+ * included. */
 static inline void nde_add_loss(const nde_attempt *s, const nde_step_cotangent *c, const nde_row *e, size_t from, size_t rows) {
     const size_t ld = s->lanes->site.ld;
     for (int j = 0; c->loss && j < e->count; j++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sosra.c - SOSRA: an SRA method of strong order 3/2 for additive noise whose stability is optimised. Its error is the difference to
- * Euler-Maruyama's method.
+ * sosra.c - SOSRA: an SRA method of strong order 3/2 for additive noise whose stability is optimised. Its error is the
+ * difference to Euler-Maruyama's method.
  * Source: C. Rackauckas, Q. Nie, Stability-optimized high order methods and stiffness detection for pathwise stiff
  * stochastic differential equations, IEEE HPEC (2020), arXiv 1804.04344. */
 #include "method/method.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * spark.c - SPaRK, the splitting path Runge-Kutta method: two pieces of a straight path with the increment and the space-
- * time Levy area of the noise, each by a step of order 2; for Stratonovich equations. Its error is the difference to the trapezoidal rule on the
- * same states.
+ * time Levy area of the noise, each by a step of order 2; for Stratonovich equations. Its error is the difference to the
+ * trapezoidal rule on the same states.
  * Source: J. Foster, On the convergence of adaptive approximations for stochastic differential equations, arXiv 2311.14201
  * (2023), definition 1.6. */
 #include "method/method.h"

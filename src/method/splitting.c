@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * splitting.c - a splitting as a table: sub-flow after sub-flow along one of two fields, each by one step of an explicit method for
- * that field. What comes out is an explicit table, each stage of which evaluates one of the fields: the body is told which, nothing
- * else in the library knows.
+ * splitting.c - a splitting as a table: sub-flow after sub-flow along one of two fields, each by one step of an explicit
+ * method for that field. What comes out is an explicit table, each stage of which evaluates one of the fields: the body is
+ * told which, nothing else in the library knows.
  *
  * Each field has a time of its own, which goes on with its sub-flows. The continuous extension is a straight line.
  * Source: R. I. McLachlan, G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */

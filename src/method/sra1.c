@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sra1.c - Roessler's SRA1: strong order 3/2 for additive noise, of which it takes the integral of W too. Weak order 2. Its error is the
- * difference to Euler-Maruyama's method with the noise at the end of the step.
+ * sra1.c - Roessler's SRA1: strong order 3/2 for additive noise, of which it takes the integral of W too. Weak order 2.
+ * Its error is the difference to Euler-Maruyama's method with the noise at the end of the step.
  * Source: A. Roessler, Runge-Kutta methods for the strong approximation of solutions of stochastic differential equations,
  * SIAM J. Numer. Anal. 48 (2010) 922-952. */
 #include "method/method.h"

@@ -18,8 +18,8 @@ static void lay_row(nde_row *row, nde_arena *arena, const double *weight, int co
     *row = (nde_row){ used, index, value };
 }
 
-/* Who has a share of slope j: the new state, at index m->stages, and then the states of the stages from the last one down. That of
- * a last stage taken at the new state has gone into that. */
+/* Who has a share of slope j: the new state, at index m->stages, and then the states of the stages from the last one down.
+ * That of a last stage taken at the new state has gone into that. */
 static void lay_column(nde_row *row, nde_arena *arena, const nde_method *m, int j, bool last_is_new) {
     int *index = nde_arena_take(arena, (size_t)m->stages, sizeof *index), used = 0;
     nde_real *value = nde_arena_take(arena, (size_t)m->stages, sizeof *value);
@@ -62,7 +62,8 @@ static bool find_pair(const nde_method *m, int *i, int *j) {
     return false;
 }
 
-/* Two stages at the same time, or the error estimate: both are small where the solution is smooth, and large in what is stiff. */
+/* Two stages at the same time, or the error estimate: both are small where the solution is smooth, and large in what is
+ * stiff. */
 static void lay_probe(nde_table *table, nde_arena *arena, const nde_method *m) {
     double w[NDE_MOST_STAGES] = { 0 }, v[NDE_MOST_STAGES] = { 0 };
     int first, second;

@@ -16,15 +16,16 @@ static nde_status read_cells(question *q) {
     const nde_between *at = &q->at;
     if (q->noise.grid <= 0)
         return nde_fail(NDE_E_ARG, "noise.grid is %lld: the steps of the solve are not known here", (long long)q->noise.grid);
-    const double cells = (double)q->noise.grid, from = (at->s - at->t0)/(at->t1 - at->t0)*cells, to = (at->t - at->t0)/(at->t1 - at->t0)*cells;
+    const double cells = (double)q->noise.grid, from = (at->s - at->t0)/(at->t1 - at->t0)*cells,
+        to = (at->t - at->t0)/(at->t1 - at->t0)*cells;
     const double *bad = fabs(from - round(from)) > 1e-6 ? &at->s : fabs(to - round(to)) > 1e-6 ? &at->t : NULL;
     if (bad) return nde_fail(NDE_E_ARG, "between.%c is %g: within a cell of the grid", bad == &at->s ? 's' : 't', *bad);
     q->first = llround(from), q->count = llround(to) - q->first;
     return NDE_OK;
 }
 
-static nde_status read_question(question *q, const nde_noise *noise, const nde_between *between, const double *w, const double *h,
-                                const double *k, const double *area) {
+static nde_status read_question(question *q, const nde_noise *noise, const nde_between *between, const double *w,
+                                const double *h, const double *k, const double *area) {
     nde_between *at = &q->at;
     nde_status bad = nde_noise_read(&q->noise, noise);
     if (bad) return bad;
@@ -77,7 +78,8 @@ static bool count_bytes(const question *q, bool area, size_t *of_lanes, size_t *
            nde_size_multiply(area ? pairs + 5*m : 0, NDE_NOISE_PIECE*sizeof(double), of_area);
 }
 
-nde_status nde_noise_between(const nde_noise *noise, const nde_between *between, double *w, double *h, double *k, double *area) {
+nde_status nde_noise_between(const nde_noise *noise, const nde_between *between, double *w, double *h, double *k,
+                             double *area) {
     question q = { 0 };
     const nde_status bad = read_question(&q, noise, between, w, h, k, area);
     if (bad) return bad;
@@ -85,7 +87,8 @@ nde_status nde_noise_between(const nde_noise *noise, const nde_between *between,
     const size_t m = q.at.dim, n = q.at.n;
     size_t of_lanes, of_noise, of_area, bytes, spare;
     if (!count_bytes(&q, area, &of_lanes, &of_noise, &of_area) || !nde_size_add(of_lanes, of_noise, &bytes) ||
-        !nde_size_add(bytes, of_area, &bytes) || !nde_size_multiply(m*n, sizeof(double), &spare) || !nde_size_add(bytes, spare, &bytes))
+        !nde_size_add(bytes, of_area, &bytes) || !nde_size_multiply(m*n, sizeof(double), &spare) ||
+        !nde_size_add(bytes, spare, &bytes))
         return nde_fail(NDE_E_SIZE, "between: dim %zu times n %zu is too large", m, n);
     const nde_allocator *memory = &nde_allocator_default;
     char *block = memory->take(memory->ctx, bytes, 64);
@@ -94,12 +97,14 @@ nde_status nde_noise_between(const nde_noise *noise, const nde_between *between,
     double *row = begin;
     size_t *const trajectory = begin;
     int64_t *const first = begin;
-    const lanes l = { .t0 = row, .t1 = row + n, .s = row + 2*n, .t = row + 3*n, .trajectory = trajectory + 4*n, .first = first + 5*n };
+    const lanes l = { .t0 = row, .t1 = row + n, .s = row + 2*n, .t = row + 3*n, .trajectory = trajectory + 4*n,
+                      .first = first + 5*n };
     double *work = row + 6*n, *own_h = work + of_area/sizeof(double);
     fill(&q, &l);
     nde_noise_clear(&q.noise, block, n);
-    const nde_noise_at at = { .n = n, .ld = n, .trajectory = l.trajectory, .t0 = l.t0, .t1 = l.t1, .s = l.s, .t = l.t, .first = l.first,
-                              .count = q.count, .grid = q.noise.source == NDE_SOURCE_TREE ? 1 : q.noise.grid, .N = q.at.N, .work = block,
+    const nde_noise_at at = { .n = n, .ld = n, .trajectory = l.trajectory, .t0 = l.t0, .t1 = l.t1, .s = l.s, .t = l.t,
+                              .first = l.first, .count = q.count,
+                              .grid = q.noise.source == NDE_SOURCE_TREE ? 1 : q.noise.grid, .N = q.at.N, .work = block,
                               .room = n };
     nde_noise_over(&q.noise, &at, m, w, h, k);
     if (area) nde_noise_area(&q.noise, &at, m, w, h ? h : own_h, area, work);

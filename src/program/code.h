@@ -69,8 +69,8 @@ typedef enum nde_operation {
     NDE_OPERATIONS
 } nde_operation;
 
-/* What an operation is to derivatives and to code (its form). POINTWISE: kernels of vectors; ROWS: of whole rows. FUSED and LOWERED ones are made of
- * others when code is written. STILL: derivatives are not to see it. */
+/* What an operation is to derivatives and to code (its form). POINTWISE: kernels of vectors; ROWS: of whole rows. FUSED
+ * and LOWERED ones are made of others when code is written. STILL: derivatives are not to see it. */
 enum {
     NDE_FORM_LEAF = 1, NDE_FORM_POINTWISE, NDE_FORM_FUSED, NDE_FORM_ROWS, NDE_FORM_LINEAR, NDE_FORM_BILINEAR, NDE_FORM_LOWERED,
     NDE_FORM_STILL
@@ -136,8 +136,8 @@ typedef struct nde_instruction {
     nde_operand to, x[3];
 } nde_instruction;
 
-/* Codes of a field. JVP_Y and SECOND_Y are for directions that have y alone; see tape.c for the last four, empty where there is no
- * tape or no cotape. */
+/* Codes of a field. JVP_Y and SECOND_Y are for directions that have y alone; see tape.c for the last four, empty where
+ * there is no tape or no cotape. */
 enum {
     NDE_CODE_EVAL, NDE_CODE_VJP, NDE_CODE_JVP, NDE_CODE_JVP_Y, NDE_CODE_SECOND, NDE_CODE_SECOND_Y,
     NDE_CODE_EVAL_TAPE, NDE_CODE_VJP_TAPE, NDE_CODE_VJP_COTAPE, NDE_CODE_WINDOW, NDE_CODES

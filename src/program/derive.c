@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * derive.c - derivatives of a program as more nodes of it, forwards along a direction and backwards from cotangents. What a node's
- * derivative is stands here once: pointwise ones as a factor, which is its own transpose; linear and bilinear ones as the operation
- * itself and its transpose. */
+ * derive.c - derivatives of a program as more nodes of it, forwards along a direction and backwards from cotangents. What
+ * a node's derivative is stands here once: pointwise ones as a factor, which is its own transpose; linear and bilinear
+ * ones as the operation itself and its transpose. */
 #include "program/graph.h"
 
 #include <string.h>
@@ -135,7 +135,8 @@ static nde_var matmul_transposed(nde_program *g, const nde_node *n, size_t k, nd
 /* Rows from `first` on of the node's list. */
 static nde_var gathered(nde_program *g, const nde_node *n, uint32_t first, nde_var x) {
     const uint32_t entries = n->n/2;
-    return nde_make_like(g, (nde_node){ .op = NDE_OP_GATHER, .rows = entries, .x = { x.id }, .list = n->list + first, .n = entries });
+    return nde_make_like(g, (nde_node){ .op = NDE_OP_GATHER, .rows = entries, .x = { x.id }, .list = n->list + first,
+                                        .n = entries });
 }
 
 /* By the entries: v at their rows, the other one at their columns. By the vector: rows and columns change places. */
@@ -152,8 +153,8 @@ static nde_var sparse_transposed(nde_program *g, const nde_node *n, size_t k, nd
     return y;
 }
 
-/* In y_i = sum_j a_j b_m, m = first + s j + r i with signs s and r, by a: i and j change places. By b: i = r (m - first - s j), for
- * which v has to have all rows of the circle. */
+/* In y_i = sum_j a_j b_m, m = first + s j + r i with signs s and r, by a: i and j change places. By b: i = r (m - first -
+ * s j), for which v has to have all rows of the circle. */
 static nde_var circular_transposed(nde_program *g, const nde_node *n, size_t k, nde_var other, nde_var v) {
     const uint32_t all = nde_node_at(g, n->x[1]).rows;
     const bool s = n->detail & NDE_CIRCULAR_MINUS_J, r = n->detail & NDE_CIRCULAR_MINUS_I;
@@ -169,7 +170,8 @@ static nde_var circular_transposed(nde_program *g, const nde_node *n, size_t k, 
     return nde_make(g, to, NULL);
 }
 
-/* FFTW's sums there and back are each other's transposes but for the weight of numbers that stand for two: twice on the way back. */
+/* FFTW's sums there and back are each other's transposes but for the weight of numbers that stand for two: twice on the
+ * way back. */
 static nde_var transform_transposed(nde_program *g, const nde_node *n, nde_var v) {
     static const char who[] = "the derivative of a transform";
     double *weight = nde_scratch(g, n->rows, sizeof *weight);

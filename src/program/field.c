@@ -91,7 +91,8 @@ static nde_frame strip_of(const nde_frame *all, size_t b, size_t n) {
     if (f.to_vt) f.to_vt += b;
     for (int space = 0; space < NDE_SPACES; space++) {
         if (!(f.used >> space & 1u)) continue;
-        const bool shared = space == NDE_SPACE_P || space == NDE_SPACE_VP || space == NDE_SPACE_PREPARED || space == NDE_SPACE_SMALL;
+        const bool shared = space == NDE_SPACE_P || space == NDE_SPACE_VP || space == NDE_SPACE_PREPARED ||
+            space == NDE_SPACE_SMALL;
         if (shared || space == NDE_SPACE_WORK || f.ld[space] == 0) continue;
         if (f.read[space]) f.read[space] += b;
         if (f.write[space]) f.write[space] += b;
@@ -246,9 +247,10 @@ nde_field nde_field_program(const nde_program *g) {
         .size = sizeof field, .name = g->shape.name, .ctx = g,
         .dim = g->shape.dim, .nu = g->shape.nu, .np = g->shape.np, .nq = g->shape.nq, .out = out,
         .tape = g->taped, .cotape = g->cotaped, .vjp_window = g->cotaped ? vjp_window : NULL,
-        .work = g->rows + g->small + 1 + g->shape.dim + (g->colors < g->shape.dim ? out : 0), .prepared = g->prepared, .prepare = g->prepared ? prepare : NULL,
-        .traits = NDE_LANEWISE | NDE_DIRECTIONS | (knows_time(g) ? 0u : NDE_AUTONOMOUS) | (g->linear_in_u ? NDE_LINEAR_IN_U : 0u),
-        .sparsity_start = g->jacobian.start.data, .sparsity_index = g->jacobian.index.data,
+        .work = g->rows + g->small + 1 + g->shape.dim + (g->colors < g->shape.dim ? out : 0), .prepared = g->prepared,
+        .prepare = g->prepared ? prepare : NULL,
+        .traits = NDE_LANEWISE | NDE_DIRECTIONS | (knows_time(g) ? 0u : NDE_AUTONOMOUS) | (g->linear_in_u ? NDE_LINEAR_IN_U
+                : 0u), .sparsity_start = g->jacobian.start.data, .sparsity_index = g->jacobian.index.data,
         .gemm_eval = g->gemm_eval, .gemm_vjp = g->gemm_vjp,
         .eval = eval, .vjp = vjp, .jvp = jvp, .vjp_jvp = vjp_jvp, .jacobian = jacobian,
     };

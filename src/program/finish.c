@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * finish.c - all that the field of a program needs: its value, its derivatives in both directions and of second order, as code. */
+ * finish.c - all that the field of a program needs: its value, its derivatives in both directions and of second order, as
+ * code. */
 #include "program/graph.h"
 
 /* Of an input or what is no input, where the code's derivative is along all inputs or along y alone. */

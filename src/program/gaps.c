@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gaps.c - gaps in a treap, each operation in the logarithm of their number. Source: R. Seidel, C. Aragon, Randomized search trees,
- * Algorithmica 16 (1996) 464-497; the weights are a hash of the gap's number. */
+ * gaps.c - gaps in a treap, each operation in the logarithm of their number. Source: R. Seidel, C. Aragon, Randomized
+ * search trees, Algorithmica 16 (1996) 464-497; the weights are a hash of the gap's number. */
 #include "program/gaps.h"
 
 enum { MOST = 1 << 30 };

@@ -69,7 +69,8 @@ nde_status nde_program_create(const nde_program_shape *shape, nde_program **prog
     if (!nde_read_sized(&s, sizeof s, shape, sizeof s))
         return nde_fail(NDE_E_ARG, "nde_program_create: shape.size is %zu, this library knows %zu", shape->size, sizeof s);
     if (s.dim == 0) return nde_fail(NDE_E_ARG, "nde_program_create: shape.dim is 0");
-    const struct { const char *name; size_t value; } sizes[] = { { "dim", s.dim }, { "nu", s.nu }, { "np", s.np }, { "nq", s.nq } };
+    const struct { const char *name; size_t value; } sizes[] = { { "dim", s.dim }, { "nu", s.nu }, { "np", s.np },
+                                                                 { "nq", s.nq } };
     for (size_t i = 0; i < sizeof sizes/sizeof *sizes; i++)
         if (sizes[i].value > MOST)
             return nde_fail(NDE_E_SIZE, "nde_program_create: shape.%s is %zu", sizes[i].name, sizes[i].value);
@@ -89,8 +90,8 @@ void nde_program_destroy(nde_program *g) {
     for (size_t i = 0; i < NDE_CODES; i++) nde_code_free(g, &g->code[i]);
     nde_code_free(g, &g->prepare);
     nde_pattern_free(g, &g->jacobian), nde_growing_free(g, &g->color);
-    nde_growing *const arrays[] = { &g->nodes, &g->lists, &g->values, &g->table, &g->places, &g->fixed, &g->absorbs, &g->names, &g->letters,
-                                    &g->transforms, &g->tape };
+    nde_growing *const arrays[] = { &g->nodes, &g->lists, &g->values, &g->table, &g->places, &g->fixed, &g->absorbs,
+                                    &g->names, &g->letters, &g->transforms, &g->tape };
     for (size_t i = 0; i < sizeof arrays/sizeof *arrays; i++) nde_growing_free(g, arrays[i]);
     g->allocator.give(g->allocator.ctx, g, sizeof *g);
 }
@@ -216,7 +217,8 @@ size_t nde_var_rows(const nde_program *g, nde_var x) { return g && x.id > 0 && x
 /* ---- leaves ---- */
 
 nde_var nde_input_node(nde_program *g, int space, size_t first, size_t rows) {
-    return nde_make(g, (nde_node){ .op = NDE_OP_INPUT, .detail = (uint16_t)space, .first = (uint32_t)first, .rows = (uint32_t)rows },
+    return nde_make(g, (nde_node){ .op = NDE_OP_INPUT, .detail = (uint16_t)space, .first = (uint32_t)first,
+                                   .rows = (uint32_t)rows },
                     NULL);
 }
 
@@ -300,7 +302,8 @@ static double folded(int op, double x, double y, double z) {
     }
 }
 
-/* Does it come out as the machine's own arithmetic has it? Functions are left to the kernels, which have the same bits everywhere. */
+/* Does it come out as the machine's own arithmetic has it? Functions are left to the kernels, which have the same bits
+ * everywhere. */
 static bool folds(int op) {
     switch (op) {
     case NDE_OP_NEG: case NDE_OP_ABS: case NDE_OP_SIGN: case NDE_OP_SQRT: case NDE_OP_ADD: case NDE_OP_SUB: case NDE_OP_MUL:
@@ -318,7 +321,8 @@ static nde_var fold(nde_program *g, int op, const nde_var *x, size_t operands, u
     if (!to) return none;
     for (uint32_t r = 0; r < rows; r++) {
         double v[3] = { 0 };
-        for (size_t i = 0; i < operands; i++) v[i] = *nde_values(g, nde_node_at(g, x[i].id).list + (rows_of(g, x[i]) > 1 ? r : 0));
+        for (size_t i = 0; i < operands; i++)
+            v[i] = *nde_values(g, nde_node_at(g, x[i].id).list + (rows_of(g, x[i]) > 1 ? r : 0));
         to[r] = folded(op, v[0], v[1], v[2]);
     }
     return constants_at_end(g, rows);
@@ -348,7 +352,8 @@ static nde_var simpler(nde_program *g, int op, const nde_var *x, uint32_t rows) 
 }
 
 /* Operands of one row go with any number of them. */
-static nde_var pointwise(nde_program *g, const char *who, int op, int detail, nde_var a, nde_var b, nde_var c, size_t operands) {
+static nde_var pointwise(nde_program *g, const char *who, int op, int detail, nde_var a, nde_var b, nde_var c,
+                         size_t operands) {
     static const char *const name[] = { "the first operand", "the second operand", "the third operand" };
     nde_var x[3] = { a, b, c };
     uint32_t rows = 1;
@@ -373,14 +378,17 @@ static nde_var pointwise(nde_program *g, const char *who, int op, int detail, nd
         const nde_var swap = x[0];
         x[0] = x[1], x[1] = swap;
     }
-    return nde_make(g, (nde_node){ .op = (uint8_t)op, .detail = (uint16_t)detail, .rows = rows, .x = { x[0].id, x[1].id, x[2].id } },
+    return nde_make(g, (nde_node){ .op = (uint8_t)op, .detail = (uint16_t)detail, .rows = rows,
+                                   .x = { x[0].id, x[1].id, x[2].id } },
                     NULL);
 }
 
 #define UNARY(name, OP) \
     nde_var nde_##name(nde_program *g, nde_var x) { return pointwise(g, "nde_" #name, NDE_OP_##OP, 0, x, none, none, 1); }
 #define BINARY(name, OP) \
-    nde_var nde_##name(nde_program *g, nde_var a, nde_var b) { return pointwise(g, "nde_" #name, NDE_OP_##OP, 0, a, b, none, 2); }
+    nde_var nde_##name(nde_program *g, nde_var a, nde_var b) { \
+        return pointwise(g, "nde_" #name, NDE_OP_##OP, 0, a, b, none, 2); \
+    }
 UNARY(neg, NEG)
 UNARY(abs, ABS)
 UNARY(sign, SIGN)

@@ -52,12 +52,14 @@ struct nde_program {
     bool finished;
     char text[256];
     nde_growing nodes, lists, values, table;
-    uint32_t count, listed, valued, slots; /* nodes, node 0 included; entries of lists and values; of the table, a power of two */
+    uint32_t count, listed, valued, slots; /* nodes, node 0 included; entries of lists and values; of the table, a power of
+                                            * two */
     nde_growing names, letters;            /* of a text: nde_name, and their characters */
     uint32_t named, lettered;
     uint32_t most;                         /* nodes that it may have */
     uint32_t value;                        /* the node that was finished with */
-    nde_growing absorbs;                   /* of each node up to the value: 0, or 1 + the operand that its instruction makes, too */
+    nde_growing absorbs;                   /* of each node up to the value: 0, or 1 + the operand that its instruction
+                                            * makes, too */
     nde_growing tape;                      /* of each node up to the value: 0, or 1 + where it stands on the tape */
     uint32_t taped, cotaped;               /* rows of both */
     nde_code code[NDE_CODES], prepare;
@@ -70,7 +72,8 @@ struct nde_program {
     uint32_t transformed;
     double gemm_eval, gemm_vjp;            /* flops in products of weights, a lane */
     nde_pattern jacobian;                  /* by y; no start: dense */
-    nde_growing color;                     /* uint32_t [dim], from 1 to colors: columns of a color come from one direction (0: empty); none: each */
+    nde_growing color;                     /* uint32_t [dim], from 1 to colors: columns of a color come from one direction
+                                            * (0: empty); none: each */
     uint32_t colors;
     bool linear_in_u;
 };
@@ -91,7 +94,8 @@ void nde_scratch_free(nde_program *g, void *block, size_t count, size_t bytes);
 nde_var nde_program_fail(nde_program *g, nde_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Of the public functions: those who call are named, and the operation's number. */
-nde_var nde_refuse(nde_program *g, nde_status status, const char *who, const char *format, ...) __attribute__((format(printf, 4, 5)));
+nde_var nde_refuse(nde_program *g, nde_status status, const char *who, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
 #define FAIL(g, who, ...) nde_refuse(g, NDE_E_ARG, who, __VA_ARGS__)
 bool nde_is_value(nde_program *g, const char *who, const char *name, nde_var x);
 bool nde_rows_fit(nde_program *g, const char *who, uint64_t rows);
@@ -119,7 +123,8 @@ void nde_forward_nodes(nde_program *g, uint32_t top, nde_var (*direction)(nde_pr
                        const void *ctx, uint32_t *dot);
 /* Cotangents of all nodes up to `top`: bar [top + 1], in: those of the seeds, out: of all that they depend on; 0: zero. */
 void nde_reverse_nodes(nde_program *g, uint32_t top, uint32_t *bar);
-/* An input (or INDEPENDENT) x that moves by v, and what that is for node id, an input or INDEPENDENT; 0: it stays. ctx: nde_moving. */
+/* An input (or INDEPENDENT) x that moves by v, and what that is for node id, an input or INDEPENDENT; 0: it stays. ctx:
+ * nde_moving. */
 typedef struct nde_moving {
     uint32_t id;
     nde_var v;
@@ -129,7 +134,8 @@ nde_var nde_along(nde_program *g, uint32_t id, const void *ctx);
 nde_var nde_again(nde_program *g, const nde_node *n, nde_var a, nde_var b);
 /* A linear one whose operands become dot [id]; 0: zero. */
 nde_var nde_linear_node(nde_program *g, uint32_t id, const uint32_t *dot);
-/* Are f and v values, and may one differentiate by x? v has one row or those of f (like_f) or x. false: the program has failed. */
+/* Are f and v values, and may one differentiate by x? v has one row or those of f (like_f) or x. false: the program has
+ * failed. */
 bool nde_may_derive(nde_program *g, const char *who, nde_var f, nde_var x, nde_var v, bool like_f);
 /* nde_activation_keeps_input, without a real type. */
 bool nde_keeps_input(int activation);
@@ -141,9 +147,11 @@ nde_var nde_normal_density(nde_program *g, nde_var z);
 /* Where df/dx can differ from zero; false: dense, or the program has failed. */
 bool nde_find_pattern(nde_program *g, uint32_t f, uint32_t x, nde_pattern *to);
 void nde_pattern_free(nde_program *g, nde_pattern *pattern);
-/* color [columns], all 0: columns of one color have no row in common; those without entries have none, 0. diagonal (rows = columns):
- * only diagonal entries need be alone of their color in their row; 0 where there is none. Returns the number of colors. Source: A. Curtis, M. Powell, J. Reid,
- * On the estimation of sparse Jacobian matrices, J. Inst. Maths. Applics. 13 (1974) 117-119. */
+/* color [columns], all 0: columns of one color have no row in common; those without entries have none, 0. diagonal (rows =
+ * columns):
+ * only diagonal entries need be alone of their color in their row; 0 where there is none. Returns the number of colors.
+ * Source: A. Curtis, M. Powell, J. Reid, On the estimation of sparse Jacobian matrices, J. Inst. Maths. Applics. 13 (1974)
+ * 117-119. */
 uint32_t nde_color_columns(nde_program *g, const nde_pattern *of, bool diagonal, uint32_t *color);
 /* g->jacobian, color and colors. */
 void nde_find_jacobian(nde_program *g, uint32_t value);
@@ -163,8 +171,8 @@ typedef struct nde_root {
 } nde_root;
 /* Code that sends nodes to their roots; first that of the value. */
 void nde_lower(nde_program *g, const nde_root *root, size_t count, nde_code *code);
-/* The same, reading from the tape what stands there. window: NULL, or code that adds cotangents of p, from both tapes, instead of this
- * one, which leaves them on the cotape. */
+/* The same, reading from the tape what stands there. window: NULL, or code that adds cotangents of p, from both tapes,
+ * instead of this one, which leaves them on the cotape. */
 void nde_lower_taped(nde_program *g, const nde_root *root, size_t count, nde_code *code, nde_code *window);
 /* Code of all static nodes that other code needs: last. */
 void nde_lower_prepare(nde_program *g);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * jet.c - Taylor coefficients of a program's values as more nodes of it. A value along x + s v is a series in s; what is known of a
- * function is how its derivative follows from series that are there already, y' = w a', which gives coefficient k of y from those
- * below k. Mixed derivatives are the same series in several variables, each to its first power: hyper-dual numbers.
+ * jet.c - Taylor coefficients of a program's values as more nodes of it. A value along x + s v is a series in s; what is
+ * known of a function is how its derivative follows from series that are there already, y' = w a', which gives coefficient
+ * k of y from those below k. Mixed derivatives are the same series in several variables, each to its first power:
+ * hyper-dual numbers.
  * Sources: A. Griewank, A. Walther, Evaluating Derivatives (2008), 13.2; J. Fike, J. Alonso, AIAA 2011-886. */
 #include "program/graph.h"
 
@@ -275,7 +276,8 @@ static void expand_node(jet *j, uint32_t id) {
 }
 
 /* f's coefficients, where along direction i, which has coefficient 2^i, an input moves as move[i] says. */
-static void expand(nde_program *g, bool mixed, size_t count, uint32_t f, const nde_moving *move, size_t directions, nde_var *to) {
+static void expand(nde_program *g, bool mixed, size_t count, uint32_t f, const nde_moving *move, size_t directions,
+                   nde_var *to) {
     const size_t nodes = (size_t)f + 1;
     uint32_t *at = nde_scratch(g, count*nodes, sizeof *at);
     bool *needed = nde_scratch(g, nodes, sizeof *needed);
@@ -319,7 +321,8 @@ nde_var nde_mixed_of(nde_program *g, nde_var f, const nde_var *x, const nde_var 
     nde_var c[1 << DIRECTIONS] = { { 0 } };
     if (!g) return (void)nde_fail(NDE_E_ARG, "%s: the program is NULL", who), none;
     if (!x || !v) return nde_program_fail(g, NDE_E_ARG, "%s: %s is NULL", who, x ? "v" : "x");
-    if (count < 1 || count > DIRECTIONS) return nde_program_fail(g, NDE_E_ARG, "%s: count is %zu, not 1 to %d", who, count, DIRECTIONS);
+    if (count < 1 || count > DIRECTIONS)
+        return nde_program_fail(g, NDE_E_ARG, "%s: count is %zu, not 1 to %d", who, count, DIRECTIONS);
     for (size_t i = 0; i < count; i++) {
         if (!nde_may_derive(g, who, f, x[i], v[i], false)) return none;
         move[i] = (nde_moving){ x[i].id, nde_widen(g, v[i], nde_node_at(g, x[i].id).rows) };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * kernel.c - the instructions of a program on a block of lanes; compiled once for each instruction set. A pointwise operation is a
- * case in `apply`, made into a function for each way in which its operands are given: a vector of lanes, or one number. */
+ * kernel.c - the instructions of a program on a block of lanes; compiled once for each instruction set. A pointwise
+ * operation is a case in `apply`, made into a function for each way in which its operands are given: a vector of lanes, or
+ * one number. */
 #include "program/kernel.h"
 #include "core/activation.h"
 #include "core/blas.h"
@@ -226,7 +227,8 @@ static void run_ACTIVATE(const instruction *i, const frame *f) {
 
 static void run_SLOPE(const instruction *i, const frame *f) {
     const view kept = view_of(f, &i->x[0]), a = view_of(f, &i->x[1]);
-    f->kernels->activation->slope(i->detail, i->rows, f->n, kept.x, kept.step, a.x, a.step, target(f, &i->to), f->ld[i->to.space]);
+    f->kernels->activation->slope(i->detail, i->rows, f->n, kept.x, kept.step, a.x, a.step, target(f, &i->to),
+                                  f->ld[i->to.space]);
 }
 
 static void run_GATHER(const instruction *i, const frame *f) {
@@ -276,15 +278,16 @@ static void run_SUM(const instruction *i, const frame *f) {
 }
 
 /* to = the sum over i < inner of x[i] y[i], rows x_step and y_step apart; flat: one number a row. */
-INLINE void sum_any(const bool fx, const bool fy, const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y,
-                    size_t y_step, nde_real *to) {
+INLINE void sum_any(const bool fx, const bool fy, const frame *f, size_t inner, const nde_real *x, size_t x_step,
+                    const nde_real *y, size_t y_step, nde_real *to) {
     EACH_VECTOR(b, count) {
         vec sum = get(fx, x, b, count)*get(fy, y, b, count);
         for (size_t r = 1; r < inner; r++) sum = fused(get(fx, x + r*x_step, b, count), get(fy, y + r*y_step, b, count), sum);
         store_first(to + b, sum, count);
     }
 }
-INLINE void sum_products(const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y, size_t y_step, nde_real *to) {
+INLINE void sum_products(const frame *f, size_t inner, const nde_real *x, size_t x_step, const nde_real *y, size_t y_step,
+                         nde_real *to) {
     sum_any(false, false, f, inner, x, x_step, y, y_step, to);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * kernel.h - runs code on a block of lanes, compiled for each instruction set. Rows of an operand stand ld[space] apart, of one that
- * all lanes share 1, of one that is zero 0; nothing beyond lane n of a row is read or written. A lane's bits depend neither on n nor
- * on its place. Products with weights are those of dense.h, activations those of activation.h. */
+ * kernel.h - runs code on a block of lanes, compiled for each instruction set. Rows of an operand stand ld[space] apart,
+ * of one that all lanes share 1, of one that is zero 0; nothing beyond lane n of a row is read or written. A lane's bits
+ * depend neither on n nor on its place. Products with weights are those of dense.h, activations those of activation.h. */
 #ifndef NDE_PROGRAM_KERNEL_H
 #define NDE_PROGRAM_KERNEL_H
 

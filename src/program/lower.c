@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * lower.c - code of a program: which nodes are needed and where their values stand. Products are fused into the sums that alone use
- * them, a bias into its product with weights; parts of a concatenation and of the result are made in their place; rows are used
- * again once their value is not. What the program's value fuses, all its derivatives fuse when they make it again: the bits of a value are
- * the same everywhere, and it may be kept instead. Two operations of which one serves the other alone join. What depends on p and constants alone is prepared once a run. */
+ * lower.c - code of a program: which nodes are needed and where their values stand. Products are fused into the sums that
+ * alone use them, a bias into its product with weights; parts of a concatenation and of the result are made in their
+ * place; rows are used again once their value is not. What the program's value fuses, all its derivatives fuse when they
+ * make it again: the bits of a value are the same everywhere, and it may be kept instead. Two operations of which one
+ * serves the other alone join. What depends on p and constants alone is prepared once a run. */
 #include "program/gaps.h"
 
 /* A value that goes where others want it: `node` at `row` of `space`. */
@@ -196,7 +197,8 @@ static bool can_absorb(const lowering *l, uint32_t id, size_t i) {
     const nde_node n = node_at(l, id), x = node_at(l, n.x[i]);
     if (n.x[i] <= l->decided || l->of[n.x[i]].uses != 1 || x.flags & NDE_NODE_UNIFORM || x.rows != n.rows) return false;
     if (x.op == NDE_OP_MUL) return true;
-    return n.op == NDE_OP_ADD && is_weights_product(l, n.x[i]) && is_uniform(l, n.x[1 - i]) && node_at(l, n.x[1 - i]).rows == n.rows;
+    return n.op == NDE_OP_ADD && is_weights_product(l, n.x[i]) && is_uniform(l, n.x[1 - i]) &&
+        node_at(l, n.x[1 - i]).rows == n.rows;
 }
 
 static void fuse(lowering *l) {
@@ -388,7 +390,8 @@ static uint32_t borrow_rows(lowering *l, uint32_t rows) {
 }
 
 static void return_rows(lowering *l) {
-    for (const block *b = l->temporary.data; l->n_temporary > 0; b++, l->n_temporary--) nde_gaps_give(l->g, &l->gaps, b->first, b->rows);
+    for (const block *b = l->temporary.data; l->n_temporary > 0; b++, l->n_temporary--)
+        nde_gaps_give(l->g, &l->gaps, b->first, b->rows);
 }
 
 /* The node has rows from here to its last use. */
@@ -566,8 +569,9 @@ static bool emit_uniform_dot(lowering *l, uint32_t id, nde_operand to) {
     const nde_node n = node_at(l, id);
     const size_t i = n.op == NDE_OP_DOT && is_uniform(l, n.x[1]);
     if (n.op != NDE_OP_DOT || !is_uniform(l, n.x[i])) return false;
-    emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_PRODUCT, .want = l->of[id].want, .rows = 1, .inner = node_at(l, n.x[0]).rows,
-                                           .to = to, .x = { place_of(l, n.x[i]), place_of(l, n.x[1 - i]) } });
+    emit(l->g, l->code, (nde_instruction){ .op = NDE_OP_PRODUCT, .want = l->of[id].want, .rows = 1,
+                                           .inner = node_at(l, n.x[0]).rows, .to = to,
+                                           .x = { place_of(l, n.x[i]), place_of(l, n.x[1 - i]) } });
     return true;
 }
 
@@ -579,7 +583,8 @@ static void make(lowering *l, uint32_t id) {
     if (!small && !of->space && !of->parent && (f.op || n.op == NDE_OP_ACTIVATE)) {
         const size_t k = joined_of(l, &f);
         const formula first = k < 3 ? formula_of(l, f.x[k]) : (formula){ 0 };
-        reuse_rows(l, id, (uint32_t[]){ k == 0 ? 0 : f.x[0], k == 1 ? 0 : f.x[1], k == 2 ? 0 : f.x[2], first.x[0], first.x[1], first.x[2] }, 6);
+        reuse_rows(l, id, (uint32_t[]){ k == 0 ? 0 : f.x[0], k == 1 ? 0 : f.x[1], k == 2 ? 0 : f.x[2], first.x[0],
+                                        first.x[1], first.x[2] }, 6);
     }
     const nde_operand to = own_rows(l, id);
     if (f.op && !small) emit_formula(l, f, of->want, to);

@@ -35,7 +35,8 @@ nde_var nde_matrix_product(nde_program *g, int form, nde_var a, nde_var b, uint3
     const uint32_t n = rows_of(g, a)/inner, m = rows_of(g, b)/inner;
     if (m == 1 && form != NDE_MATMUL_ATB) return nde_matvec(g, a, b);
     if (m == 1) return nde_matvec_transposed(g, a, b);
-    return nde_make(g, (nde_node){ .op = NDE_OP_MATMUL, .detail = (uint16_t)form, .rows = n*m, .first = inner, .x = { a.id, b.id } },
+    return nde_make(g, (nde_node){ .op = NDE_OP_MATMUL, .detail = (uint16_t)form, .rows = n*m, .first = inner,
+                                   .x = { a.id, b.id } },
                     NULL);
 }
 
@@ -56,13 +57,15 @@ nde_var nde_matmul_transposed(nde_program *g, nde_var a, nde_var b, size_t inner
 
 /* GATHER of x, or SCATTER to `to` rows, of blocks of `width` rows; block e of the longer side belongs to block of[e], or to
  * e/each when `of` is NULL. */
-static nde_var blocks(nde_program *g, int op, nde_var x, const uint32_t *of, size_t each, size_t count, uint32_t width, uint32_t to) {
+static nde_var blocks(nde_program *g, int op, nde_var x, const uint32_t *of, size_t each, size_t count, uint32_t width,
+                      uint32_t to) {
     const uint32_t n = (uint32_t)count*width;
     uint32_t *list = nde_scratch(g, n, sizeof *list);
     if (!list) return none;
     for (uint32_t e = 0; e < count; e++)
         for (uint32_t i = 0; i < width; i++) list[e*width + i] = (of ? of[e] : e/(uint32_t)each)*width + i;
-    const nde_var y = nde_make(g, (nde_node){ .op = (uint8_t)op, .rows = op == NDE_OP_GATHER ? n : to, .x = { x.id }, .n = n }, list);
+    const nde_var y = nde_make(g, (nde_node){ .op = (uint8_t)op, .rows = op == NDE_OP_GATHER ? n : to, .x = { x.id },
+                                              .n = n }, list);
     nde_scratch_free(g, list, n, sizeof *list);
     return y;
 }
@@ -73,7 +76,8 @@ nde_var nde_softmax(nde_program *g, nde_var x, size_t width) {
     if (!nde_is_value(g, who, "x", x) || !has_sides(g, who, "x", x, width)) return none;
     const uint32_t rows = rows_of(g, x), groups = rows/(uint32_t)width;
     if (width == 1) return nde_repeat(g, nde_constant(g, 1), rows);
-    const nde_var most = nde_make(g, (nde_node){ .op = NDE_OP_LARGEST, .rows = groups, .first = (uint32_t)width, .x = { x.id } }, NULL);
+    const nde_var most = nde_make(g, (nde_node){ .op = NDE_OP_LARGEST, .rows = groups, .first = (uint32_t)width,
+                                                 .x = { x.id } }, NULL);
     const nde_var e = nde_exp(g, nde_sub(g, x, blocks(g, NDE_OP_GATHER, most, NULL, width, rows, 1, rows)));
     const nde_var sum = blocks(g, NDE_OP_SCATTER, e, NULL, width, rows, 1, groups);
     return nde_div(g, e, blocks(g, NDE_OP_GATHER, sum, NULL, width, rows, 1, rows));
@@ -93,7 +97,8 @@ nde_var nde_attention(nde_program *g, nde_var q, nde_var k, nde_var v, size_t d)
 
 /* at [2*entries]: row and column of each entry, or NULL: it is no matrix, or there is no memory. */
 static uint32_t *entries_of(nde_program *g, const char *who, const nde_csr *a, nde_csr *all, uint32_t *entries) {
-    if (!a || !nde_read_sized(all, sizeof *all, a, sizeof *all)) return FAIL(g, who, "the matrix is NULL or its size unknown"), NULL;
+    if (!a || !nde_read_sized(all, sizeof *all, a, sizeof *all))
+        return FAIL(g, who, "the matrix is NULL or its size unknown"), NULL;
     if (!all->start || !all->column) return FAIL(g, who, "start or column is NULL"), NULL;
     if (!nde_rows_fit(g, who, all->rows) || !nde_rows_fit(g, who, all->columns)) return NULL;
     if (all->start[0] != 0) return FAIL(g, who, "start[0] is %zu", all->start[0]), NULL;
@@ -103,7 +108,8 @@ static uint32_t *entries_of(nde_program *g, const char *who, const nde_csr *a, n
     const size_t n = all->start[all->rows];
     if (!nde_rows_fit(g, who, n)) return NULL;
     for (size_t e = 0; e < n; e++)
-        if (all->column[e] >= all->columns) return FAIL(g, who, "column[%zu] is %zu of %zu", e, all->column[e], all->columns), NULL;
+        if (all->column[e] >= all->columns)
+            return FAIL(g, who, "column[%zu] is %zu of %zu", e, all->column[e], all->columns), NULL;
     uint32_t *at = nde_scratch(g, 2*n, sizeof *at);
     for (size_t i = 0; at && i < all->rows; i++)
         for (size_t e = all->start[i]; e < all->start[i + 1]; e++) at[e] = (uint32_t)i, at[n + e] = (uint32_t)all->column[e];
@@ -119,8 +125,10 @@ nde_var nde_csr_matvec(nde_program *g, const nde_csr *a, nde_var w, nde_var x) {
     uint32_t *at = entries_of(g, who, a, &all, &entries);
     nde_var y = none;
     if (!at) return none;
-    if (rows_of(g, w) != entries && rows_of(g, w) != 1) FAIL(g, who, "w has %u rows, the matrix %u entries", (unsigned)rows_of(g, w), entries);
-    else if (rows_of(g, x) != all.columns) FAIL(g, who, "x has %u rows, the matrix %zu columns", (unsigned)rows_of(g, x), all.columns);
+    if (rows_of(g, w) != entries && rows_of(g, w) != 1)
+        FAIL(g, who, "w has %u rows, the matrix %u entries", (unsigned)rows_of(g, w), entries);
+    else if (rows_of(g, x) != all.columns)
+        FAIL(g, who, "x has %u rows, the matrix %zu columns", (unsigned)rows_of(g, x), all.columns);
     else if (nde_widen(g, w, entries).id)
         y = nde_make(g, (nde_node){ .op = NDE_OP_SPARSE, .rows = (uint32_t)all.rows, .x = { nde_widen(g, w, entries).id, x.id },
                                     .n = 2*entries }, at);
@@ -163,8 +171,8 @@ nde_var nde_convolve(nde_program *g, nde_var k, nde_var x, size_t centre) {
     const uint32_t rows = rows_of(g, x);
     if (rows_of(g, k) > rows) return FAIL(g, who, "k has %u rows, x %u", (unsigned)rows_of(g, k), (unsigned)rows);
     if (centre >= rows_of(g, k)) return FAIL(g, who, "the centre is %zu of %u", centre, (unsigned)rows_of(g, k));
-    return nde_make(g, (nde_node){ .op = NDE_OP_CIRCULAR, .detail = NDE_CIRCULAR_MINUS_J, .rows = rows, .first = (uint32_t)centre,
-                                   .x = { k.id, x.id } }, NULL);
+    return nde_make(g, (nde_node){ .op = NDE_OP_CIRCULAR, .detail = NDE_CIRCULAR_MINUS_J, .rows = rows,
+                                   .first = (uint32_t)centre, .x = { k.id, x.id } }, NULL);
 }
 
 /* Which one of the program's has n rows; it is made where none has. */
@@ -175,7 +183,8 @@ static uint32_t find_transform(nde_program *g, const char *who, uint32_t n) {
         if (all[i].n == n) return i;
     const nde_status status = nde_transform_make(n, &one);
     if (status != NDE_OK) nde_refuse(g, status, who, "%s", nde_error());
-    else if (nde_grow(g, &g->transforms, (size_t)g->transformed + 1, sizeof one)) ((nde_transform *)g->transforms.data)[g->transformed++] = one;
+    else if (nde_grow(g, &g->transforms, (size_t)g->transformed + 1, sizeof one))
+        ((nde_transform *)g->transforms.data)[g->transformed++] = one;
     else nde_transform_free(&one);
     return i;
 }

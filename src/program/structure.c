@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * structure.c - what a program's operations say of its derivatives whatever the numbers: which entries of a Jacobian can differ from
- * zero, which columns of it one direction can give together, its trace by these, and whether a value is linear in u. */
+ * structure.c - what a program's operations say of its derivatives whatever the numbers: which entries of a Jacobian can
+ * differ from zero, which columns of it one direction can give together, its trace by these, and whether a value is linear
+ * in u. */
 #include "program/graph.h"
 
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static uint32_t end_union(sets *s) {
     if (known) return known;
     if (s->n > MOST_LISTED - s->listed) s->full = true;
     if (s->full || !nde_grow(s->g, &s->list, s->listed + s->n, sizeof(uint32_t)) ||
-        !nde_grow(s->g, &s->all, s->count + 1, sizeof(set)) || !nde_grow(s->g, &s->taken, s->count + 1, sizeof(uint32_t))) return 0;
+        !nde_grow(s->g, &s->all, s->count + 1, sizeof(set)) || !nde_grow(s->g, &s->taken, s->count + 1,
+                                                                         sizeof(uint32_t))) return 0;
     memcpy((uint32_t *)s->list.data + s->listed, s->found, s->n*sizeof *s->found);
     ((set *)s->all.data)[s->count] = (set){ s->listed, s->n };
     s->listed += s->n;
@@ -96,7 +98,8 @@ typedef struct reach {
     nde_growing rows; /* sets of nodes' rows, one after the other */
     uint32_t used;
     uint32_t *first;  /* [top + 1] a node's; 0: no row has any */
-    uint32_t *head, *next; /* of a SCATTER: 1 + the first row of x that goes to a row, 1 + the next one behind 1 + a row; of a SPARSE: entries */
+    uint32_t *head, *next; /* of a SCATTER: 1 + the first row of x that goes to a row, 1 + the next one behind 1 + a row; of
+                            * a SPARSE: entries */
 } reach;
 
 static uint32_t set_of(const reach *to, uint32_t id, uint32_t row) {
@@ -166,11 +169,13 @@ static void bilinear_row(reach *to, const nde_node *n, uint32_t row) {
         return;
     case NDE_OP_OUTER: unite_product(to, a, row/rows_b, b, row%rows_b); return;
     case NDE_OP_SPARSE: /* see begin_scatter */
-        for (uint32_t e = to->head[row]; e; e = to->next[e]) unite_product(to, a, e - 1, b, *nde_list(g, n->list + rows_a + e - 1));
+        for (uint32_t e = to->head[row]; e; e = to->next[e])
+            unite_product(to, a, e - 1, b, *nde_list(g, n->list + rows_a + e - 1));
         return;
     case NDE_OP_CIRCULAR:
         for (uint32_t i = 0; i < rows_a; i++) {
-            const uint32_t j = n->detail & NDE_CIRCULAR_MINUS_J ? rows_b - i : i, k = n->detail & NDE_CIRCULAR_MINUS_I ? rows_b - row : row;
+            const uint32_t j = n->detail & NDE_CIRCULAR_MINUS_J ? rows_b - i : i,
+                k = n->detail & NDE_CIRCULAR_MINUS_I ? rows_b - row : row;
             unite_product(to, a, i, b, (n->first + j + k)%rows_b);
         }
         return;
@@ -307,7 +312,8 @@ void nde_pattern_free(nde_program *g, nde_pattern *pattern) {
 typedef struct coloring {
     const size_t *start, *index;       /* by rows, as in the pattern */
     size_t *start_column, *index_row;  /* by columns */
-    uint32_t *color, *last;            /* color [columns] from 1 on, 0: none; [columns + 1] the last column that may not have a color */
+    uint32_t *color, *last;            /* color [columns] from 1 on, 0: none; [columns + 1] the last column that may not
+                                        * have a color */
 } coloring;
 
 static void transpose(const nde_pattern *of, coloring *to) {
@@ -325,7 +331,8 @@ static bool has(const coloring *x, size_t row, size_t column) {
     return false;
 }
 
-/* Columns that have an entry in one row have different colors. `diagonal`: it is enough that a diagonal entry is alone in its row. */
+/* Columns that have an entry in one row have different colors. `diagonal`: it is enough that a diagonal entry is alone in
+ * its row. */
 static void forbid(coloring *x, size_t column, bool diagonal) {
     const uint32_t mark = (uint32_t)column + 1;
     for (size_t e = x->start_column[column]; e < x->start_column[column + 1]; e++) {

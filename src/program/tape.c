@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * tape.c - which values the transpose reads instead of making them again.
  *
- * Of the value's nodes that nodes of the transpose use, in ascending order, those are kept that would cost more than KEEP operations
- * an entry to make from inputs and from what is kept already; what is made again for one is there for all. To write a row into a record
- * and to read it again takes as long as KEEP simple operations on it or more, as it has left the first-level cache in between.
+ * Of the value's nodes that nodes of the transpose use, in ascending order, those are kept that would cost more than KEEP
+ * operations an entry to make from inputs and from what is kept already; what is made again for one is there for all. To
+ * write a row into a record and to read it again takes as long as KEEP simple operations on it or more, as it has left the
+ * first-level cache in between.
  *
- * Where gradients of weights are sums of outer products, these can wait: the transpose leaves their left sides on the cotape, and the
- * window adds them for many calls at once. Their right sides stand on the tape then, whatever they cost, inputs too.
+ * Where gradients of weights are sums of outer products, these can wait: the transpose leaves their left sides on the
+ * cotape, and the window adds them for many calls at once. Their right sides stand on the tape then, whatever they cost,
+ * inputs too.
  *
- * A value has the same bits kept or made again (lower.c), and both codes work on the same strips of lanes: so have gradients. */
+ * A value has the same bits kept or made again (lower.c), and both codes work on the same strips of lanes: so have
+ * gradients. */
 #include "program/graph.h"
 
 enum { KEEP = 8 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * text.c - programs as text: a parser by descent, a function for each strength of an operator. Names stand in the program, so that
- * they can be found again. */
+ * text.c - programs as text: a parser by descent, a function for each strength of an operator. Names stand in the program,
+ * so that they can be found again. */
 #include "program/graph.h"
 
 #include <locale.h>
@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of expressions within each other: each takes some frames of the stack. Of operations: derivatives within derivatives multiply them. */
+/* Of expressions within each other: each takes some frames of the stack. Of operations: derivatives within derivatives
+ * multiply them. */
 enum { DEPTH = 200, MOST_NODES = 1 << 16 };
 
 typedef struct parser {
@@ -98,7 +99,9 @@ static size_t take_word(parser *p, const char **word) {
     return length;
 }
 
-static bool is_word(const char *word, size_t length, const char *text) { return strlen(text) == length && !memcmp(word, text, length); }
+static bool is_word(const char *word, size_t length, const char *text) {
+    return strlen(text) == length && !memcmp(word, text, length);
+}
 
 static bool take_size(parser *p, size_t *value) {
     p->token = p->at;
@@ -130,7 +133,8 @@ static bool take_number(parser *p, double *value) {
     }
     number[n] = 0;
     *value = strtod(number, &end);
-    if (digits == 0 || *end || n >= sizeof number - 8 || !isfinite(*value)) return fail(p, "'@' is no number", p->at, (size_t)(c - p->at)), false;
+    if (digits == 0 || *end || n >= sizeof number - 8 || !isfinite(*value))
+        return fail(p, "'@' is no number", p->at, (size_t)(c - p->at)), false;
     p->at = c;
     skip(p);
     return true;
@@ -142,14 +146,16 @@ static nde_name *names(const nde_program *g) { return g->names.data; }
 
 static nde_name *find(const nde_program *g, const char *word, size_t length) {
     for (uint32_t i = 0; i < g->named; i++)
-        if (names(g)[i].length == length && memcmp((char *)g->letters.data + names(g)[i].at, word, length) == 0) return &names(g)[i];
+        if (names(g)[i].length == length && memcmp((char *)g->letters.data + names(g)[i].at, word, length) == 0)
+            return &names(g)[i];
     return NULL;
 }
 
 static nde_name *add_name(parser *p, const char *word, size_t length, nde_name name) {
     nde_program *g = p->g;
     if (find(g, word, length)) return fail(p, "'@' is there already", word, length), NULL;
-    if (!nde_grow(g, &g->names, (size_t)g->named + 1, sizeof name) || !nde_grow(g, &g->letters, g->lettered + length, 1)) return NULL;
+    if (!nde_grow(g, &g->names, (size_t)g->named + 1, sizeof name) || !nde_grow(g, &g->letters, g->lettered + length, 1))
+        return NULL;
     memcpy((char *)g->letters.data + g->lettered, word, length);
     name.at = g->lettered, name.length = (uint32_t)length;
     g->lettered += (uint32_t)length;
@@ -165,9 +171,9 @@ typedef nde_var unary(nde_program *g, nde_var x);
 typedef nde_var binary(nde_program *g, nde_var a, nde_var b);
 static const struct { const char *name; unary *call; } unaries[] = {
     { "sqrt", nde_sqrt }, { "square", nde_square }, { "exp", nde_exp }, { "expm1", nde_expm1 }, { "log", nde_log },
-    { "log1p", nde_log1p }, { "sin", nde_sin }, { "cos", nde_cos }, { "tan", nde_tan }, { "sinh", nde_sinh }, { "cosh", nde_cosh },
-    { "tanh", nde_tanh }, { "erf", nde_erf }, { "abs", nde_abs }, { "sign", nde_sign }, { "sum", nde_sum },
-    { "independent", nde_independent }, { "fft", nde_fft }, { "fft_inverse", nde_fft_inverse },
+    { "log1p", nde_log1p }, { "sin", nde_sin }, { "cos", nde_cos }, { "tan", nde_tan }, { "sinh", nde_sinh },
+    { "cosh", nde_cosh }, { "tanh", nde_tanh }, { "erf", nde_erf }, { "abs", nde_abs }, { "sign", nde_sign },
+    { "sum", nde_sum }, { "independent", nde_independent }, { "fft", nde_fft }, { "fft_inverse", nde_fft_inverse },
 };
 static const struct { const char *name; binary *call; } binaries[] = {
     { "pow", nde_pow }, { "maximum", nde_maximum }, { "minimum", nde_minimum }, { "less", nde_less },
@@ -176,8 +182,8 @@ static const struct { const char *name; binary *call; } binaries[] = {
 };
 enum { UNARIES = sizeof unaries/sizeof *unaries, BINARIES = sizeof binaries/sizeof *binaries };
 
-/* What stands between the parentheses of a call, kind by kind: x a value, n a whole number, r a number, s an activation's name, l a
- * list of whole numbers. */
+/* What stands between the parentheses of a call, kind by kind: x a value, n a whole number, r a number, s an activation's
+ * name, l a list of whole numbers. */
 typedef struct arguments {
     nde_var x[5];
     size_t n, count[2];
@@ -190,7 +196,8 @@ static bool take_list(parser *p, arguments *to, size_t which) {
     size_t *n = &to->count[which];
     if (!expect(p, '[')) return false;
     do {
-        if (!nde_grow(p->g, &to->list[which], *n + 1, sizeof(size_t)) || !take_size(p, (size_t *)to->list[which].data + *n)) return false;
+        if (!nde_grow(p->g, &to->list[which], *n + 1, sizeof(size_t)) || !take_size(p, (size_t *)to->list[which].data + *n))
+            return false;
         ++*n;
     } while (take(p, ','));
     return expect(p, ']');
@@ -247,7 +254,9 @@ static nde_var call_jet(parser *p, const arguments *v) {
 static nde_var call_repeat(parser *p, const arguments *v) { return nde_repeat(p->g, v->x[0], v->n); }
 static nde_var call_blend(parser *p, const arguments *v) { return nde_blend(p->g, v->x[0], v->x[1], v->x[2], v->r); }
 static nde_var call_matmul(parser *p, const arguments *v) { return nde_matmul(p->g, v->x[0], v->x[1], v->n); }
-static nde_var call_matmul_transposed(parser *p, const arguments *v) { return nde_matmul_transposed(p->g, v->x[0], v->x[1], v->n); }
+static nde_var call_matmul_transposed(parser *p, const arguments *v) {
+    return nde_matmul_transposed(p->g, v->x[0], v->x[1], v->n);
+}
 static nde_var call_softmax(parser *p, const arguments *v) { return nde_softmax(p->g, v->x[0], v->n); }
 static nde_var call_attention(parser *p, const arguments *v) { return nde_attention(p->g, v->x[0], v->x[1], v->x[2], v->n); }
 static nde_var call_convolve(parser *p, const arguments *v) { return nde_convolve(p->g, v->x[0], v->x[1], v->n); }
@@ -285,11 +294,13 @@ static nde_var call_csr_sum(parser *p, const arguments *v) {
 
 static const struct { const char *name, *kinds; nde_var (*call)(parser *p, const arguments *v); } others[] = {
     { "select", "xxx", call_select }, { "grad", "xx", call_grad }, { "vjp", "xxx", call_vjp }, { "jvp", "xxx", call_jvp },
-    { "divergence_by", "xxx", call_divergence_by }, { "mixed", "xxxxx", call_mixed }, { "jet", "xxxn", call_jet }, { "repeat", "xn", call_repeat }, { "blend", "xxxr", call_blend }, { "gather", "xl", call_gather },
+    { "divergence_by", "xxx", call_divergence_by }, { "mixed", "xxxxx", call_mixed }, { "jet", "xxxn", call_jet },
+    { "repeat", "xn", call_repeat }, { "blend", "xxxr", call_blend }, { "gather", "xl", call_gather },
     { "scatter", "xln", call_scatter }, { "dense", "sxxx", call_dense }, { "matmul", "xxn", call_matmul },
     { "matmul_transposed", "xxn", call_matmul_transposed }, { "softmax", "xn", call_softmax },
-    { "attention", "xxxn", call_attention }, { "convolve", "xxn", call_convolve }, { "csr_matvec", "nllxx", call_csr_matvec },
-    { "csr_columns", "nllx", call_csr_columns }, { "csr_rows", "nllx", call_csr_rows }, { "csr_sum", "nllx", call_csr_sum },
+    { "attention", "xxxn", call_attention }, { "convolve", "xxn", call_convolve },
+    { "csr_matvec", "nllxx", call_csr_matvec }, { "csr_columns", "nllx", call_csr_columns },
+    { "csr_rows", "nllx", call_csr_rows }, { "csr_sum", "nllx", call_csr_sum },
 };
 enum { OTHERS = sizeof others/sizeof *others };
 
@@ -307,7 +318,8 @@ static nde_var call(parser *p, const char *word, size_t length) {
     arguments v;
     char name[32] = { 0 };
     for (size_t i = 0; i < UNARIES; i++)
-        if (is_word(word, length, unaries[i].name)) return take_arguments(p, "x", &v) ? made(p, unaries[i].call(g, v.x[0])) : none;
+        if (is_word(word, length, unaries[i].name))
+            return take_arguments(p, "x", &v) ? made(p, unaries[i].call(g, v.x[0])) : none;
     for (size_t i = 0; i < BINARIES; i++)
         if (is_word(word, length, binaries[i].name))
             return take_arguments(p, "xx", &v) ? made(p, binaries[i].call(g, v.x[0], v.x[1])) : none;
@@ -466,7 +478,8 @@ static bool declare(parser *p, int kind) {
         *all += rows;
         const nde_var x = made(p, kind == 'y' ? nde_y(g, first, rows) : kind == 'u' ? nde_u(g, first, rows) :
                                   kind == 'p' ? nde_p(g, first, rows) : nde_q(g, first, rows));
-        if (!x.id || !add_name(p, word, length, (nde_name){ .id = x.id, .first = (uint32_t)first, .rows = (uint32_t)rows, .kind = kind }))
+        if (!x.id || !add_name(p, word, length, (nde_name){ .id = x.id, .first = (uint32_t)first, .rows = (uint32_t)rows,
+                                                            .kind = kind }))
             return false;
     } while (take(p, ','));
     return true;
@@ -485,13 +498,15 @@ static bool assign(parser *p, const char *word, size_t length) {
     }
     const nde_name *state = state_of(g, word, length);
     nde_name name = { .id = x.id, .rows = (uint32_t)nde_var_rows(g, x), .kind = state ? 'd' : 0 };
-    if (state && name.rows != state->rows && name.rows != 1) return fail(p, "'@' has not the rows of its state", word, length), false;
+    if (state && name.rows != state->rows && name.rows != 1)
+        return fail(p, "'@' has not the rows of its state", word, length), false;
     if (state) name.id = nde_widen(g, x, state->rows).id;
     return name.id && add_name(p, word, length, name);
 }
 
 static bool statement(parser *p) {
-    static const struct { const char *name; int kind; } kinds[] = { { "state", 'y' }, { "input", 'u' }, { "param", 'p' }, { "own", 'q' } };
+    static const struct { const char *name; int kind; } kinds[] = { { "state", 'y' }, { "input", 'u' }, { "param", 'p' },
+                                                                    { "own", 'q' } };
     const char *word;
     const size_t length = take_word(p, &word);
     if (length == 0) return fail_here(p, "expected a statement, not '@'"), false;
@@ -527,7 +542,8 @@ static nde_var value_of(parser *p) {
         uint32_t id = 0;
         for (uint32_t k = 0; k < g->named; k++) {
             const nde_name d = names(g)[k];
-            if (d.kind == 'd' && d.length == state.length + 1 && !memcmp((char *)g->letters.data + d.at + 1, name, state.length)) id = d.id;
+            if (d.kind == 'd' && d.length == state.length + 1 && !memcmp((char *)g->letters.data + d.at + 1, name,
+                                                                         state.length)) id = d.id;
         }
         if (!id) fail(p, "the derivative of '@' is not given", name, state.length);
         else if (nde_grow(g, &parts, n + 1, sizeof(nde_var))) ((nde_var *)parts.data)[n++].id = id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * transform.c - FFTW's plans. What a plan computes must not depend on where and when it was made: it is estimated, not measured, and
- * takes data of any alignment. FFTW's planner is one for the whole process; it is locked by FFTW itself, so that others who use it are
- * kept out, too. */
+ * transform.c - FFTW's plans. What a plan computes must not depend on where and when it was made: it is estimated, not
+ * measured, and takes data of any alignment. FFTW's planner is one for the whole process; it is locked by FFTW itself, so
+ * that others who use it are kept out, too. */
 #include "program/transform.h"
 
 #include "core/core.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * write.c - a program written out: its operations as text or picture, its code as C for one trajectory, where every space is a plain
- * vector. */
+ * write.c - a program written out: its operations as text or picture, its code as C for one trajectory, where every space
+ * is a plain vector. */
 #include "program/graph.h"
 
 #include <math.h>
@@ -100,7 +100,8 @@ static double reals_of(const nde_instruction *x) {
     const nde_operation_fact *fact = &nde_operations[x->op];
     const double rows = x->rows;
     if (x->op == NDE_OP_MATMUL || x->op == NDE_OP_SPARSE || x->op == NDE_OP_CIRCULAR) return rows + (double)x->outer + x->inner;
-    const bool sums = fact->form == NDE_FORM_BILINEAR || x->op == NDE_OP_PRODUCT || x->op == NDE_OP_PRODUCT_ROWS || x->op == NDE_OP_ADD_OUTER;
+    const bool sums = fact->form == NDE_FORM_BILINEAR || x->op == NDE_OP_PRODUCT || x->op == NDE_OP_PRODUCT_ROWS ||
+        x->op == NDE_OP_ADD_OUTER;
     return rows + (sums ? (double)x->inner : rows*(double)fact->operands);
 }
 
@@ -111,8 +112,8 @@ static void put_counts(writer *w, const char *what, const nde_code *code) {
         flops += flops_of(x);
         reals += reals_of(x);
     }
-    put(w, "%s: %zu instructions, %.0f flops and %.0f bytes a lane in double, %u rows of work\n", what, code->count, flops, 8*reals,
-        (unsigned)code->rows);
+    put(w, "%s: %zu instructions, %.0f flops and %.0f bytes a lane in double, %u rows of work\n", what, code->count, flops,
+        8*reals, (unsigned)code->rows);
 }
 
 static void write_text(writer *w, const bool *needed) {
@@ -126,7 +127,8 @@ static void write_text(writer *w, const bool *needed) {
         put(w, "%%%u [%u] = ", (unsigned)id, (unsigned)n.rows);
         put_label(w, id);
         for (size_t i = 0; i < 3 && n.x[i]; i++) put(w, "%s %%%u", i ? "," : "", (unsigned)n.x[i]);
-        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++) put(w, "%s %%%u", i ? "," : "", (unsigned)*nde_list(g, n.list + i));
+        for (uint32_t i = 0; n.op == NDE_OP_CONCAT && i < n.n; i++)
+            put(w, "%s %%%u", i ? "," : "", (unsigned)*nde_list(g, n.list + i));
         put(w, "\n");
     }
     put(w, "value %%%u\n", (unsigned)g->value);
@@ -155,11 +157,13 @@ static void write_graph(writer *w, const bool *needed) {
 
 /* Pointwise operations: @ # $ are the operands. */
 static const char *const formulas[NDE_OPERATIONS] = {
-    [NDE_OP_NEG] = "-@", [NDE_OP_ABS] = "fabs(@)", [NDE_OP_SIGN] = "(@ > 0) - (@ < 0)", [NDE_OP_SQRT] = "sqrt(@)", [NDE_OP_EXP] = "exp(@)",
-    [NDE_OP_EXPM1] = "expm1(@)", [NDE_OP_LOG] = "log(@)", [NDE_OP_LOG1P] = "log1p(@)", [NDE_OP_SIN] = "sin(@)", [NDE_OP_COS] = "cos(@)",
-    [NDE_OP_ERF] = "erf(@)", [NDE_OP_ADD] = "@ + #", [NDE_OP_SUB] = "@ - #", [NDE_OP_MUL] = "@*#", [NDE_OP_DIV] = "@/#",
-    [NDE_OP_MAXIMUM] = "@ > # ? @ : #", [NDE_OP_LESS] = "@ < #", [NDE_OP_LESS_EQUAL] = "@ <= #", [NDE_OP_SELECT] = "@ > 0 ? # : $",
-    [NDE_OP_FMA] = "@*# + $", [NDE_OP_FMS] = "@*# - $", [NDE_OP_FNMA] = "$ - @*#", [NDE_OP_COPY] = "@", [NDE_OP_ADD_LANES] = "& + @",
+    [NDE_OP_NEG] = "-@", [NDE_OP_ABS] = "fabs(@)", [NDE_OP_SIGN] = "(@ > 0) - (@ < 0)", [NDE_OP_SQRT] = "sqrt(@)",
+        [NDE_OP_EXP] = "exp(@)",
+    [NDE_OP_EXPM1] = "expm1(@)", [NDE_OP_LOG] = "log(@)", [NDE_OP_LOG1P] = "log1p(@)", [NDE_OP_SIN] = "sin(@)",
+    [NDE_OP_COS] = "cos(@)", [NDE_OP_ERF] = "erf(@)", [NDE_OP_ADD] = "@ + #", [NDE_OP_SUB] = "@ - #", [NDE_OP_MUL] = "@*#",
+    [NDE_OP_DIV] = "@/#", [NDE_OP_MAXIMUM] = "@ > # ? @ : #", [NDE_OP_LESS] = "@ < #", [NDE_OP_LESS_EQUAL] = "@ <= #",
+    [NDE_OP_SELECT] = "@ > 0 ? # : $", [NDE_OP_FMA] = "@*# + $", [NDE_OP_FMS] = "@*# - $", [NDE_OP_FNMA] = "$ - @*#",
+    [NDE_OP_COPY] = "@", [NDE_OP_ADD_LANES] = "& + @",
 };
 
 /* Activations, and their slopes times #, from what is kept (core/activation.h). */
@@ -236,7 +240,8 @@ static void put_moves(writer *w, const nde_instruction *x) {
     const uint32_t *list = nde_list(w->g, x->list), n = x->op == NDE_OP_GATHER ? x->rows : x->outer;
     put(w, "    {\n        "), put_table(w, "row", list, n);
     if (x->op == NDE_OP_SPARSE) put(w, "        "), put_table(w, "column", list + n, n);
-    if (x->op != NDE_OP_GATHER) put(w, "        for (i = 0; i < %u; i++) ", (unsigned)x->rows), put_row(w, &x->to, "i"), put(w, " = 0;\n");
+    if (x->op != NDE_OP_GATHER)
+        put(w, "        for (i = 0; i < %u; i++) ", (unsigned)x->rows), put_row(w, &x->to, "i"), put(w, " = 0;\n");
     put(w, "        for (i = 0; i < %u; i++) ", (unsigned)n);
     put_row(w, &x->to, x->op == NDE_OP_GATHER ? "i" : "row[i]");
     put(w, x->op == NDE_OP_GATHER ? " = " : " += ");
@@ -259,7 +264,8 @@ static void put_matmul(writer *w, const nde_instruction *x) {
 
 static void put_circular(writer *w, const nde_instruction *x) {
     char yi[80];
-    const unsigned all = x->inner, j = x->detail & NDE_CIRCULAR_MINUS_J ? all : 0, i = x->detail & NDE_CIRCULAR_MINUS_I ? all : 0;
+    const unsigned all = x->inner, j = x->detail & NDE_CIRCULAR_MINUS_J ? all : 0,
+        i = x->detail & NDE_CIRCULAR_MINUS_I ? all : 0;
     nde_instruction one = *x;
     one.inner = x->outer;
     snprintf(yi, sizeof yi, "(%u %c j %c i)%%%u", (unsigned)x->first + j + i, j ? '-' : '+', i ? '-' : '+', all);
@@ -280,8 +286,8 @@ static void put_transform(writer *w, const nde_instruction *x) {
 static void put_largest(writer *w, const nde_instruction *x) {
     char at[40];
     snprintf(at, sizeof at, "i*%u + j", (unsigned)x->first);
-    put(w, "    for (i = 0; i < %u; i++) {\n        r = -INFINITY;\n        for (j = 0; j < %u; j++)\n            if (", (unsigned)x->rows,
-        (unsigned)x->first);
+    put(w, "    for (i = 0; i < %u; i++) {\n        r = -INFINITY;\n        for (j = 0; j < %u; j++)\n            if (",
+        (unsigned)x->rows, (unsigned)x->first);
     put_row(w, &x->x[0], at), put(w, " > r) r = "), put_row(w, &x->x[0], at), put(w, ";\n        ");
     put_row(w, &x->to, "i"), put(w, " = r;\n    }\n");
 }
@@ -317,22 +323,23 @@ static void put_instruction(writer *w, const nde_instruction *x) {
         for (unsigned i = 0; i < 3; i++) {
             const char *a = space_name(x->x[0].space), *b = space_name(x->x[1].space);
             const unsigned m = x->x[0].row, n = x->x[1].row, j = (i + 1)%3, k = (i + 2)%3;
-            put(w, "    %s[%u] = %s[%u]*%s[%u] - %s[%u]*%s[%u];\n", space_name(x->to.space), (unsigned)x->to.row + i, a, m + j, b, n + k,
-                a, m + k, b, n + j);
+            put(w, "    %s[%u] = %s[%u]*%s[%u] - %s[%u]*%s[%u];\n", space_name(x->to.space), (unsigned)x->to.row + i, a,
+                m + j, b, n + k, a, m + k, b, n + j);
         }
         break;
     case NDE_OP_TRANSPOSE: {
         nde_instruction one = *x;
         one.inner = 1;
-        snprintf(xi, sizeof xi, "i%%%u*%u + i/%u", (unsigned)(x->rows/x->inner), (unsigned)x->inner, (unsigned)(x->rows/x->inner));
+        snprintf(xi, sizeof xi, "i%%%u*%u + i/%u", (unsigned)(x->rows/x->inner), (unsigned)x->inner,
+                 (unsigned)(x->rows/x->inner));
         put_sums(w, &one, xi, NULL);
         break;
     }
     case NDE_OP_TIME: put(w, "    %s[%u] = %s;\n", space_name(x->to.space), (unsigned)x->to.row, input_name(x->detail)); break;
     case NDE_OP_ADD_TIME: put(w, "    *%s += ", space_name(x->to.space)), put_row(w, &x->x[0], ""), put(w, ";\n"); break;
     case NDE_OP_ADD_OUTER:
-        put(w, "    for (i = 0; i < %u; i++)\n        for (j = 0; j < %u; j++) %s[%u + i*%u + j] += ", (unsigned)x->rows, (unsigned)x->inner,
-            space_name(x->to.space), (unsigned)x->to.row, (unsigned)x->inner);
+        put(w, "    for (i = 0; i < %u; i++)\n        for (j = 0; j < %u; j++) %s[%u + i*%u + j] += ", (unsigned)x->rows,
+            (unsigned)x->inner, space_name(x->to.space), (unsigned)x->to.row, (unsigned)x->inner);
         put_row(w, &x->x[0], "i"), put(w, "*"), put_row(w, &x->x[1], "j"), put(w, ";\n");
         break;
     default: put_each_row(w, x, formulas[x->op]);
@@ -346,11 +353,13 @@ static void write_function(writer *w, const char *suffix, const char *more, int 
     const nde_program *g = w->g;
     const nde_code *code = &g->code[which];
     const nde_fixed *fixed = g->fixed.data;
-    put(w, "\nvoid %s%s(double t, const double *y, const double *u, const double *p, const double *q, %s) {\n", w->name, suffix, more);
-    put(w, "    double w[%u], s[%u], k[%u], r = 0;\n    int i = 0, j = 0;\n", (unsigned)code->rows + 1, (unsigned)code->small + 1,
-        (unsigned)g->prepared + 1);
+    put(w, "\nvoid %s%s(double t, const double *y, const double *u, const double *p, const double *q, %s) {\n", w->name,
+        suffix, more);
+    put(w, "    double w[%u], s[%u], k[%u], r = 0;\n    int i = 0, j = 0;\n", (unsigned)code->rows + 1,
+        (unsigned)code->small + 1, (unsigned)g->prepared + 1);
     put(w, "    (void)t, (void)y, (void)u, (void)p, (void)q, (void)w, (void)s, (void)k, (void)r, (void)i, (void)j;\n");
-    if (which == NDE_CODE_VJP || which == NDE_CODE_SECOND) put(w, "    (void)a, (void)at, (void)ay, (void)au, (void)ap, (void)aq;\n");
+    if (which == NDE_CODE_VJP || which == NDE_CODE_SECOND)
+        put(w, "    (void)a, (void)at, (void)ay, (void)au, (void)ap, (void)aq;\n");
     if (which == NDE_CODE_JVP || which == NDE_CODE_SECOND) put(w, "    (void)vt, (void)vy, (void)vu, (void)vp, (void)vq;\n");
     if (which == NDE_CODE_SECOND) put(w, "    (void)b, (void)bt, (void)by, (void)bu, (void)bp, (void)bq;\n");
     for (uint32_t i = 0; i < g->constants; i++) {
@@ -365,12 +374,13 @@ static void write_function(writer *w, const char *suffix, const char *more, int 
 
 static void write_c(writer *w) {
     const nde_program *g = w->g;
-    put(w, "/* %s: y [%zu], u [%zu], p [%zu], q [%zu], value [%u]. Written by libnde. */\n#include <math.h>\n", w->name, g->shape.dim,
-        g->shape.nu, g->shape.np, g->shape.nq, (unsigned)nde_node_at(g, g->value).rows);
+    put(w, "/* %s: y [%zu], u [%zu], p [%zu], q [%zu], value [%u]. Written by libnde. */\n#include <math.h>\n", w->name,
+        g->shape.dim, g->shape.nu, g->shape.np, g->shape.nq, (unsigned)nde_node_at(g, g->value).rows);
     write_function(w, "", "double *out", NDE_CODE_EVAL);
     write_function(w, "_vjp", "const double *a" COTANGENTS("a"), NDE_CODE_VJP);
     write_function(w, "_jvp", DIRECTION ", double *out", NDE_CODE_JVP);
-    write_function(w, "_vjp_jvp", DIRECTION ", const double *a, const double *b" COTANGENTS("a") COTANGENTS("b"), NDE_CODE_SECOND);
+    write_function(w, "_vjp_jvp", DIRECTION ", const double *a, const double *b" COTANGENTS("a") COTANGENTS("b"),
+                   NDE_CODE_SECOND);
 }
 
 static bool is_name(const char *name) {
@@ -382,8 +392,8 @@ static bool is_name(const char *name) {
     return true;
 }
 
-nde_status nde_program_write(const nde_program *g, int form, const char *name, int (*write)(void *ctx, const char *text, size_t length),
-                             void *ctx) {
+nde_status nde_program_write(const nde_program *g, int form, const char *name,
+                             int (*write)(void *ctx, const char *text, size_t length), void *ctx) {
     static const char who[] = "nde_program_write";
     if (!g || !write) return nde_fail(NDE_E_ARG, "%s: %s is NULL", who, g ? "write" : "program");
     if (g->status != NDE_OK || !g->finished) return nde_fail(NDE_E_ARG, "%s: the program is not finished", who);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * multilevel.c - multilevel Monte Carlo: on each level differences of fine and coarse steps along the same paths, as many as variances
- * and costs call for. Source: M. B. Giles, Oper. Res. 56 (2008) 607-617, section 5; Acta Numerica 24 (2015), 3.1. */
+ * multilevel.c - multilevel Monte Carlo: on each level differences of fine and coarse steps along the same paths, as many
+ * as variances and costs call for. Source: M. B. Giles, Oper. Res. 56 (2008) 607-617, section 5; Acta Numerica 24 (2015),
+ * 3.1. */
 #include "nde/sample.h"
 
 #include <math.h>
@@ -34,10 +35,11 @@ typedef struct run {
 static nde_status read_noise(run *r, size_t k) {
     nde_noise *to = &r->noise[k];
     if (!r->term[k].noise) return NDE_OK;
-    if (!nde_read_sized(to, sizeof *to, r->term[k].noise, sizeof *to)) return nde_fail(NDE_E_ARG, "nde_multilevel_run: noise.size");
+    if (!nde_read_sized(to, sizeof *to, r->term[k].noise, sizeof *to))
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: noise.size");
     if (to->source == NDE_SOURCE_STORED || to->grid)
-        return nde_fail(NDE_E_ARG, "nde_multilevel_run: noise.%s is %lld: each level has noise of its own", to->grid ? "grid" : "source",
-                        to->grid ? (long long)to->grid : (long long)to->source);
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: noise.%s is %lld: each level has noise of its own",
+                        to->grid ? "grid" : "source", to->grid ? (long long)to->grid : (long long)to->source);
     r->seed[k] = to->seed, r->term[k].noise = to;
     r->paired = r->paired || to->antithetic;
     return NDE_OK;
@@ -51,19 +53,23 @@ static nde_status read_problem(run *r) {
     if (!nde_read_sized(o, sizeof *o, r->what.options, sizeof *o))
         return nde_fail(NDE_E_ARG, "nde_multilevel_run: options.size is %zu", r->what.options->size);
     if (o->steps < 1 || o->steps > INT32_MAX)
-        return nde_fail(NDE_E_ARG, "nde_multilevel_run: options.steps is %lld: those of level 0 are fixed", (long long)o->steps);
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: options.steps is %lld: those of level 0 are fixed",
+                        (long long)o->steps);
     if (q->n_terms > NDE_MOST_TERMS || (q->n_terms && !q->terms))
-        return nde_fail(NDE_E_ARG, "nde_multilevel_run: problem.n_terms is %zu, terms %s", q->n_terms, q->terms ? "given" : "NULL");
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: problem.n_terms is %zu, terms %s", q->n_terms,
+                        q->terms ? "given" : "NULL");
     const size_t stride = q->n_terms && q->terms->size ? q->terms->size : sizeof(nde_term);
     nde_status bad = NDE_OK;
     for (size_t k = 0; k < q->n_terms && !bad; k++) {
-        if (!nde_read_sized(&r->term[k], sizeof r->term[k], (const char *)q->terms + k*stride, sizeof(nde_term)) || r->term[k].size > stride)
+        if (!nde_read_sized(&r->term[k], sizeof r->term[k], (const char *)q->terms + k*stride, sizeof(nde_term)) ||
+            r->term[k].size > stride)
             return nde_fail(NDE_E_ARG, "nde_multilevel_run: problem.terms[%zu].size", k);
         r->term[k].size = sizeof(nde_term);
         bad = read_noise(r, k);
     }
     q->terms = r->term, r->n = q->n ? q->n : 1;
-    if (!bad && r->paired && r->n % 2) return nde_fail(NDE_E_ARG, "nde_multilevel_run: problem.n is %zu: antithetic noise has pairs", r->n);
+    if (!bad && r->paired && r->n % 2)
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: problem.n is %zu: antithetic noise has pairs", r->n);
     if (!bad && o->allocator && (!o->allocator->take || !o->allocator->give))
         return nde_fail(NDE_E_ARG, "nde_multilevel_run: options.allocator: %s is NULL", o->allocator->take ? "give" : "take");
     r->allocator = o->allocator ? *o->allocator : nde_allocator_default;
@@ -77,9 +83,11 @@ static nde_status read_all(run *r, const nde_multilevel *given) {
     if (!w->value) return nde_fail(NDE_E_ARG, "nde_multilevel_run: value is NULL");
     if (!(w->error > 0) || !isfinite(w->error)) return nde_fail(NDE_E_ARG, "nde_multilevel_run: error is %g", w->error);
     if (w->levels == 0) w->levels = 12;
-    if (w->levels < 3 || w->levels > NDE_MOST_LEVELS) return nde_fail(NDE_E_ARG, "nde_multilevel_run: levels is %d", (int)w->levels);
+    if (w->levels < 3 || w->levels > NDE_MOST_LEVELS)
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: levels is %d", (int)w->levels);
     if (w->first < 0 || w->samples < 0)
-        return nde_fail(NDE_E_ARG, "nde_multilevel_run: %s is %lld", w->first < 0 ? "first" : "samples", (long long)(w->first < 0 ? w->first : w->samples));
+        return nde_fail(NDE_E_ARG, "nde_multilevel_run: %s is %lld", w->first < 0 ? "first" : "samples",
+                        (long long)(w->first < 0 ? w->first : w->samples));
     if (w->first == 0) w->first = 1000;
     if (w->first == 1) w->first = 2; /* a variance takes two */
     if (w->samples == 0) w->samples = 10000000000;
@@ -108,7 +116,8 @@ static nde_status evaluate(const run *r, nde_solver *solver, int level, double *
     const int rc = r->what.value(r->what.ctx, &solution, value);
     if (rc) return nde_fail(NDE_E_FIELD, "nde_multilevel_run: level %d: value returned %d", level, rc);
     for (size_t b = 0; b < r->n; b++) {
-        if (!isfinite(value[b])) return nde_fail(NDE_E_NONFINITE, "nde_multilevel_run: level %d: value[%zu] is %g", level, b, value[b]);
+        if (!isfinite(value[b]))
+            return nde_fail(NDE_E_NONFINITE, "nde_multilevel_run: level %d: value[%zu] is %g", level, b, value[b]);
         *cost += (double)solution.stats[b].evals;
     }
     return NDE_OK;
@@ -226,8 +235,9 @@ static nde_multilevel_report report_of(const run *r, bool reached) {
     for (int l = 0; l < r->levels; l++) {
         const tally *t = &r->level[l];
         const double fine = t->fine_square/(double)(t->samples - 1);
-        out.level[l] = (nde_level){ .steps = r->options.steps << l, .samples = t->samples, .mean = t->mean, .variance = variance(t),
-                                    .fine_mean = t->fine_mean, .fine_variance = fine, .cost = cost_of(t) };
+        out.level[l] = (nde_level){ .steps = r->options.steps << l, .samples = t->samples, .mean = t->mean,
+                                    .variance = variance(t), .fine_mean = t->fine_mean, .fine_variance = fine,
+                                    .cost = cost_of(t) };
         out.value += t->mean, out.cost += t->cost + t->fine_cost;
         out.plain_cost = fine/error_square(r)*t->fine_cost/(double)t->samples;
     }
@@ -256,7 +266,8 @@ nde_status nde_multilevel_run(const nde_multilevel *multilevel, nde_multilevel_r
     if (!report || (report->size && report->size < sizeof out))
         return nde_fail(NDE_E_ARG, "nde_multilevel_run: report is %s", report ? "of an unknown size" : "NULL");
     size_t bytes;
-    if (!nde_size_multiply(2*sizeof *r.fine, r.n, &bytes)) return nde_fail(NDE_E_SIZE, "nde_multilevel_run: problem.n is %zu", r.n);
+    if (!nde_size_multiply(2*sizeof *r.fine, r.n, &bytes))
+        return nde_fail(NDE_E_SIZE, "nde_multilevel_run: problem.n is %zu", r.n);
     r.fine = r.allocator.take(r.allocator.ctx, bytes, 64);
     if (!r.fine) return nde_fail(NDE_E_NOMEM, "nde_multilevel_run: %zu bytes", bytes);
     r.coarse = r.fine + r.n;

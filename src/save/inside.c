@@ -22,8 +22,8 @@ static void give(size_t slabs, size_t rows, const nde_real *from, size_t ld, con
 
 nde_panel nde_inside_panel(const nde_solver *s, const nde_group *g) {
     const size_t ld = g->lanes.site.ld;
-    return (nde_panel){ .lanes = g->lanes, .ld = ld, .slab = s->rhs.rows*ld, .trajectory = g->trajectory, .t = g->t, .t_new = g->t_new,
-                        .dt = g->dt, .h_real = g->h, .y = g->y, .z = g->z, .k = g->k, .node = g->node };
+    return (nde_panel){ .lanes = g->lanes, .ld = ld, .slab = s->rhs.rows*ld, .trajectory = g->trajectory, .t = g->t,
+                        .t_new = g->t_new, .dt = g->dt, .h_real = g->h, .y = g->y, .z = g->z, .k = g->k, .node = g->node };
 }
 
 int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m) {
@@ -102,7 +102,8 @@ int nde_inside_transpose(const nde_solver *s, nde_worker *w, const size_t *lane,
     nde_sink to = *sink;
     to.q = sink->q ? g->a_q : NULL;
     const nde_attempt step = nde_panel_step(s, in, in->tape);
-    const nde_step_cotangent c = { .y = g->a_y, .k = g->a_k, .t = times ? g->a_t : NULL, .h = times ? g->a_h : NULL, .sink = &to };
+    const nde_step_cotangent c = { .y = g->a_y, .k = g->a_k, .t = times ? g->a_t : NULL, .h = times ? g->a_h : NULL,
+                                   .sink = &to };
     const int rc = s->body->extend_transpose(&step, &c);
     if (rc) return rc;
     const size_t ld = w->replica.ld;
@@ -118,8 +119,8 @@ void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
-int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane, size_t m,
-                       const nde_source *source) {
+int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane,
+                       size_t m, const nde_source *source) {
     nde_group *g = &x->group;
     const int failed = nde_inside_load(s, p, w, lane, m);
     if (failed) return failed;
@@ -127,7 +128,8 @@ int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, n
     const size_t ld = x->replica.ld, rows = s->rhs.rows, n = p->live->n;
     for (size_t d = 0; d < k; d++) {
         const size_t from = d*n, to = d*m;
-        take(1, rows, x->a_y + from, ld, lane, m, g->a_y + to, in->ld), take(1, rows, x->a_z + from, ld, lane, m, g->z + to, in->ld);
+        take(1, rows, x->a_y + from, ld, lane, m, g->a_y + to, in->ld),
+            take(1, rows, x->a_z + from, ld, lane, m, g->z + to, in->ld);
         take((size_t)s->table.stages, rows, x->a_k + from, ld, lane, m, g->a_k + to, in->ld);
         if (source->q) take(1, s->rhs.nq, x->a_q + from, ld, lane, m, g->a_q + to, in->ld);
         for (size_t j = 0; j < m; j++) g->a_t[to + j] = x->a_t[from + lane[j]], g->a_h[to + j] = x->a_h[from + lane[j]];

@@ -131,7 +131,8 @@ static double time_tangent(const nde_solver *s, const nde_direction *along, size
     return nde_boundary_tangent(s, along, who, g.lower)*(1 - sigma) + nde_boundary_tangent(s, along, who, g.upper)*sigma;
 }
 
-static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_direction *along, const nde_real *states, nde_real *out) {
+static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_direction *along, const nde_real *states,
+                   nde_real *out) {
     nde_rows *r = &w->rows;
     const size_t m = r->lanes.site.n, ld = r->lanes.site.ld, N = s->N;
     for (size_t j = 0; j < m; j++) {
@@ -146,8 +147,8 @@ static int tangent(const nde_solver *s, nde_worker *w, size_t row, const nde_dir
     return rc;
 }
 
-int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, const nde_real *states,
-                        nde_real *out) {
+int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along,
+                        const nde_real *states, nde_real *out) {
     const size_t end = end_of(s, shard);
     int rc = 0;
     for (size_t row = 0; row < s->rows_saved; row++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * reduce.c - what all trajectories do together at each row, without their rows being kept. Each shard sums up its own, in the
- * order in which it meets them, which depends on nothing else; shards are merged in their order. Sketches count, so that a worker
- * has one for all its shards. Sources: nde_reduction. */
+ * order in which it meets them, which depends on nothing else; shards are merged in their order. Sketches count, so that a
+ * worker has one for all its shards. Sources: nde_reduction. */
 #include "solve/solver.h"
 
 #include <math.h>

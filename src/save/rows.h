@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * rows.h - rows of the output that do not go straight to their place: a block of them is observed, kept, given away and summed up.
- * Letters: rows of the output with `out` components, N trajectories. */
+ * rows.h - rows of the output that do not go straight to their place: a block of them is observed, kept, given away and
+ * summed up. Letters: rows of the output with `out` components, N trajectories. */
 #ifndef NDE_ROWS_H
 #define NDE_ROWS_H
 

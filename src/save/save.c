@@ -249,7 +249,8 @@ void nde_save_before(const nde_solver *s, const nde_panel *p, size_t b, size_t c
     if (!seed->y) return;
     if (s->saving == NDE_SAVE_EVERY) {
         const size_t row =
-            nde_save_row_of_step(s, step, step == s->stats[who].accepted && (s->status[who] == NDE_OK || s->status[who] == NDE_EVENT));
+            nde_save_row_of_step(s, step, step == s->stats[who].accepted &&
+                                 (s->status[who] == NDE_OK || s->status[who] == NDE_EVENT));
         if (row != SIZE_MAX) add(s->rhs.dim, seed_row(s, seed, row, who), s->N, sink->y, sink->ld);
     } else if (s->saving == NDE_SAVE_TIMES) {
         for (; row_is_behind(s, p, b, cursor); cursor--) {
@@ -289,8 +290,8 @@ void nde_save_start_transpose(const nde_solver *s, size_t who, size_t *cursor, c
 
 /* ---- tangents -------------------------------------------------------------------------------- */
 
-void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_save_tangent *v,
-                             double along, nde_real *to, size_t stride) {
+void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows,
+                             const nde_save_tangent *v, double along, nde_real *to, size_t stride) {
     weights of;
     weigh(s, theta, &of);
     for (size_t i = 0; i < rows; i++) {

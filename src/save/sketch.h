@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * sketch.h - quantiles of numbers that are not kept: only how many of them fell into each bucket. Buckets are the doubles that share
- * sign, exponent and the first bits of the mantissa, so that the one of a number is a matter of its bits; a window of them hangs
- * below the largest magnitude so far, and what is smaller counts as zero. Counts are whole numbers and the window depends on the
- * largest magnitude alone: neither the order of the numbers nor the order of merges changes a bit. */
+ * sketch.h - quantiles of numbers that are not kept: only how many of them fell into each bucket. Buckets are the doubles
+ * that share sign, exponent and the first bits of the mantissa, so that the one of a number is a matter of its bits; a
+ * window of them hangs below the largest magnitude so far, and what is smaller counts as zero. Counts are whole numbers
+ * and the window depends on the largest magnitude alone: neither the order of the numbers nor the order of merges changes
+ * a bit. */
 #ifndef NDE_SKETCH_H
 #define NDE_SKETCH_H
 

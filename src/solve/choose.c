@@ -17,7 +17,8 @@ static nde_status choose_doubling(nde_solver *s) {
     const nde_method *m = s->base;
     const char *name = m->name ? m->name : "(tableau)";
     if (m->kind != NDE_KIND_RUNGE_KUTTA)
-        return nde_fail(NDE_E_ARG, "options.error: method %s is not an explicit Runge-Kutta method, its steps cannot be doubled", name);
+        return nde_fail(NDE_E_ARG,
+                        "options.error: method %s is not an explicit Runge-Kutta method, its steps cannot be doubled", name);
     if (m->order < 1 || m->order > m->stages)
         return nde_fail(NDE_E_ARG, "options.tableau.order is %d, with %d stages", m->order, m->stages);
     nde_doubling_claim(m, &s->doubled);
@@ -83,11 +84,13 @@ static nde_status read_quantum(nde_solver *s) {
     if (s->options.coupling != 1 && m->kind == NDE_KIND_COUPLED)
         return nde_fail(NDE_E_ARG, "options.quantum is %g, options.coupling %g: only 1 is reversible in every bit", quantum,
                         s->options.coupling);
-    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE && m->kind != NDE_KIND_COUPLED)
-        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is neither a symmetric composition nor reversible", quantum,
-                        m->name ? m->name : "(tableau)");
+    if (!(m->kind == NDE_KIND_COMPOSITION && m->first_same_as_last) && m->kind != NDE_KIND_REVERSIBLE &&
+        m->kind != NDE_KIND_COUPLED)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: method %s is neither a symmetric composition nor reversible",
+                        quantum, m->name ? m->name : "(tableau)");
     if (s->table.damping != 1)
-        return nde_fail(NDE_E_ARG, "options.quantum is %g, options.damping %g: damped steps are not reversible in every bit", quantum,
+        return nde_fail(NDE_E_ARG,
+                        "options.quantum is %g, options.damping %g: damped steps are not reversible in every bit", quantum,
                         s->options.damping);
     s->table.quantum = quantum;
     return NDE_OK;
@@ -131,7 +134,8 @@ static nde_status choose_stages(nde_solver *s) {
     if (!(c->radius > 0)) return NDE_OK;
     const double longest = nde_chebyshev_longest(c->most, c->radius), whole = fabs(q->t1 - q->t0)/(double)o->steps;
     if (!s->adaptive && !q->t0_each && !q->t1_each && whole > longest)
-        return nde_fail(NDE_E_ARG, "options.steps is %lld: with spectral_radius %g and %d stages, no step may be longer than %g",
+        return nde_fail(NDE_E_ARG,
+                        "options.steps is %lld: with spectral_radius %g and %d stages, no step may be longer than %g",
                         (long long)o->steps, c->radius, c->most, longest);
     if (!(o->h_max > 0 && o->h_max < longest)) o->h_max = longest;
     if (s->adaptive && o->h_min > o->h_max)
@@ -152,8 +156,8 @@ static nde_status check_rosenbrock(const nde_solver *s, const char *name) {
         return nde_fail(NDE_E_ARG, "options.adjoint is %d: not with options.jacobian by differences", s->adjoint);
     const nde_field *drift = r->drift.field, *integrand = r->quadrature.field;
     const nde_field *without = lacks_second(drift) ? drift : integrand && lacks_second(integrand) ? integrand : NULL;
-    return without ? nde_fail(NDE_E_NO_VJP, "field '%s' has no vjp_jvp: gradients and tangents of method %s need it", nde_field_name(without),
-                              name)
+    return without ? nde_fail(NDE_E_NO_VJP, "field '%s' has no vjp_jvp: gradients and tangents of method %s need it",
+                              nde_field_name(without), name)
                    : NDE_OK;
 }
 
@@ -177,7 +181,8 @@ static nde_status choose_implicit(nde_solver *s) {
     if (o->newton_tolerance != 0 && !(newton && nde_method_is_implicit(m)))
         return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
     if (!nde_method_is_implicit(m))
-        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it", o->jacobian, name);
+        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it",
+                                                o->jacobian, name);
     if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
     s->table.jacobian.second = m->kind == NDE_KIND_IMEX;
     nde_status bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, o->jacobian);
@@ -185,7 +190,8 @@ static nde_status choose_implicit(nde_solver *s) {
     if (bad || !o->adjoint) return bad;
     if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);
     if (m->filtered && o->estimates)
-        return nde_fail(NDE_E_ARG, "options.estimates is %d: the error of method %s goes through a Jacobian, and has no gradient",
+        return nde_fail(NDE_E_ARG,
+                        "options.estimates is %d: the error of method %s goes through a Jacobian, and has no gradient",
                         o->estimates, name);
     return newton ? NDE_OK : check_rosenbrock(s, name);
 }
@@ -221,10 +227,12 @@ static nde_status choose_splitting(nde_solver *s) {
     const nde_method *m = s->base;
     nde_status bad = choose_follower(s, 0);
     if (bad || (bad = choose_follower(s, 1))) return bad;
-    if (s->options.quantum != 0) return nde_fail(NDE_E_ARG, "options.quantum is %g: not with problem.splitting", s->options.quantum);
+    if (s->options.quantum != 0)
+        return nde_fail(NDE_E_ARG, "options.quantum is %g: not with problem.splitting", s->options.quantum);
     nde_splitting_claim(m, s->by, &s->composed);
     if (s->composed.stages > NDE_MOST_STAGES)
-        return nde_fail(NDE_E_ARG, "problem.splitting: %d evaluations of method %s with %s and %s are too many, %d are possible",
+        return nde_fail(NDE_E_ARG,
+                        "problem.splitting: %d evaluations of method %s with %s and %s are too many, %d are possible",
                         s->composed.stages, m->name, s->by[0]->name, s->by[1]->name, NDE_MOST_STAGES);
     s->table.method = &s->composed;
     return NDE_OK;
@@ -232,7 +240,8 @@ static nde_status choose_splitting(nde_solver *s) {
 
 /* Is the method for a drift of two parts, or of one, as the problem has it? */
 static nde_status check_parts(const nde_problem *q, const nde_method *m) {
-    const bool splits = m->kind == NDE_KIND_SPLITTING || m->kind == NDE_KIND_IMEX || (q->splitting && m->kind == NDE_KIND_COMPOSITION);
+    const bool splits = m->kind == NDE_KIND_SPLITTING || m->kind == NDE_KIND_IMEX ||
+        (q->splitting && m->kind == NDE_KIND_COMPOSITION);
     const char *name = m->name ? m->name : "(tableau)";
     if (splits != (q->splitting != NULL))
         return nde_fail(NDE_E_ARG, "problem.splitting is %s: method %s is %sa splitting", q->splitting ? "given" : "NULL", name,
@@ -249,7 +258,8 @@ static void choose_step(nde_solver *s) {
     nde_field f;
     s->rhs.step = NULL;
     if (!nde_read_sized(&f, sizeof f, s->rhs.problem.drift, sizeof f) || !f.step) return;
-    if (!s->rhs.plain || s->options.compensated || f.tape || m->kind != NDE_KIND_RUNGE_KUTTA || m != s->base || !m->name) return;
+    if (!s->rhs.plain || s->options.compensated || f.tape || m->kind != NDE_KIND_RUNGE_KUTTA || m != s->base || !m->name)
+        return;
     if (!strcmp(m->name, f.step->method)) s->rhs.step = f.step;
 }
 
@@ -287,14 +297,16 @@ static nde_status choose_calculus(nde_solver *s) {
     if (!m->strong[r->noise])
         return nde_fail(NDE_E_CALCULUS, "method %s does not converge with %s noise", name, noise_names[r->noise]);
     if (s->options.steps == 0 && !m->estimate[r->noise])
-        return nde_fail(NDE_E_ARG, "options.steps is 0: method %s has no error estimate with %s noise and needs fixed steps", name,
+        return nde_fail(NDE_E_ARG,
+                        "options.steps is 0: method %s has no error estimate with %s noise and needs fixed steps", name,
                         noise_names[r->noise]);
     if (s->options.error == NDE_ERROR_DOUBLING || s->options.coupling != 0)
         return nde_fail(NDE_E_ARG, "options.%s is %g: not with noise", s->options.coupling != 0 ? "coupling" : "error",
                         s->options.coupling != 0 ? s->options.coupling : (double)s->options.error);
     const bool other = !(m->calculus & asked) && r->noise != NDE_NOISE_ADDITIVE;
     if (other && !m->converts && !convert)
-        return nde_fail(NDE_E_CALCULUS, "method %s converges to the %s solution, problem.calculus is %s: see options.convert", name,
+        return nde_fail(NDE_E_CALCULUS,
+                        "method %s converges to the %s solution, problem.calculus is %s: see options.convert", name,
                         m->calculus == NDE_ITO ? "Ito" : "Stratonovich", asked == NDE_ITO ? "Ito" : "Stratonovich");
     r->correction = !other ? 0 : asked == NDE_ITO ? -0.5 : 0.5;
     r->driven = m->drive != NULL, r->follows = nde_method_follows(m, r->noise), r->areas = nde_method_takes_area(m);
@@ -305,8 +317,8 @@ static nde_status choose_calculus(nde_solver *s) {
     return check_second(s, other && convert ? "options.convert" : name);
 }
 
-/* Pieces of a slope that no increment has gone into: all but the noise, and g of each term; 0 where some term is not diagonal, whose
- * field gives products. */
+/* Pieces of a slope that no increment has gone into: all but the noise, and g of each term; 0 where some term is not
+ * diagonal, whose field gives products. */
 static size_t count_pieces(const nde_problem *q) {
     size_t count = 1;
     for (size_t k = 0; k < q->n_terms; k++) {
@@ -316,9 +328,9 @@ static size_t count_pieces(const nde_problem *q) {
     return count;
 }
 
-/* What is run in place of a method of the registry where there is noise: not first same as last, since that slope has seen another
- * increment, but a reversible one hands on its pieces; and of a stochastic one, unless its error is wanted, without the stages that
- * serve nothing else. */
+/* What is run in place of a method of the registry where there is noise: not first same as last, since that slope has seen
+ * another increment, but a reversible one hands on its pieces; and of a stochastic one, unless its error is wanted,
+ * without the stages that serve nothing else. */
 static const nde_method *choose_anew(nde_solver *s, const nde_method *m) {
     nde_method *anew = &s->anew;
     const bool stochastic = m->kind == NDE_KIND_STOCHASTIC;
@@ -382,7 +394,8 @@ nde_status nde_choose_method(nde_solver *s) {
     if (q->quadrature && m->kind == NDE_KIND_COMPOSITION)
         return nde_fail(NDE_E_ARG, "problem.quadrature: method %s has positions and velocities of different times", m->name);
     if (o->compensated && !q->splitting && (m->kind == NDE_KIND_COMPOSITION || m->kind == NDE_KIND_NYSTROM))
-        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state otherwise than once in a step", m->name);
+        return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s adds to the state otherwise than once in a step",
+                        m->name);
     if (o->compensated && m->partners)
         return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s carries a partner, which is not summed", m->name);
     if (o->compensated && m->kind == NDE_KIND_CHEBYSHEV)

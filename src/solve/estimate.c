@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * estimate.c - what accepted steps say of themselves (options.estimates): |h| times the size of the embedded error, and the stiffness,
- * for each trajectory summed up or of one drawn step, with transposes and tangents. Both are made of h and of sums of slopes,
- * x = sum_j w_j k_j, by their squares |x|^2: the sums of the two error estimates, and the differences of the slopes and of the states
- * (over h) of two stages. Sources: see NDE_ESTIMATES_ALL. */
+ * estimate.c - what accepted steps say of themselves (options.estimates): |h| times the size of the embedded error, and
+ * the stiffness, for each trajectory summed up or of one drawn step, with transposes and tangents. Both are made of h and
+ * of sums of slopes, x = sum_j w_j k_j, by their squares |x|^2: the sums of the two error estimates, and the differences
+ * of the slopes and of the states (over h) of two stages. Sources: see NDE_ESTIMATES_ALL. */
 #include "solve/solver.h"
 
 #include <float.h>
@@ -22,7 +22,8 @@ void nde_estimates_begin(nde_solver *s) {
     s->estimate_seed = s->options.estimate_seed ? *s->options.estimate_seed : 0;
 }
 
-nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness) {
+nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error,
+                              const double *stiffness) {
     if (error && !s->error_estimate) return nde_fail(NDE_E_ARG, "%s: %s.error_estimate without options.estimates", call, what);
     if (stiffness && !s->stiffness_estimate)
         return nde_fail(NDE_E_ARG, "%s: %s.stiffness_estimate without options.estimates, or of method %s", call, what,
@@ -62,12 +63,13 @@ static void combine(const nde_panel *p, const nde_row *row, const nde_real *k, s
 static void add_sizes(const nde_panel *p, const nde_row *row, size_t i, double *size) {
     for (int j = 0; j < row->count; j++) {
         const nde_real *k = p->k + (size_t)row->index[j]*p->slab + i*p->ld;
-        for (size_t b = 0; b < p->live->n; b++) size[b] += ((double)row->weight[j]*(double)k[b])*((double)row->weight[j]*(double)k[b]);
+        for (size_t b = 0; b < p->live->n; b++)
+            size[b] += ((double)row->weight[j]*(double)k[b])*((double)row->weight[j]*(double)k[b]);
     }
 }
 
-/* square = |x|^2 and, with v_k, product = <x, v_x>, of all lanes; 0 where differences of slopes or states are lost in rounding: then
- * they tell nothing, and their derivatives are noise. */
+/* square = |x|^2 and, with v_k, product = <x, v_x>, of all lanes; 0 where differences of slopes or states are lost in
+ * rounding: then they tell nothing, and their derivatives are noise. */
 static void measure(const nde_solver *s, const nde_panel *p, const nde_real *v_k, nde_estimates *e) {
     const size_t n = p->live->n;
     const double lost = 100*(sizeof(nde_real) == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON);
@@ -112,7 +114,9 @@ static term stiffness_of(const nde_estimates *e, size_t b, double h) {
 }
 
 /* Does accepted step `number` of a trajectory count, once it is known which do? */
-static bool counts(const nde_solver *s, size_t who, int64_t number) { return !s->estimate_step || s->estimate_step[who] == number; }
+static bool counts(const nde_solver *s, size_t who, int64_t number) {
+    return !s->estimate_step || s->estimate_step[who] == number;
+}
 
 /* Is an accepted step drawn? The last one that is stays. With probability 1/number each, all are as likely.
  * Source: J. Vitter, Random sampling with a reservoir, ACM TOMS 11 (1985) 37-57. */
@@ -165,7 +169,8 @@ void nde_estimate_transpose(const nde_solver *s, nde_worker *w, const nde_seed *
         const double a_stiffness = in && seed->stiffness_estimate ? seed->stiffness_estimate[who] : 0;
         const term error = a_error != 0 ? error_of(s, e, b, p->dt[b]) : (term){ .value = 0 };
         const term stiffness = a_stiffness != 0 ? stiffness_of(e, b, p->dt[b]) : (term){ .value = 0 };
-        for (int i = 0; i < 2; i++) e->square[ERROR + i][b] = 2*a_error*error.by[i], e->square[SLOPES + i][b] = 2*a_stiffness*stiffness.by[i];
+        for (int i = 0; i < 2; i++)
+            e->square[ERROR + i][b] = 2*a_error*error.by[i], e->square[SLOPES + i][b] = 2*a_stiffness*stiffness.by[i];
         if (times) w->a_h[b] += a_error*error.by_h + a_stiffness*stiffness.by_h;
     }
     for (int sum = seed->error_estimate ? ERROR : SLOPES; sum <= (seed->stiffness_estimate ? STATES : ERROR2); sum++)

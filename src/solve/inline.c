@@ -25,7 +25,8 @@ static nde_status admit(const nde_options *o, const nde_method *method) {
     if (o->progress) return refuse("progress", 1);
     const unsigned char *bytes = (const unsigned char *)o;
     for (size_t i = offsetof(nde_options, allocator) + sizeof o->allocator; i < sizeof *o; i++)
-        if (bytes[i]) return nde_fail(NDE_E_ARG, "options: a member behind allocator is set: not for functions of nde/inline.h");
+        if (bytes[i])
+            return nde_fail(NDE_E_ARG, "options: a member behind allocator is set: not for functions of nde/inline.h");
     return NDE_OK;
 }
 

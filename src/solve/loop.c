@@ -49,7 +49,8 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = evaluations(s, p, b);
     if (p->implicit) stats->jacobians = stats->factorisations = p->implicit[b];
-    else if (nde_method_is_implicit(s->table.method)) stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
+    else if (nde_method_is_implicit(s->table.method))
+        stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
     stats->newton_iterations = p->iterations ? p->iterations[b] : 0;
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
@@ -436,7 +437,8 @@ static void jump(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane,
         status[j] = rc                       ? status_of_code(rc, false)
                     : mark == NDE_LANE_STOP  ? NDE_STOPPED
                     : mark == NDE_LANE_RETRY ? NDE_E_FIELD
-                    : !column_is_finite(g->z, s->rhs.dim, g->lanes.site.ld, k)                                  ? NDE_E_NONFINITE
+                    : !column_is_finite(g->z, s->rhs.dim, g->lanes.site.ld, k)
+                    ? NDE_E_NONFINITE
                     : s->guarded && nde_is_outside(s, p, g->trajectory[k], g->t[k], g->z + k, g->lanes.site.ld) ? NDE_E_DOMAIN
                                                                                                                 : NDE_OK;
         if (rc) s->stats[p->trajectory[lane[j]]].callback = rc;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * march.c - fixed steps while nothing happens but accepted ones: no clocks, watches and decisions in between. It does what attempt
- * and settle of loop.c do, bit for bit, and hands the step at which something is not in order to them. */
+ * march.c - fixed steps while nothing happens but accepted ones: no clocks, watches and decisions in between. It does what
+ * attempt and settle of loop.c do, bit for bit, and hands the step at which something is not in order to them. */
 #include "solve/solver.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LEAST = 4, MOST = 128, MOST_WATCHED = 16 }; /* steps at a time; watched: progress and the wall clock are not kept waiting */
+enum { LEAST = 4, MOST = 128, MOST_WATCHED = 16 }; /* steps at a time; watched: progress and the wall clock are not kept
+                                                    * waiting */
 
 static double node_time(const nde_solver *s, const nde_panel *p, size_t b, int64_t node) {
     const double start = nde_start_of(s, p->trajectory[b]);
@@ -82,7 +83,8 @@ static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
         p->rc = nde_panel_attempt(s, p, tape);
         count_on(s, p, -done);
         *waits = p->rc || !in_order(s, p, p->z, slopes, unseen->count);
-        for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++) *waits = !in_order(s, p, p->z + (j + 1)*p->slab, slopes, 0);
+        for (size_t j = 0; j < (size_t)s->table.partners && !*waits; j++)
+            *waits = !in_order(s, p, p->z + (j + 1)*p->slab, slopes, 0);
         if (*waits) break;
         if (s->recorded) nde_panel_keep(s, p, true);
         nde_panel_advance(s, p, true);
@@ -106,15 +108,15 @@ static bool are_equal(const nde_panel *p) {
 /* By it; the count of steps done. */
 static int64_t run_compiled(const nde_solver *s, nde_panel *p, int64_t most) {
     const nde_site *at = &p->lanes.site;
-    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = p->slab, .steps = most, .t = p->t, .dt = p->dt, .node = p->node,
-                                 .start = p->lanes.scratch->t, .p = at->p, .q = at->q, .z = p->y, .k = p->carry,
-                                 .lane = at->lane };
+    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = p->slab, .steps = most, .t = p->t, .dt = p->dt,
+                                 .node = p->node, .start = p->lanes.scratch->t, .p = at->p, .q = at->q, .z = p->y,
+                                 .k = p->carry, .lane = at->lane };
     for (size_t b = 0; b < p->live->n; b++) p->lanes.scratch->t[b] = nde_start_of(s, p->trajectory[b]);
     return s->rhs.step->run(&site) ? 0 : most;
 }
 
-/* Steps that are looked at only after the last one: what is not finite stays so, and so do marks. When something was not in order
- * the panel is where it was, and nothing is done. */
+/* Steps that are looked at only after the last one: what is not finite stays so, and so do marks. When something was not
+ * in order the panel is where it was, and nothing is done. */
 static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     const size_t state = s->state_rows*p->ld, slope = p->slab;
     const nde_real *const carry = p->carry;

@@ -60,8 +60,8 @@ int nde_measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *s
                                       .largest = s->largest };
         nde_tolerance tolerance = s->tolerance;
         if (tolerance.atol_each) tolerance.atol_each += from;
-        use->measure(parts[i].rows, n, p->ld, p->h_real, parts[i].row, p->k + at, p->slab, p->y + at, p->z + at, &tolerance, &how,
-                     i ? p->error2 : sum);
+        use->measure(parts[i].rows, n, p->ld, p->h_real, parts[i].row, p->k + at, p->slab, p->y + at, p->z + at, &tolerance,
+                     &how, i ? p->error2 : sum);
         for (size_t b = 0; i && b < n; b++) sum[b] = nde_add_square(s, sum[b], p->error2[b]);
     }
     return 0;

@@ -43,7 +43,8 @@ static nde_status read_tolerances(nde_solver *s) {
 
 static nde_status read_tolerances_n(const nde_solver *s) {
     const nde_options *o = &s->options;
-    if (o->atol_n && o->atol_each) return nde_fail(NDE_E_ARG, "options: atol_n and atol_each are given: one of them must be NULL");
+    if (o->atol_n && o->atol_each)
+        return nde_fail(NDE_E_ARG, "options: atol_n and atol_each are given: one of them must be NULL");
     for (size_t j = 0; (o->rtol_n || o->atol_n) && j < s->rhs.N; j++) {
         if (o->rtol_n && !nde_is_size(o->rtol_n[j])) return nde_fail(NDE_E_ARG, "options.rtol_n[%zu] is %g", j, o->rtol_n[j]);
         if (o->atol_n && !nde_is_size(o->atol_n[j])) return nde_fail(NDE_E_ARG, "options.atol_n[%zu] is %g", j, o->atol_n[j]);
@@ -87,11 +88,12 @@ static nde_status read_domain(nde_solver *s) {
     if (s->domain.n_positive && !s->domain.positive)
         return nde_fail(NDE_E_ARG, "problem.domain.positive is NULL, n_positive is %zu", s->domain.n_positive);
     if (s->domain.n_positive > s->rhs.dim)
-        return nde_fail(NDE_E_ARG, "problem.domain.n_positive is %zu, there are %zu components", s->domain.n_positive, s->rhs.dim);
+        return nde_fail(NDE_E_ARG, "problem.domain.n_positive is %zu, there are %zu components", s->domain.n_positive,
+                        s->rhs.dim);
     for (size_t j = 0; j < s->domain.n_positive; j++)
         if (s->domain.positive[j] >= s->rhs.dim)
-            return nde_fail(NDE_E_ARG, "problem.domain.positive[%zu] is %zu, there are %zu components", j, s->domain.positive[j],
-                            s->rhs.dim);
+            return nde_fail(NDE_E_ARG, "problem.domain.positive[%zu] is %zu, there are %zu components", j,
+                            s->domain.positive[j], s->rhs.dim);
     s->guarded = s->domain.n_positive || s->domain.inside;
     return NDE_OK;
 }
@@ -108,7 +110,8 @@ static nde_status read_limits(nde_solver *s) {
     if (o->max_steps < 0 && o->max_steps != NDE_ZERO) return nde_wrong_option("max_steps", (double)o->max_steps);
     if (o->max_steps == 0) o->max_steps = 1000000;
     if (o->steps > 0) o->max_steps = 0; /* their number is known */
-    if (o->h_min_policy != NDE_H_MIN_FAIL && o->h_min_policy != NDE_H_MIN_ACCEPT) return nde_wrong_option("h_min_policy", o->h_min_policy);
+    if (o->h_min_policy != NDE_H_MIN_FAIL && o->h_min_policy != NDE_H_MIN_ACCEPT)
+        return nde_wrong_option("h_min_policy", o->h_min_policy);
     if (o->max_evals < 0) return nde_wrong_option("max_evals", (double)o->max_evals);
     if (!(o->max_seconds >= 0)) return nde_wrong_option("max_seconds", o->max_seconds);
     if (o->threads < 0 || o->threads > 4096) return nde_wrong_option("threads", o->threads);
@@ -116,9 +119,11 @@ static nde_status read_limits(nde_solver *s) {
         return nde_wrong_option("stepping", o->stepping);
     if (o->adjoint < NDE_ADJOINT_NONE || o->adjoint > NDE_ADJOINT_REVERSIBLE) return nde_wrong_option("adjoint", o->adjoint);
     s->adjoint = o->adjoint, s->undoes = o->adjoint == NDE_ADJOINT_REVERSIBLE;
-    o->adjoint = o->adjoint == NDE_ADJOINT_NONE || o->adjoint == NDE_ADJOINT_BACKSOLVE ? NDE_ADJOINT_NONE : NDE_ADJOINT_DISCRETE;
+    o->adjoint = o->adjoint == NDE_ADJOINT_NONE || o->adjoint == NDE_ADJOINT_BACKSOLVE ? NDE_ADJOINT_NONE
+        : NDE_ADJOINT_DISCRETE;
     if (o->curvature != 0 && o->curvature != 1) return nde_wrong_option("curvature", o->curvature);
-    if (o->parameters_in_norm != 0 && o->parameters_in_norm != 1) return nde_wrong_option("parameters_in_norm", o->parameters_in_norm);
+    if (o->parameters_in_norm != 0 && o->parameters_in_norm != 1)
+        return nde_wrong_option("parameters_in_norm", o->parameters_in_norm);
     if (o->record < 0 || o->record > NDE_RECORD_CHECKPOINTS) return nde_wrong_option("record", o->record);
     if (o->record && s->undoes)
         return nde_fail(NDE_E_ARG, "options.record is %d: NDE_ADJOINT_REVERSIBLE has a form of its own", (int)o->record);
@@ -206,8 +211,9 @@ static nde_status read_events(nde_solver *s) {
     s->hits.rows = count ? rows ? rows : 16 : 0;
     for (size_t e = 0; e < count && s->joint && s->N > 1; e++)
         if (s->rhs.event[e].reset.field)
-            return nde_fail(NDE_E_ARG, "problem.events[%zu].reset: joint steps of %zu trajectories cannot be cut for one of them",
-                            e, s->N);
+            return nde_fail(NDE_E_ARG,
+                            "problem.events[%zu].reset: joint steps of %zu trajectories cannot be cut for one of them", e,
+                            s->N);
     return NDE_OK;
 }
 
@@ -240,25 +246,30 @@ static nde_status read_reduction(nde_solver *s) {
     const nde_reduction *given = s->rhs.problem.reduction;
     nde_reduction *r = &s->reduction;
     if (!given) return NDE_OK;
-    if (!nde_read_sized(r, sizeof *r, given, sizeof *r)) return nde_fail(NDE_E_ARG, "problem.reduction.size is %zu", given->size);
+    if (!nde_read_sized(r, sizeof *r, given, sizeof *r))
+        return nde_fail(NDE_E_ARG, "problem.reduction.size is %zu", given->size);
     if (s->saving == NDE_SAVE_EVERY)
-        return nde_fail(NDE_E_ARG, "problem.reduction needs rows in common: options.save_every is %lld", (long long)s->options.save_every);
+        return nde_fail(NDE_E_ARG, "problem.reduction needs rows in common: options.save_every is %lld",
+                        (long long)s->options.save_every);
     if (r->n_levels && !r->levels) return nde_fail(NDE_E_ARG, "problem.reduction.levels is NULL, n_levels is %zu", r->n_levels);
     if (r->n_levels > MOST_ENTRIES || r->bytes > PTRDIFF_MAX)
         return nde_fail(NDE_E_SIZE, "problem.reduction: n_levels is %zu, bytes is %zu", r->n_levels, r->bytes);
     for (size_t i = 0; i < r->n_levels; i++)
-        if (!(r->levels[i] >= 0 && r->levels[i] <= 1)) return nde_fail(NDE_E_ARG, "problem.reduction.levels[%zu] is %g", i, r->levels[i]);
+        if (!(r->levels[i] >= 0 && r->levels[i] <= 1))
+            return nde_fail(NDE_E_ARG, "problem.reduction.levels[%zu] is %g", i, r->levels[i]);
     if (r->n_edges && !r->edges) return nde_fail(NDE_E_ARG, "problem.reduction.edges is NULL, n_edges is %zu", r->n_edges);
     if (r->n_edges > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "problem.reduction.n_edges is %zu", r->n_edges);
     for (size_t i = 0; i < r->n_edges; i++)
         if (!isfinite(r->edges[i]) || (i && !(r->edges[i] > r->edges[i - 1])))
-            return nde_fail(NDE_E_ARG, "problem.reduction.edges[%zu] is %g: not finite, or not above the one before", i, r->edges[i]);
+            return nde_fail(NDE_E_ARG, "problem.reduction.edges[%zu] is %g: not finite, or not above the one before", i,
+                            r->edges[i]);
     if (r->n_levels && s->rhs.N > UINT32_MAX) return nde_fail(NDE_E_SIZE, "problem.reduction.n_levels: n is %zu", s->rhs.N);
-    if (r->error != 0 && !(r->error >= 0x1p-13 && r->error <= 0.5)) return nde_fail(NDE_E_ARG, "problem.reduction.error is %g", r->error);
+    if (r->error != 0 && !(r->error >= 0x1p-13 && r->error <= 0.5))
+        return nde_fail(NDE_E_ARG, "problem.reduction.error is %g", r->error);
     if (r->octaves < 0 || r->octaves > 2046) return nde_fail(NDE_E_ARG, "problem.reduction.octaves is %d", (int)r->octaves);
     if (!r->init != !r->bytes || !r->add != !r->bytes || !r->merge != !r->bytes)
-        return nde_fail(NDE_E_ARG, "problem.reduction.bytes is %zu: init is %s, add %s, merge %s", r->bytes, r->init ? "given" : "NULL",
-                        r->add ? "given" : "NULL", r->merge ? "given" : "NULL");
+        return nde_fail(NDE_E_ARG, "problem.reduction.bytes is %zu: init is %s, add %s, merge %s", r->bytes,
+                        r->init ? "given" : "NULL", r->add ? "given" : "NULL", r->merge ? "given" : "NULL");
     s->reduces = true;
     s->sums.stride = (r->bytes + 15)/16*16;
     if (r->n_levels) s->sums.buckets = nde_buckets_make(r->error > 0 ? r->error : 1.0/64, r->octaves ? r->octaves : 32);
@@ -269,7 +280,8 @@ static nde_status read_estimates(const nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_method *m = s->table.method;
     const char *name = s->base->name ? s->base->name : "(tableau)";
-    if (o->estimates < NDE_ESTIMATES_NONE || o->estimates > NDE_ESTIMATES_STEP) return nde_wrong_option("estimates", o->estimates);
+    if (o->estimates < NDE_ESTIMATES_NONE || o->estimates > NDE_ESTIMATES_STEP)
+        return nde_wrong_option("estimates", o->estimates);
     if (o->estimates && !m->error_order)
         return nde_fail(NDE_E_ARG, "options.estimates is %d: method %s has no error estimate", (int)o->estimates, name);
     const double error = s->loss.error_estimate, stiffness = s->loss.stiffness_estimate;
@@ -287,13 +299,15 @@ static nde_status check_noise(nde_solver *s) {
         if (!q->terms[k].noise) continue;
         nde_noise *noise = &s->rhs.term[k].noise;
         if (s->restless && noise->source != NDE_SOURCE_TREE)
-            return nde_fail(NDE_E_ARG, "problem.terms[%zu].noise.source is %d: steps that are not known before (options.steps is 0) need "
+            return nde_fail(NDE_E_ARG,
+                            "problem.terms[%zu].noise.source is %d: steps that are not known before (options.steps is 0) need "
                                        "NDE_SOURCE_TREE", k, (int)noise->source);
         if (noise->grid && noise->source != NDE_SOURCE_TREE && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
         if (s->rhs.brackets && (noise->source != NDE_SOURCE_GRID || noise->correlation || s->rhs.term[k].rates != s->rhs.rates))
-            return nde_fail(NDE_E_ARG, "problem.terms[%zu].noise: method %s needs the areas of one general noise, on a grid and without "
+            return nde_fail(NDE_E_ARG,
+                            "problem.terms[%zu].noise: method %s needs the areas of one general noise, on a grid and without "
                                        "correlation", k, s->base->name);
         if (s->restless) s->cell_share = fmax(s->cell_share, nde_noise_cell(noise));
         const nde_status bad = nde_noise_need(noise, s->rhs.areas || s->rhs.brackets ? NDE_LEVY_H : NDE_LEVY_W);
@@ -310,8 +324,9 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
         return nde_fail(NDE_E_ARG, "options.size: %zu bytes are not a layout that this library knows",
                         options->size);
     if ((bad = read_tolerances(s)) || (bad = read_tolerances_n(s)) || (bad = read_measure(s)) || (bad = read_domain(s)) ||
-        (bad = read_limits(s)) || (bad = read_clips(s)) || (bad = read_saves(s)) || (bad = read_loss(s)) || (bad = read_rows(s)) ||
-        (bad = read_reduction(s)) || (bad = nde_choose_method(s)) || (bad = read_estimates(s)) || (bad = check_noise(s)))
+        (bad = read_limits(s)) || (bad = read_clips(s)) || (bad = read_saves(s)) || (bad = read_loss(s)) ||
+        (bad = read_rows(s)) || (bad = read_reduction(s)) || (bad = nde_choose_method(s)) || (bad = read_estimates(s)) ||
+        (bad = check_noise(s)))
         return bad;
     s->N = s->rhs.N;
     s->per_dim = 1/s->counted;
@@ -334,9 +349,11 @@ nde_status nde_solver_read(nde_solver *s, const nde_problem *problem, const nde_
         nde_choose_retrace(s->kernels.isa, &s->retrace, &s->remake);
     const bool simple = s->rhs.plain || (s->rhs.noisy && !s->rhs.paths && !s->rhs.channels && !s->rhs.nz);
     const int kind = s->table.method->kind;
-    s->marches = !s->adaptive && !s->undoes && !s->options.estimates && simple && !s->rhs.problem.n_events && !s->options.max_evals &&
+    s->marches = !s->adaptive && !s->undoes && !s->options.estimates && simple && !s->rhs.problem.n_events &&
+        !s->options.max_evals &&
                  !s->guarded && s->saving != NDE_SAVE_EVERY && !s->table.chebyshev.most;
-    s->runs = s->marches && (s->rhs.plain || !s->options.adjoint) && (kind == NDE_KIND_RUNGE_KUTTA || kind == NDE_KIND_STOCHASTIC);
+    s->runs = s->marches && (s->rhs.plain || !s->options.adjoint) &&
+        (kind == NDE_KIND_RUNGE_KUTTA || kind == NDE_KIND_STOCHASTIC);
     s->executor = s->options.executor;
     s->n_workers = s->executor              ? (size_t)s->executor->workers
                    : s->options.threads > 1 ? (size_t)s->options.threads

@@ -41,7 +41,8 @@ void nde_panel_resize(nde_panel *p, size_t n) {
     p->lanes.site.n = n;
 }
 
-/* Noise has no extension inside a step: it ends where something is saved, and where attempts were rejected. d: direction of time. */
+/* Noise has no extension inside a step: it ends where something is saved, and where attempts were rejected. d: direction
+ * of time. */
 static void restrain(nde_panel *p, size_t b, double d, double save) {
     const double *top = p->revisits ? p->revisit + b : NULL;
     if (d*save > d*p->t[b] && d*save < d*p->stop[b]) p->stop[b] = save;
@@ -132,7 +133,8 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
         if (p->implicit) p->implicit[b] = p->implicit[last];
         if (p->revisits) p->revisits[b] = p->revisits[last];
-        for (size_t i = 0; p->revisits && i < p->revisits[b]; i++) p->revisit[i*p->capacity + b] = p->revisit[i*p->capacity + last];
+        for (size_t i = 0; p->revisits && i < p->revisits[b]; i++)
+            p->revisit[i*p->capacity + b] = p->revisit[i*p->capacity + last];
         if (p->stiff) p->stiff[b] = p->stiff[last];
         if (p->since) p->since[b] = p->since[last];
         if (p->rtol) p->rtol[b] = p->rtol[last];

@@ -29,10 +29,12 @@ static void steps(gauge *g, size_t m, size_t count) {
     if (periods) {
         for (size_t i = 0; i < 8; i++) g->used = after_step(g, m, false);
         const size_t each = g->used - before;
-        g->used = (periods - 1) > (SIZE_MAX/2 - g->used)/each ? SIZE_MAX/2 : g->used + each*(periods - 1); /* no arena is that large */
+        /* no arena is that large */
+        g->used = (periods - 1) > (SIZE_MAX/2 - g->used)/each ? SIZE_MAX/2 : g->used + each*(periods - 1);
     }
     for (count %= 8; count && g->used < SIZE_MAX/2; count--) g->used = after_step(g, m, false);
-    reach(g, g->used + after_step(g, m, true) - after_step(g, m, false)); /* the last one had to have room as the first of a run */
+    reach(g, g->used + after_step(g, m, true) - after_step(g, m, false)); /* the last one had to have room as the first of a
+                                                                           * run */
 }
 
 /* The log of a panel of `count` trajectories with fixed steps and one span, `capacity` lanes at a time. */
@@ -100,7 +102,8 @@ static size_t foresee_times(const nde_solver *s, const nde_record *record, size_
 static size_t fill_panel(const nde_solver *s, const nde_division *d, size_t count, size_t slice, int *form) {
     nde_record record;
     nde_solver_open_record(s, &record, nde_leading_dimension(d->capacity, sizeof(nde_real)), NULL, slice);
-    const size_t used = s->undoes ? foresee_times(s, &record, count, d->capacity) : nde_record_foresee(s, &record, count, d->capacity);
+    const size_t used = s->undoes ? foresee_times(s, &record, count, d->capacity) : nde_record_foresee(s, &record, count,
+            d->capacity);
     if (record.form > *form) *form = record.form;
     return used;
 }

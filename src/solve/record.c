@@ -80,7 +80,8 @@ static size_t run_length(const nde_record *r, size_t offset) {
 static nde_cuts cuts_at(const nde_record *r, size_t offset, size_t n) {
     const layout l = lay(r, offset, NDE_ENTRY_CUT, n);
     const size_t t = l.second + n*sizeof(size_t);
-    return (nde_cuts){ .n = n, .lane = at(r, l.first), .event = at(r, l.second), .t = at(r, t), .since = at(r, t + n*sizeof(double)) };
+    return (nde_cuts){ .n = n, .lane = at(r, l.first), .event = at(r, l.second), .t = at(r, t),
+                       .since = at(r, t + n*sizeof(double)) };
 }
 
 static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t n, nde_entry *e) {
@@ -507,7 +508,8 @@ bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
 }
 
 bool nde_record_forth(const nde_record *r, nde_entry *e) {
-    if ((e->at & (PLACES - 1)) + 1 >= last_step(r, offset_of(e->at))) return nde_record_after(r, e->at, e); /* it may have been cut */
+    /* it may have been cut */
+    if ((e->at & (PLACES - 1)) + 1 >= last_step(r, offset_of(e->at))) return nde_record_after(r, e->at, e);
     go_along(1, e);
     return true;
 }

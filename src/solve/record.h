@@ -5,8 +5,8 @@
  * An entry is a header and its scalars. A step of the forms tape and stages is an entry of its own, with { y, slopes, tape } as
  * the form says. In the other forms a run of steps is one entry: times alone, each the end of a step and the start of the next;
  * the states stand in slots at the end of the arena (slots.h), and the log grows towards them. The form times is the like for
- * steps that can be undone: it does not fall back, states are those of the steps that the caller names, and lists keep what their
- * lanes lose. Letters: n lanes, ld their distance, m lanes of a list. */
+ * steps that can be undone: it does not fall back, states are those of the steps that the caller names, and lists keep
+ * what their lanes lose. Letters: n lanes, ld their distance, m lanes of a list. */
 #ifndef NDE_RECORD_H
 #define NDE_RECORD_H
 
@@ -49,8 +49,8 @@ typedef struct nde_record {
 /* What nde_record_state_before returns when the store does not read. A field may return it too: see nde_worker.unread. */
 enum { NDE_STORE_FAILED = INT32_MIN };
 
-/* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when they were
- * cut before (NaN: never). */
+/* Lanes [n] whose step is cut: by which event (NDE_CUT_TIED more where something else happens there too), at t, and when
+ * they were cut before (NaN: never). */
 typedef struct nde_cuts {
     size_t n, *lane, *event;
     double *t, *since;
@@ -101,13 +101,13 @@ bool nde_record_fall(nde_record *record);
 
 /* Appends a list entry; its arrays are to be filled in. NDE_E_BUDGET when there is no room in any form; NDE_E_IO. */
 nde_status nde_record_list(nde_record *record, int kind, size_t m, nde_entry *entry);
-/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET, NDE_E_IO. *entry: all zero,
- * or of the last one reserved: the next is mostly like it. */
+/* Room for a step of n lanes; entry->k and tape may be written to before it is committed. NDE_E_BUDGET, NDE_E_IO. *entry:
+ * all zero, or of the last one reserved: the next is mostly like it. */
 nde_status nde_record_reserve(nde_record *record, size_t n, bool uniform, nde_entry *entry);
 /* Keeps the reserved step. */
 void nde_record_commit(nde_record *record, nde_entry *entry, bool mixed);
-/* Steps that can follow each other from the reserved one on, of the same lanes, when those behind it keep no more than their times;
- * 0: it is not known. */
+/* Steps that can follow each other from the reserved one on, of the same lanes, when those behind it keep no more than
+ * their times; 0: it is not known. */
 size_t nde_record_stretch(const nde_record *record, const nde_entry *entry);
 /* So many more in the run of the last step, with less than that stretch; their ends [steps][n] are to be filled in. */
 double *nde_record_extend(nde_record *record, size_t steps);

@@ -118,7 +118,8 @@ static void lay_rows(nde_worker *w, nde_arena *arena, const nde_solver *s, size_
     const bool observed = s->rhs.observe.field, back = observed && s->options.adjoint;
     r->capacity = s->emits ? capacity : 0;
     TAKE(w->fate, s->emits, capacity);
-    TAKE(r->lane, 1, r->capacity), TAKE(r->trajectory, 1, r->capacity), TAKE(r->interval, 1, r->capacity), TAKE(r->row, 1, r->capacity);
+    TAKE(r->lane, 1, r->capacity), TAKE(r->trajectory, 1, r->capacity), TAKE(r->interval, 1, r->capacity),
+        TAKE(r->row, 1, r->capacity);
     TAKE(r->mark, 1, r->capacity);
     if (!s->emits) return;
     TAKE(r->t, 1, ld), TAKE(r->y, s->rhs.dim, ld), TAKE(r->q, s->rhs.nq, ld), TAKE(r->lanes.piece, s->rhs.paths, ld);
@@ -138,7 +139,8 @@ static void lay_estimates(nde_estimates *e, nde_arena *arena, const nde_solver *
 }
 
 static void lay_events(nde_worker *w, nde_arena *arena, size_t count, size_t capacity, size_t ld) {
-    TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity), TAKE(w->g_new, count, ld);
+    TAKE(w->verdict, count > 0, capacity), TAKE(w->length, count > 0, capacity), TAKE(w->passed, count, capacity),
+        TAKE(w->g_new, count, ld);
     TAKE(w->root, 1, count), TAKE(w->order, 1, count), TAKE(w->cut_by, count > 0, capacity);
 }
 
@@ -251,8 +253,10 @@ static void lay_results(nde_solver *s, nde_arena *arena) {
     if (!s->reduces) return;
     if (!nde_size_multiply(levels, s->out, &quantiles)) arena->overflow = true;
     TAKE(sums->all_count, 1, rows), TAKE(sums->all_mean, rows, s->out), TAKE(sums->all_variance, rows, s->out),
-        TAKE(sums->all_least, rows, s->out), TAKE(sums->all_greatest, rows, s->out), TAKE(sums->all_error, rows, s->out), TAKE(sums->all_own, rows, sums->stride);
-    TAKE(sums->quantile, rows, quantiles), TAKE(sums->levels, 1, levels), TAKE(sums->sketches, s->n_workers - 1, sums->sketch_size);
+        TAKE(sums->all_least, rows, s->out), TAKE(sums->all_greatest, rows, s->out), TAKE(sums->all_error, rows, s->out),
+        TAKE(sums->all_own, rows, sums->stride);
+    TAKE(sums->quantile, rows, quantiles), TAKE(sums->levels, 1, levels),
+        TAKE(sums->sketches, s->n_workers - 1, sums->sketch_size);
     TAKE(sums->edges, 1, s->reduction.n_edges), TAKE(sums->more_bins, s->n_workers - 1, sums->bins_size);
     if (sums->edges) memcpy(sums->edges, s->reduction.edges, s->reduction.n_edges*sizeof *sums->edges);
     if (sums->levels) memcpy(sums->levels, s->reduction.levels, levels*sizeof *sums->levels);
@@ -320,8 +324,8 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
     for (size_t j = 0; s->atol_n && j < s->N; j++) s->atol_n[j] = fmax(o->atol_n[j], DBL_MIN);
 }
 
-/* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. Hits of events are looked at
- * lane by lane. */
+/* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. Hits of events are
+ * looked at lane by lane. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
     const bool by_rows = nde_method_is_implicit(s->table.method) || s->rhs.correction != 0 || s->rhs.follows;
@@ -480,7 +484,8 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
     const nde_status bad = lay(s, &arena);
     if (bad) return bad;
     if (s->saving == NDE_SAVE_TIMES)
-        memcpy(s->save_t, s->save_lane ? s->options.save_t_each : s->options.save_t, s->rows_saved*s->save_row*sizeof *s->save_t);
+        memcpy(s->save_t, s->save_lane ? s->options.save_t_each : s->options.save_t,
+               s->rows_saved*s->save_row*sizeof *s->save_t);
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
         unsigned char *base = (unsigned char *)block + fixed + k*slice;

@@ -39,8 +39,8 @@ void nde_slots_expect(nde_slots *s, size_t steps, size_t most, size_t apart) {
     s->steps = steps, s->most = most, s->apart = apart;
 }
 
-/* The step behind `step` that keeps its state when `left` more can be kept. The run itself passes all steps once: it is the way to
- * undo one step more, of no length, behind the last. */
+/* The step behind `step` that keeps its state when `left` more can be kept. The run itself passes all steps once: it is
+ * the way to undo one step more, of no length, behind the last. */
 static size_t scheduled(const nde_slots *s, size_t step, size_t left) {
     const size_t steps = s->steps - step;
     if (s->apart) return step + s->apart;

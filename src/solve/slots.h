@@ -2,13 +2,13 @@
  * slots.h - states that are kept of some steps, in slots from the end of an arena downwards, and which steps those are. No real
  * type.
  *
- * A state goes by the key of its step; later steps have larger keys. New ones come behind all others, so that the pool is a stack
- * for the way back; to make room the solve takes some out of the middle. Slots are used in any order: word i of `order`, in the
- * head of slot i, says where the state of rank i is.
+ * A state goes by the key of its step; later steps have larger keys. New ones come behind all others, so that the pool is
+ * a stack for the way back; to make room the solve takes some out of the middle. Slots are used in any order: word i of
+ * `order`, in the head of slot i, says where the state of rank i is.
  *
- * When the number of steps is known, the binomial schedule says which are kept, or they are that far apart. When it is not, every
- * spacing-th is, and when there is no room, every other one goes, from the first on; when all have been visited the spacing
- * doubles. Some slots stay free: the last steps are repeated in them. */
+ * When the number of steps is known, the binomial schedule says which are kept, or they are that far apart. When it is
+ * not, every spacing-th is, and when there is no room, every other one goes, from the first on; when all have been visited
+ * the spacing doubles. Some slots stay free: the last steps are repeated in them. */
 #ifndef NDE_SLOTS_H
 #define NDE_SLOTS_H
 
@@ -29,8 +29,8 @@ typedef struct nde_slots {
 void nde_slots_open(nde_slots *slots, unsigned char *end, size_t state_bytes);
 /* Empty. Every spacing-th state is to be kept. */
 void nde_slots_clear(nde_slots *slots, size_t spacing);
-/* Of so many steps as many states as there will be room for are to be kept: the best ones; apart > 0: every so many-th, for which
- * there is room. */
+/* Of so many steps as many states as there will be room for are to be kept: the best ones; apart > 0: every so many-th,
+ * for which there is room. */
 void nde_slots_expect(nde_slots *slots, size_t steps, size_t most, size_t apart);
 /* States that will then be kept. */
 size_t nde_slots_expected(const nde_slots *slots);

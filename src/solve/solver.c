@@ -19,7 +19,8 @@ nde_status nde_solver_refuse(nde_solver *s, nde_status status) {
 nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
     bool unread = false;
     for (size_t i = 0; i < s->n_workers; i++) unread = unread || s->worker[i].unread, s->worker[i].unread = false;
-    if (code == NDE_STORE_FAILED && unread) return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
+    if (code == NDE_STORE_FAILED && unread)
+        return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
     const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }
@@ -33,8 +34,8 @@ static nde_status check_saves(const nde_solver *s, size_t who, double t0, double
     for (size_t i = 0; i < rows; i += rows > 1 ? rows - 1 : 1) {
         const double ts = nde_save_time(s, i, who);
         if (ts < fmin(t0, t1) || ts > fmax(t0, t1))
-            return nde_fail(NDE_E_ARG, "options.save_t%s[%zu] is %g: outside [%g, %g] (trajectory %zu)", s->save_lane ? "_each" : "",
-                            nde_save_index(s, i, who), ts, t0, t1, who);
+            return nde_fail(NDE_E_ARG, "options.save_t%s[%zu] is %g: outside [%g, %g] (trajectory %zu)",
+                            s->save_lane ? "_each" : "", nde_save_index(s, i, who), ts, t0, t1, who);
     }
     if (rows && (nde_save_time(s, rows - 1, who) - nde_save_time(s, 0, who))*(t1 - t0) < 0)
         return nde_fail(NDE_E_ARG, "options.save_t%s runs from %g to %g: against the direction of time (trajectory %zu)",
@@ -123,14 +124,15 @@ static nde_status gather_forced(nde_solver *s) {
                             q->jump_t[j], q->jump_t[j - 1]);
         insert_forced(s, q->jump_t[j], j, false);
         if (!nde_at_node(s, q->jump_t[j]))
-            return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: with noise, jumps must be at nodes of the fixed steps", j, q->jump_t[j]);
+            return nde_fail(NDE_E_ARG, "problem.jump_t[%zu] is %g: with noise, jumps must be at nodes of the fixed steps",
+                            j, q->jump_t[j]);
     }
     for (size_t k = 0; k < q->n_terms; k++) {
         const nde_path *path = q->terms[k].path;
         for (size_t j = 0; path && j < path->knots; j++) {
             if (!nde_at_node(s, path->t[j]))
-                return nde_fail(NDE_E_ARG, "problem.terms[%zu].path->t[%zu] is %g: with noise, knots must be at nodes of the fixed steps", k,
-                                j, path->t[j]);
+                return nde_fail(NDE_E_ARG,
+                                "problem.terms[%zu].path->t[%zu] is %g: with noise, knots must be at nodes of the fixed steps", k, j, path->t[j]);
             insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX, false);
         }
     }
@@ -219,7 +221,8 @@ static void describe(nde_solver *s, size_t who) {
     if (f->callback) snprintf(callback, sizeof callback, " (the field returned %lld)", (long long)f->callback);
     if (s->hits.end && s->hits.end[who] >= 0) snprintf(event, sizeof event, ", event %d", (int)s->hits.end[who]);
     if (f->stiff > 0)
-        snprintf(stiff, sizeof stiff, "; it looks stiff since t = %g (Jacobian about %.2g), where rkc2 or an implicit method takes "
+        snprintf(stiff, sizeof stiff,
+                 "; it looks stiff since t = %g (Jacobian about %.2g), where rkc2 or an implicit method takes "
                  "longer steps", f->stiff_t, f->stiff);
     snprintf(s->error, sizeof s->error, "trajectory %zu: %s at t = %.17g%s%s%s%s%s%s", who,
              nde_status_text(s->status[who]), f->t_fail, h, error, worst, event, callback, stiff);

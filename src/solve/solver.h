@@ -64,14 +64,16 @@ typedef struct nde_panel {
     /* lanes, between steps: [capacity] */
     size_t *trajectory, *interval, *forced, *saved; /* forced: the next one ahead */
     int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
-    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before, squared */
-    double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to do */
+    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before,
+                                                               * squared */
+    double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to
+                                                     * do */
     double *refused;                                /* 1: the last attempt was rejected; 0 */
     int64_t *refusals;                              /* attempts rejected in a row */
     double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
-    double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected and lie ahead,
-                                                     * the last one last; NULL: solver.revisits is not set */
+    double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected
+                                                     * and lie ahead, the last one last; NULL: solver.revisits is not set */
     size_t *revisits;                               /* how many */
     int64_t *iterations;                            /* of Newton's method; NULL: there is none */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
@@ -97,7 +99,8 @@ typedef struct nde_panel {
     bool over_budget;                               /* the record had no room: it is lost */
     int rc;                                         /* what the attempt returned */
     nde_real *g;                                    /* [n_events][ld] values of the events at the state; 0: not left zero yet */
-    double *since;                                  /* when an event last cut a step; NaN: never. NULL: without events or record */
+    double *since;                                  /* when an event last cut a step; NaN: never. NULL: without events or
+                                                     * record */
     int64_t step_goal;                              /* pause when live->accepted gets there */
     nde_growth growth;
     nde_real *along;                                /* [dim][ld] the direction in which lanes came closest; NULL: nobody asks */
@@ -113,12 +116,14 @@ typedef struct nde_group {
     double *t, *dt, *t_new;
     double *square[3];                              /* [capacity] norms of a first step */
     unsigned char *mark;
-    nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2, pieces or slopes][rows][ld], u [jump_inputs][ld] */
+    nde_real *h, *y, *z, *k, *q, *rate, *u;         /* y, z [rows][ld], k [2, pieces or slopes][rows][ld], u
+                                                     * [jump_inputs][ld] */
     nde_real *a_y, *a_k, *a_q, *a_u;                /* with an adjoint; a_k [1, pieces or slopes][rows][ld] */
     double *a_t, *a_h;
 } nde_group;
 
-/* Of the lanes of a step, [ld]: sums over components of the squares of four sums of slopes, and of their products with tangents. */
+/* Of the lanes of a step, [ld]: sums over components of the squares of four sums of slopes, and of their products with
+ * tangents. */
 enum { NDE_ESTIMATE_SUMS = 4 };
 typedef struct nde_estimates {
     double *square[NDE_ESTIMATE_SUMS], *product[NDE_ESTIMATE_SUMS], *size, *x, *v_x;
@@ -145,7 +150,8 @@ typedef struct nde_worker {
     double *length;        /* [capacity] of the step, from where it began to its cut */
     double *root;          /* [n_events] of one lane, and their order */
     size_t *order;
-    nde_panel inside;      /* the group as a panel: lanes of a step with the stages of the extension alone; nothing of its own */
+    nde_panel inside;      /* the group as a panel: lanes of a step with the stages of the extension alone; nothing of its
+                            * own */
     bool loaded;           /* they are those of w->list, of the attempt that is being settled */
     nde_rows rows;         /* with rows that do not go straight to their place */
     nde_status *fate;      /* [capacity] what becomes of lanes by their rows */
@@ -159,9 +165,9 @@ typedef struct nde_worker {
                                                        * [state_rows][ld], [slopes][tape][ld] */
     double *a_t, *a_h, *loss;
     nde_estimates estimates;       /* with options.estimates */
-    /* and events (adjoint/saltation.c): rows of hits to come, when the lane was last cut, cotangent or tangent of that time, cotangents
-     * [rows][ld] of states inside a step that go to its start, and of one lane: a state, its slope, the normal of an event, a cotangent
-     * or tangent [4][rows] */
+    /* and events (adjoint/saltation.c): rows of hits to come, when the lane was last cut, cotangent or tangent of that
+     * time, cotangents [rows][ld] of states inside a step that go to its start, and of one lane: a state, its slope, the
+     * normal of an event, a cotangent or tangent [4][rows] */
     size_t *hit;
     double *since, *a_since;
     nde_real *a_start, *at_hit;
@@ -251,7 +257,8 @@ struct nde_solver {
     double direction, per_dim; /* 1/counted */
     size_t directions;     /* that forward mode follows at once */
     size_t N, rows_saved;  /* rows of the output; NDE_ROWS_UNLIMITED */
-    size_t tangent_rows;   /* of a state that have derivatives: rhs.rows, and as many behind them for each partner of the method */
+    size_t tangent_rows;   /* of a state that have derivatives: rhs.rows, and as many behind them for each partner of the
+                            * method */
     size_t state_rows;     /* of all of it: with compensated sums rhs.rows more for what rounding took */
     nde_forced forced;
     size_t n_panels, n_shards, n_workers;
@@ -274,8 +281,8 @@ struct nde_solver {
     /* outputs, [N] */
     nde_real *y_out, *y_end, *z_end;
     size_t out;            /* rows of y_out */
-    nde_real *y_rows, *a_rows; /* [rows][dim][N] states at the rows, and cotangents of them or [directions] tangents: with an observation
-                                * and adjoint */
+    nde_real *y_rows, *a_rows; /* [rows][dim][N] states at the rows, and cotangents of them or [directions] tangents: with
+                                * an observation and adjoint */
     nde_real *a_out;       /* cotangent of y_out by problem.loss */
     nde_loss loss;         /* at: NULL without */
     double loss_value;
@@ -286,7 +293,8 @@ struct nde_solver {
     bool reduces, emits;   /* emits: rows are observed, streamed, reduced or not kept */
     double *save_t, *save_t_out, *t_end;
     double *since;         /* [N] as in nde_panel, at the end */
-    size_t save_row, save_lane; /* steps through save_t from row to row and from trajectory to trajectory: 1, 0, or with own times N, 1 */
+    size_t save_row, save_lane; /* steps through save_t from row to row and from trajectory to trajectory: 1, 0, or with own
+                                 * times N, 1 */
     size_t *saved;
     nde_status *status;
     nde_stats *stats;
@@ -297,7 +305,8 @@ struct nde_solver {
     double *a_estimate;    /* [2][N] cotangents of them by problem.loss; NULL: it has none */
     /* gradients until they are complete */
     nde_real *g_y0, *g_p, *g_q, *g_jump_u, *g_input, **g_term;
-    double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum, *g_apart; /* apart [N]: gradient.reconstruction of the reversible adjoint */
+    double *g_t0, *g_t1, *g_save_t, *g_jump_t, *g_p_sum, *g_apart; /* apart [N]: gradient.reconstruction of the reversible
+                                                                    * adjoint */
     /* memory */
     struct nde_back *back; /* NULL: the adjoint is the transpose of the record (adjoint/sweep.c) */
     size_t back_bytes, back_slopes; /* of its solver, behind the records */
@@ -355,12 +364,14 @@ static inline int64_t nde_most_of_newton(const nde_solver *s) {
 
 /* The right-hand side is evaluated no more often in a step and at its end. */
 static inline int64_t nde_most_evaluations(const nde_solver *s) {
-    const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0; /* rows.c */
+    /* rows.c */
+    const int64_t own = s->table.slopes - s->table.stages, again = s->emits && s->saving == NDE_SAVE_TIMES ? own : 0;
     const int64_t stages = s->table.chebyshev.most ? s->table.chebyshev.most
                            : s->table.newton.most  ? nde_most_of_newton(s)
                                                    : s->table.evals;
     const int64_t starting = s->table.multistep.order ? s->table.multistep.start->stages - 1
-                             : s->table.way ? s->table.way[1].stages + nde_jacobian_evaluations(&s->table.jacobian, &s->rhs) : 0;
+                             : s->table.way ? s->table.way[1].stages + nde_jacobian_evaluations(&s->table.jacobian, &s->rhs)
+                             : 0;
     return stages + starting + own + again + (s->table.fresh && s->forced.count) + (s->undoes ? 2 : 0);
 }
 
@@ -382,14 +393,17 @@ bool nde_at_node(const nde_solver *s, double t);
 size_t nde_forced_after(const nde_solver *s, double t);
 /* Where the save time of a row stands in save_t and its gradient, and that time; NaN: the trajectory has no more. */
 static inline size_t nde_save_index(const nde_solver *s, size_t row, size_t who) { return row*s->save_row + who*s->save_lane; }
-static inline double nde_save_time(const nde_solver *s, size_t row, size_t who) { return s->save_t[nde_save_index(s, row, who)]; }
+static inline double nde_save_time(const nde_solver *s, size_t row, size_t who) {
+    return s->save_t[nde_save_index(s, row, who)];
+}
 
 /* ---- panel.c: what a panel can do. All return what a field returned; 0 is fine ---- */
 void nde_panel_bind(const nde_solver *s, nde_panel *p, nde_worker *w);
 void nde_panel_resize(nde_panel *p, size_t n);
 /* Sets stop and watch of a lane, from its next forced time and its next save, and with them its next attempt. */
 void nde_panel_watch(const nde_solver *s, nde_panel *p, size_t lane);
-/* The attempt of a lane was rejected: a step is to end where it would have, if the solver revisits. false: there are too many of them. */
+/* The attempt of a lane was rejected: a step is to end where it would have, if the solver revisits. false: there are too
+ * many of them. */
 bool nde_panel_remember(const nde_solver *s, nde_panel *p, size_t lane);
 /* Trajectories come into the lanes behind: y, q, t and counters as at their start. */
 void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_t m);
@@ -402,8 +416,8 @@ int nde_panel_fresh(const nde_solver *s, nde_panel *p, nde_worker *w, const size
 /* Evaluates the jump ahead of some lanes into the group, and takes over what is not marked there. */
 int nde_panel_jump(const nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 void nde_panel_land(const nde_solver *s, nde_panel *p, const nde_worker *w, const size_t *lane, size_t m);
-/* Room in the record for an attempt, its slopes and its tape (NULL: it keeps none); false: the panel is over its budget. And: keeps the
- * attempt, of all lanes or of those with accept[b]. */
+/* Room in the record for an attempt, its slopes and its tape (NULL: it keeps none); false: the panel is over its budget.
+ * And: keeps the attempt, of all lanes or of those with accept[b]. */
 bool nde_panel_reserve(const nde_solver *s, nde_panel *p, nde_real **tape);
 void nde_panel_keep(const nde_solver *s, nde_panel *p, bool all);
 /* One attempt from t to t_new with dt, into z and k. */
@@ -447,11 +461,11 @@ void nde_rows_end(nde_solver *s, nde_panel *p, nde_worker *w, const size_t *lane
 /* Of the states in the block; of that in column j alone. */
 int nde_observe(const nde_solver *s, nde_rows *r, nde_scratch *scratch);
 int nde_observe_one(const nde_solver *s, nde_rows *r, size_t j, nde_scratch *scratch);
-/* For the trajectories of a shard: fills a_rows from the seeds of observations, and adds to everything else; and the tangents of
- * observations from those of the states [rows][dim][N]. */
+/* For the trajectories of a shard: fills a_rows from the seeds of observations, and adds to everything else; and the
+ * tangents of observations from those of the states [rows][dim][N]. */
 int nde_observe_transpose(nde_solver *s, nde_worker *w, nde_shard *shard, const nde_seed *seed, const nde_sink *wanted);
-int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along, const nde_real *states,
-                        nde_real *out);
+int nde_observe_tangent(const nde_solver *s, nde_worker *w, const nde_shard *shard, const nde_direction *along,
+                        const nde_real *states, nde_real *out);
 
 /* ---- reduce.c ---- */
 void nde_reduce_begin(nde_solver *s);
@@ -491,16 +505,17 @@ typedef struct nde_save_tangent {
 } nde_save_tangent;
 void nde_save_step_tangent(const nde_solver *s, nde_panel *p, size_t b, const nde_save_tangent *v, nde_real *out);
 /* Of the extension at theta, [rows]; along: what moves theta, times dt. */
-void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_save_tangent *v,
-                             double along, nde_real *to, size_t stride);
+void nde_save_inside_tangent(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows,
+                             const nde_save_tangent *v, double along, nde_real *to, size_t stride);
 
 /* Value and slope of lane b at theta of the step of panel p: columns with the given stride; either may be NULL. */
 void nde_save_dense(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope,
                     size_t stride);
 
-/* The same for all rows of a state, quadrature included; and the transpose of the value: adds to columns of slopes (laid out as those of
- * p; NULL: not wanted), and what <a, value> grows by with theta, and with dt at the same theta, each by dt. */
-void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value, nde_real *slope, size_t stride);
+/* The same for all rows of a state, quadrature included; and the transpose of the value: adds to columns of slopes (laid
+ * out as those of p; NULL: not wanted), and what <a, value> grows by with theta, and with dt at the same theta, each by dt. */
+void nde_save_state_inside(const nde_solver *s, const nde_panel *p, size_t b, double theta, nde_real *value,
+                           nde_real *slope, size_t stride);
 void nde_save_inside_transpose(const nde_solver *s, const nde_panel *p, size_t b, double theta, size_t rows, const nde_real *a,
                                size_t stride, nde_real *a_k, double *along, double *stretch);
 
@@ -518,14 +533,14 @@ void nde_inside_attempt(nde_solver *s, nde_panel *p, nde_worker *w);
 /* Puts the lanes, with all slopes, into w->inside, the only one that nde_save_dense and its derivatives can do with. Returns
  * what a field returned. */
 int nde_inside_load(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
-/* The same, with zero cotangents in w->group; then nde_save_before fills a_k; then the transpose adds to those of the step (w->a_k,
- * a_q, a_t, a_h); and when the step is undone, the rest to that of the old state. */
+/* The same, with zero cotangents in w->group; then nde_save_before fills a_k; then the transpose adds to those of the step
+ * (w->a_k, a_q, a_t, a_h); and when the step is undone, the rest to that of the old state. */
 int nde_inside_load_transpose(const nde_solver *s, const nde_panel *p, nde_worker *w, const size_t *lane, size_t m);
 int nde_inside_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m, bool times, const nde_sink *sink);
 void nde_inside_state_transpose(const nde_solver *s, nde_worker *w, const size_t *lane, size_t m);
 /* Loads the lanes with the tangents of their step along k directions (x->a_*) into x->inside and x->group; x: w, or w->wide. */
-int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane, size_t m,
-                       const nde_source *source);
+int nde_inside_tangent(const nde_solver *s, const nde_panel *p, nde_worker *w, nde_worker *x, size_t k, const size_t *lane,
+                       size_t m, const nde_source *source);
 /* A group as a panel, with what a step needs. */
 nde_panel nde_inside_panel(const nde_solver *s, const nde_group *g);
 
@@ -572,7 +587,8 @@ double nde_tolerance_of(const nde_solver *s, size_t who, size_t i, double size);
 static inline double nde_add_square(const nde_solver *s, double sum, double square) {
     return s->largest ? (isnan(sum) || square <= sum ? sum : square) : sum + square;
 }
-/* What kernels->error does, otherwise measured: times error_scale the square of the norm. Returns what the caller's norm returned. */
+/* What kernels->error does, otherwise measured: times error_scale the square of the norm. Returns what the caller's norm
+ * returned. */
 int nde_measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum);
 /* Squares of the norms of x - minus (NULL: 0) [rows][ld] in the lanes of the group, times counted; relative to its y. */
 void nde_measure_group(const nde_solver *s, nde_group *g, const nde_real *x, const nde_real *minus, double *square);
@@ -588,8 +604,8 @@ void nde_guard(const nde_solver *s, nde_panel *p);
 double nde_least_step(const nde_solver *s, double t);
 /* The controller's decision on n lanes from b on. */
 void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n);
-/* Asks the caller's controller about lane b, whose history stays what it is; accept and factor are then within the rules. Returns
- * what the caller returned. */
+/* Asks the caller's controller about lane b, whose history stays what it is; accept and factor are then within the rules.
+ * Returns what the caller returned. */
 int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_decision *decision);
 /* The decision of the caller's controller on all lanes. */
 void nde_decide(nde_solver *s, nde_panel *p);
@@ -598,8 +614,8 @@ void nde_hold_least(const nde_solver *s, nde_panel *p);
 
 /* ---- stiff.c ---- */
 
-/* The norm of the Jacobian over an attempted step of lane b: of the difference of two slopes by that of the states where they were
- * taken. NaN where they are the same. */
+/* The norm of the Jacobian over an attempted step of lane b: of the difference of two slopes by that of the states where
+ * they were taken. NaN where they are the same. */
 double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b);
 /* Looks at those of the lanes whose accepted step it is to look at. */
 void nde_stiff_look(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m);
@@ -627,12 +643,13 @@ void nde_estimate_transpose(const nde_solver *s, nde_worker *w, const nde_seed *
 void nde_estimate_tangent(const nde_solver *s, nde_worker *w, const nde_panel *p, const nde_real *v_k, size_t lanes,
                           const nde_output_tangent *out);
 /* Are these outputs there? Errors: NDE_E_ARG naming the call, the struct and the member. */
-nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error, const double *stiffness);
+nde_status nde_estimate_check(const nde_solver *s, const char *call, const char *what, const double *error,
+                              const double *stiffness);
 
 /* ---- anchors.c ---- */
 
-/* What undoing a step does to what is wrong in the difference of a state and its partner, at most, where slopes are small: 1/l of a
- * coupled method, 1/(2 d - 1) of asynchronous leapfrog with damping d, else 1. */
+/* What undoing a step does to what is wrong in the difference of a state and its partner, at most, where slopes are small:
+ * 1/l of a coupled method, 1/(2 d - 1) of asynchronous leapfrog with damping d, else 1. */
 double nde_undo_growth(const nde_solver *s);
 /* Steps between anchors, as if the problem itself let nothing grow. */
 size_t nde_anchors_apart(const nde_solver *s);
@@ -644,8 +661,8 @@ void nde_anchors_step(const nde_solver *s, nde_panel *p, nde_worker *w);
 
 enum { NDE_LANE_UNIT = 64/(int)sizeof(nde_real) }; /* kernels pass over whole vectors of lanes */
 
-/* Takes many fixed steps of a panel that marches, as long as nothing is due. WAITS: one more attempt has been made that is not in
- * order, and is not judged. */
+/* Takes many fixed steps of a panel that marches, as long as nothing is due. WAITS: one more attempt has been made that is
+ * not in order, and is not judged. */
 typedef enum nde_marched { NDE_MARCH_NOT, NDE_MARCH_DONE, NDE_MARCH_WAITS } nde_marched;
 nde_marched nde_march(nde_solver *s, nde_panel *p);
 

@@ -9,15 +9,16 @@
 
 enum { FEW = 8 }; /* refusals in a row after which the loop looks whether there is progress */
 
-/* Goes back for a smaller step, as decide, move_clocks and settle_lanes of loop.c do. False: they have to, nothing has happened. */
+/* Goes back for a smaller step, as decide, move_clocks and settle_lanes of loop.c do. False: they have to, nothing has
+ * happened. */
 static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, double error, double most_h, int64_t most) {
     double before, good, h, t_next, dt_next;
     const double t = p->t[0];
-    if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most || p->live->attempts % 16 == 0 ||
-        s->filter.on)
+    if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most ||
+        p->live->attempts % 16 == 0 || s->filter.on)
         return false;
-    nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->before[0], t, p->t_new[0], p->dt[0], p->stop[0], &before,
-              &good, &h, &t_next, &dt_next);
+    nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->before[0], t, p->t_new[0], p->dt[0], p->stop[0],
+              &before, &good, &h, &t_next, &dt_next);
     if (fabs(h) < nde_least_step(s, t) || t + h == t) return false;
     if (p->accepted[0] == 0) p->h_first[0] = p->dt[0];
     p->before[0] = before, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
@@ -44,9 +45,10 @@ static void keep(const nde_solver *s, nde_panel *p) {
     nde_record_commit(&p->record, entry, false);
 }
 
-/* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. known: its method's table, where
- * it is known; stiff: of a Rosenbrock method. */
-static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_method *known, bool stiff, nde_solver *s, nde_panel *p) {
+/* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. known: its method's
+ * table, where it is known; stiff: of a Rosenbrock method. */
+static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_method *known, bool stiff, nde_solver *s,
+                                                         nde_panel *p) {
     const nde_rhs *rhs = &s->rhs;
     const nde_table *table = &s->table;
     nde_live *live = p->live;
@@ -77,7 +79,8 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         double error = known ? nde_known_error(known, dim, (nde_real)dt, k, p->y, p->z, &s->tolerance)
                              : nde_error_one(dim, (nde_real)dt, &table->error, k, slab, p->y, p->z, &s->tolerance);
         if (!known && table->error2.count)
-            error = nde_error_of_two(error, nde_error_one(dim, (nde_real)dt, &table->error2, k, slab, p->y, p->z, &s->tolerance));
+            error = nde_error_of_two(error, nde_error_one(dim, (nde_real)dt, &table->error2, k, slab, p->y, p->z,
+                                                          &s->tolerance));
         for (int j = 0; !known && j < table->unseen[1].count; j++) {
             const nde_real *x = k + (size_t)table->unseen[1].index[j]*slab;
             for (size_t i = 0; i < dim; i++) error += (double)(x[i] - x[i]);

@@ -27,8 +27,8 @@ double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b) {
     return norm(s, p, b, &probe[0])/(norm(s, p, b, &probe[1])*fabs(p->dt[b]));
 }
 
-/* A step that is stable by a fifth or more is no hit: the largest eigenvalue is smaller than the norm, but steps of a smooth solution
- * are far below this at any tolerance. */
+/* A step that is stable by a fifth or more is no hit: the largest eigenvalue is smaller than the norm, but steps of a
+ * smooth solution are far below this at any tolerance. */
 static bool hits(const nde_solver *s, const nde_panel *p, size_t b, double jacobian) {
     return isfinite(jacobian) && jacobian*fabs(p->dt[b]) >= 0.8*s->table.stable;
 }

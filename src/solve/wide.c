@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wide.c - many directions at once: lanes of a panel, or of a group, once for each direction. What they are is computed once and
- * copied; their tangents stand beside each other, lane b of direction d in column d*n + b. */
+ * wide.c - many directions at once: lanes of a panel, or of a group, once for each direction. What they are is computed
+ * once and copied; their tangents stand beside each other, lane b of direction d in column d*n + b. */
 #include "solve/solver.h"
 
 #include <string.h>

@@ -33,13 +33,13 @@ static int occupied(const char *file) {
 /* Does the name still mean this file, one of ours without another name? */
 static bool is_ours(int file, const char *name) {
     struct stat about, named;
-    return fstat(file, &about) == 0 && lstat(name, &named) == 0 && about.st_ino == named.st_ino && about.st_dev == named.st_dev &&
-        S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_uid == geteuid();
+    return fstat(file, &about) == 0 && lstat(name, &named) == 0 && about.st_ino == named.st_ino &&
+        about.st_dev == named.st_dev && S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_uid == geteuid();
 }
 
-/* Opens a file of this name to write it alone: a new one, or one that a killed process left behind. -1: errno says why; EEXIST: it
- * is taken. Who writes a file holds its lock until it has its new name; between open and lock another may have come, written it
- * and given it that name. */
+/* Opens a file of this name to write it alone: a new one, or one that a killed process left behind. -1: errno says why;
+ * EEXIST: it is taken. Who writes a file holds its lock until it has its new name; between open and lock another may have
+ * come, written it and given it that name. */
 static int open_alone(const char *name) {
     int file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     const bool is_new = file >= 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * residuals.c - what a least-squares fit of a differential equation needs: residuals and their Jacobian by forward mode, a direction
- * for each parameter, as many at once as the solver has room for. */
+ * residuals.c - what a least-squares fit of a differential equation needs: residuals and their Jacobian by forward mode, a
+ * direction for each parameter, as many at once as the solver has room for. */
 #include "nde/train.h"
 
 #include <float.h>
@@ -40,8 +40,8 @@ static double factor(const nde_real *data, const nde_real *weight, size_t i) {
 }
 
 /* Columns first, first + 1, ... of the Jacobian, some of them at once; work [some*(count + np)]. */
-static nde_status columns(nde_solver *solver, const nde_real *data, const nde_real *weight, size_t np, size_t count, size_t first,
-                          size_t some, double *jacobian, nde_real *work) {
+static nde_status columns(nde_solver *solver, const nde_real *data, const nde_real *weight, size_t np, size_t count,
+                          size_t first, size_t some, double *jacobian, nde_real *work) {
     nde_real *const direction = work + some*count;
     const nde_direction along = NDE_INIT(nde_direction, .p = direction);
     const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y = work);

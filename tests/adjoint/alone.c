@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * alone.c - one trajectory of a plain problem has a loop and a way back of its own: the same bits as the general ones, with every
- * method, in every form of the record. The general ones are had by a clip beyond the end. */
+ * alone.c - one trajectory of a plain problem has a loop and a way back of its own: the same bits as the general ones,
+ * with every method, in every form of the record. The general ones are had by a clip beyond the end. */
 #include "adjoint/proof.h"
 
 enum { CALLBACK, TAPED, NETWORK, FIELDS };
@@ -42,15 +42,16 @@ static void check(proof *f, const char *what) {
     proof_create(f);
     assert_int_equal(proof_run(f), NDE_OK);
     if (memcmp(&stats, f->solution.stats, sizeof stats) || memcmp(end, f->solution.y_end, sizeof end) ||
-        (bytes != f->solution.record_bytes && f->solution.record != NDE_RECORD_CHECKPOINTS)) /* of known steps others are kept */
-        fail_msg("%s: another solve: %d and %d steps, %d and %d rejected", what, (int)stats.accepted, (int)f->solution.stats->accepted,
-                 (int)stats.rejected, (int)f->solution.stats->rejected);
+        /* of known steps others are kept */
+        (bytes != f->solution.record_bytes && f->solution.record != NDE_RECORD_CHECKPOINTS))
+        fail_msg("%s: another solve: %d and %d steps, %d and %d rejected", what, (int)stats.accepted,
+                 (int)f->solution.stats->accepted, (int)stats.rejected, (int)f->solution.stats->rejected);
     const proof_copy general = differentiate(f);
     for (size_t k = 0; k < LENGTH(shared); k++) {
         const int in = shared[k];
         if (fast.bytes[in] && memcmp(fast.g[in], general.g[in], fast.bytes[in]))
-            fail_msg("%s: other bits in the gradient by %s: %.17g and %.17g", what, input_names[in], input_get(&f->in[in], fast.g[in], 0),
-                     input_get(&f->in[in], general.g[in], 0));
+            fail_msg("%s: other bits in the gradient by %s: %.17g and %.17g", what, input_names[in],
+                     input_get(&f->in[in], fast.g[in], 0), input_get(&f->in[in], general.g[in], 0));
     }
     f->options.n_clip = 0;
 }
@@ -69,7 +70,8 @@ static void every_method_and_record(void **state) {
                 make(which, &f, i % 2, i % 3 == 0 ? 4 : 0);
                 f.options.method = nde_method_id(m), f.options.steps = steps, f.options.record = form;
                 f.options.budget = form == NDE_RECORD_CHECKPOINTS && i % 2 ? (size_t)1 << 14 : (size_t)1 << 20;
-                snprintf(what, sizeof what, "%s, %s, form %d, %d steps", nde_method_name(m), field_names[which], form, (int)steps);
+                snprintf(what, sizeof what, "%s, %s, form %d, %d steps", nde_method_name(m), field_names[which], form,
+                         (int)steps);
                 check(&f, what);
                 rejected += f.solution.stats[0].rejected > 0;
                 proof_end(&f);

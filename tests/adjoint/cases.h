@@ -6,10 +6,11 @@
 
 #include "adjoint/proof.h"
 
-enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASE_INSIDE, CASE_NYSTROM, CASES };
-static const char *const case_names[CASES] = { "joint Lorenz", "refilled ensemble", "geometric Brownian motion", "general noise",
-                                               "controlled", "velocity Verlet", "quadrature and doses", "stages inside",
-                                               "Nystrom pair" };
+enum { CASE_LORENZ, CASE_ENSEMBLE, CASE_GROWTH, CASE_GENERAL_NOISE, CASE_CONTROLLED, CASE_VERLET, CASE_DOSES, CASE_INSIDE,
+       CASE_NYSTROM, CASES };
+static const char *const case_names[CASES] = { "joint Lorenz", "refilled ensemble", "geometric Brownian motion",
+                                               "general noise", "controlled", "velocity Verlet", "quadrature and doses",
+                                               "stages inside", "Nystrom pair" };
 
 /* A batch with one step size, over several column panels. */
 static inline void case_lorenz(proof *f, int64_t steps, bool tape) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * continuous.c - the continuous adjoints converge to the discrete one, as fast as their methods do, on everything that they know; what
- * they do not know is refused by name. */
+ * continuous.c - the continuous adjoints converge to the discrete one, as fast as their methods do, on everything that
+ * they know; what they do not know is refused by name. */
 #include "adjoint/proof.h"
 
 enum { LINEAR, LOTKA, SPIRAL, NETWORK, COUNTED, DRIVEN, PROBLEMS };
-static const char *const problem_names[PROBLEMS] = { "linear", "Lotka-Volterra", "cubic spiral", "network", "quadrature", "paths" };
+static const char *const problem_names[PROBLEMS] = { "linear", "Lotka-Volterra", "cubic spiral", "network", "quadrature",
+                                                     "paths" };
 static const int modes[] = { NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED, NDE_ADJOINT_QUADRATURE, NDE_ADJOINT_GAUSS };
 static const char *const mode_names[] = { "backsolve", "interpolated", "quadrature", "gauss" };
 enum { MODES = LENGTH(modes) };
@@ -112,8 +113,8 @@ static const bool single = sizeof(nde_real) == sizeof(float);
 
 /* ---- convergence --------------------------------------------------------------------------------------------------- */
 
-/* One trajectory or several, forwards or backwards, each with its own steps or all with the same: errors are near the tolerance, or
- * near what it leaves in the solve (the spiral grows backwards). */
+/* One trajectory or several, forwards or backwards, each with its own steps or all with the same: errors are near the
+ * tolerance, or near what it leaves in the solve (the spiral grows backwards). */
 static void errors_follow_tolerances(void **state) {
     (void)state;
     const double finest = single ? 2e-7 : 1e-12, wanted[] = { single ? 1e-4 : 1e-6, single ? 1e-5 : 1e-9 };
@@ -132,7 +133,8 @@ static void errors_follow_tolerances(void **state) {
                     const outcome o = solve(&f, modes[m]);
                     const double error = distance(&f, &o, &exact);
                     if (!(error <= 100*wanted[k] || error <= 10*least))
-                        fail_msg("%s, %s, kind %d, tolerance %g: error %g", problem_names[which], mode_names[m], kind, wanted[k], error);
+                        fail_msg("%s, %s, kind %d, tolerance %g: error %g", problem_names[which], mode_names[m], kind,
+                                 wanted[k], error);
                 }
             }
             proof_end(&f);
@@ -177,7 +179,8 @@ static void linear_problems_have_a_closed_form(void **state) {
                     dp += (double)(f.seed_end[i] + f.seed_y[i])*result[4*i + 2 + k]*(double)y0[k];
             assert_true(fabs(o.g[1][e] - dp) <= allowed);
             if (e >= 2) continue;
-            const double dy = (double)(f.seed_end[0] + f.seed_y[0])*result[e] + (double)(f.seed_end[1] + f.seed_y[1])*result[4 + e];
+            const double dy = (double)(f.seed_end[0] + f.seed_y[0])*result[e] +
+                (double)(f.seed_end[1] + f.seed_y[1])*result[4 + e];
             assert_true(fabs(o.g[0][e] - dy) <= allowed);
         }
         proof_end(&f);
@@ -212,7 +215,8 @@ static void steps_converge_by_their_order(void **state) {
             const double error = error_at(&f, modes[m], steps, &exact), half = error_at(&f, modes[m], 2*steps, &exact);
             const double seen = log2(error/half), least = modes[m] == NDE_ADJOINT_BACKSOLVE || order < dense ? order : dense;
             if (!(seen >= least - 0.5))
-                fail_msg("%s, %s: order %g seen, %g expected (%g, %g)", nde_method_name(method), mode_names[m], seen, least, error, half);
+                fail_msg("%s, %s: order %g seen, %g expected (%g, %g)", nde_method_name(method), mode_names[m], seen, least,
+                         error, half);
             proof_end(&f);
         }
     }
@@ -336,7 +340,8 @@ static void parameters_outside_the_norm_save_evaluations(void **state) {
     for (int which = 0; which < 3; which++)
         for (size_t m = 0; m < 2; m++) {
             int64_t evals[2] = { 0, 0 };
-            const nde_mlp mlp = { .size = sizeof mlp, .layers = 3, .width = width[which], .hidden = NDE_TANH, .time_input = which == 2 };
+            const nde_mlp mlp = { .size = sizeof mlp, .layers = 3, .width = width[which], .hidden = NDE_TANH,
+                                  .time_input = which == 2 };
             for (int inside = 0; inside < 2; inside++) {
                 proof f;
                 make(LINEAR, &f, 8, false);
@@ -349,8 +354,8 @@ static void parameters_outside_the_norm_save_evaluations(void **state) {
                 for (size_t b = 0; b < f.n; b++) evals[inside] += o.back[b].evals;
                 proof_end(&f);
             }
-            print_message("network of %zu, %s: %lld evaluations, %lld with the parameters in the norm\n", width[which][1], mode_names[m],
-                          (long long)evals[0], (long long)evals[1]);
+            print_message("network of %zu, %s: %lld evaluations, %lld with the parameters in the norm\n", width[which][1],
+                          mode_names[m], (long long)evals[0], (long long)evals[1]);
             assert_true(evals[0] < evals[1]);
         }
 }

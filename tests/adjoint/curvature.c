@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * curvature.c - Hessian-vector products against a closed form, differences of gradients and their own symmetry; Gauss-Newton products
- * against the Jacobian. The loss is sum w (y + y^3/6) over all outputs. */
+ * curvature.c - Hessian-vector products against a closed form, differences of gradients and their own symmetry;
+ * Gauss-Newton products against the Jacobian. The loss is sum w (y + y^3/6) over all outputs. */
 #include "adjoint/proof.h"
 
 static nde_real *zeros(proof *f, size_t count) { return proof_take(f, count, sizeof(nde_real)); }
@@ -104,8 +104,8 @@ static double symmetry(proof *f) {
     return fabs(left - right)/sqrt(dot(f, &w, &w)*dot(f, &hv, &hv));
 }
 
-/* Of central differences, extrapolated once, relative to the size of the product. Rounding in a gradient is divided by h: in float they
- * show little more than that the product is the right quantity. */
+/* Of central differences, extrapolated once, relative to the size of the product. Rounding in a gradient is divided by h:
+ * in float they show little more than that the product is the right quantity. */
 static const double difference = sizeof(nde_real) == 8 ? 1e-9 : 1e-2;
 
 static double differences(proof *f) {
@@ -115,7 +115,8 @@ static double differences(proof *f) {
     double sum = 0, size = 0;
     for (int k = 0; k < MOVING; k++)
         for (size_t i = 0; i < f->in[k].count; i++) {
-            const double wide = ((double)g[0].x[k][i] - (double)g[1].x[k][i])/(2*h), near = ((double)g[2].x[k][i] - (double)g[3].x[k][i])/h;
+            const double wide = ((double)g[0].x[k][i] - (double)g[1].x[k][i])/(2*h),
+                near = ((double)g[2].x[k][i] - (double)g[3].x[k][i])/h;
             const double error = (double)exact.x[k][i] - (4*near - wide)/3;
             sum += error*error, size += (double)exact.x[k][i]*(double)exact.x[k][i];
         }
@@ -126,7 +127,8 @@ static double differences(proof *f) {
 /* ---- problems of networks, which have second derivatives ---------------------------------------------------------- */
 
 #define NETWORK(name, ...) static const nde_mlp name = { .size = sizeof name, .layers = 2, __VA_ARGS__ }
-static const size_t width_drift[] = { 2 + 1 + 1, 5, 2 }, width_term[] = { 2 + 2, 4, 2 }, width_count[] = { 2, 3, 1 }, width_jump[] = { 2 + 1, 4, 2 },
+static const size_t width_drift[] = { 2 + 1 + 1, 5, 2 }, width_term[] = { 2 + 2, 4, 2 }, width_count[] = { 2, 3, 1 },
+    width_jump[] = { 2 + 1, 4, 2 },
                     width_seen[] = { 2, 4, 3 };
 NETWORK(net_drift, .width = width_drift, .inputs_q = 1, .time_input = 1);
 NETWORK(net_term, .width = width_term, .inputs_u = 2);
@@ -202,8 +204,8 @@ static void is_the_difference_of_gradients(void **state) {
         for (size_t i = 0; i < nde_method_count(); i++) {
             const nde_method *m = nde_method_at(i);
             const int of = nde_method_kind(m), id = nde_method_id(m);
-            if (of == NDE_KIND_COMPOSITION || of == NDE_KIND_NYSTROM || id == NDE_VELOCITY_VERLET || of == NDE_KIND_STOCHASTIC ||
-                of >= NDE_KIND_ROSENBROCK || id == NDE_LIE || id == NDE_STRANG)
+            if (of == NDE_KIND_COMPOSITION || of == NDE_KIND_NYSTROM || id == NDE_VELOCITY_VERLET ||
+                of == NDE_KIND_STOCHASTIC || of >= NDE_KIND_ROSENBROCK || id == NDE_LIE || id == NDE_STRANG)
                 continue;
             if (kind && i % KINDS != (size_t)kind) continue; /* every method once, some with all that there is */
             proof f;
@@ -218,8 +220,8 @@ static void is_the_difference_of_gradients(void **state) {
 /* ---- partitioned -------------------------------------------------------------------------------------------------- */
 
 /* f = x + a x^3 with a = p[i], for q' = f(v) and v' = -f(q); of a Nystrom pair q' = v. Adds to what is not NULL. */
-static void half_of(const nde_field *self, const nde_site *at, int i, const nde_real *y, const nde_tangent *v, const nde_real *a,
-                    const nde_real *b, nde_real *f, nde_real *jv, nde_cotangent *to_y, nde_cotangent *to_v) {
+static void half_of(const nde_field *self, const nde_site *at, int i, const nde_real *y, const nde_tangent *v,
+                    const nde_real *a, const nde_real *b, nde_real *f, nde_real *jv, nde_cotangent *to_y, nde_cotangent *to_v) {
     const bool straight = self->ctx && i == 0;
     const nde_real sign = i ? -1 : 1, c = straight ? 0 : at->p[i], vc = v && v->p && !straight ? v->p[i] : 0;
     const size_t from = (size_t)(1 - i)*at->ld, into = (size_t)i*at->ld;
@@ -268,7 +270,8 @@ static void positions_and_velocities(void **state) {
         f.problem.split = 1, f.problem.q = NULL, f.in[IN_Q] = (proof_input){ 0 };
         begin(&f);
         const double error = differences(&f), apart = symmetry(&f);
-        if (!(error <= difference && apart <= rounding)) fail_msg("%s: %g from differences, %g from symmetry", nde_method_name(m), error, apart);
+        if (!(error <= difference && apart <= rounding))
+            fail_msg("%s: %g from differences, %g from symmetry", nde_method_name(m), error, apart);
         proof_end(&f);
         methods++;
     }
@@ -286,7 +289,8 @@ static void linear_problem_with_quadratic_loss(void **state) {
     const nde_field drift = nde_field_mlp(&line);
     const nde_real y0 = 1.5, p[2] = { (nde_real)-0.75, 0 }, vy = 1, vp[2] = { 1, 0 };
     const nde_problem problem = NDE_INIT(nde_problem, .t1 = 1, .y0 = &y0, .p = p, .drift = &drift);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_EULER, .steps = STEPS, .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_EULER, .steps = STEPS, .adjoint = NDE_ADJOINT_DISCRETE,
+                                         .curvature = 1);
     const double g = 1 - 0.75/STEPS, whole = pow(g, STEPS), n = STEPS, y = 1.5, eps = 100*NDE_TEST_EPS;
     const double yy = whole*whole, wy = 2*whole*whole/g*y, ww = (2*n - 1)/n*whole*whole/(g*g)*y*y;
     nde_solver *s;
@@ -326,7 +330,8 @@ static void gauss_newton(void **state) {
             for (size_t i = 0; i < count_of(&f, k); i++) weight.x[k][i] = (nde_real)fabs((double)weight.x[k][i]);
         nde_seed w = seed_of(&weight);
         w.y_end = NULL;
-        const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y = moved.x[0], .y_end = moved.x[1], .quadrature = moved.x[2]);
+        const nde_output_tangent tangent = NDE_INIT(nde_output_tangent, .y = moved.x[0], .y_end = moved.x[1],
+                                                    .quadrature = moved.x[2]);
         const nde_direction along = NDE_INIT(nde_direction, .y0 = v.x[0], .p = v.x[1], .q = v.x[2]);
         const nde_gradient to = gradient_of(&product);
         must(&f, nde_gauss_newton_product(f.solver, &along, &w, &tangent, &to));
@@ -336,13 +341,16 @@ static void gauss_newton(void **state) {
             nde_real *unit = zeros(&f, count*count), *columns[OUTPUTS];
             for (size_t i = 0; i < count; i++) unit[i*count + i] = 1;
             for (int o = 0; o < OUTPUTS; o++) columns[o] = count_of(&f, o) ? zeros(&f, count*count_of(&f, o)) : NULL;
-            const nde_direction units = NDE_INIT(nde_direction, .y0 = k == 0 ? unit : NULL, .p = k == 1 ? unit : NULL, .q = k == 2 ? unit : NULL);
-            const nde_output_tangent j = NDE_INIT(nde_output_tangent, .y = columns[0], .y_end = columns[1], .quadrature = columns[2]);
+            const nde_direction units = NDE_INIT(nde_direction, .y0 = k == 0 ? unit : NULL, .p = k == 1 ? unit : NULL,
+                                                 .q = k == 2 ? unit : NULL);
+            const nde_output_tangent j = NDE_INIT(nde_output_tangent, .y = columns[0], .y_end = columns[1],
+                                                  .quadrature = columns[2]);
             must(&f, nde_forward_many(f.solver, count, &units, &j));
             for (size_t i = 0; i < count; i++) {
                 double sum = 0; /* moved is W J v */
                 for (int o = 0; o < OUTPUTS; o++)
-                    for (size_t e = 0; e < count_of(&f, o); e++) sum += (double)columns[o][i*count_of(&f, o) + e]*(double)moved.x[o][e];
+                    for (size_t e = 0; e < count_of(&f, o); e++)
+                        sum += (double)columns[o][i*count_of(&f, o) + e]*(double)moved.x[o][e];
                 error += (sum - (double)product.x[k][i])*(sum - (double)product.x[k][i]), size += sum*sum;
             }
         }
@@ -395,8 +403,10 @@ static void what_is_refused(void **state) {
     proof f;
     make(&f, PLAIN, 2, 6, NDE_RK4);
     proof_create(&f);
-    const nde_direction along = NDE_INIT(nde_direction, .y0 = f.in[IN_Y0].v), times = NDE_INIT(nde_direction, .t1 = f.in[IN_T1].v);
-    const nde_gradient to = NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g), error = NDE_INIT(nde_gradient, .loss_error = &f.loss_error);
+    const nde_direction along = NDE_INIT(nde_direction, .y0 = f.in[IN_Y0].v),
+        times = NDE_INIT(nde_direction, .t1 = f.in[IN_T1].v);
+    const nde_gradient to = NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g),
+        error = NDE_INIT(nde_gradient, .loss_error = &f.loss_error);
     const nde_seed none = NDE_INIT(nde_seed, .y = NULL);
     REFUSED(nde_hessian_product(f.solver, &along, &none, NULL, &to), NDE_E_ARG, "no run");
     must(&f, proof_run(&f));
@@ -434,13 +444,15 @@ static void own_block_and_threads(void **state) {
     (void)state;
     proof f;
     make(&f, DOSES, 150, 0, NDE_TSIT5);
-    f.options.group = 50, f.options.budget = 1 << 20, f.options.weights = (double[]){ 1, 0.5 }, f.options.atol_each = (double[]){ 1e-6, 1e-5 };
+    f.options.group = 50, f.options.budget = 1 << 20, f.options.weights = (double[]){ 1, 0.5 },
+        f.options.atol_each = (double[]){ 1e-6, 1e-5 };
     begin(&f);
     const inputs v = make_inputs(&f, 400), one = hessian_product(&f, &v);
     const size_t bytes = nde_solver_bytes(&f.problem, &f.options);
     unsigned char *const space = proof_take(&f, bytes + 64, 1);
     nde_solver *const first = f.solver;
-    assert_int_equal(nde_solver_create_in(space + (64 - (uintptr_t)space%64)%64, bytes, &f.problem, &f.options, &f.solver), NDE_OK);
+    assert_int_equal(nde_solver_create_in(space + (64 - (uintptr_t)space%64)%64, bytes, &f.problem, &f.options, &f.solver),
+                     NDE_OK);
     must(&f, proof_run(&f));
     const inputs two = hessian_product(&f, &v);
     for (int k = 0; k < MOVING; k++) assert_memory_equal(one.x[k], two.x[k], f.in[k].count*sizeof(nde_real));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * diffusion.c - gradients through every method with every kind of noise that it takes, in both calculi, converted where they must be:
- * <w, J v> = <J' w, v> with forward mode, for times too; differences of the run along the same path; equal bits in every form of the
- * record. */
+ * diffusion.c - gradients through every method with every kind of noise that it takes, in both calculi, converted where
+ * they must be:
+ * <w, J v> = <J' w, v> with forward mode, for times too; differences of the run along the same path; equal bits in every
+ * form of the record. */
 #include "adjoint/noisy.h"
 
 /* <seed, outputs> of a run. */
@@ -52,8 +53,10 @@ static void check(const nde_method *m, int kind, int calculus) {
     nde_gradient_report r = NDE_INIT(nde_gradient_report, .h = 0);
     const nde_seed seed = proof_seeds(&f);
     if (nde_gradient_check(&f.problem, &f.options, &seed, 3, &r)) fail_msg("%s", nde_error());
-    if (!(r.forward_error <= (is_double ? 1e-9 : 1e-3))) fail_msg("%s, kind %d: %g from forward mode", m->name, kind, r.forward_error);
-    if (!(r.difference_error <= (is_double ? 1e-8 : 3e-2))) fail_msg("%s, kind %d: %g from differences", m->name, kind, r.difference_error);
+    if (!(r.forward_error <= (is_double ? 1e-9 : 1e-3)))
+        fail_msg("%s, kind %d: %g from forward mode", m->name, kind, r.forward_error);
+    if (!(r.difference_error <= (is_double ? 1e-8 : 3e-2)))
+        fail_msg("%s, kind %d: %g from differences", m->name, kind, r.difference_error);
     f.options.n_save = 0, f.options.save_t = NULL, f.in[IN_SAVE_T] = (proof_input){ 0 };
     proof_solve(&f);
     for (int which = IN_T0; is_double && which <= IN_T1; which++) {
@@ -92,7 +95,8 @@ static void the_reversible_adjoint_sees_the_same_path(void **state) {
         for (int which = 0; which < INPUTS; which++)
             for (size_t i = 0; i < f.in[which].count; i++) {
                 const double a = input_get(&f.in[which], f.in[which].g, i), b = input_get(&f.in[which], discrete.g[which], i);
-                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b)))) fail_msg("kind %d, %s: %g, not %g", kind, input_names[which], a, b);
+                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b))))
+                    fail_msg("kind %d, %s: %g, not %g", kind, input_names[which], a, b);
             }
         end(&f, &g);
     }
@@ -100,7 +104,8 @@ static void the_reversible_adjoint_sees_the_same_path(void **state) {
 
 /* ---- paths -------------------------------------------------------------------------------------------------------- */
 
-static const char path_drift[] = "state y[2]; input x; param p[3]; own q; dy = [p[0]*y[0]*cos(t) + q*y[1]*x, p[2] + x^2 - sin(y[0])*y[1]/2]";
+static const char path_drift[] =
+    "state y[2]; input x; param p[3]; own q; dy = [p[0]*y[0]*cos(t) + q*y[1]*x, p[2] + x^2 - sin(y[0])*y[1]/2]";
 static const char path_term[] = "state y[2]; input x, z[2]; dy = [y[0]*z[0]*x, sin(y[1])*z[1]]";
 static const char path_quadrature[] = "state y[2]; input x; param p[3]; out = p[0]*y[0]*y[1] + x";
 static const struct { int kind; const char *text; } path_noise[] = {
@@ -110,7 +115,8 @@ static const struct { int kind; const char *text; } path_noise[] = {
     { NDE_NOISE_ADDITIVE, "state y[2]; input x, u[3]; param p[3]; own q; dy = [p[1]*u[0]*x + q*u[1], p[2]*u[2] + x*u[0]]" },
 };
 
-/* An input path that drift, noise, a controlled term and the quadrature read, and the path that drives that term: knots at nodes. */
+/* An input path that drift, noise, a controlled term and the quadrature read, and the path that drives that term: knots at
+ * nodes. */
 static void check_paths(const nde_method *m, size_t which) {
     const int kind = path_noise[which].kind;
     const bool ito = m->calculus & NDE_ITO;
@@ -136,14 +142,17 @@ static void check_paths(const nde_method *m, size_t which) {
     for (int which_path = IN_INPUT_X; which_path <= IN_TERM_X; which_path++) {
         const proof_input *in = &f.in[which_path];
         double slope[2], told = 0, size = 0;
-        for (size_t i = 0; i < in->count; i++) told += input_get(in, in->g, i)*input_get(in, in->v, i), size += fabs(input_get(in, in->g, i));
+        for (size_t i = 0; i < in->count; i++)
+            told += input_get(in, in->g, i)*input_get(in, in->v, i), size += fabs(input_get(in, in->g, i));
         for (int j = 0; j < 2; j++) {
             const double h = (is_double ? 1e-3 : 4e-2)/(1 << j);
             double moved[2];
             for (int sign = 0; sign < 2; sign++) {
-                for (size_t i = 0; i < in->count; i++) input_set(in, in->x, i, input_get(in, in->x, i) + (sign ? -h : h)*input_get(in, in->v, i));
+                for (size_t i = 0; i < in->count; i++)
+                    input_set(in, in->x, i, input_get(in, in->x, i) + (sign ? -h : h)*input_get(in, in->v, i));
                 moved[sign] = loss(&f);
-                for (size_t i = 0; i < in->count; i++) input_set(in, in->x, i, input_get(in, in->x, i) - (sign ? -h : h)*input_get(in, in->v, i));
+                for (size_t i = 0; i < in->count; i++)
+                    input_set(in, in->x, i, input_get(in, in->x, i) - (sign ? -h : h)*input_get(in, in->v, i));
             }
             slope[j] = (moved[0] - moved[1])/(2*h);
         }

@@ -20,7 +20,8 @@ static fan fan_make(proof *f, size_t count) {
         const proof_input *in = &f->in[k];
         if (!in->count) continue;
         a.v[k] = proof_take(f, count*in->count, in->time ? sizeof(double) : sizeof(nde_real));
-        for (size_t i = 0; i < count*in->count; i++) input_set(in, a.v[k], i, (double)(float)proof_number((uint64_t)k + 300, i));
+        for (size_t i = 0; i < count*in->count; i++)
+            input_set(in, a.v[k], i, (double)(float)proof_number((uint64_t)k + 300, i));
     }
     a.y = proof_seed(f, count*f->rows*f->out*f->n, 0), a.end = proof_seed(f, count*f->dim*f->n, 0);
     a.z = proof_seed(f, count*f->nz*f->n, 0);
@@ -31,7 +32,8 @@ static fan fan_make(proof *f, size_t count) {
 
 static const void *at(const proof *f, const fan *a, int k, size_t d) {
     const proof_input *in = &f->in[k];
-    return in->time ? (const void *)((const double *)a->v[k] + d*in->count) : (const void *)((const nde_real *)a->v[k] + d*in->count);
+    return in->time ? (const void *)((const double *)a->v[k] + d*in->count)
+        : (const void *)((const nde_real *)a->v[k] + d*in->count);
 }
 
 /* From direction d on. without: bits of inputs that do not move. */
@@ -40,30 +42,33 @@ static nde_direction direction_of(proof *f, fan *a, size_t d, unsigned without) 
     for (int k = 0; k < INPUTS; k++)
         if (a->v[k] && !(without >> k & 1)) v[k] = at(f, a, k, d);
     for (size_t k = 0; k < f->problem.n_terms; k++) a->term[k] = f->problem.terms[k].path ? v[IN_TERM_X] : NULL;
-    return NDE_INIT(nde_direction, .y0 = v[IN_Y0], .p = v[IN_P], .q = v[IN_Q], .t0 = v[IN_T0], .t1 = v[IN_T1], .save_t = v[IN_SAVE_T],
-                    .jump_t = v[IN_JUMP_T], .jump_u = v[IN_JUMP_U], .input_x = v[IN_INPUT_X],
+    return NDE_INIT(nde_direction, .y0 = v[IN_Y0], .p = v[IN_P], .q = v[IN_Q], .t0 = v[IN_T0], .t1 = v[IN_T1],
+                    .save_t = v[IN_SAVE_T], .jump_t = v[IN_JUMP_T], .jump_u = v[IN_JUMP_U], .input_x = v[IN_INPUT_X],
                     .term_x = f->problem.n_terms && v[IN_TERM_X] ? a->term : NULL);
 }
 
 static void same_bits(const nde_real *one, const nde_real *many, size_t count, const char *what, size_t d) {
     if (!count || !memcmp(one, many, count*sizeof *one)) return;
     double worst = 0, size = 0;
-    for (size_t i = 0; i < count; i++) worst = fmax(worst, fabs((double)(one[i] - many[i]))), size = fmax(size, fabs((double)one[i]));
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, fabs((double)(one[i] - many[i]))), size = fmax(size, fabs((double)one[i]));
     fail_msg("%s along direction %zu has other bits: by %g of %g", what, d, worst, size);
 }
 
 static void check_run(proof *f, unsigned without) {
     fan many = fan_make(f, COUNT);
     const nde_direction along = direction_of(f, &many, 0, without);
-    const nde_output_tangent out = NDE_INIT(nde_output_tangent, .y = many.y, .y_end = many.end, .quadrature = f->nz ? many.z : NULL,
-                                            .error_estimate = many.estimate[0], .stiffness_estimate = many.estimate[1]);
+    const nde_output_tangent out = NDE_INIT(nde_output_tangent, .y = many.y, .y_end = many.end,
+                                            .quadrature = f->nz ? many.z : NULL, .error_estimate = many.estimate[0],
+                                            .stiffness_estimate = many.estimate[1]);
     if (nde_forward_many(f->solver, COUNT, &along, &out) != NDE_OK) fail_msg("%s", nde_solver_error(f->solver));
     bool moved = false;
     for (size_t d = 0; d < COUNT; d++) {
         const size_t y = f->rows*f->out*f->n, end = f->dim*f->n, z = f->nz*f->n;
         const nde_direction one = direction_of(f, &many, d, without);
-        const nde_output_tangent to = NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end, .quadrature = f->nz ? f->out_z : NULL,
-                                               .error_estimate = f->out_estimate[0], .stiffness_estimate = f->out_estimate[1]);
+        const nde_output_tangent to = NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end,
+                                               .quadrature = f->nz ? f->out_z : NULL, .error_estimate = f->out_estimate[0],
+                                               .stiffness_estimate = f->out_estimate[1]);
         assert_int_equal(nde_forward(f->solver, &one, &to), NDE_OK);
         same_bits(f->out_y, many.y + d*y, y, "y", d);
         same_bits(f->out_end, many.end + d*end, end, "y_end", d);
@@ -90,7 +95,8 @@ static void every_case(void **state) {
     (void)state;
     for (int k = 0; k < CASES; k++)
         for (int64_t steps = 0; steps <= 24; steps += 24)
-            for (size_t directions = 2; directions <= COUNT; directions += 3) { /* at once, and in parts of which one is left over */
+            for (size_t directions = 2; directions <= COUNT; directions += 3) { /* at once, and in parts of which one is
+                                                                                 * left over */
                 proof f;
                 case_make(k, &f, steps, k % 2);
                 if (f.n > 300) proof_resize(&f, 300);
@@ -115,7 +121,8 @@ static void every_method(void **state) {
     }
 }
 
-/* Every method with every kind of noise that it takes: those with derivatives of it in their steps follow one direction at a time. */
+/* Every method with every kind of noise that it takes: those with derivatives of it in their steps follow one direction at
+ * a time. */
 static void every_noise(void **state) {
     (void)state;
     for (size_t i = 0; i < nde_method_count(); i++)
@@ -143,7 +150,8 @@ static void one_trajectory_and_a_network(void **state) {
 static void fields_that_know_directions(void **state) {
     (void)state;
     static const size_t width[] = { 2, 6, 6, 2 };
-    static const nde_mlp mlp = { .size = sizeof mlp, .layers = 3, .width = width, .residual = 1, .layer_norm = 1, .hidden = NDE_SILU };
+    static const nde_mlp mlp = { .size = sizeof mlp, .layers = 3, .width = width, .residual = 1, .layer_norm = 1,
+                                 .hidden = NDE_SILU };
     nde_field net = nde_field_mlp(&mlp);
     const nde_field cube = nde_field_cube(2);
     const nde_field *const sum[] = { &net, &cube }, *const after[] = { &net, &cube };
@@ -179,8 +187,8 @@ static int pendulum(double t, const nde_real *y, const nde_real *p, nde_real *dy
     dy[0] = y[1], dy[1] = -p[0]*y[0] - p[1]*y[1]*y[0];
     return 0;
 }
-static int pendulum_jvp(double t, const nde_real *y, const nde_real *p, double vt, const nde_real *vy, const nde_real *vp, nde_real *dv,
-                        void *ctx) {
+static int pendulum_jvp(double t, const nde_real *y, const nde_real *p, double vt, const nde_real *vy, const nde_real *vp,
+                        nde_real *dv, void *ctx) {
     (void)t, (void)vt, (void)ctx;
     dv[0] = vy[1], dv[1] = -p[0]*vy[0] - p[1]*(vy[1]*y[0] + y[1]*vy[0]);
     if (vp) dv[1] -= vp[0]*y[0] + vp[1]*y[1]*y[0];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * events.c - derivatives of when events happen and of everything after them: closed forms, both modes against each other, differences of
- * the program itself, equal bits in every form of the record; and where there is no derivative. */
+ * events.c - derivatives of when events happen and of everything after them: closed forms, both modes against each other,
+ * differences of the program itself, equal bits in every form of the record; and where there is no derivative. */
 #include "adjoint/cases.h"
 #include "adjoint/reference.h"
 
@@ -43,7 +43,8 @@ static void gate_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]
 }
 static void push_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
     for (size_t i = 0; i < 3; i++)
-        f[i] = 0.6*x->y[i] + 0.2*x->p[i]*x->u[0] + 0.1*x->t, j[i][i] = 0.6, j[i][3] = 0.2*x->p[i], j[i][4 + i] = 0.2*x->u[0], j[i][23] = 0.1;
+        f[i] = 0.6*x->y[i] + 0.2*x->p[i]*x->u[0] + 0.1*x->t, j[i][i] = 0.6, j[i][3] = 0.2*x->p[i],
+        j[i][4 + i] = 0.2*x->u[0], j[i][23] = 0.1;
 }
 static const model gate_model = { 3, 1, 1, 19, 0, gate_formula }, push_model = { 3, 3, 1, 19, 0, push_formula };
 
@@ -147,11 +148,13 @@ static void ball_bounces(void **state) {
     for (int d = -1; d <= 1; d += 2)
         for (int steps = 0; steps <= 12; steps += 12) {
             lone a = { .f = model_field("f", &fall_model, false), .g = model_field("g", &floor_model, false),
-                       .map = model_field("map", &rebound_model, false), .y0 = { (nde_real)h }, .p = { (nde_real)g, (nde_real)e } };
+                       .map = model_field("map", &rebound_model, false), .y0 = { (nde_real)h },
+                       .p = { (nde_real)g, (nde_real)e } };
             const impact last = impact_of(LAST, h, g, e);
             const double end = last.t + 0.125, since = end - last.t, w = -e*last.v;
             a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map, .direction = -1);
-            a.problem = NDE_INIT(nde_problem, .dim = 2, .t1 = d*end, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1);
+            a.problem = NDE_INIT(nde_problem, .dim = 2, .t1 = d*end, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event,
+                                 .n_events = 1);
             a.options = NDE_INIT(nde_options, .method = NDE_TSIT5, .steps = steps);
             lone_solve(&a, NDE_OK);
             assert_int_equal(a.s.event_count[0], LAST);
@@ -163,7 +166,8 @@ static void ball_bounces(void **state) {
                 lone_gradient(&a, &NDE_INIT(nde_seed, .event_t = when));
                 is_near("t", a.s.event_t[k - 1], d*at.t, near);
                 is_near("t by h", (double)a.g_y0[0], d*at.by_h, near), is_near("t by g", (double)a.g_p[0], d*at.by_g, near);
-                is_near("t by e", (double)a.g_p[1], d*at.by_e, near), is_near("t by t0", a.g_t0, 1, near), is_near("t by t1", a.g_t1, 0, near);
+                is_near("t by e", (double)a.g_p[1], d*at.by_e, near), is_near("t by t0", a.g_t0, 1, near),
+                    is_near("t by t1", a.g_t1, 0, near);
                 lone_gradient(&a, &NDE_INIT(nde_seed, .event_y = where));
                 is_near("v by h", (double)a.g_y0[0], d*at.v_h, near), is_near("v by g", (double)a.g_p[0], d*at.v_g, near);
                 is_near("v by e", (double)a.g_p[1], d*at.v_e, near), is_near("v by t0", a.g_t0, 0, near);
@@ -200,14 +204,16 @@ static void neurons_spike(void **state) {
     nde_real y0[N], q[N], p[] = { (nde_real)tau, (nde_real)h, (nde_real)r }, g_y0[N], g_q[N], g_p[3];
     double seed_t[N], by_p[3] = { 0 };
     for (size_t i = 0; i < N; i++)
-        y0[i] = (nde_real)(0.5*proof_number(1, i)), q[i] = (nde_real)(1.75 + 0.5*proof_number(2, i)), seed_t[i] = proof_number(3, i);
+        y0[i] = (nde_real)(0.5*proof_number(1, i)), q[i] = (nde_real)(1.75 + 0.5*proof_number(2, i)),
+        seed_t[i] = proof_number(3, i);
     const nde_field f = model_field("f", &leak_model, false), g = model_field("g", &threshold_model, false),
                     map = model_field("map", &fire_model, false);
     const nde_event spike = NDE_INIT(nde_event, .g = &g, .reset = &map, .direction = 1, .terminal = SPIKES);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .t1 = 50, .y0 = y0, .p = p, .q = q, .drift = &f, .events = &spike, .n_events = 1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .t1 = 50, .y0 = y0, .p = p, .q = q, .drift = &f,
+                                         .events = &spike, .n_events = 1);
     const nde_options o = NDE_INIT(nde_options, .method = NDE_VERN7, .rtol = sizeof(nde_real) == 8 ? 1e-12 : 1e-5,
-                                   .atol = sizeof(nde_real) == 8 ? 1e-12 : 1e-5, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 25, .group = 100,
-                                   .event_rows = 3); /* the end is known all the same */
+                                   .atol = sizeof(nde_real) == 8 ? 1e-12 : 1e-5, .adjoint = NDE_ADJOINT_DISCRETE,
+                                   .budget = 1 << 25, .group = 100, .event_rows = 3); /* the end is known all the same */
     nde_solver *s;
     nde_solution out = NDE_INIT(nde_solution, .n = 0);
     assert_int_equal(nde_solver_create(&problem, &o, &s), NDE_OK);
@@ -240,12 +246,13 @@ static void announced_times_move_events(void **state) {
     (void)state;
     for (int d = -1; d <= 1; d += 2) {
         lone a = { .f = model_field("f", &climb_model, false), .g = model_field("g", &top_model, false),
-                   .map = model_field("map", &again_model, false), .y0 = { (nde_real)0.5 }, .p = { (nde_real)d, 4, (nde_real)0.25 } };
+                   .map = model_field("map", &again_model, false), .y0 = { (nde_real)0.5 },
+                   .p = { (nde_real)d, 4, (nde_real)0.25 } };
         const nde_field twice = model_field("twice", &double_model, false);
         const double jump[] = { d*0.75, d*3.25 }, near = 100*NDE_TEST_EPS;
         a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map);
-        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = d*4, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1,
-                             .jump = &twice, .jump_t = jump, .n_jumps = 2);
+        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = d*4, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event,
+                             .n_events = 1, .jump = &twice, .jump_t = jump, .n_jumps = 2);
         a.options = NDE_INIT(nde_options, .method = NDE_DOPRI5);
         lone_solve(&a, NDE_OK);
         /* the event: 2 (y0 + p0 (j0 - t0)) + p0 (t - j0) = p1; y = 2 (p2 + p0 (j1 - t)) + p0 (t1 - j1) */
@@ -253,12 +260,16 @@ static void announced_times_move_events(void **state) {
         const nde_real up = 1;
         lone_gradient(&a, &NDE_INIT(nde_seed, .event_t = &when));
         is_near("t", a.s.event_t[0], d*2.25, near);
-        is_near("t by y0", (double)a.g_y0[0], -2*d, near), is_near("t by p1", (double)a.g_p[1], d, near), is_near("t by j0", a.g_jump[0], -1, near);
-        is_near("t by j1", a.g_jump[1], 0, near), is_near("t by t0", a.g_t0, 2, near), is_near("t by p2", (double)a.g_p[2], 0, near);
+        is_near("t by y0", (double)a.g_y0[0], -2*d, near), is_near("t by p1", (double)a.g_p[1], d, near),
+            is_near("t by j0", a.g_jump[0], -1, near);
+        is_near("t by j1", a.g_jump[1], 0, near), is_near("t by t0", a.g_t0, 2, near),
+            is_near("t by p2", (double)a.g_p[2], 0, near);
         is_near("t by p0", (double)a.g_p[0], -(2*0.75 + 1.5), near);
         lone_gradient(&a, &NDE_INIT(nde_seed, .y_end = &up));
-        is_near("y by j0", a.g_jump[0], 2*d, near), is_near("y by j1", a.g_jump[1], d, near), is_near("y by t1", a.g_t1, d, near);
-        is_near("y by y0", (double)a.g_y0[0], 4, near), is_near("y by p1", (double)a.g_p[1], -2, near), is_near("y by p2", (double)a.g_p[2], 2, near);
+        is_near("y by j0", a.g_jump[0], 2*d, near), is_near("y by j1", a.g_jump[1], d, near),
+            is_near("y by t1", a.g_t1, d, near);
+        is_near("y by y0", (double)a.g_y0[0], 4, near), is_near("y by p1", (double)a.g_p[1], -2, near),
+            is_near("y by p2", (double)a.g_p[2], 2, near);
         is_near("y by t0", a.g_t0, -4*d, near);
         nde_solver_destroy(a.solver);
     }
@@ -273,7 +284,8 @@ static void modes_agree_on_an_ensemble(void **state) {
         oscillators(&f, 520, 0, terminal);
         f.options.group = 260;
         proof_solve(&f);
-        if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    %d resets, %d turns\n", (int)count_hits(&f, 0), (int)count_hits(&f, 1));
+        if (getenv("PROOF_VERBOSE"))
+            fprintf(stderr, "    %d resets, %d turns\n", (int)count_hits(&f, 0), (int)count_hits(&f, 1));
         assert_true(count_hits(&f, 0) > 600 && count_hits(&f, 1) > 600);
         proof_check_identity(&f);
         proof_end(&f);
@@ -343,7 +355,8 @@ static void modes_agree_with_jumps_paths_and_quadrature(void **state) {
         proof_solve(&f);
         if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    %d resets\n", (int)count_hits(&f, 0));
         assert_true(count_hits(&f, 0) >= 4);
-        if (f.options.estimates) assert_true(proof_identity(&f) <= (sizeof(nde_real) == 8 ? 1e-10 : 1e-3)); /* of small differences */
+        /* of small differences */
+        if (f.options.estimates) assert_true(proof_identity(&f) <= (sizeof(nde_real) == 8 ? 1e-10 : 1e-3));
         else proof_check_identity(&f);
         proof_end(&f);
     }
@@ -423,15 +436,16 @@ static void many_directions_have_equal_bits(void **state) {
     proof_solve(&f);
     const size_t rows = f.solution.event_rows*N;
     nde_real *y0 = proof_take(&f, DIRECTIONS*2*N, sizeof *y0), *end = proof_take(&f, (DIRECTIONS + 1)*2*N, sizeof *end);
-    double *when = proof_take(&f, (DIRECTIONS + 1)*rows, sizeof *when), *last = proof_take(&f, (DIRECTIONS + 1)*N, sizeof *last);
+    double *when = proof_take(&f, (DIRECTIONS + 1)*rows, sizeof *when),
+        *last = proof_take(&f, (DIRECTIONS + 1)*N, sizeof *last);
     for (size_t i = 0; i < DIRECTIONS*2*N; i++) y0[i] = (nde_real)proof_number(11, i);
     const nde_direction along = NDE_INIT(nde_direction, .y0 = y0);
     const nde_output_tangent all = NDE_INIT(nde_output_tangent, .y_end = end, .event_t = when, .t_end = last);
     assert_int_equal(nde_forward_many(f.solver, DIRECTIONS, &along, &all), NDE_OK);
     for (size_t d = 0; d < DIRECTIONS; d++) {
         const nde_direction one = NDE_INIT(nde_direction, .y0 = y0 + d*2*N);
-        const nde_output_tangent of = NDE_INIT(nde_output_tangent, .y_end = end + DIRECTIONS*2*N, .event_t = when + DIRECTIONS*rows,
-                                               .t_end = last + DIRECTIONS*N);
+        const nde_output_tangent of = NDE_INIT(nde_output_tangent, .y_end = end + DIRECTIONS*2*N,
+                                               .event_t = when + DIRECTIONS*rows, .t_end = last + DIRECTIONS*N);
         assert_int_equal(nde_forward(f.solver, &one, &of), NDE_OK);
         assert_memory_equal(of.y_end, end + d*2*N, 2*N*sizeof *end);
         assert_memory_equal(of.event_t, when + d*rows, rows*sizeof *when);
@@ -525,7 +539,8 @@ static void failures_are_reported(void **state) {
         *(which ? &a.map : &a.g) = model_field("fails", which ? &again_model : &top_model, false);
         (which ? &a.map : &a.g)->vjp = fails_from;
         a.event[0] = NDE_INIT(nde_event, .g = &a.g, .reset = &a.map);
-        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = 3, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event, .n_events = 1);
+        a.problem = NDE_INIT(nde_problem, .dim = 1, .t1 = 3, .y0 = a.y0, .p = a.p, .drift = &a.f, .events = a.event,
+                             .n_events = 1);
         lone_solve(&a, NDE_OK);
         const nde_real up = 1;
         const nde_gradient g = NDE_INIT(nde_gradient, .y0 = a.g_y0);
@@ -543,8 +558,10 @@ static void small_cases(void **state) {
     const nde_event at_start = NDE_INIT(nde_event, .g = &g, .direction = 1, .terminal = 1, .at_start = 1);
     nde_real y0[] = { 2, 0 }, p[] = { 1, 1, 0 }, g_y0[2], where[] = { 3, 0 }, end[] = { 1, 0 };
     double when[] = { 5, 7 }, t_end[] = { 11, 13 }, g_t0[2];
-    const nde_problem problem = NDE_INIT(nde_problem, .n = 2, .t1 = 3, .y0 = y0, .p = p, .drift = &f, .events = &at_start, .n_events = 1);
-    const nde_options o = NDE_INIT(nde_options, .method = NDE_TSIT5, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 22, .event_rows = 1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = 2, .t1 = 3, .y0 = y0, .p = p, .drift = &f, .events = &at_start,
+                                         .n_events = 1);
+    const nde_options o = NDE_INIT(nde_options, .method = NDE_TSIT5, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 22,
+                                   .event_rows = 1);
     nde_solver *s;
     assert_int_equal(nde_solver_create(&problem, &o, &s), NDE_OK);
     assert_int_equal(nde_solver_run(s, NULL), NDE_EVENT);
@@ -572,7 +589,8 @@ static void the_check_finds_them_right(void **state) {
         nde_gradient_report r = NDE_INIT(nde_gradient_report, .h = 0);
         const nde_status status = nde_gradient_check(&f.problem, &f.options, &seed, 5, &r);
         if (status) fail_msg("case %d: %s", k, nde_error());
-        if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    case %d: %g from forward mode, %g from differences\n", k, r.forward_error, r.difference_error);
+        if (getenv("PROOF_VERBOSE"))
+            fprintf(stderr, "    case %d: %g from forward mode, %g from differences\n", k, r.forward_error, r.difference_error);
         if (!(r.forward_error <= allowed[0] && r.difference_error <= allowed[1]))
             fail_msg("case %d: %g from forward mode, %g from differences", k, r.forward_error, r.difference_error);
         proof_end(&f);
@@ -618,7 +636,8 @@ static double slope_of(proof *f, double h) {
 /* Times of jumps as parameters: steps of their own, joint or equal, with what a method carries on; both ways. */
 static void announced_times_match_differences(void **state) {
     (void)state;
-    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_BOSH3, NDE_REVERSIBLE_HEUN, NDE_ADAMS_BASHFORTH, NDE_EULER };
+    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_BOSH3, NDE_REVERSIBLE_HEUN,
+                                       NDE_ADAMS_BASHFORTH, NDE_EULER };
     for (size_t k = 0; k < LENGTH(methods); k++)
         for (int way = 0; way < 6; way++) {
             const double d = way % 2 ? -1 : 1;
@@ -630,7 +649,8 @@ static void announced_times_match_differences(void **state) {
             for (size_t i = 0; i < f.options.n_save; i++) ((double *)f.in[IN_SAVE_T].x)[i] *= d;
             for (size_t i = 0; i < f.n; i++) ((double *)f.in[IN_T1].x)[i] *= d;
             f.problem.t1 *= d;
-            if (nde_method_stages(nde_method_get(methods[k])) > 7) proof_no_saves(&f); /* the reference knows no stages inside */
+            /* the reference knows no stages inside */
+            if (nde_method_stages(nde_method_get(methods[k])) > 7) proof_no_saves(&f);
             f.options.method = methods[k], f.options.stepping = adaptive && way >= 2 ? NDE_STEP_JOINT : 0;
             f.options.rtol = f.options.atol = 1e-5;
             proof_solve(&f);
@@ -657,15 +677,21 @@ static void fixed_steps_match_differences(void **state) {
                 proof_save(&f, 4, (double[]){ d*0.3, d*0.9, d*1.7, d*2.4 });
             }
             proof_solve(&f);
-            if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    %d resets, %d turns\n", (int)count_hits(&f, 0), (int)count_hits(&f, 1));
+            if (getenv("PROOF_VERBOSE"))
+                fprintf(stderr, "    %d resets, %d turns\n", (int)count_hits(&f, 0), (int)count_hits(&f, 1));
             assert_true(count_hits(&f, 0) >= 6);
             proof_check_identity(&f);
             double slope = 0;
             for (int i = 0; i < INPUTS; i++)
-                for (size_t j = 0; j < f.in[i].count; j++) slope += input_get(&f.in[i], f.in[i].g, j)*input_get(&f.in[i], f.in[i].v, j);
+                for (size_t j = 0; j < f.in[i].count; j++)
+                    slope += input_get(&f.in[i], f.in[i].g, j)*input_get(&f.in[i], f.in[i].v, j);
             const double by = slope_of(&f, 2e-5), error = fabs(slope - by)/fabs(by);
-            if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    %s, way %d: %g\n", f.solver ? nde_method_name(nde_method_get(methods[k])) : "", way, error);
-            if (!(error <= 1e-8)) fail_msg("%s, way %d: %.12g, by differences %.12g", nde_method_name(nde_method_get(methods[k])), way, slope, by);
+            if (getenv("PROOF_VERBOSE"))
+                fprintf(stderr, "    %s, way %d: %g\n", f.solver ? nde_method_name(nde_method_get(methods[k])) : "", way,
+                        error);
+            if (!(error <= 1e-8))
+                fail_msg("%s, way %d: %.12g, by differences %.12g", nde_method_name(nde_method_get(methods[k])), way, slope,
+                         by);
             proof_end(&f);
         }
 }

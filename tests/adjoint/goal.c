@@ -56,7 +56,8 @@ static void estimates_are_effective(void **state) {
         proof_create(&f);
         const outcome o = reach(&f, goal);
         const double index = o.report.loss_error/o.error;
-        if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    goal %g: error %.3e, index %.4f, runs %d\n", goal, o.error, index, (int)o.report.runs);
+        if (getenv("PROOF_VERBOSE"))
+            fprintf(stderr, "    goal %g: error %.3e, index %.4f, runs %d\n", goal, o.error, index, (int)o.report.runs);
         assert_true(o.report.reached && fabs(o.report.loss_error) <= goal);
         assert_true(fabs(index - 1) < (is_double ? goal : 0.05));
         assert_true(fabs(o.error) <= 1.2*goal && fabs(o.error) > goal/30); /* and no smaller than it needs to be */
@@ -71,7 +72,8 @@ static void pairs_reach_their_goals(void **state) {
         const nde_method *m = nde_method_at(l);
         if (nde_method_kind(m) != NDE_KIND_RUNGE_KUTTA || !nde_method_error_order(m)) continue;
         const int q = nde_method_error_order(m);
-        const double least = !is_double ? q == 1 ? 1e-2 : 1e-3 : q == 1 ? 1e-3 : q == 2 ? 1e-5 : 1e-7; /* what is worth its steps */
+        /* what is worth its steps */
+        const double least = !is_double ? q == 1 ? 1e-2 : 1e-3 : q == 1 ? 1e-3 : q == 2 ? 1e-5 : 1e-7;
         double evals = 0;
         for (double goal = fmax(least, 1e-3); goal >= 0.9*least; goal /= 100) {
             proof f;
@@ -80,10 +82,11 @@ static void pairs_reach_their_goals(void **state) {
             proof_create(&f);
             const outcome o = reach(&f, goal);
             if (getenv("PROOF_VERBOSE"))
-                fprintf(stderr, "    %-10s goal %g: estimate %.2e, error %.2e, runs %d, evaluations %lld\n", nde_method_name(m), goal,
-                        o.report.loss_error, o.error, (int)o.report.runs, (long long)o.report.evals);
+                fprintf(stderr, "    %-10s goal %g: estimate %.2e, error %.2e, runs %d, evaluations %lld\n",
+                        nde_method_name(m), goal, o.report.loss_error, o.error, (int)o.report.runs, (long long)o.report.evals);
             const double within = goal > 1e-4 ? 10*goal : goal; /* steps that are long tell less of their errors */
-            if (!o.report.reached || !(fabs(o.error) <= within)) fail_msg("%s: error %g, goal %g", nde_method_name(m), o.error, goal);
+            if (!o.report.reached || !(fabs(o.error) <= within))
+                fail_msg("%s: error %g, goal %g", nde_method_name(m), o.error, goal);
             assert_true(o.report.runs <= 8 && o.report.loss_spread > 0 && (double)o.report.evals >= evals);
             evals = (double)o.report.evals;
             proof_end(&f);

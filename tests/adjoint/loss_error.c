@@ -190,8 +190,8 @@ static double estimate(const nde_method *m, double h) {
     return sqrt(sum);
 }
 
-/* One step with every method falls as h^(q + 1), q the order of the embedded solution: from 1/128 to 1/8, or above 1000 roundings.
- * Beyond order 5 it is not yet seen there: slopes are reported, and the trees of tests/method/tables.c decide. */
+/* One step with every method falls as h^(q + 1), q the order of the embedded solution: from 1/128 to 1/8, or above 1000
+ * roundings. Beyond order 5 it is not yet seen there: slopes are reported, and the trees of tests/method/tables.c decide. */
 static void estimates_have_their_order(void **state) {
     (void)state;
     for (size_t i = 0; i < nde_method_count(); i++) {

@@ -59,7 +59,8 @@ static inline double model_entry(const nde_field *self, const nde_site *at, doub
     return (double)at->tape[(i*model_columns(self->ctx) + k)*at->tape_ld + b];
 }
 
-static inline int model_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+static inline int model_vjp(const nde_field *self, const nde_site *at, const nde_real *y, const nde_real *a,
+                            nde_cotangent *to) {
     const model *m = self->ctx;
     double f[MODEL_ROWS], j[MODEL_ROWS][MODEL_INPUTS] = { { 0 } };
     for (size_t b = 0; b < at->n; b++) {

@@ -13,7 +13,8 @@ static const char *const noise_text[] = {
     [NDE_NOISE_DIAGONAL] = "state y[2]; param p[3]; own q; dy = p[1]*(1 + t/4)*[sin(y[0]) + q, tanh(y[1])]",
     [NDE_NOISE_SCALAR] = "state y[2]; input u; param p[3]; own q; dy = p[1]*u*[cos(y[1]) + t*q, y[0] + p[2]*y[1]]",
     [NDE_NOISE_ADDITIVE] = "state y[2]; input u[3]; param p[3]; own q; dy = p[1]*[u[0] + q*u[1], (1 + t)*u[2] - p[2]*u[0]]",
-    [NDE_NOISE_COMMUTATIVE] = "state y[2]; input u[2]; param p[3]; own q; dy = [p[1]*y[0]*(u[0] + q*u[1]), sin(y[1])*(t*u[0] - p[2]*u[1])]",
+    [NDE_NOISE_COMMUTATIVE] =
+    "state y[2]; input u[2]; param p[3]; own q; dy = [p[1]*y[0]*(u[0] + q*u[1]), sin(y[1])*(t*u[0] - p[2]*u[1])]",
     [NDE_NOISE_GENERAL] = "state y[2]; input u[3]; param p[3]; own q;"
                           "dy = [p[1]*y[1]*u[0] + q*sin(y[0])*u[1], p[2]*y[0]*u[2] + t*cos(y[1])*u[0]]",
 };
@@ -43,7 +44,8 @@ static inline void make(proof *f, fields *g, const nde_method *m, int kind, int 
     f->term_field[0] = nde_field_program(g->noise);
     f->problem.calculus = calculus;
     proof_save(f, 3, (double[]){ 0.5, 1.3, 1.75 });
-    f->options.method = nde_method_id(m), f->options.steps = 12, f->options.budget = (size_t)16 << 20, f->options.convert = other;
+    f->options.method = nde_method_id(m), f->options.steps = 12, f->options.budget = (size_t)16 << 20,
+        f->options.convert = other;
 }
 
 static inline void end(proof *f, fields *g) {

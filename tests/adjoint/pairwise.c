@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * pairwise.c - every adjoint beside every other and beside a truth that knows nothing of the library: complex steps through equal steps
- * of the classical Runge-Kutta method. Networks and formulas, one trajectory and several, with their own steps and with one for all, there
- * and back in time, seen once and often. And the problem of diffrax's test_adjoint, in closed form. */
+ * pairwise.c - every adjoint beside every other and beside a truth that knows nothing of the library: complex steps
+ * through equal steps of the classical Runge-Kutta method. Networks and formulas, one trajectory and several, with their
+ * own steps and with one for all, there and back in time, seen once and often. And the problem of diffrax's test_adjoint,
+ * in closed form. */
 #include "adjoint/proof.h"
 
 #include <complex.h>
 
 enum { LINEAR, LOTKA, SPIRAL, SMALL, DEEP, WIDE, PROBLEMS };
-static const char *const problem_names[PROBLEMS] = { "linear", "Lotka-Volterra", "cubic spiral", "2-8-2", "3-16-16-2 with time", "2-50-2" };
+static const char *const problem_names[PROBLEMS] = { "linear", "Lotka-Volterra", "cubic spiral", "2-8-2",
+                                                     "3-16-16-2 with time", "2-50-2" };
 static const size_t widths[PROBLEMS][4] = { [SMALL] = { 2, 8, 2 }, [DEEP] = { 3, 16, 16, 2 }, [WIDE] = { 2, 50, 2 } };
 static const nde_mlp nets[PROBLEMS] = {
     [SMALL] = { .size = sizeof(nde_mlp), .layers = 2, .width = widths[SMALL], .hidden = NDE_TANH },
@@ -15,7 +17,8 @@ static const nde_mlp nets[PROBLEMS] = {
     [WIDE] = { .size = sizeof(nde_mlp), .layers = 2, .width = widths[WIDE], .hidden = NDE_TANH },
 };
 
-static const int modes[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED, NDE_ADJOINT_QUADRATURE, NDE_ADJOINT_GAUSS };
+static const int modes[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED, NDE_ADJOINT_QUADRATURE,
+                             NDE_ADJOINT_GAUSS };
 static const char *const mode_names[] = { "discrete", "backsolve", "interpolated", "quadrature", "gauss" };
 enum { MODES = LENGTH(modes), DIM = 2, MOST_P = 400 };
 static const bool single = sizeof(nde_real) == sizeof(float);
@@ -69,7 +72,8 @@ static double truth(const proof *f, int which) {
     double complex p[MOST_P];
     double sum = 0;
     const proof_input *in_p = &f->in[IN_P], *in_y = &f->in[IN_Y0];
-    for (size_t i = 0; i < in_p->count; i++) p[i] = input_get(in_p, in_p->x, i) + (double complex)I*tiny*input_get(in_p, in_p->v, i);
+    for (size_t i = 0; i < in_p->count; i++)
+        p[i] = input_get(in_p, in_p->x, i) + (double complex)I*tiny*input_get(in_p, in_p->v, i);
     for (size_t b = 0; b < f->n; b++) {
         double complex y[DIM];
         double t = f->problem.t0;
@@ -116,7 +120,8 @@ static double along(proof *f, int mode) {
     const nde_gradient g = NDE_INIT(nde_gradient, .y0 = f->in[IN_Y0].g, .p = f->in[IN_P].g);
     if (nde_backward(f->solver, &seed, &g) != NDE_OK) fail_msg("%s", nde_solver_error(f->solver));
     for (int k = IN_Y0; k <= IN_P; k++)
-        for (size_t i = 0; i < f->in[k].count; i++) sum += input_get(&f->in[k], f->in[k].g, i)*input_get(&f->in[k], f->in[k].v, i);
+        for (size_t i = 0; i < f->in[k].count; i++)
+            sum += input_get(&f->in[k], f->in[k].g, i)*input_get(&f->in[k], f->in[k].v, i);
     return sum;
 }
 
@@ -134,8 +139,8 @@ static void all_agree(void **state) {
                 const double right = truth(&f, which), size = fmax(fabs(right), 1);
                 for (size_t m = 0; m < MODES; m++) {
                     if (!(fabs(seen[m] - right) <= (m ? near : exact)*size))
-                        fail_msg("%s, %s, kind %d, joint %d: %.15g, by complex steps %.15g", problem_names[which], mode_names[m], kind, joint,
-                                 seen[m], right);
+                        fail_msg("%s, %s, kind %d, joint %d: %.15g, by complex steps %.15g", problem_names[which],
+                                 mode_names[m], kind, joint, seen[m], right);
                     for (size_t k = 0; k < m; k++) assert_true(fabs(seen[m] - seen[k]) <= 2*near*size);
                 }
             }
@@ -167,8 +172,8 @@ static void exponential(const double m[4][4], double t, double e[4][4]) {
     }
 }
 
-/* The gradient of the sum of the state at the times, by y0 and by A: derivatives of the exponential are a block of that of a block
- * matrix. Source: R. Mathias, SIAM J. Matrix Anal. Appl. 17 (1996) 610-620. */
+/* The gradient of the sum of the state at the times, by y0 and by A: derivatives of the exponential are a block of that of
+ * a block matrix. Source: R. Mathias, SIAM J. Matrix Anal. Appl. 17 (1996) 610-620. */
 static void in_closed_form(const double *y0, const double *a, double t0, size_t count, const double *t, double *g) {
     memset(g, 0, 6*sizeof *g);
     for (size_t row = 0; row < count; row++)
@@ -209,7 +214,8 @@ static void diffrax(void **state) {
                 (void)along(&f, modes[m]);
                 in_closed_form(y0, a, 0.3, seen[c].count, seen[c].t, g);
                 for (size_t i = 0; i < 6; i++) {
-                    const double d = i < 2 ? input_get(&f.in[IN_Y0], f.in[IN_Y0].g, i) : input_get(&f.in[IN_P], f.in[IN_P].g, i - 2);
+                    const double d = i < 2 ? input_get(&f.in[IN_Y0], f.in[IN_Y0].g, i) : input_get(&f.in[IN_P],
+                            f.in[IN_P].g, i - 2);
                     off += (d - g[i])*(d - g[i]), size += g[i]*g[i];
                 }
                 if (!(sqrt(off) <= (single ? 1e-3 : 1e-5)*sqrt(size)))

@@ -23,7 +23,8 @@ static inline double proof_number(uint64_t array, uint64_t i) {
 }
 
 enum { IN_Y0, IN_P, IN_Q, IN_T0, IN_T1, IN_SAVE_T, IN_JUMP_T, IN_JUMP_U, IN_INPUT_X, IN_TERM_X, INPUTS };
-static const char *const input_names[INPUTS] = { "y0", "p", "q", "t0", "t1", "save_t", "jump_t", "jump_u", "input_x", "term_x" };
+static const char *const input_names[INPUTS] = { "y0", "p", "q", "t0", "t1", "save_t", "jump_t", "jump_u", "input_x",
+                                                 "term_x" };
 
 /* One array of inputs: [rows][n], or [rows] when it is shared; of nde_real, or of double when it is a time. */
 typedef struct proof_input {
@@ -255,8 +256,8 @@ static inline nde_gradient proof_gradient(proof *f) {
     for (size_t k = 0; k < f->problem.n_terms; k++) f->g_term[k] = f->problem.terms[k].path ? f->in[IN_TERM_X].g : NULL;
     return NDE_INIT(nde_gradient, .y0 = f->in[IN_Y0].g, .p = f->in[IN_P].g, .q = f->in[IN_Q].g, .t0 = f->in[IN_T0].g,
                     .t1 = f->in[IN_T1].g, .save_t = f->in[IN_SAVE_T].g, .jump_t = f->in[IN_JUMP_T].g,
-                    .jump_u = f->in[IN_JUMP_U].g, .input_x = f->in[IN_INPUT_X].g, .term_x = f->problem.n_terms ? f->g_term : NULL,
-                    .loss_error = &f->loss_error);
+                    .jump_u = f->in[IN_JUMP_U].g, .input_x = f->in[IN_INPUT_X].g,
+                    .term_x = f->problem.n_terms ? f->g_term : NULL, .loss_error = &f->loss_error);
 }
 
 static inline nde_seed proof_seeds(const proof *f) {
@@ -323,8 +324,10 @@ static inline double proof_identity(proof *f) {
                         proof_dot(f->seed_z, f->out_z, f->nz*f->n, &ww, &uu);
     const size_t hits = f->problem.n_events ? f->solution.event_rows*f->n : 0;
     left += proof_dot(f->seed_hit, f->out_hit, hits*f->dim, &ww, &uu);
-    for (size_t i = 0; i < hits; i++) left += f->seed_when[i]*f->out_when[i], ww += f->seed_when[i]*f->seed_when[i], uu += f->out_when[i]*f->out_when[i];
-    for (size_t i = 0; i < f->n && f->problem.n_events; i++) left += f->seed_t[i]*f->out_t[i], ww += f->seed_t[i]*f->seed_t[i], uu += f->out_t[i]*f->out_t[i];
+    for (size_t i = 0; i < hits; i++)
+        left += f->seed_when[i]*f->out_when[i], ww += f->seed_when[i]*f->seed_when[i], uu += f->out_when[i]*f->out_when[i];
+    for (size_t i = 0; i < f->n && f->problem.n_events; i++)
+        left += f->seed_t[i]*f->out_t[i], ww += f->seed_t[i]*f->seed_t[i], uu += f->out_t[i]*f->out_t[i];
     for (int k = 0; k < INPUTS; k++)
         for (size_t i = 0; i < f->in[k].count; i++)
             right += input_get(&f->in[k], f->in[k].g, i)*input_get(&f->in[k], f->in[k].v, i);

@@ -43,7 +43,8 @@ static void refilled_independent_ensemble(void **state) {
         const int64_t steps = f.solution.stats[b].accepted;
         least = steps < least ? steps : least, most = steps > most ? steps : most;
     }
-    if (getenv("PROOF_VERBOSE")) fprintf(stderr, "    steps %d to %d, busy %.3f\n", (int)least, (int)most, f.solution.lanes_busy);
+    if (getenv("PROOF_VERBOSE"))
+        fprintf(stderr, "    steps %d to %d, busy %.3f\n", (int)least, (int)most, f.solution.lanes_busy);
     assert_true(most >= 8*least);
     proof_check_identity(&f);
     proof_check_differences(&f);
@@ -96,7 +97,8 @@ static void converges_strongly(void **state) {
     case_growth(&f, 1, false);
     nde_real *y0 = proof_take(&f, 2*N, sizeof *y0);
     for (size_t i = 0; i < 2*N; i++) y0[i] = 1;
-    f.problem.n = N, f.problem.y0 = y0, f.noise.grid = FINE, f.options.adjoint = 0, f.options.n_save = 0, f.options.save_t = NULL;
+    f.problem.n = N, f.problem.y0 = y0, f.noise.grid = FINE, f.options.adjoint = 0, f.options.n_save = 0,
+        f.options.save_t = NULL;
     const double a = 0.25, b = 0.5, t = f.problem.t1 - f.problem.t0, cell = t/FINE;
     for (int level = 0; level < LEVELS; level++) {
         f.options.steps = 16 << level;
@@ -181,11 +183,12 @@ static void compositions(void **state) {
     assert_true(few && many);
 }
 
-/* What a method carries from step to step has cotangents of its own: through rejections, refills, knots, jumps and joint steps, and
- * through every form of the record. Those that switch: tests/method/switching.c. */
+/* What a method carries from step to step has cotangents of its own: through rejections, refills, knots, jumps and joint
+ * steps, and through every form of the record. Those that switch: tests/method/switching.c. */
 static void methods_with_partners(void **state) {
     static const int coupled[] = { NDE_EULER, NDE_BOSH3, NDE_DOPRI5, NDE_DOP853 };
-    static const struct { int which, steps; } some[] = { { CASE_ENSEMBLE, 0 }, { CASE_LORENZ, 0 }, { CASE_CONTROLLED, 20 }, { CASE_DOSES, 0 } };
+    static const struct { int which, steps; } some[] = { { CASE_ENSEMBLE, 0 }, { CASE_LORENZ, 0 }, { CASE_CONTROLLED, 20 },
+                                                         { CASE_DOSES, 0 } };
     int methods = 0;
     (void)state;
     for (size_t i = 0; i < nde_method_count() + LENGTH(coupled); i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * recompute.c - the way back with few states: how many steps it makes again, in how much memory, and that nothing else depends on
- * it. With NDE_TEST_LONG 10^6 steps, without 10^4. */
+ * recompute.c - the way back with few states: how many steps it makes again, in how much memory, and that nothing else
+ * depends on it. With NDE_TEST_LONG 10^6 steps, without 10^4. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +125,8 @@ static int count_and_evaluate(const nde_field *self, const nde_site *at, const n
     return evaluate(self, at, y, dy);
 }
 
-/* Within the bytes of the root of n as states and as steps with their slopes: each step is made again once, and the slope that a
- * piece begins with, whether the steps are known before the run or not. */
+/* Within the bytes of the root of n as states and as steps with their slopes: each step is made again once, and the slope
+ * that a piece begins with, whether the steps are known before the run or not. */
 static void no_step_is_repeated_twice(void **state) {
     (void)state;
     static rig r, full;

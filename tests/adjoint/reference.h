@@ -280,7 +280,8 @@ static inline double reference_trajectory(frozen *z, size_t b) {
     const nde_method *m = z->method;
     const size_t rows = f->dim + f->nz;
     reference r = { .z = z, .b = b };
-    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED], x[MOST_ROWS] = { 0 };
+    double y[MOST_ROWS] = { 0 }, k[MOST_REFERENCE_STAGES][MOST_ROWS] = { { 0 } }, Y[MOST_ROWS], forced[MOST_FORCED],
+        x[MOST_ROWS] = { 0 };
     reference_past past = { .count = 0 };
     size_t jump[MOST_FORCED], saved = z->first_save[b];
     forced_times(f, b, forced, jump);
@@ -414,7 +415,8 @@ static inline const nde_method *reference_splitting(frozen *z) {
 static inline void proof_check_differences(proof *f) {
     frozen z = freeze(f);
     if (f->options.coupling > 0) {
-        nde_coupling_write(z.method, f->options.coupling, &z.written, proof_take(f, nde_coupling_space(z.method), sizeof(double)));
+        nde_coupling_write(z.method, f->options.coupling, &z.written,
+                           proof_take(f, nde_coupling_space(z.method), sizeof(double)));
         z.method = &z.written;
     }
     if (z.method->kind == NDE_KIND_MULTISTEP) {

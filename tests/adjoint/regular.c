@@ -138,7 +138,8 @@ static void all_methods_have_the_identity(void **state) {
     for (size_t l = 0; l < nde_method_count(); l++) {
         const nde_method *m = nde_method_at(l);
         if (!nde_method_error_order(m) || m->filtered) continue;
-        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_SWITCHING) continue; /* fields have no vjp_jvp */
+        /* fields have no vjp_jvp */
+        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_SWITCHING) continue;
         if (nde_method_kind(m) == NDE_KIND_IMEX) continue;       /* two fields */
         proof f;
         if (nde_method_is_split(m)) {
@@ -202,12 +203,13 @@ static void the_truths_agree(void **state) {
             regularise(&f, of);
             if (has_estimates(&f) && !f.problem.n_terms) {
                 proof_solve(&f);
-                const nde_seed seed = NDE_INIT(nde_seed, .error_estimate = f.seed_estimate[0], .stiffness_estimate = f.seed_estimate[1]);
+                const nde_seed seed = NDE_INIT(nde_seed, .error_estimate = f.seed_estimate[0],
+                                               .stiffness_estimate = f.seed_estimate[1]);
                 nde_gradient_report r = NDE_INIT(nde_gradient_report, .h = 0);
                 assert_int_equal(nde_gradient_check(&f.problem, &f.options, &seed, 5, &r), NDE_OK);
                 if (!(r.forward_error <= allowed[0] && r.difference_error <= allowed[1]) || !(r.norm_y0 > 0))
-                    fail_msg("%s, estimates %d: %g from forward mode, %g from differences", case_names[which], of, r.forward_error,
-                             r.difference_error);
+                    fail_msg("%s, estimates %d: %g from forward mode, %g from differences", case_names[which], of,
+                             r.forward_error, r.difference_error);
             }
             proof_end(&f);
         }
@@ -231,7 +233,8 @@ static void differences_of_the_program_agree(void **state) {
     for (size_t l = 0; is_double && l < 2*nde_method_count(); l++) { /* in float they are too small */
         const nde_method *m = nde_method_at(l/2);
         if (!nde_method_error_order(m) || m->partners || nde_method_is_split(m) || (l%2 && !is_explicit(m))) continue;
-        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_IMEX || nde_method_kind(m) == NDE_KIND_SWITCHING) continue;
+        if (nde_method_kind(m) == NDE_KIND_ROSENBROCK || nde_method_kind(m) == NDE_KIND_IMEX ||
+            nde_method_kind(m) == NDE_KIND_SWITCHING) continue;
         proof f;
         oscillator(&f, nde_method_id(m), 2);
         proof_point(&f, true);
@@ -268,7 +271,8 @@ static void bits_do_not_depend_on_the_record(void **state) {
             double *error = proof_take(&f, f.n, sizeof *error);
             memcpy(error, f.solution.error_estimate, f.n*sizeof *error);
             for (int32_t form = NDE_RECORD_TAPE; form <= NDE_RECORD_CHECKPOINTS + 1; form++) {
-                f.options.record = form <= NDE_RECORD_CHECKPOINTS ? form : 0, f.options.threads = form > NDE_RECORD_CHECKPOINTS ? 3 : 0;
+                f.options.record = form <= NDE_RECORD_CHECKPOINTS ? form : 0,
+                    f.options.threads = form > NDE_RECORD_CHECKPOINTS ? 3 : 0;
                 proof_solve(&f);
                 const char *differs = proof_differs(&f, &first);
                 if (differs) fail_msg("%s, record %d: %s", case_names[which], (int)form, differs);
@@ -302,7 +306,8 @@ static void saved_states_hold_them(void **state) {
         assert_int_equal(status, NDE_OK);
         assert_memory_equal(f.solution.error_estimate, g.solution.error_estimate, f.n*sizeof(double));
         assert_memory_equal(f.solution.stiffness_estimate, g.solution.stiffness_estimate, f.n*sizeof(double));
-        if (of > NDE_ESTIMATES_ALL) assert_memory_equal(f.solution.estimate_step, g.solution.estimate_step, f.n*sizeof(int64_t));
+        if (of > NDE_ESTIMATES_ALL)
+            assert_memory_equal(f.solution.estimate_step, g.solution.estimate_step, f.n*sizeof(int64_t));
         proof_end(&f), proof_end(&g);
     }
 }
@@ -428,7 +433,8 @@ static void any_adjoint_takes_a_step_of_its_own(void **state) {
             static nde_real kept[2];
             const nde_real sum = p[i] + more[i];
             if (adjoint == NDE_ADJOINT_DISCRETE) kept[i] = sum, first = kept;
-            assert_true(first && fabs((double)(sum - first[i])) <= (is_double ? 1e-6 : 1e-2)*fabs((double)first[i]) && sum != 0);
+            assert_true(first && fabs((double)(sum - first[i])) <= (is_double ? 1e-6 : 1e-2)*fabs((double)first[i]) &&
+                        sum != 0);
         }
         const nde_seed refused = NDE_INIT(nde_seed, .error_estimate = one.seed_estimate[0]);
         assert_int_equal(nde_backward(f.solver, &refused, &g), NDE_E_ARG);

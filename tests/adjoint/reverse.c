@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * reverse.c - the reversible adjoint against the discrete one: every method that can undo a step on every composition of what a problem
- * can hold; bit for bit with a quantum; over many steps (10^6 with NDE_TEST_LONG) of a contracting, a neutral and a chaotic problem; its
- * memory; what fails on the way; pauses, threads; what has no meaning. */
+ * reverse.c - the reversible adjoint against the discrete one: every method that can undo a step on every composition of
+ * what a problem can hold; bit for bit with a quantum; over many steps (10^6 with NDE_TEST_LONG) of a contracting, a
+ * neutral and a chaotic problem; its memory; what fails on the way; pauses, threads; what has no meaning. */
 #include "adjoint/cases.h"
 #include "solve/solver.h"
 
@@ -20,8 +20,8 @@ static way ways[MOST_WAYS];
 static size_t n_ways, n_split; /* those of partitioned problems come first */
 
 static void find_ways(void) {
-    static const way more[] = { { NDE_ALF, 0, 0, 0.9 }, { NDE_EULER, 0, 0.99, 0 }, { NDE_BOSH3, 0, 0.99, 0 }, { NDE_DOPRI5, 0, 1, 0 },
-                                { NDE_DOP853, 0, 0.9, 0 }, { NDE_RK4, NDE_ERROR_DOUBLING, 0.99, 0 } };
+    static const way more[] = { { NDE_ALF, 0, 0, 0.9 }, { NDE_EULER, 0, 0.99, 0 }, { NDE_BOSH3, 0, 0.99, 0 },
+                                { NDE_DOPRI5, 0, 1, 0 }, { NDE_DOP853, 0, 0.9, 0 }, { NDE_RK4, NDE_ERROR_DOUBLING, 0.99, 0 } };
     for (int reversible = 0; reversible <= 1; reversible++) {
         for (size_t k = 0; k < nde_method_count(); k++) {
             const nde_method *m = nde_method_at(k);
@@ -35,17 +35,20 @@ static void find_ways(void) {
 }
 
 static void take_way(proof *f, const way *w) {
-    f->options.method = w->method, f->options.error = w->error, f->options.coupling = w->coupling, f->options.damping = w->damping;
+    f->options.method = w->method, f->options.error = w->error, f->options.coupling = w->coupling,
+        f->options.damping = w->damping;
 }
 static const char *name_of(const way *w) {
     static char text[128];
-    snprintf(text, sizeof text, "%s, coupling %g, damping %g", nde_method_name(nde_method_get(w->method)), w->coupling, w->damping);
+    snprintf(text, sizeof text, "%s, coupling %g, damping %g", nde_method_name(nde_method_get(w->method)), w->coupling,
+             w->damping);
     return text;
 }
 static bool can_adapt(const way *w) { return w->error || nde_method_error_order(nde_method_get(w->method)) > 0; }
 static bool is_exact(const way *w) {
     const nde_method *m = nde_method_get(w->method);
-    return w->coupling > 0 ? w->coupling == 1 : w->damping == 0 && (nde_method_kind(m) != NDE_KIND_COMPOSITION || m->first_same_as_last);
+    return w->coupling > 0 ? w->coupling == 1 : w->damping == 0 &&
+        (nde_method_kind(m) != NDE_KIND_COMPOSITION || m->first_same_as_last);
 }
 
 /* ---- every composition ----------------------------------------------------------------------- */
@@ -94,7 +97,9 @@ static void agrees(int which, int64_t steps, bool tape, bool back, const way *w,
     assert_int_equal(f.solution.record, NDE_RECORD_TIMES);
     const char *differs = proof_differs(&f, &c);
     const double apart = distance(&f, &c, &of);
-    if (getenv("PROOF_VERBOSE")) fprintf(stderr, "%-45s %-24s steps %2d, tape %d, back %d: %.1e of %s\n", name_of(w), case_names[which], (int)steps, tape, back, apart, input_names[of]);
+    if (getenv("PROOF_VERBOSE"))
+        fprintf(stderr, "%-45s %-24s steps %2d, tape %d, back %d: %.1e of %s\n", name_of(w), case_names[which], (int)steps,
+                tape, back, apart, input_names[of]);
     most_apart = fmax(most_apart, apart);
     if (quantum > 0 && differs) fail_msg("%s, %s: other bits of %s, %g apart", name_of(w), case_names[which], differs, apart);
     /* long steps of methods with large coefficients round by more than an ulp */
@@ -155,8 +160,8 @@ static void swing_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS
 static const model falling_model = { 2, 2, 0, 2, 0, falling_formula }, orbit_model = { 4, 4, 0, 1, 0, orbit_formula },
                    swing_model = { 2, 2, 0, 1, 0, swing_formula };
 
-/* What is solved over many steps, to t1 with 10^4 of them, or to far with 10^6; anchors: at most, in a unit of time, beside those
- * of the method. */
+/* What is solved over many steps, to t1 with 10^4 of them, or to far with 10^6; anchors: at most, in a unit of time,
+ * beside those of the method. */
 typedef struct march {
     const char *name;
     const model *field;
@@ -203,9 +208,10 @@ static void goes_far(const march *m, bool far) {
     assert_int_equal(nde_backward(f.solver, &seed, &to), NDE_OK);
     const double apart = distance(&f, &c, &of);
     const size_t anchors = anchors_of(f.solver);
-    print_message("%-12s %-45s %7lld steps, %4zu anchors, states off by %.1e, gradient by %.1e of %s\n", m->name, name_of(&m->by),
-                  (long long)steps, anchors, back, apart, input_names[of]);
-    if (!(apart <= (SINGLE ? 2e-2 : 1e-9))) fail_msg("%s: gradient of %s is off by %g", name_of(&m->by), input_names[of], apart);
+    print_message("%-12s %-45s %7lld steps, %4zu anchors, states off by %.1e, gradient by %.1e of %s\n", m->name,
+                  name_of(&m->by), (long long)steps, anchors, back, apart, input_names[of]);
+    if (!(apart <= (SINGLE ? 2e-2 : 1e-9)))
+        fail_msg("%s: gradient of %s is off by %g", name_of(&m->by), input_names[of], apart);
     assert_true((double)anchors <= 2 + (double)steps/(double)nde_anchors_apart(f.solver) + m->anchors*t1*(SINGLE ? 2 : 1));
     proof_end(&f);
 }
@@ -258,8 +264,8 @@ static nde_status plan_and_run(proof *f, nde_needs *needs) {
 }
 
 static void its_record_is_times(void **state) {
-    static const way some[] = { { NDE_ALF, 0, 0, 0 }, { NDE_REVERSIBLE_HEUN, 0, 0, 0 }, { NDE_ALF, 0, 0, 0.9 }, { NDE_RK4, 0, 0.95, 0 },
-                                { NDE_BOSH3, 0, 0.99, 0 }, { NDE_EULER, 0, 0.98, 0 } };
+    static const way some[] = { { NDE_ALF, 0, 0, 0 }, { NDE_REVERSIBLE_HEUN, 0, 0, 0 }, { NDE_ALF, 0, 0, 0.9 },
+                                { NDE_RK4, 0, 0.95, 0 }, { NDE_BOSH3, 0, 0.99, 0 }, { NDE_EULER, 0, 0.98, 0 } };
     (void)state;
     for (size_t k = 0; k < LENGTH(some); k++)
         for (size_t n = 1; n <= 150; n += 149) { /* one, and lanes that are filled again */
@@ -268,7 +274,8 @@ static void its_record_is_times(void **state) {
             proof f;
             proof_begin(&f, n, &tide_model, false, 0, 1, 1);
             take_way(&f, &some[k]);
-            f.options.adjoint = NDE_ADJOINT_REVERSIBLE, f.options.anchor_limit = 1e4, f.options.steps = STEPS, f.options.group = n;
+            f.options.adjoint = NDE_ADJOINT_REVERSIBLE, f.options.anchor_limit = 1e4, f.options.steps = STEPS,
+                f.options.group = n;
             assert_int_equal(plan_and_run(&f, &once), NDE_OK);
             const size_t anchors = anchors_of(f.solver);
             f.options.steps = 2*STEPS;
@@ -296,7 +303,8 @@ static int fragile(double t, const nde_real *y, const nde_real *p, nde_real *dy,
     dy[0] = p[0]*y[1], dy[1] = -p[0]*(nde_real)sin((double)y[0]);
     return (void)ctx, (t >= 1 && y[1] > (nde_real)1) || y[0] < (nde_real)-2 ? NDE_FIELD_RETRY : 0;
 }
-static int fragile_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int fragile_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap,
+                       double *at, void *ctx) {
     const nde_real s = (nde_real)sin((double)y[0]);
     ay[0] -= p[0]*(nde_real)cos((double)y[0])*a[1], ay[1] += p[0]*a[0];
     ap[0] += (double)(y[1]*a[0] - s*a[1]);
@@ -317,11 +325,12 @@ static void solve_fragile(const way *w, int32_t adjoint, int32_t threads, int64_
     const nde_field field = nde_field_pointwise(&one, 2, 1);
     const nde_real p = 1;
     nde_real y0[2*N], seed_end[2*N];
-    for (size_t b = 0; b < N; b++) y0[b] = (nde_real)(0.01*(double)b), y0[N + b] = (nde_real)(b % 7 ? 0.25 : 2.25), seed_end[b] = seed_end[N + b] = 1;
+    for (size_t b = 0; b < N; b++)
+        y0[b] = (nde_real)(0.01*(double)b), y0[N + b] = (nde_real)(b % 7 ? 0.25 : 2.25), seed_end[b] = seed_end[N + b] = 1;
     const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .y0 = y0, .p = &p, .t1 = 4);
-    nde_options options = NDE_INIT(nde_options, .method = w->method, .coupling = w->coupling, .steps = 64, .clip_t = clips, .n_clip = 2,
-                                   .quantum = SINGLE ? 0x1p-18 : 0x1p-44, .adjoint = adjoint, .threads = threads, .group = 75,
-                                   .budget = (size_t)16 << 20);
+    nde_options options = NDE_INIT(nde_options, .method = w->method, .coupling = w->coupling, .steps = 64, .clip_t = clips,
+                                   .n_clip = 2, .quantum = SINGLE ? 0x1p-18 : 0x1p-44, .adjoint = adjoint,
+                                   .threads = threads, .group = 75, .budget = (size_t)16 << 20);
     nde_solver *s;
     nde_solution solution = NDE_INIT(nde_solution, .n = 0);
     if (nde_solver_create(&problem, &options, &s)) fail_msg("%s", nde_error());
@@ -414,7 +423,8 @@ static void refused(const nde_problem *problem, nde_options options, const char 
     nde_solver *s;
     options.adjoint = NDE_ADJOINT_REVERSIBLE;
     assert_int_equal(nde_solver_create(problem, &options, &s), NDE_E_ARG);
-    if (!strstr(nde_error(), word) || !strstr(nde_error(), other)) fail_msg("%s does not name %s, %s", nde_error(), word, other);
+    if (!strstr(nde_error(), word) || !strstr(nde_error(), other))
+        fail_msg("%s does not name %s, %s", nde_error(), word, other);
     assert_int_equal(nde_solver_bytes(problem, &options), 0);
 }
 
@@ -454,9 +464,10 @@ static void what_has_no_meaning_is_refused(void **state) {
     for (size_t k = 0; k < nde_method_count(); k++) { /* by name */
         const nde_method *m = nde_method_at(k);
         const int kind = nde_method_kind(m);
-        if (kind != NDE_KIND_RUNGE_KUTTA && kind != NDE_KIND_CHEBYSHEV && kind != NDE_KIND_MULTISTEP && kind != NDE_KIND_NYSTROM) continue;
-        refused(kind == NDE_KIND_NYSTROM ? &split : &whole, NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 8), nde_method_name(m),
-                "REVERSIBLE");
+        if (kind != NDE_KIND_RUNGE_KUTTA && kind != NDE_KIND_CHEBYSHEV && kind != NDE_KIND_MULTISTEP &&
+            kind != NDE_KIND_NYSTROM) continue;
+        refused(kind == NDE_KIND_NYSTROM ? &split : &whole, NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 8),
+                nde_method_name(m), "REVERSIBLE");
         methods++;
     }
     assert_true(methods >= 15);

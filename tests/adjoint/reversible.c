@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * reversible.c - methods that can undo their steps: the order of coupled methods and of damped leapfrog, round trips within 100 times
- * what is predicted, bit for bit with a quantum (10^7 steps with NDE_TEST_LONG), and what carries a partner along: refill, pauses,
- * every form of the record, joint steps, events. */
+ * reversible.c - methods that can undo their steps: the order of coupled methods and of damped leapfrog, round trips
+ * within 100 times what is predicted, bit for bit with a quantum (10^7 steps with NDE_TEST_LONG), and what carries a
+ * partner along: refill, pauses, every form of the record, joint steps, events. */
 #include "adjoint/reverse.h"
 #include "nde.h"
 
@@ -13,7 +13,8 @@
 #define SINGLE (sizeof(nde_real) == sizeof(float))
 #define FIELD(name) static int name(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx)
 #define VJP(name)                                                                                                    \
-    static int name(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx)
+    static int name(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, \
+                    void *ctx)
 #define LENGTH(a) (sizeof(a)/sizeof *(a))
 
 /* A turn at a changing speed: neighbours keep their distance in either direction. */
@@ -123,8 +124,8 @@ static void coupling_keeps_the_order(void **state) {
             int points;
             const double order = order_of(&o, &points);
             print_message("%-12s coupled by %g: %.2f over %d points\n", nde_method_name(m), o.coupling, order, points);
-            /* of order 5 the two halves of a step have small leading errors of either sign, which show last; above, the trees of the
-             * methods decide */
+            /* of order 5 the two halves of a step have small leading errors of either sign, which show last; above, the
+             * trees of the methods decide */
             const double most = claimed < 5 ? claimed + 0.3 : HUGE_VAL;
             if ((claimed < 5 || (claimed == 5 && i)) && !(points >= 3 && order >= claimed - 0.2 && order <= most))
                 fail_msg("%s: order %g, claimed is %d", nde_method_name(m), order, claimed);
@@ -137,7 +138,8 @@ static void coupling_keeps_the_order(void **state) {
 static void damping_costs_an_order(void **state) {
     (void)state;
     int points;
-    const nde_options none = NDE_INIT(nde_options, .method = NDE_ALF), damped = NDE_INIT(nde_options, .method = NDE_ALF, .damping = 0.8);
+    const nde_options none = NDE_INIT(nde_options, .method = NDE_ALF),
+        damped = NDE_INIT(nde_options, .method = NDE_ALF, .damping = 0.8);
     const double two = order_of(&none, &points), one = order_of(&damped, &points);
     print_message("alf: order %.2f, damped %.2f\n", two, one);
     assert_true(two >= 1.8 && two <= 2.3 && one >= 0.8 && one <= 1.3);
@@ -146,8 +148,8 @@ static void damping_costs_an_order(void **state) {
 
 /* ---- there and back -------------------------------------------------------------------------- */
 
-/* How far from the start `n` trajectories come back, against what is predicted: the root of the sum of squares of the growth of each
- * rounding on its way back, times the problem's own. */
+/* How far from the start `n` trajectories come back, against what is predicted: the root of the sum of squares of the
+ * growth of each rounding on its way back, times the problem's own. */
 static void round_trip(const way *w, const nde_pointwise *one, double t1, double own, int64_t steps, double limit, size_t n,
                        int32_t stepping) {
     const nde_field field = nde_field_pointwise(one, 2, 0);
@@ -175,8 +177,8 @@ static void round_trip(const way *w, const nde_pointwise *one, double t1, double
     const double growth = nde_undo_growth(solver), all = pow(growth, (double)most);
     const double reach = fmin(all, limit*growth), each = growth > 1 ? (reach*reach - 1)/(growth*growth - 1) : (double)most;
     const double predicted = sqrt(each)*own*NDE_TEST_EPS;
-    print_message("%-44s %6lld steps, %lld anchors: off by %.1e, predicted %.1e, growth %.1e\n", text, (long long)most, (long long)anchors,
-                  worst, predicted, all);
+    print_message("%-44s %6lld steps, %lld anchors: off by %.1e, predicted %.1e, growth %.1e\n", text, (long long)most,
+                  (long long)anchors, worst, predicted, all);
     if (!(worst <= 100*predicted)) fail_msg("%s: off by %g, predicted are %g", text, worst, predicted);
     if (limit < HUGE_VAL && all > 10*limit) assert_true(anchors > 1);
     else if (limit == (double)INFINITY) assert_int_equal(anchors, 1);
@@ -263,7 +265,8 @@ static void quanta_come_back_bit_for_bit(void **state) {
 /* ---- what carries partners along ------------------------------------------------------------- */
 
 /* The same gradient from every form of the record. */
-static void forms_agree(const nde_problem *problem, const nde_options *asked, const nde_seed *seed, nde_real *first, nde_real *g) {
+static void forms_agree(const nde_problem *problem, const nde_options *asked, const nde_seed *seed, nde_real *first,
+                        nde_real *g) {
     const size_t bytes = 2*problem->n*sizeof *g;
     for (int form = NDE_RECORD_TAPE; form <= NDE_RECORD_CHECKPOINTS; form++) {
         nde_options options = *asked;
@@ -285,7 +288,8 @@ static void lanes_pauses_and_forms_agree(void **state) {
     const nde_pointwise one = { .f = pendulum, .vjp = pendulum_vjp };
     const nde_field field = nde_field_pointwise(&one, 2, 0);
     const nde_seed seed = NDE_INIT(nde_seed, .y_end = seed_end);
-    for (size_t b = 0; b < N; b++) y0[b] = (nde_real)b/N, y0[N + b] = (nde_real)0.5, seed_end[b] = 1, seed_end[N + b] = (nde_real)0.5;
+    for (size_t b = 0; b < N; b++)
+        y0[b] = (nde_real)b/N, y0[N + b] = (nde_real)0.5, seed_end[b] = 1, seed_end[N + b] = (nde_real)0.5;
     for (size_t k = 0; k < LENGTH(ways); k++) {
         const bool adaptive = nde_method_error_order(nde_method_get(ways[k].method)) > 0;
         const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .y0 = y0, .t1 = 3);
@@ -298,7 +302,8 @@ static void lanes_pauses_and_forms_agree(void **state) {
             nde_problem single = problem;
             single.n = 1, single.y0 = start;
             assert_int_equal(nde_solve(&single, &options, &alone), NDE_OK);
-            for (size_t i = 0; i < 2; i++) assert_true(fabs((double)(alone.y_end[i] - all.y_end[i*N + b])) <= (SINGLE ? 1e-5 : 1e-12));
+            for (size_t i = 0; i < 2; i++)
+                assert_true(fabs((double)(alone.y_end[i] - all.y_end[i*N + b])) <= (SINGLE ? 1e-5 : 1e-12));
             assert_int_equal(alone.stats->accepted, all.stats[b].accepted);
             nde_solution_free(&alone);
         }
@@ -349,7 +354,8 @@ static void events_and_dense_values(void **state) {
         char text[128];
         name_of(&ways[k], text, sizeof text);
         for (size_t i = 0; i < LENGTH(at); i++)
-            if (!(fabs((double)s.y[2*i] - cos(at[i])) <= bound)) fail_msg("%s: at %g off by %g", text, at[i], (double)s.y[2*i] - cos(at[i]));
+            if (!(fabs((double)s.y[2*i] - cos(at[i])) <= bound))
+                fail_msg("%s: at %g off by %g", text, at[i], (double)s.y[2*i] - cos(at[i]));
         if (!(fabs(s.t_end[0] - acos(0.5)) <= 2*bound)) fail_msg("%s: event off by %g", text, s.t_end[0] - acos(0.5));
         nde_solution_free(&s);
     }

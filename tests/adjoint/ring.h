@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ring.h - a ring of neighbours with a force in time: y_i' = p cos(t) - y_i y_{i+1}/4, and the start and seeds of such rings. */
+ * ring.h - a ring of neighbours with a force in time: y_i' = p cos(t) - y_i y_{i+1}/4, and the start and seeds of such
+ * rings. */
 #ifndef NDE_TESTS_RING_H
 #define NDE_TESTS_RING_H
 
@@ -14,7 +15,8 @@ static int ring_f(double t, const nde_real *y, const nde_real *p, nde_real *dy, 
     return 0;
 }
 
-static int ring_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int ring_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
+                    void *ctx) {
     const size_t dim = *(const size_t *)ctx;
     (void)p, (void)at;
     for (size_t i = 0; i < dim; i++) {

@@ -29,7 +29,8 @@ static void enlarge(proof *f, size_t n) {
     f->rows = 0; /* seeds anew */
 }
 
-/* The distance from the gradient of the same steps, relative to its size: of the trajectories; that by p is checked where steps are fine. */
+/* The distance from the gradient of the same steps, relative to its size: of the trajectories; that by p is checked where
+ * steps are fine. */
 static double distance(proof *f, int adjoint) {
     enum { MOST = 2048 };
     double a[MOST], b[MOST], sum = 0, size = 0, of_p = 0, p = 0;
@@ -74,17 +75,19 @@ static void converges(int method, int kind, int calculus, int m, int source, dou
     }
     const double rate = rate_of(SIZES, error);
     if (!(rate >= least - 0.2 || (!is_double && error[SIZES - 1] < 1e-3)))
-        fail_msg("%s, kind %d, calculus %d, %s: rate %g, not %g (%g to %g)", nde_method_name(nde_method_get(method)), kind, calculus,
-                 mode_names[m], rate, least, error[0], error[SIZES - 1]);
+        fail_msg("%s, kind %d, calculus %d, %s: rate %g, not %g (%g to %g)", nde_method_name(nde_method_get(method)), kind,
+                 calculus, mode_names[m], rate, least, error[0], error[SIZES - 1]);
     end(&f, &g);
 }
 
-/* Steps there and back miss the same areas: their distance is of order 1 for every kind of noise where the steps are Stratonovich's. */
+/* Steps there and back miss the same areas: their distance is of order 1 for every kind of noise where the steps are
+ * Stratonovich's. */
 static void it_converges_by_its_order(void **state) {
     (void)state;
     for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_GENERAL; kind++)
         for (int m = 0; m < 2; m++)
-            converges(NDE_HEUN, kind, kind & 1 ? NDE_STRATONOVICH : NDE_ITO, m, m == (kind & 1) ? NDE_SOURCE_GRID : NDE_SOURCE_TREE, 1);
+            converges(NDE_HEUN, kind, kind & 1 ? NDE_STRATONOVICH : NDE_ITO, m,
+                      m == (kind & 1) ? NDE_SOURCE_GRID : NDE_SOURCE_TREE, 1);
     converges(NDE_HEUN, NDE_NOISE_DIAGONAL, NDE_ITO, 0, NDE_SOURCE_GRID, 1);
     converges(NDE_HEUN, NDE_NOISE_GENERAL, NDE_ITO, 1, NDE_SOURCE_GRID, 1);
     converges(NDE_REVERSIBLE_HEUN, NDE_NOISE_DIAGONAL, NDE_STRATONOVICH, 0, NDE_SOURCE_GRID, 1);
@@ -190,15 +193,18 @@ static void gradients_know_their_standard_errors(void **state) {
             for (int run = 0; run < RUNS; run++) {
                 f.noise.seed = (uint64_t)run;
                 assert_int_equal(proof_run(&f), NDE_OK);
-                const nde_gradient only = NDE_INIT(nde_gradient, .p_error = error), both = NDE_INIT(nde_gradient, .p = p, .p_error = error);
+                const nde_gradient only = NDE_INIT(nde_gradient, .p_error = error),
+                    both = NDE_INIT(nde_gradient, .p = p, .p_error = error);
                 assert_int_equal(nde_backward(f.solver, &of, run ? &both : &only), NDE_OK);
                 if (!run) assert_int_equal(nde_backward(f.solver, &of, &both), NDE_OK);
                 for (int i = 0; i < 3; i++)
-                    mean[i] += (double)p[i]/RUNS, square[i] += (double)p[i]*(double)p[i]/RUNS, told[i] += error[i]*error[i]/RUNS;
+                    mean[i] += (double)p[i]/RUNS, square[i] += (double)p[i]*(double)p[i]/RUNS,
+                    told[i] += error[i]*error[i]/RUNS;
             }
             for (int i = 0; i < 3; i++) {
                 const double seen = sqrt((square[i] - mean[i]*mean[i])*RUNS/(RUNS - 1));
-                if (!(fabs(sqrt(told[i])/seen - 1) < 4/sqrt(2.0*RUNS))) fail_msg("by p[%d]: %g told, %g seen", i, sqrt(told[i]), seen);
+                if (!(fabs(sqrt(told[i])/seen - 1) < 4/sqrt(2.0*RUNS)))
+                    fail_msg("by p[%d]: %g told, %g seen", i, sqrt(told[i]), seen);
             }
             f.options.group = PATHS;
             proof_create(&f);
@@ -209,8 +215,8 @@ static void gradients_know_their_standard_errors(void **state) {
         }
 }
 
-/* Exactly: seeds of one group alone have its sum as their gradient; from these sums follows what all of them together tell. The last
- * group is smaller than the others. */
+/* Exactly: seeds of one group alone have its sum as their gradient; from these sums follows what all of them together
+ * tell. The last group is smaller than the others. */
 static void standard_errors_are_those_of_the_groups_sums(void **state) {
     (void)state;
     enum { PATHS = 50, GROUP = 8, GROUPS = 7 };
@@ -224,15 +230,18 @@ static void standard_errors_are_those_of_the_groups_sums(void **state) {
         enlarge(&f, PATHS);
         proof_no_saves(&f);
         f.options.steps = 5, f.options.group = GROUP, f.options.adjoint = adjoints[m];
-        nde_real *const some = proof_take(&f, f.dim*PATHS, sizeof *some), *const every = proof_take(&f, f.dim*PATHS, sizeof *every);
+        nde_real *const some = proof_take(&f, f.dim*PATHS, sizeof *some),
+            *const every = proof_take(&f, f.dim*PATHS, sizeof *every);
         for (size_t i = 0; i < f.dim*PATHS; i++) every[i] = 1 + (nde_real)(i % 7)/4;
         proof_create(&f);
         assert_int_equal(proof_run(&f), NDE_OK);
-        assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = every), &NDE_INIT(nde_gradient, .p_error = told)), NDE_OK);
+        assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = every),
+                                      &NDE_INIT(nde_gradient, .p_error = told)), NDE_OK);
         for (size_t k = 0; k < GROUPS; k++) {
             const size_t count = k + 1 < GROUPS ? GROUP : PATHS % GROUP;
             for (size_t i = 0; i < f.dim*PATHS; i++) some[i] = i % PATHS/GROUP == k ? every[i] : 0;
-            assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = some), &NDE_INIT(nde_gradient, .p = p)), NDE_OK);
+            assert_int_equal(nde_backward(f.solver, &NDE_INIT(nde_seed, .y_end = some), &NDE_INIT(nde_gradient, .p = p)),
+                             NDE_OK);
             for (size_t i = 0; i < 3; i++) mean[k][i] = (double)p[i]/(double)count, all[i] += (double)p[i]/PATHS;
         }
         for (size_t i = 0; i < 3; i++) {
@@ -240,7 +249,8 @@ static void standard_errors_are_those_of_the_groups_sums(void **state) {
             for (size_t k = 0; k < GROUPS; k++)
                 variance += (k + 1 < GROUPS ? GROUP : PATHS % GROUP)*(mean[k][i] - all[i])*(mean[k][i] - all[i])/(GROUPS - 1);
             const double wanted = sqrt(PATHS*variance);
-            if (!(fabs(told[i]/wanted - 1) <= (is_double ? 1e-12 : 2e-6))) fail_msg("by p[%zu]: %.17g, not %.17g", i, told[i], wanted);
+            if (!(fabs(told[i]/wanted - 1) <= (is_double ? 1e-12 : 2e-6)))
+                fail_msg("by p[%zu]: %.17g, not %.17g", i, told[i], wanted);
         }
         end(&f, &g);
     }
@@ -270,8 +280,8 @@ static int bad_vjp_jvp(const nde_field *self, const nde_site *at, const nde_real
     return rc ? rc : whole.vjp_jvp(self, at, y, v, a, b, to_y, to_v);
 }
 
-/* Whatever call of the noise fails on the way back, and however: a status with a sentence, gradients untouched, and the next try is
- * right. */
+/* Whatever call of the noise fails on the way back, and however: a status with a sentence, gradients untouched, and the
+ * next try is right. */
 static void failures_leave_the_gradients(void **state) {
     (void)state;
     static const int codes[] = { NDE_FIELD_RETRY, -1, INT_MIN, NDE_FIELD_STOP };
@@ -281,7 +291,8 @@ static void failures_leave_the_gradients(void **state) {
         begin_scene(&f, &g, NDE_HEUN, NDE_NOISE_DIAGONAL, NDE_ITO, NDE_SOURCE_GRID);
         enlarge(&f, 3);
         whole = f.term_field[0];
-        f.term_field[0].eval = bad_eval, f.term_field[0].vjp = bad_vjp, f.term_field[0].jvp = bad_jvp, f.term_field[0].vjp_jvp = bad_vjp_jvp;
+        f.term_field[0].eval = bad_eval, f.term_field[0].vjp = bad_vjp, f.term_field[0].jvp = bad_jvp,
+            f.term_field[0].vjp_jvp = bad_vjp_jvp;
         f.options.steps = 4, f.options.adjoint = modes[m], f.noise.grid = 4;
         left = -1;
         proof_create(&f);
@@ -312,8 +323,8 @@ static void a_path_is_gone_both_ways(void **state) {
     enum { SIZES = 4 };
     static double stored[160*2*100];
     for (size_t i = 0; i < LENGTH(stored); i++) stored[i] = sqrt(1.0/160)*nde_normal(3, 200, i, 0, 0);
-    const nde_noise source[] = { { .grid = 160 }, { .source = NDE_SOURCE_TREE }, { .source = NDE_SOURCE_STORED, .grid = 160, .w = stored },
-                                 { .antithetic = 1, .grid = 160 } };
+    const nde_noise source[] = { { .grid = 160 }, { .source = NDE_SOURCE_TREE },
+                                 { .source = NDE_SOURCE_STORED, .grid = 160, .w = stored }, { .antithetic = 1, .grid = 160 } };
     static const int methods[] = { NDE_HEUN, NDE_MIDPOINT, NDE_RALSTON, NDE_REVERSIBLE_HEUN };
     for (size_t k = 0; k < LENGTH(source); k++) {
         proof f;
@@ -335,7 +346,8 @@ static void a_path_is_gone_both_ways(void **state) {
             for (size_t j = 0; j < f.dim*f.n; j++) error[i] += pow((double)f.solution.y_end[j] - (double)y0[j], 2);
         }
         const double rate = 0.5*rate_of(SIZES, error);
-        if (!(rate >= 0.8 || (!is_double && error[SIZES - 1] < 1e-6))) fail_msg("source %zu: rate %g, to %g", k, rate, sqrt(error[SIZES - 1]));
+        if (!(rate >= 0.8 || (!is_double && error[SIZES - 1] < 1e-6)))
+            fail_msg("source %zu: rate %g, to %g", k, rate, sqrt(error[SIZES - 1]));
         end(&f, &g);
     }
 }
@@ -378,7 +390,8 @@ static void ito_noise_runs_forwards(void **state) {
 
 /* ---- reversible Heun ---------------------------------------------------------------------------------------------- */
 
-/* Undone along the same path: with a quantum every bit of the gradient of the record, and what is kept of a step are its times. */
+/* Undone along the same path: with a quantum every bit of the gradient of the record, and what is kept of a step are its
+ * times. */
 static void steps_with_noise_are_undone_bit_for_bit(void **state) {
     (void)state;
     for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_GENERAL; kind++) {
@@ -402,8 +415,8 @@ static void steps_with_noise_are_undone_bit_for_bit(void **state) {
     }
 }
 
-/* Lanes with steps of their own, some of which are rejected, that come and go, and states that are kept between: what the evaluation at
- * the end of a step has left for its transpose is that of the lane. */
+/* Lanes with steps of their own, some of which are rejected, that come and go, and states that are kept between: what the
+ * evaluation at the end of a step has left for its transpose is that of the lane. */
 static void lanes_that_wait_keep_what_they_have(void **state) {
     (void)state;
     for (int anchored = 0; anchored < 2; anchored++) {
@@ -431,8 +444,10 @@ static void lanes_that_wait_keep_what_they_have(void **state) {
         if (other && !anchored) fail_msg("other bits in %s", other);
         for (size_t k = 0; k < LENGTH(given); k++)
             for (size_t i = 0; i < f.in[given[k]].count; i++) {
-                const double a = input_get(&f.in[given[k]], f.in[given[k]].g, i), b = input_get(&f.in[given[k]], discrete.g[given[k]], i);
-                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b)))) fail_msg("%s: %g, not %g", input_names[given[k]], a, b);
+                const double a = input_get(&f.in[given[k]], f.in[given[k]].g, i),
+                    b = input_get(&f.in[given[k]], discrete.g[given[k]], i);
+                if (!(fabs(a - b) <= (is_double ? 1e-11 : 1e-3)*(1 + fabs(b))))
+                    fail_msg("%s: %g, not %g", input_names[given[k]], a, b);
             }
         end(&f, &g);
     }

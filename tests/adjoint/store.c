@@ -70,7 +70,8 @@ static nde_status run(rig *x) {
 
 static nde_status back(rig *x) {
     memset(x->gy, 0x55, sizeof x->gy), memset(x->gp, 0x55, sizeof x->gp);
-    return nde_backward(x->solver, &(nde_seed){ .y_end = x->seed }, &(nde_gradient){ .y0 = x->gy, .p = x->gp, .recomputed = &x->recomputed });
+    return nde_backward(x->solver, &(nde_seed){ .y_end = x->seed },
+                        &(nde_gradient){ .y0 = x->gy, .p = x->gp, .recomputed = &x->recomputed });
 }
 
 static void assert_same(void) {

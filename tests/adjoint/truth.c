@@ -21,7 +21,8 @@ static void right_gradients_are_found_right(void **state) {
         const nde_gradient_report r = check(&f);
         if (!(r.forward_error <= allowed[0] && r.difference_error <= allowed[1]))
             fail_msg("%s: %g from forward mode, %g from differences", case_names[which], r.forward_error, r.difference_error);
-        assert_true(r.inputs == f.in[IN_Y0].count + f.in[IN_P].count + f.in[IN_Q].count && r.steps > 0 && r.evals >= r.steps && r.h > 0);
+        assert_true(r.inputs == f.in[IN_Y0].count + f.in[IN_P].count + f.in[IN_Q].count && r.steps > 0 &&
+                    r.evals >= r.steps && r.h > 0);
         assert_true(r.norm_y0 > 0 && r.norm_p > 0 && (r.norm_q > 0) == (f.in[IN_Q].count > 0));
         proof_end(&f);
     }

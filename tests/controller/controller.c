@@ -106,7 +106,8 @@ static lane judge(const nde_control *c, double error, double before, double refu
     const double t = 0, one = 1, far = 1e300;
     double t_next, dt_next;
     nde_clock_kernels_baseline.judge(c, &forwards, 1, &(nde_judgement){
-        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before, .refused = &l.refused,
+        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before,
+            .refused = &l.refused,
         .accept = &l.accept, .h = &l.factor, .t_next = &t_next, .dt_next = &dt_next });
     const double from = l.accept ? 1 : 0;
     assert_true(t_next == from + l.factor && dt_next == t_next - from);
@@ -276,7 +277,8 @@ static void filters_are_what_they_say(void **state) {
         for (size_t b = 0; b < N; b++) {
             e[b] = b % 11 == 10 ? (double)NAN : exp(uniform(6*b, -9, 3)), e[b] *= e[b];
             e1[b] = exp(uniform(6*b + 1, -9, 0)), e2[b] = exp(uniform(6*b + 2, -9, 0));
-            h1[b] = b % 7 ? exp(uniform(6*b + 3, -3, 3)) : 0, h2[b] = b % 5 && h1[b] != 0 ? h1[b]*exp(uniform(6*b + 4, -3, 3)) : 0;
+            h1[b] = b % 7 ? exp(uniform(6*b + 3, -3, 3)) : 0,
+                h2[b] = b % 5 && h1[b] != 0 ? h1[b]*exp(uniform(6*b + 4, -3, 3)) : 0;
             t[b] = 0, one[b] = 1, far[b] = 1e300;
         }
         size_t sets = 0;
@@ -288,7 +290,8 @@ static void filters_are_what_they_say(void **state) {
                 for (size_t b = 0; b < N; b++) refused[b] = b % 3 == 0;
                 for (size_t b = 0; b < N; b += each)
                     kernels->clock->judge(&c, &forwards, each, &(nde_judgement){
-                        .scale = 1, .error = e + b, .t = t + b, .t_new = one + b, .dt = one + b, .stop = far + b, .before = o[0] + b,
+                        .scale = 1, .error = e + b, .t = t + b, .t_new = one + b, .dt = one + b, .stop = far + b,
+                            .before = o[0] + b,
                         .filter = &f, .before2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .refused = refused + b,
                         .accept = accept + b, .h = o[3] + b, .t_next = o[4] + b, .dt_next = o[5] + b });
                 for (size_t b = 0; b < N; b++) o[6][b] = accept[b] + 2*refused[b];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * activation.c - activations of every instruction set: value, slope and curvature against long double, limits, NaN, bits by place
- * and width, guards. */
+ * activation.c - activations of every instruction set: value, slope and curvature against long double, limits, NaN, bits
+ * by place and width, guards. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -86,8 +86,8 @@ static double ulps(nde_real got, long double want, long double least) {
     return (double)ldexpl(fabsl((long double)got - want), digits - (e < smallest ? smallest : e));
 }
 
-/* The bounds of activation.h: units of the last place of what is right, of no less than the second number where parts cancel, and
- * of no less than the smallest normal number times 1024, since a product with a subnormal has lost its digits. */
+/* The bounds of activation.h: units of the last place of what is right, of no less than the second number where parts
+ * cancel, and of no less than the smallest normal number times 1024, since a product with a subnormal has lost its digits. */
 static const struct bounds {
     double value, slope, slope_least, curvature, curvature_least;
 } bounds[LAST + 1] = {
@@ -109,7 +109,8 @@ enum { N = 1000 };
 static void inputs(size_t round, nde_real *x) {
     for (size_t i = 0; i < N; i++) {
         const double u = number();
-        x[i] = (nde_real)(round % 5 == 0 ? 40*u : round % 5 == 1 ? 4*u : round % 5 == 2 ? 0.7*u : round % 5 == 3 ? BY(760, 110)*u
+        x[i] = (nde_real)(round % 5 == 0 ? 40*u : round % 5 == 1 ? 4*u : round % 5 == 2 ? 0.7*u : round % 5 == 3 ? BY(760,
+                110)*u
                           : copysign(pow(10, 4*number() - 3), u)*(1 + 0.1*u));
     }
 }
@@ -146,10 +147,12 @@ static void accuracy(void **state) {
                 for (size_t i = 0; i < N; i++) {
                     const long double k = (long double)kept[i];
                     slope = fmax(slope, ulps(d[i], exact_slope(id, k), fmaxl((long double)most->slope_least, tiny)));
-                    curvature = fmax(curvature, ulps(a[i], exact_curvature(id, k), fmaxl((long double)most->curvature_least, tiny)));
+                    curvature = fmax(curvature,
+                                     ulps(a[i], exact_curvature(id, k), fmaxl((long double)most->curvature_least, tiny)));
                 }
             }
-            print_message("set %d %s: value %.2f, slope %.2f, curvature %.2f ulp\n", s, nde_activation_name(id), value, slope, curvature);
+            print_message("set %d %s: value %.2f, slope %.2f, curvature %.2f ulp\n", s, nde_activation_name(id), value,
+                          slope, curvature);
             good &= value <= factor*most->value && slope <= factor*most->slope && curvature <= factor*most->curvature;
         }
     }
@@ -173,8 +176,8 @@ static void limits(void **state) {
         { NDE_GELU, inf, inf, 1, 0 }, { NDE_GELU, -inf, 0, 0, 0 }, { NDE_GELU, big, big, 1, 0 }, { NDE_GELU, -big, 0, 0, 0 },
         { NDE_ELU, inf, inf, 1, 0 }, { NDE_ELU, -inf, -1, 0, 0 }, { NDE_ELU, big, big, 1, 0 }, { NDE_ELU, -big, -1, 0, 0 },
         { NDE_ELU, 0, 0, 1, 1 },
-        { NDE_SIGMOID, inf, 1, 0, 0 }, { NDE_SIGMOID, -inf, 0, 0, 0 }, { NDE_SIGMOID, big, 1, 0, 0 }, { NDE_SIGMOID, -big, 0, 0, 0 },
-        { NDE_SIGMOID, 0, (nde_real)0.5, (nde_real)0.25, 0 },
+        { NDE_SIGMOID, inf, 1, 0, 0 }, { NDE_SIGMOID, -inf, 0, 0, 0 }, { NDE_SIGMOID, big, 1, 0, 0 },
+        { NDE_SIGMOID, -big, 0, 0, 0 }, { NDE_SIGMOID, 0, (nde_real)0.5, (nde_real)0.25, 0 },
         { NDE_SIN, inf, nan, nan, nan }, { NDE_SIN, -inf, nan, nan, nan }, { NDE_SIN, 0, 0, 1, 0 },
         { NDE_LIPSWISH, inf, inf, (nde_real)(1/1.1), 0 }, { NDE_LIPSWISH, -inf, 0, 0, 0 }, { NDE_LIPSWISH, -big, 0, 0, 0 },
         { NDE_LIPSWISH, big, (nde_real)((long double)big/1.1L), (nde_real)(1/1.1), 0 },
@@ -219,7 +222,8 @@ static nde_real x[N + 1], dz[N + 1], p[N + 1], q[N + 1];
 static void run_all(const nde_activation_kernels *kernels, int id, size_t from, size_t rows, size_t n, size_t ld, outcome *o) {
     const size_t size = (rows*ld + 1)*sizeof *x;
     nde_real kept[N + 1];
-    memcpy(o->value, x + from, size), memcpy(o->slope, q + from, size), memcpy(o->a, p + from, size), memcpy(o->b, q + from, size);
+    memcpy(o->value, x + from, size), memcpy(o->slope, q + from, size), memcpy(o->a, p + from, size),
+        memcpy(o->b, q + from, size);
     kernels->value(id, rows, n, o->value, ld);
     memcpy(kept, nde_activation_keeps_input(id) ? x + from : o->value, size);
     kernels->slope(id, rows, n, kept, ld, o->slope, ld, o->slope, ld);
@@ -232,7 +236,8 @@ static void places(void **state) {
     static outcome whole, part;
     state_of_numbers = 5;
     for (size_t i = 0; i <= N; i++)
-        x[i] = (nde_real)(number()*pow(10, 2*number())), dz[i] = (nde_real)number(), p[i] = (nde_real)number(), q[i] = (nde_real)number();
+        x[i] = (nde_real)(number()*pow(10, 2*number())), dz[i] = (nde_real)number(), p[i] = (nde_real)number(),
+        q[i] = (nde_real)number();
     for (int s = 0; s < SETS; s++) {
         const nde_activation_kernels *kernels = sets(s);
         for (int id = FIRST; id <= LAST && kernels; id++) {
@@ -302,7 +307,8 @@ static void differences(void **state) {
     for (int s = 0; s < SETS; s++) {
         const nde_activation_kernels *kernels = sets(s);
         for (int id = FIRST; id <= LAST && kernels; id++) {
-            nde_real z[FEW], up[FEW], down[FEW], kept[3][FEW], t[FEW], f[FEW], g[FEW], up_slope[FEW], down_slope[FEW], ones[FEW];
+            nde_real z[FEW], up[FEW], down[FEW], kept[3][FEW], t[FEW], f[FEW], g[FEW], up_slope[FEW], down_slope[FEW],
+                ones[FEW];
             for (size_t i = 0; i < FEW; i++) {
                 do z[i] = (nde_real)(3*number()); while (fabs((double)z[i]) < 2*h); /* relu and elu have a corner at 0 */
                 t[i] = (nde_real)number(), f[i] = (nde_real)number(), g[i] = (nde_real)number();

@@ -228,8 +228,8 @@ static void hashes(void **state) {
 /* ---- the door to a BLAS ---- */
 
 static struct call { bool transposed; int m, n, k, lda, ldb, ldc, count; } last;
-static void fake_gemm(int order, int transpose_x, int transpose_y, int m, int n, int k, nde_real alpha, const nde_real *x, int lda,
-                      const nde_real *y, int ldb, nde_real beta, nde_real *z, int ldc) {
+static void fake_gemm(int order, int transpose_x, int transpose_y, int m, int n, int k, nde_real alpha, const nde_real *x,
+                      int lda, const nde_real *y, int ldb, nde_real beta, nde_real *z, int ldc) {
     (void)x, (void)y, (void)z;
     assert_true(order == 101 && (transpose_x == 111 || transpose_x == 112) && transpose_y == 111 && alpha == 1 && beta == 1);
     last = (struct call){ transpose_x == 112, m, n, k, lda, ldb, ldc, last.count + 1 };

@@ -20,7 +20,8 @@ static void names_of_none(void **state) {
     const int none[] = { 0, -1, 11, 1000, -2147483647 - 1, 2147483647 };
     for (size_t i = 0; i < sizeof none/sizeof *none; i++) assert_string_equal(nde_activation_name(none[i]), "?");
     const char *const other[] = { "", "tan", "tanhh", "Tanh", " tanh", "?", NULL };
-    for (size_t i = 0; i < sizeof other/sizeof *other; i++) assert_int_equal(nde_activation_find(other[i]), NDE_ACTIVATION_DEFAULT);
+    for (size_t i = 0; i < sizeof other/sizeof *other; i++)
+        assert_int_equal(nde_activation_find(other[i]), NDE_ACTIVATION_DEFAULT);
 }
 
 static void sizes(void **state) {
@@ -33,6 +34,7 @@ static void sizes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(names_and_back), cmocka_unit_test(names_of_none), cmocka_unit_test(sizes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(names_and_back), cmocka_unit_test(names_of_none),
+                                        cmocka_unit_test(sizes) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,8 @@ static word word_of(nde_real x) {
 /* Distance in units of the last place of the exact value. */
 static double ulps(nde_real got, wide want) {
     const nde_real near = (nde_real)WIDE(fabs)(want);
-    if (isnan(got) || isnan(want) || isinf(near)) return (isnan(got) && isnan(want)) || got == (nde_real)want ? 0 : (double)INFINITY;
+    if (isnan(got) || isnan(want) || isinf(near))
+        return (isnan(got) && isnan(want)) || got == (nde_real)want ? 0 : (double)INFINITY;
     const word w = word_of(near) - (word)((wide)near > WIDE(fabs)(want)); /* rounded down */
     const int digits = BY(53, 24), e = (int)(w >> (digits - 1));
     return (double)WIDE(ldexp)(WIDE(fabs)((wide)got - want), BY(1022, 126) + digits - (e > 1 ? e : 1));
@@ -145,14 +146,17 @@ static void hard_points(void **state) {
     for (int k = 1; k < BY(2200, 320); k++) check_around((wide)k*ln2/2, 4);
     for (int k = 1; k < 120; k++) check_around(((wide)k - (wide)0.5)*ln2/2 + (wide)0.0067, 8);
     for (int k = 1; k < BY(60000, 2000); k++) check_around((wide)k*half_pi/2, 2);
-    for (int e = 0; e < BY(1022, 126); e++) /* nearest to a multiple of pi/2 among large angles, as well as long double knows it */
+    for (int e = 0; e < BY(1022, 126); e++) /* nearest to a multiple of pi/2 among large angles, as well as long double
+                                             * knows it */
         for (int odd = 1; odd < 16; odd += 2) check_around(WIDE(ldexp)(half_pi*odd, e), 2);
     const double angles[] = { BY(0x1.6ac5b262ca1ffp+849, 0x1.f37a22p+40), BY(0x1.6ac5b262ca1ffp+849*0.5, 0x1.47d0fep+34),
                             BY(5.319372648326541416e+255, 16367173.0*0x1p72) };
     for (size_t i = 0; i < sizeof angles/sizeof *angles; i++) check_around((wide)angles[i], 2);
-    const double ends[] = { 19.06, 18.37, 9.01, 5.92, 3.92, 709.782712893384, 745.13321910194, 708.396418532264, 37.42, 36.74, 88.72284,
+    const double ends[] = { 19.06, 18.37, 9.01, 5.92, 3.92, 709.782712893384, 745.13321910194, 708.396418532264, 37.42,
+                            36.74, 88.72284,
                           103.972, 87.33655, 17.33, 16.64, 1.25, 0.75, 65536, 512, BY(DBL_MAX, (double)FLT_MAX) };
-    for (size_t i = 0; i < sizeof ends/sizeof *ends; i++) check_around((wide)ends[i], i + 1 < sizeof ends/sizeof *ends ? 50 : 0);
+    for (size_t i = 0; i < sizeof ends/sizeof *ends; i++)
+        check_around((wide)ends[i], i + 1 < sizeof ends/sizeof *ends ? 50 : 0);
     report();
 }
 
@@ -178,7 +182,8 @@ static void limits(void **state) {
     (void)state;
     const nde_real inf = (nde_real)INFINITY, nan = (nde_real)NAN, tiny = BY(DBL_TRUE_MIN, FLT_TRUE_MIN), zero = 0;
     const struct { int f; nde_real x, y; } list[] = {
-        { VECMATH_exp, -inf, 0 }, { VECMATH_exp, inf, inf }, { VECMATH_exp, 0, 1 }, { VECMATH_exp, -zero, 1 }, { VECMATH_exp, 1e5, inf },
+        { VECMATH_exp, -inf, 0 }, { VECMATH_exp, inf, inf }, { VECMATH_exp, 0, 1 }, { VECMATH_exp, -zero, 1 },
+            { VECMATH_exp, 1e5, inf },
         { VECMATH_exp, -1e5, 0 },
         { VECMATH_expm1, -inf, -1 }, { VECMATH_expm1, inf, inf }, { VECMATH_expm1, 0, 0 }, { VECMATH_expm1, -zero, -zero },
         { VECMATH_expm1, tiny, tiny }, { VECMATH_expm1, -tiny, -tiny }, { VECMATH_expm1, -100, -1 },
@@ -192,8 +197,9 @@ static void limits(void **state) {
         { VECMATH_sin, 0, 0 }, { VECMATH_sin, -zero, -zero }, { VECMATH_sin, tiny, tiny }, { VECMATH_sin, inf, nan },
         { VECMATH_sin, -inf, nan }, { VECMATH_cos, 0, 1 }, { VECMATH_cos, -zero, 1 }, { VECMATH_cos, tiny, 1 },
         { VECMATH_cos, inf, nan }, { VECMATH_cos, -inf, nan },
-        { VECMATH_erf, inf, 1 }, { VECMATH_erf, -inf, -1 }, { VECMATH_erf, 0, 0 }, { VECMATH_erf, -zero, -zero }, { VECMATH_erf, 7, 1 },
-        { VECMATH_softplus, inf, inf }, { VECMATH_softplus, -inf, 0 }, { VECMATH_softplus, 1e5, 1e5 }, { VECMATH_softplus, -1e5, 0 },
+        { VECMATH_erf, inf, 1 }, { VECMATH_erf, -inf, -1 }, { VECMATH_erf, 0, 0 }, { VECMATH_erf, -zero, -zero },
+        { VECMATH_erf, 7, 1 }, { VECMATH_softplus, inf, inf }, { VECMATH_softplus, -inf, 0 },
+        { VECMATH_softplus, 1e5, 1e5 }, { VECMATH_softplus, -1e5, 0 },
     };
     for (int s = 0; s < SETS; s++) {
         if (!functions(s)) continue;

@@ -18,6 +18,7 @@ enum {
 /* y = f(x); n a multiple of 16 */
 typedef void vecmath_function(size_t n, const nde_real *x, nde_real *y);
 
-extern vecmath_function *const vecmath_baseline[VECMATH_COUNT], *const vecmath_v3[VECMATH_COUNT], *const vecmath_v4[VECMATH_COUNT];
+extern vecmath_function *const vecmath_baseline[VECMATH_COUNT], *const vecmath_v3[VECMATH_COUNT],
+    *const vecmath_v4[VECMATH_COUNT];
 
 #endif

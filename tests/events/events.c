@@ -100,7 +100,8 @@ static nde_field field(int (*f)(double, const nde_real *, const nde_real *, nde_
     return made;
 }
 
-static const double coarsest = sizeof(nde_real) == sizeof(double) ? 1e-6 : 1e-4, finest = sizeof(nde_real) == sizeof(double) ? 1e-12 : 1e-5;
+static const double coarsest = sizeof(nde_real) == sizeof(double) ? 1e-6 : 1e-4,
+    finest = sizeof(nde_real) == sizeof(double) ? 1e-12 : 1e-5;
 static nde_options within(double tolerance) {
     return NDE_INIT(nde_options, .rtol = tolerance, .atol = tolerance);
 }
@@ -117,11 +118,13 @@ static void decay_stops_at_one(void **state) {
     for (int i = 3; i < N; i++) y0[i] = (nde_real)(i - 1);
     const nde_field f = field(decay, NULL, 1, 1, &keep[0]), g = field(above, &one, 1, 1, &keep[1]);
     const nde_event stop = NDE_INIT(nde_event, .g = &g, .terminal = 1);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .dim = 1, .t1 = 10, .y0 = y0, .drift = &f, .events = &stop, .n_events = 1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = N, .dim = 1, .t1 = 10, .y0 = y0, .drift = &f, .events = &stop,
+                                         .n_events = 1);
     int methods = 0;
     for (size_t k = 0; k < nde_method_count(); k++) {
         const nde_method *m = nde_method_at(k);
-        if (!m->e || m->kind != NDE_KIND_RUNGE_KUTTA || nde_method_order(m) < 4 || nde_method_dense_order(m) + 1 < nde_method_order(m))
+        if (!m->e || m->kind != NDE_KIND_RUNGE_KUTTA || nde_method_order(m) < 4 || nde_method_dense_order(m) +
+            1 < nde_method_order(m))
             continue;
         methods++;
         for (int joint = 0; joint < 2; joint++)
@@ -137,8 +140,10 @@ static void decay_stops_at_one(void **state) {
                     assert_int_equal(s.event_count[i], 1);
                     assert_true(s.event_t[i] == s.t_end[i]);
                     if (error > 20*tolerance)
-                        fail_msg("%s%s at %g from %g: off by %g", m->name, joint ? " joint" : "", tolerance, (double)y0[i], error);
-                    assert_true(fabs((double)s.y_end[i] - 1) <= 400*NDE_TEST_EPS); /* weights of 100 cancel in vern8's extension */
+                        fail_msg("%s%s at %g from %g: off by %g", m->name, joint ? " joint" : "", tolerance, (double)y0[i],
+                                 error);
+                    assert_true(fabs((double)s.y_end[i] - 1) <= 400*NDE_TEST_EPS); /* weights of 100 cancel in vern8's
+                                                                                    * extension */
                     assert_true(isnan(s.y[i])); /* the end of the span was not reached */
                 }
                 nde_solution_free(&s);
@@ -147,7 +152,8 @@ static void decay_stops_at_one(void **state) {
     assert_true(methods >= 6);
 }
 
-/* The harmonic oscillator passes zero every pi: as many hits as there are, in either direction or both, forwards and backwards. */
+/* The harmonic oscillator passes zero every pi: as many hits as there are, in either direction or both, forwards and
+ * backwards. */
 static void circles_pass_zero(void **state) {
     (void)state;
     nde_pointwise keep[2];
@@ -212,7 +218,8 @@ static void ball_bounces(void **state) {
             size_t row = 0;
             for (int k = 0; k < 20; k++) {
                 const double near = 20*tolerance + 200*NDE_TEST_EPS;
-                if (fabs(s.event_t[k] - t) > near*(1 + t)) fail_msg("at %g bounce %d is off by %g", tolerance, k, s.event_t[k] - t);
+                if (fabs(s.event_t[k] - t) > near*(1 + t))
+                    fail_msg("at %g bounce %d is off by %g", tolerance, k, s.event_t[k] - t);
                 assert_true(fabs((double)s.event_y[2*k]) <= near*(1 + t)*10);
                 assert_true(fabs((double)s.event_y[2*k + 1] + v) <= near*(1 + t)*10);
                 for (; row < LENGTH(save) && save[row] <= s.event_t[k]; row++) {
@@ -351,8 +358,8 @@ static void jumps_are_no_events(void **state) {
     const nde_field f = field(decay, NULL, 1, 1, &keep[0]), g = field(above, &zero, 1, 1, &keep[1]),
                     flip = { .size = sizeof flip, .dim = 1, .out = 1, .eval = opposite };
     const nde_event e = NDE_INIT(nde_event, .g = &g);
-    const nde_problem problem = NDE_INIT(nde_problem, .t1 = 1, .y0 = y0, .drift = &f, .events = &e, .n_events = 1, .jump = &flip,
-                                         .jump_t = &half, .n_jumps = 1);
+    const nde_problem problem = NDE_INIT(nde_problem, .t1 = 1, .y0 = y0, .drift = &f, .events = &e, .n_events = 1,
+                                         .jump = &flip, .jump_t = &half, .n_jumps = 1);
     nde_solution s = NDE_INIT(nde_solution, .n = 0);
     const nde_options o = within(coarsest);
     assert_int_equal(nde_solve(&problem, &o, &s), NDE_OK);
@@ -392,7 +399,8 @@ static void small_cases(void **state) {
     const double same = 1;
     const nde_field turn = field(bounce, &same, 2, 2, &keep[5]);
     for (int order = 0; order < 2; order++) { /* of two at one time, the one that ends goes before the one that resets */
-        e[order] = NDE_INIT(nde_event, .g = &first, .reset = &turn), e[!order] = NDE_INIT(nde_event, .g = &first, .terminal = 1);
+        e[order] = NDE_INIT(nde_event, .g = &first, .reset = &turn),
+            e[!order] = NDE_INIT(nde_event, .g = &first, .terminal = 1);
         assert_int_equal(nde_solve(&problem, &o, &s), NDE_EVENT);
         assert_true(s.event_end[0] == !order && s.event_count[0] == 1 && s.event_count[1] == 1 && s.event_together[1]);
         assert_true(fabs((double)s.y_end[1] - 6) <= 40*NDE_TEST_EPS);
@@ -593,7 +601,8 @@ static void failures_are_named(void **state) {
 /* What fails in one lane ends that one, with its own reason; the others do not know. */
 static void failures_stay_in_their_lane(void **state) {
     (void)state;
-    static const struct { int code; nde_status status; } cases[] = { { 1000, NDE_E_NONFINITE }, { -7, NDE_E_FIELD }, { 1, NDE_E_FIELD } };
+    static const struct { int code; nde_status status; } cases[] = { { 1000, NDE_E_NONFINITE }, { -7, NDE_E_FIELD },
+                                                                     { 1, NDE_E_FIELD } };
     nde_pointwise keep[3];
     const nde_real y0[3] = { (nde_real)0.125, 1, (nde_real)0.25 };
     const level at_half = { .at = 0.5 };
@@ -630,7 +639,8 @@ static void what_is_wrong_is_refused(void **state) {
     assert_non_null(strstr(nde_error(), "events[0].reset"));
     o.stepping = 0;
     const nde_event bad[] = { NDE_INIT(nde_event, .g = NULL), NDE_INIT(nde_event, .g = f),
-                              NDE_INIT(nde_event, .g = &f[1], .terminal = -1), NDE_INIT(nde_event, .g = &f[1], .reset = &f[1]) };
+                              NDE_INIT(nde_event, .g = &f[1], .terminal = -1),
+                              NDE_INIT(nde_event, .g = &f[1], .reset = &f[1]) };
     for (size_t k = 0; k < LENGTH(bad); k++) {
         problem.events = &bad[k];
         assert_int_equal(nde_solver_create(&problem, &o, &s), NDE_E_ARG);
@@ -666,10 +676,11 @@ static void what_is_wrong_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decay_stops_at_one), cmocka_unit_test(circles_pass_zero), cmocka_unit_test(ball_bounces),
-        cmocka_unit_test(short_flights_are_seen), cmocka_unit_test(endless_bounces_are_ended), cmocka_unit_test(zeros_are_cheap),
-        cmocka_unit_test(resets_are_starts), cmocka_unit_test(jumps_are_no_events), cmocka_unit_test(small_cases),
-        cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
-        cmocka_unit_test(failures_stay_in_their_lane), cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(rest_is_found),
+        cmocka_unit_test(short_flights_are_seen), cmocka_unit_test(endless_bounces_are_ended),
+        cmocka_unit_test(zeros_are_cheap), cmocka_unit_test(resets_are_starts), cmocka_unit_test(jumps_are_no_events),
+        cmocka_unit_test(small_cases), cmocka_unit_test(ensembles_are_the_same), cmocka_unit_test(failures_are_named),
+        cmocka_unit_test(failures_stay_in_their_lane), cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(rest_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,10 @@
 
 /* Parts: a network with u, q and t; one without; one on top of it; physics with vjp and jvp only. */
 static const size_t wide_width[] = { 8, 9, 3 }, plain_width[] = { 3, 5, 3 }, top_width[] = { 5, 4, 2 };
-static const nde_mlp wide_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = wide_width, .last = NDE_SOFTPLUS, .time_input = 1, .inputs_u = 2, .inputs_q = 2 };
-static const nde_mlp with_u_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = top_width, .hidden = NDE_SOFTPLUS, .inputs_u = 2 };
+static const nde_mlp wide_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = wide_width, .last = NDE_SOFTPLUS,
+                                  .time_input = 1, .inputs_u = 2, .inputs_q = 2 };
+static const nde_mlp with_u_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = top_width, .hidden = NDE_SOFTPLUS,
+                                    .inputs_u = 2 };
 static const nde_mlp plain_mlp = { .size = sizeof(nde_mlp), .layers = 2, .width = plain_width, .last = NDE_TANH };
 
 static int decay(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {

@@ -85,7 +85,8 @@ static void derivatives_are_exact(void **state) {
     const nde_tangent along = { .y = v, .p = vp };
     assert_int_equal(field.jvp(&field, &at, y, &along, dv), 0);
     for (size_t b = 0; b < LANES; b++) {
-        const double y0 = (double)y[b], y1 = (double)y[LD + b], y2 = (double)y[2*LD + b], v0 = (double)v[b], v1 = (double)v[LD + b],
+        const double y0 = (double)y[b], y1 = (double)y[LD + b], y2 = (double)y[2*LD + b], v0 = (double)v[b],
+            v1 = (double)v[LD + b],
                      v2 = (double)v[2*LD + b];
         const double exact[] = { (double)p[0]*(v1 - v0) + 0.25*(y1 - y0), v0*((double)q[b] - y2) - y0*v2 - v1,
                                  v0*y1 + y0*v1 - (double)p[1]*v2 + 3*y2 };
@@ -118,7 +119,8 @@ static void lanes_fail_alone(void **state) {
     const nde_real y[N] = { 1, 3, -1, -1 };
     const double t[N] = { 0 };
     const nde_field field = careless_field();
-    static const struct { int code; unsigned char mark; } cases[] = { { NDE_FIELD_RETRY, NDE_LANE_RETRY }, { NDE_FIELD_STOP, NDE_LANE_STOP } };
+    static const struct { int code; unsigned char mark; } cases[] = { { NDE_FIELD_RETRY, NDE_LANE_RETRY },
+                                                                      { NDE_FIELD_STOP, NDE_LANE_STOP } };
     for (int k = 0; k < 2; k++) {
         const nde_real p[] = { (nde_real)cases[k].code };
         nde_real dy[N];

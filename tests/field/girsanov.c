@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * girsanov.c - the distance between two drifts: values against definitions, derivatives against differences, and as quadrature the
- * divergence of two Ornstein-Uhlenbeck processes, with its gradient, against closed forms. */
+ * girsanov.c - the distance between two drifts: values against definitions, derivatives against differences, and as
+ * quadrature the divergence of two Ornstein-Uhlenbeck processes, with its gradient, against closed forms. */
 #include "adjoint/proof.h"
 #include "field/rig.h"
 
@@ -17,14 +17,16 @@ static void open_scene(scene *s, const char *posterior, const char *prior, const
         if (nde_program_parse(text[i], NULL, &s->g[i]) != NDE_OK) fail_msg("%s: %s", text[i], nde_error());
         s->field[i] = nde_field_program(s->g[i]);
     }
-    s->of = NDE_INIT(nde_girsanov, .posterior = &s->field[0], .prior = &s->field[1], .diffusion = &s->field[2], .kind = kind, .inputs = inputs);
+    s->of = NDE_INIT(nde_girsanov, .posterior = &s->field[0], .prior = &s->field[1], .diffusion = &s->field[2],
+                     .kind = kind, .inputs = inputs);
 }
 static void close_scene(scene *s) {
     for (int i = 0; i < 3; i++) nde_program_destroy(s->g[i]);
 }
 
 static const char posterior[] = "state y[3]; param p[2]; own q; dy = [p[0]*y[1] + q, sin(y[0]*t), y[2] - p[1]*y[0]]";
-static const char driven_posterior[] = "state y[3]; input u; param p[2]; own q; dy = [p[0]*y[1] + q*u, sin(y[0]*t), y[2] - p[1]*y[0]]";
+static const char driven_posterior[] =
+    "state y[3]; input u; param p[2]; own q; dy = [p[0]*y[1] + q*u, sin(y[0]*t), y[2] - p[1]*y[0]]";
 static const char prior[] = "state y[3]; param p[2]; own q; dy = [-y[0], p[1] - y[1]*t, q*y[2]]";
 /* Diagonal; as many columns as rows; more; fewer. */
 static const struct { const char *text; int32_t kind; size_t inputs; } noises[] = {
@@ -33,7 +35,8 @@ static const struct { const char *text; int32_t kind; size_t inputs; } noises[] 
     { "state y[3]; input u[3]; param p[2]; own q; dy = [2*u[0] + y[0]*u[1]/2, p[0]*u[0]/2 + 2*u[1] + q*u[2]/4, 2*u[2] + t*u[0]/2]", NDE_NOISE_GENERAL, 0 },
     { "state y[3]; input w, u[4]; param p[2]; own q; dy = [2*u[0] + y[0]*u[1]/2, w*u[0]/2 + 2*u[1] + q*u[3]/4, p[1]*u[3] + 2*u[2] + t*u[0]/2]",
       NDE_NOISE_COMMUTATIVE, 1 },
-    { "state y[3]; input u[2]; param p[2]; own q; dy = [2*u[0], p[0]*u[0] + 2*u[1] + t*u[0]/2, y[0]*u[1]/2 + q*u[0]/3]", NDE_NOISE_ADDITIVE, 0 },
+    { "state y[3]; input u[2]; param p[2]; own q; dy = [2*u[0], p[0]*u[0] + 2*u[1] + t*u[0]/2, y[0]*u[1]/2 + q*u[0]/3]",
+      NDE_NOISE_ADDITIVE, 0 },
     { "state y[3]; input u; param p[2]; own q; dy = [2*u, p[0]*u + t*u/2, y[0]*u/2]", NDE_NOISE_SCALAR, 0 },
 };
 
@@ -42,7 +45,8 @@ static void derivatives_are_right(void **state) {
     static const size_t n[][3] = { { 1, 1, 1 }, { 4, 6, 4 }, { 19, 24, 19 } };
     for (size_t k = 0; k < LENGTH(noises); k++) {
         scene s;
-        open_scene(&s, noises[k].inputs ? driven_posterior : posterior, prior, noises[k].text, noises[k].kind, noises[k].inputs);
+        open_scene(&s, noises[k].inputs ? driven_posterior : posterior, prior, noises[k].text, noises[k].kind,
+                   noises[k].inputs);
         const nde_field f = nde_field_girsanov(&s.of);
         if (!f.eval) fail_msg("%s", nde_error());
         assert_true(f.nu == noises[k].inputs && f.np == 2 && f.nq == 1);
@@ -80,9 +84,9 @@ static void values_are_right(void **state) {
 
 /* ---- two Ornstein-Uhlenbeck processes ------------------------------------------------------------------------------ */
 
-/* dy = (a - b y) dt + s dW from y0, of which the posterior's a, b and the noise are p[0..2], the prior's p[3..4]. E u^2/2 along the
- * posterior: u = (A - B y)/s, A = a - a', B = b - b', y of mean m = a/b + (y0 - a/b)e^-bt and variance s^2 (1 - e^-2bt)/(2b). Means of
- * m, m^2 and the variance over the span in closed form. */
+/* dy = (a - b y) dt + s dW from y0, of which the posterior's a, b and the noise are p[0..2], the prior's p[3..4]. E u^2/2
+ * along the posterior: u = (A - B y)/s, A = a - a', B = b - b', y of mean m = a/b + (y0 - a/b)e^-bt and variance s^2 (1 -
+ * e^-2bt)/(2b). Means of m, m^2 and the variance over the span in closed form. */
 static double divergence(const double *p, double y0, double T) {
     const double A = p[0] - p[3], B = p[1] - p[4], b = p[1], level = p[0]/b, off = y0 - level;
     const double one = (1 - exp(-b*T))/b, two = (1 - exp(-2*b*T))/(2*b);
@@ -90,8 +94,8 @@ static double divergence(const double *p, double y0, double T) {
     return (A*A*T - 2*A*B*m + B*B*square)/(2*p[2]*p[2]);
 }
 
-/* As a mean over paths, of the exact value within four standard errors of means of pairs, and its gradient by p within four of those
- * that nde_gradient.p_error tells; where drifts differ by a constant, exactly. */
+/* As a mean over paths, of the exact value within four standard errors of means of pairs, and its gradient by p within
+ * four of those that nde_gradient.p_error tells; where drifts differ by a constant, exactly. */
 static void divergence_of_two_processes(void **state) {
     (void)state;
     enum { N = 8192, PARAMETERS = 5 };
@@ -109,9 +113,10 @@ static void divergence_of_two_processes(void **state) {
         const nde_field kl = nde_field_girsanov(&s.of);
         const nde_noise noise = NDE_INIT(nde_noise, .seed = 9, .antithetic = 1);
         const nde_term term = NDE_INIT(nde_term, .field = &s.field[2], .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .p = p, .t1 = 1, .drift = &s.field[0], .terms = &term, .n_terms = 1,
-                                             .quadrature = &kl, .calculus = NDE_STRATONOVICH);
-        const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .steps = 64, .adjoint = NDE_ADJOINT_DISCRETE, .group = 128);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .p = p, .t1 = 1, .drift = &s.field[0],
+                                             .terms = &term, .n_terms = 1, .quadrature = &kl, .calculus = NDE_STRATONOVICH);
+        const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .steps = 64, .adjoint = NDE_ADJOINT_DISCRETE,
+                                             .group = 128);
         for (size_t i = 0; i < N; i++) y0[i] = 1, seed_z[i] = (nde_real)(1.0/N);
         for (size_t i = 0; i < PARAMETERS; i++) p[i] = (nde_real)at[i];
         nde_solver *solver;
@@ -152,14 +157,16 @@ static void what_cannot_be_is_refused(void **state) {
         { NDE_INIT(nde_girsanov, .posterior = &s.field[0], .diffusion = &s.field[2], .kind = 1), "prior is NULL" },
         { NDE_INIT(nde_girsanov, .posterior = &s.field[0], .prior = &s.field[1], .kind = 1), "diffusion is NULL" },
         { NDE_INIT(nde_girsanov, .posterior = &s.field[0], .prior = &s.field[1], .diffusion = &s.field[2]), "kind 0" },
-        { NDE_INIT(nde_girsanov, .posterior = &s.field[0], .prior = &s.field[1], .diffusion = &s.field[2], .kind = NDE_NOISE_GENERAL), "nu 0" },
+        { NDE_INIT(nde_girsanov, .posterior = &s.field[0], .prior = &s.field[1], .diffusion = &s.field[2],
+                   .kind = NDE_NOISE_GENERAL), "nu 0" },
     };
     for (size_t i = 0; i < LENGTH(wrong); i++) {
         assert_null(nde_field_girsanov(&wrong[i].of).eval);
         if (!strstr(nde_error(), wrong[i].text)) fail_msg("%s: %s", wrong[i].text, nde_error());
     }
     assert_null(nde_field_girsanov(NULL).eval);
-    s.field[1].vjp = NULL, s.field[1].vjp_window = NULL, s.field[1].cotape = 0, s.field[2].jvp = NULL, s.field[2].vjp_jvp = NULL;
+    s.field[1].vjp = NULL, s.field[1].vjp_window = NULL, s.field[1].cotape = 0, s.field[2].jvp = NULL,
+        s.field[2].vjp_jvp = NULL;
     const nde_field f = nde_field_girsanov(&s.of);
     if (!f.eval || f.vjp || f.jvp) fail_msg("%s", nde_error());
     s.field[1].out = 1;
@@ -196,7 +203,8 @@ static void a_diffusion_without_density_is_not_finite(void **state) {
     (void)state;
     scene s;
     nde_real value = 0;
-    open_scene(&s, "state y[2]; dy = [3 + y[0], 1]", "state y[2]; dy = [y[0], 0*y[1]]", "state y[2]; dy = [0*y[0], 1]", NDE_NOISE_DIAGONAL, 0);
+    open_scene(&s, "state y[2]; dy = [3 + y[0], 1]", "state y[2]; dy = [y[0], 0*y[1]]", "state y[2]; dy = [0*y[0], 1]",
+               NDE_NOISE_DIAGONAL, 0);
     const nde_field f = nde_field_girsanov(&s.of);
     const nde_site at = { .n = 1, .ld = 1, .t = &(double){ 0 } };
     assert_int_equal(nde_field_value(&f, &at, (nde_real[]){ 1, 2 }, &value), NDE_OK);

@@ -668,8 +668,8 @@ static void later_layouts(void **state) {
 
 /* A host's BLAS: called for wide layers, in its precision only, and never when results are to be reproducible. */
 static int products;
-static void host_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
-                      const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
+static void host_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a,
+                      int lda, const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
     const bool transposed = transpose_a == 112;
     assert_true(order == 101 && (transposed || transpose_a == 111) && transpose_b == 111);
     products++;
@@ -728,7 +728,8 @@ int main(void) {
         cmocka_unit_test(norm_of_large_means), cmocka_unit_test(stored_bits),
         cmocka_unit_test(tape_and_window), cmocka_unit_test(bits_in_batches), cmocka_unit_test(instruction_sets),
         cmocka_unit_test(glorot), cmocka_unit_test(schemes), cmocka_unit_test(orthogonal),
-        cmocka_unit_test(orthogonal_is_uniform), cmocka_unit_test(refusals), cmocka_unit_test(later_layouts), cmocka_unit_test(blas_of_the_host),
+        cmocka_unit_test(orthogonal_is_uniform), cmocka_unit_test(refusals), cmocka_unit_test(later_layouts),
+        cmocka_unit_test(blas_of_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

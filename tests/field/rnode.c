@@ -27,7 +27,8 @@ static void derivatives_are_right(void **state) {
     const nde_field f = nde_field_mlp(&network), kinetic = nde_field_kinetic(&f);
     check(&kinetic);
     for (int32_t gaussian = 0; gaussian < 2; gaussian++) {
-        const nde_frobenius of = NDE_INIT(nde_frobenius, .field = &f, .seed = 3, .probes = 2, .gaussian = gaussian, .forward = 1);
+        const nde_frobenius of = NDE_INIT(nde_frobenius, .field = &f, .seed = 3, .probes = 2, .gaussian = gaussian,
+                                          .forward = 1);
         const nde_field frobenius = nde_field_frobenius(&of);
         const nde_field *both[] = { &kinetic, &frobenius };
         const nde_parts parts = NDE_INIT(nde_parts, .part = both, .n = 2);
@@ -44,8 +45,8 @@ static void values_are_right(void **state) {
     for (int32_t gaussian = 0; gaussian < 2; gaussian++) {
         const nde_frobenius of = NDE_INIT(nde_frobenius, .field = &f, .seed = 3, .probes = PROBES, .gaussian = gaussian);
         const nde_field frobenius = nde_field_frobenius(&of);
-        rig r = rig_make(&f, 4, 4, 4, NULL, 9), k = rig_make(&kinetic, 4, 4, 4, NULL, 9), l = rig_make(&frobenius, 4, 4, 4, NULL, 9),
-            one = rig_make(&frobenius, 1, 1, 1, NULL, 11);
+        rig r = rig_make(&f, 4, 4, 4, NULL, 9), k = rig_make(&kinetic, 4, 4, 4, NULL, 9),
+            l = rig_make(&frobenius, 4, 4, 4, NULL, 9), one = rig_make(&frobenius, 1, 1, 1, NULL, 11);
         assert_int_equal(f.eval(&f, &r.at, r.y, r.dy), 0);
         assert_int_equal(kinetic.eval(&kinetic, &k.at, k.y, k.dy), 0);
         assert_int_equal(frobenius.eval(&frobenius, &l.at, l.y, l.dy), 0);
@@ -79,7 +80,8 @@ static void integrals_have_gradients(void **state) {
         proof_begin(&f, 90, &duffing_model, false, 0, 2, 0.5);
         f.drift = nde_field_mlp(&mlp);
         const nde_frobenius of = NDE_INIT(nde_frobenius, .field = &f.drift, .seed = 3, .forward = 1);
-        const nde_field kinetic = nde_field_kinetic(&f.drift), frobenius = nde_field_frobenius(&of), *both[] = { &kinetic, &frobenius };
+        const nde_field kinetic = nde_field_kinetic(&f.drift), frobenius = nde_field_frobenius(&of),
+            *both[] = { &kinetic, &frobenius };
         const nde_parts parts = NDE_INIT(nde_parts, .part = both, .n = 2);
         f.quadrature = nde_field_concatenation(&parts), f.problem.quadrature = &f.quadrature, f.nz = 2;
         proof_parameters(&f, f.drift.np, NULL);
@@ -145,8 +147,9 @@ static void ends_are_drawn(void **state) {
     for (size_t i = 0; i < N; i++) ones[i] = (nde_real)0.5; /* y' = y^3: 1/y^2 = 4 - 2t */
     nde_solver *solver;
     nde_solution solution = NDE_INIT(nde_solution, .n = 0);
-    assert_int_equal(nde_solver_create(&problem, &NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE, .rtol = is_double ? 1e-9 : 1e-5),
-                                       &solver), NDE_OK);
+    assert_int_equal(nde_solver_create(&problem,
+                                       &NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE,
+                                                 .rtol = is_double ? 1e-9 : 1e-5), &solver), NDE_OK);
     assert_int_equal(nde_solver_run(solver, &solution), NDE_OK);
     static nde_real seed[N];
     for (size_t i = 0; i < N; i++) seed[i] = 1;
@@ -154,7 +157,8 @@ static void ends_are_drawn(void **state) {
     for (size_t i = 0; i < N; i++) {
         const double y = 1/sqrt(4 - 2*t1[i]);
         sum += g[i];
-        assert_true(fabs((double)solution.y_end[i] - y) < (is_double ? 1e-7 : 1e-3) && fabs(g[i] - y*y*y) < (is_double ? 1e-6 : 1e-2));
+        assert_true(fabs((double)solution.y_end[i] - y) < (is_double ? 1e-7 : 1e-3) &&
+                    fabs(g[i] - y*y*y) < (is_double ? 1e-6 : 1e-2));
     }
     assert_true(sum > 0);
     nde_solver_destroy(solver);

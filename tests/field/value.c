@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * value.c - nde_field_value, vjp and jvp give what the field's functions do, with whatever a field needs, and say what fails. */
+ * value.c - nde_field_value, vjp and jvp give what the field's functions do, with whatever a field needs, and say what
+ * fails. */
 #include "field/rig.h"
 
 enum { LANES = 37 };
@@ -46,7 +47,8 @@ static void value_of_a_network(void **state) {
     nde_site at = { .n = LANES, .ld = 40, .t = r.at.t, .p = r.at.p, .q = r.at.q, .u = r.at.u };
     assert_int_equal(nde_field_value(&field, &at, r.y, value), NDE_OK);
     for (size_t i = 0; i < 2; i++)
-        for (size_t b = 0; b < LANES; b++) assert_true(fabs((double)(value[i*40 + b] - r.dy[i*40 + b])) < (sizeof(nde_real) == 8 ? 1e-13 : 1e-5));
+        for (size_t b = 0; b < LANES; b++)
+            assert_true(fabs((double)(value[i*40 + b] - r.dy[i*40 + b])) < (sizeof(nde_real) == 8 ? 1e-13 : 1e-5));
     rig_free(&r);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * program.c - any bytes as the text of a program: it is refused with a line and a column, or it is a field that can be evaluated and
- * differentiated, and the same text makes the same field again. */
+ * program.c - any bytes as the text of a program: it is refused with a line and a column, or it is a field that can be
+ * evaluated and differentiated, and the same text makes the same field again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +24,13 @@ static const char *const texts[] = {
 #endif
 };
 const char *const fuzz_tokens[] = {
-    "state ", "param ", "input ", "own ", "out = ", "dx = ", "x", "y", "t", "pi", "0", "1", "2", "1e308", "1e-400", "0.5", ".", "67108864",
-    "99999999999999999999", "+", "-", "*", "/", "^", "<", "<=", ">", ">=", "=", "(", ")", "[", "]", ",", ":", ";", "\n", "#", " ",
-    "grad(x, x)", "jet(x, x, 1, 3)", "mixed(", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(",
+    "state ", "param ", "input ", "own ", "out = ", "dx = ", "x", "y", "t", "pi", "0", "1", "2", "1e308", "1e-400", "0.5",
+        ".", "67108864",
+    "99999999999999999999", "+", "-", "*", "/", "^", "<", "<=", ">", ">=", "=", "(", ")", "[", "]", ",", ":", ";", "\n",
+    "#", " ", "grad(x, x)", "jet(x, x, 1, 3)", "mixed(", "jvp(", "vjp(", "sum(", "dot(", "cross(", "matvec(",
     "matvec_transposed(", "outer(", "repeat(", "select(", "blend(",
-    "gather(x, [", "scatter(x, [", "dense(tanh, ", "matmul(", "matmul_transposed(", "softmax(", "attention(x, x, x, ", "convolve(",
-    "csr_matvec(", "csr_columns(", "csr_rows(", "csr_sum(", "fft(", "fft_inverse(", "[0, 1, 2]", "[2, 0]", ", ",
+    "gather(x, [", "scatter(x, [", "dense(tanh, ", "matmul(", "matmul_transposed(", "softmax(", "attention(x, x, x, ",
+    "convolve(", "csr_matvec(", "csr_columns(", "csr_rows(", "csr_sum(", "fft(", "fft_inverse(", "[0, 1, 2]", "[2, 0]", ", ",
     "independent(", "tanh(", "gelu(", "pow(", "log1p(", "((((((((", "--------", "[[[[", "[0]", "[0:2]", "\xff", "\x80", NULL };
 
 size_t fuzz_seed(size_t i, uint8_t *to) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lu.c - factors and solutions of small systems: residuals for every size and number of lanes, transposes, equal bits of a lane alone
- * and among others, singular lanes. */
+ * lu.c - factors and solutions of small systems: residuals for every size and number of lanes, transposes, equal bits of a
+ * lane alone and among others, singular lanes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,8 @@ static void fill(system_t *s, uint64_t seed, size_t first) {
     for (size_t b = 0; b < s->n; b++) {
         s->h[b] = (nde_real)(0.5 + nde_uniform(seed, 200, first + b, 0, 0));
         for (size_t e = 0; e < s->d*s->d; e++) s->j[e*s->ld + b] = (nde_real)nde_normal(seed, 200, first + b, e, 1)*10;
-        for (size_t i = 0; i < s->d; i++) s->x[i*s->ld + b] = s->b[i*s->ld + b] = (nde_real)nde_normal(seed, 200, first + b, i, 2);
+        for (size_t i = 0; i < s->d; i++)
+            s->x[i*s->ld + b] = s->b[i*s->ld + b] = (nde_real)nde_normal(seed, 200, first + b, i, 2);
     }
 }
 

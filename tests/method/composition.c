@@ -58,7 +58,8 @@ static void the_symmetric_ones_go_back(void **state) {
         go(m, 0, period, 90, start, there), go(m, period, 0, 90, there, back);
         for (int i = 0; i < 4; i++) off = fmax(off, fabs((double)(back[i] - start[i])));
         const bool tells = NDE_TEST_EPS < 1e-10; /* in float rounding hides the others' error */
-        if (palindrome ? off > 2000*NDE_TEST_EPS : tells && off < 2000*NDE_TEST_EPS) fail_msg("%s comes back to %g", m->name, off);
+        if (palindrome ? off > 2000*NDE_TEST_EPS : tells && off < 2000*NDE_TEST_EPS)
+            fail_msg("%s comes back to %g", m->name, off);
         palindrome ? symmetric++ : others++;
     }
     assert_true(symmetric >= 8 && others >= 2);
@@ -73,8 +74,8 @@ static void bits_come_back(const nde_method *m, int64_t steps, double quantum, b
     const nde_real y0[8] = { start[0], (nde_real)0.9, 0, (nde_real)0.1, 0, (nde_real)-0.2, start[3], (nde_real)1.1 };
     nde_problem problem = NDE_INIT(nde_problem, .n = 2, .drift = &field, .y0 = y0, .t1 = 0.05*(double)steps, .split = 2);
     const double at[] = { 0, problem.t1 };
-    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .quantum = quantum, .save_t = at,
-                                         .n_save = 2);
+    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .quantum = quantum,
+                                         .save_t = at, .n_save = 2);
     nde_solution there = NDE_INIT(nde_solution, .n = 0), back = NDE_INIT(nde_solution, .n = 0);
     assert_int_equal(nde_solve(&problem, &options, &there), NDE_OK);
     problem.t0 = problem.t1, problem.t1 = 0, problem.y0 = there.y_end;
@@ -203,7 +204,8 @@ static void halves_are_all_that_is_read(void **state) {
         for (int i = 0; i < 2; i++) {
             const nde_field field = NDE_INIT(nde_field, .dim = 4, .out = 4, .eval = halves, .ctx = i ? "asked for" : NULL);
             const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &field, .y0 = y0, .t1 = 1, .split = 2);
-            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 8, .save_t = save, .n_save = 3);
+            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 8, .save_t = save,
+                                                 .n_save = 3);
             memset(asked_for, 0, sizeof asked_for);
             assert_int_equal(nde_solve(&problem, &options, &s[i]), NDE_OK);
             assert_true(asked_for[1] + asked_for[2] >= 8*(m->stages - 1) && asked_for[1] > 0 && asked_for[2] > 0);
@@ -224,8 +226,8 @@ static void slopes_inside_are_derivatives(void **state) {
         const nde_method *m = nde_method_at(k);
         if (!is_composition(m)) continue;
         nde_solver *solver;
-        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 4, .adjoint = NDE_ADJOINT_DISCRETE,
-                                             .budget = 1 << 20);
+        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 4,
+                                             .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 20);
         assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
         assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);
         for (double t = 0.0625; t < 1; t += 0.125) {
@@ -236,7 +238,8 @@ static void slopes_inside_are_derivatives(void **state) {
             for (int i = 0; i < 4; i++) {
                 const double difference = ((double)after[i] - (double)before[i])/(2*step);
                 if (!(fabs(difference - (double)slope[i]) <= 100*step*step + 8*NDE_TEST_EPS/step))
-                    fail_msg("%s at %g: slope %g of component %d, differences say %g", m->name, t, (double)slope[i], i, difference);
+                    fail_msg("%s at %g: slope %g of component %d, differences say %g", m->name, t, (double)slope[i], i,
+                             difference);
             }
         }
         nde_solver_destroy(solver);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * expand.h - a symplectic composition written out as the partitioned Runge-Kutta table that it is, with its cubic Hermite
- * extension, and a Nystrom method as the one that it is where q' is linear in v: what the tests know about tables then holds for them.
+ * extension, and a Nystrom method as the one that it is where q' is linear in v: what the tests know about tables then
+ * holds for them.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), II.2, II.5, VI.4. */
 #ifndef NDE_TESTS_EXPAND_H
 #define NDE_TESTS_EXPAND_H
@@ -42,8 +43,8 @@ static inline const nde_method *expand_composition(const nde_method *m, expanded
     return &to->method;
 }
 
-/* A Chebyshev method of s stages, its recursion written out as the explicit table of s + 1 stages that it is: the mean slope of the
- * method's own weights is the last row. */
+/* A Chebyshev method of s stages, its recursion written out as the explicit table of s + 1 stages that it is: the mean
+ * slope of the method's own weights is the last row. */
 static inline const nde_method *expand_chebyshev(const nde_method *m, int s, const nde_chebyshev_stage *stage, expanded *to) {
     nde_coefficient row[EXPANDED_STAGES][EXPANDED_STAGES]; /* row j: D_j by slopes */
     memset(to, 0, sizeof *to), memset(row, 0, sizeof row);
@@ -101,7 +102,8 @@ static inline const nde_method *expand_nystrom(const nde_method *m, expanded *to
 
 /* Others as they are. */
 static inline const nde_method *expand(const nde_method *m, expanded *to) {
-    return m->kind == NDE_KIND_COMPOSITION ? expand_composition(m, to) : m->kind == NDE_KIND_NYSTROM ? expand_nystrom(m, to) : m;
+    return m->kind == NDE_KIND_COMPOSITION ? expand_composition(m, to) : m->kind == NDE_KIND_NYSTROM ? expand_nystrom(m,
+            to) : m;
 }
 
 #endif

@@ -128,7 +128,8 @@ static void infinitely_stiff_parts_are_gone(void **state) {
 
 /* At 321.8122, and at 2. Source: F. Mazzia, C. Magherini (2008). */
 static const double hires_end[] = { 0.7371312573325668e-3, 0.1442485726316185e-3, 0.5888729740967575e-4, 0.1175651343283149e-2,
-                                    0.2386356198831331e-2, 0.6238968252742796e-2, 0.2849998395185769e-2, 0.2850001604814231e-2 };
+                                    0.2386356198831331e-2, 0.6238968252742796e-2, 0.2849998395185769e-2,
+                                    0.2850001604814231e-2 };
 static const double vdpol_end[] = { 0.1706167732170483e1, -0.8928097010247975 };
 
 static double largest_error(const stiff_problem *q, const double *y, const double *exact) {
@@ -225,11 +226,13 @@ static int loss_at(void *ctx, size_t save, double t, size_t n, const nde_real *y
 
 static void check(const char *what, const nde_method *m, const nde_problem *problem, nde_options options) {
     nde_gradient_report report = { .size = sizeof report };
-    options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE, options.budget = (size_t)16 << 20;
+    options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE,
+        options.budget = (size_t)16 << 20;
     const nde_status status = nde_gradient_check(problem, &options, NULL, 5, &report);
     if (status) fail_msg("%s, %s: %s", what, m->name, nde_error());
     const double forward = IS_DOUBLE ? 1e-12 : 2e-4, difference = IS_DOUBLE ? 1e-8 : 2e-2;
-    print_message("%s, %s: %.1e of forward mode, %.1e of differences\n", what, m->name, report.forward_error, report.difference_error);
+    print_message("%s, %s: %.1e of forward mode, %.1e of differences\n", what, m->name, report.forward_error,
+                  report.difference_error);
     if (!(report.forward_error < forward) || !(report.difference_error < difference))
         fail_msg("%s, %s: %g of forward mode, %g of differences", what, m->name, report.forward_error, report.difference_error);
 }
@@ -305,14 +308,16 @@ static void jacobians_may_fail(void **state) {
     static const struct { int code, status; } way[] = {
         { 0, NDE_OK }, { NDE_FIELD_RETRY, NDE_OK }, { NDE_FIELD_STOP, NDE_STOPPED }, { -7, NDE_E_FIELD },
     };
-    const nde_field f = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = decay, .jacobian = its_jacobian, .traits = NDE_AUTONOMOUS);
+    const nde_field f = NDE_INIT(nde_field, .dim = 1, .out = 1, .eval = decay, .jacobian = its_jacobian,
+                                 .traits = NDE_AUTONOMOUS);
     const nde_real y0 = 1;
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .y0 = &y0, .t1 = 1);
     EACH_METHOD(m)
         for (size_t k = 0; m->error_order && k < sizeof way/sizeof *way; k++) {
             nde_solution s = { 0 };
             calls = 0, failing = 3, code = way[k].code;
-            assert_int_equal(nde_solve(&problem, &NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3), &s), way[k].status);
+            assert_int_equal(nde_solve(&problem, &NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3), &s),
+                             way[k].status);
             assert_true(isfinite(s.y_end[0]));
             if (way[k].status == NDE_OK) assert_true(s.stats->rejected >= 1 && fabs((double)s.y_end[0] - exp(-1)) < 1e-2);
             nde_solution_free(&s);
@@ -328,8 +333,8 @@ static void lanes_do_not_know_of_each_other(void **state) {
     for (size_t b = 0; b < N; b++) y0[b] = (nde_real)(1 + 0.01*(double)b), y0[N + b] = 0, y0[2*N + b] = 0;
     EACH_METHOD(m) {
         run_t *r = begin(stiff_problems[0].text, 3, start, 3, m->error_order ? rates : slow, 0, 100);
-        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3, .atol = 1e-6, .reproducible = 1,
-                                             .steps = m->error_order ? 0 : 2000);
+        const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-3, .atol = 1e-6,
+                                             .reproducible = 1, .steps = m->error_order ? 0 : 2000);
         nde_problem problem = r->problem;
         nde_solution all = { 0 };
         problem.y0 = y0, problem.n = N;

@@ -11,14 +11,17 @@ enum { DIM = 9, LANES = 5, MOST = 16 };
 
 /* dy_i = (1 + t) y_(i-1) - q y_i^2 + sin(y_(i+1)), a tridiagonal Jacobian; with traits of the test's choice. */
 static nde_real before(const nde_site *at, const nde_real *y, size_t i, size_t b) { return i ? y[(i - 1)*at->ld + b] : 0; }
-static nde_real after(const nde_site *at, const nde_real *y, size_t i, size_t b) { return i + 1 < DIM ? y[(i + 1)*at->ld + b] : 0; }
+static nde_real after(const nde_site *at, const nde_real *y, size_t i, size_t b) {
+    return i + 1 < DIM ? y[(i + 1)*at->ld + b] : 0;
+}
 
 static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
     (void)self;
     for (size_t i = 0; i < DIM; i++)
         for (size_t b = 0; b < at->n; b++) {
             const nde_real x = y[i*at->ld + b];
-            dy[i*at->ld + b] = (nde_real)(1 + at->t[b])*before(at, y, i, b) - at->q[b]*x*x + (nde_real)sin((double)after(at, y, i, b));
+            dy[i*at->ld + b] = (nde_real)(1 + at->t[b])*before(at, y, i, b) - at->q[b]*x*x +
+                (nde_real)sin((double)after(at, y, i, b));
         }
     return 0;
 }
@@ -164,7 +167,8 @@ static void colours_share_no_row(void **state) {
         for (size_t c = i ? i - 1 : 0; c <= i + 1 && c < MANY; c++) in[order[c]] = true;
         for (size_t c = 0; c < MANY; c++) if (in[c]) index[e++] = c;
     }
-    nde_field f = NDE_INIT(nde_field, .dim = MANY, .out = MANY, .eval = eval, .jvp = jvp, .sparsity_start = from, .sparsity_index = index);
+    nde_field f = NDE_INIT(nde_field, .dim = MANY, .out = MANY, .eval = eval, .jvp = jvp, .sparsity_start = from,
+                           .sparsity_index = index);
     nde_real y0[MANY] = { 0 };
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .y0 = y0, .t1 = 1);
     static nde_rhs rhs;

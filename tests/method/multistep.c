@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * multistep.c - Adams methods in every order: the order that they have, through a jump too; what their steps cost; lanes at
- * different places of their start-up; what is saved of a run is enough. Weights are checked in tables.c, derivatives in adjoint/. */
+ * different places of their start-up; what is saved of a run is enough. Weights are checked in tables.c, derivatives in
+ * adjoint/. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,8 @@ static void solve(const nde_options *options, bool jumps, double to[2*STATES]) {
     nde_real y0[2*STATES];
     for (int b = 0; b < STATES; b++) y0[b] = (nde_real)cos(b), y0[STATES + b] = (nde_real)(0.9*sin(2*b));
     const nde_problem problem = NDE_INIT(nde_problem, .n = STATES, .drift = &field, .y0 = y0, .t0 = start, .t1 = end,
-                                         .n_jumps = jumps, .jump_t = jumps ? &middle : NULL, .jump = jumps ? &kick_field : NULL);
+                                         .n_jumps = jumps, .jump_t = jumps ? &middle : NULL,
+                                         .jump = jumps ? &kick_field : NULL);
     nde_solution s = { 0 };
     if (nde_solve(&problem, options, &s)) fail_msg("%s", s.error ? s.error : nde_error());
     for (int i = 0; i < 2*STATES; i++) to[i] = (double)s.y_end[i];

@@ -152,7 +152,8 @@ static void velocities_are_derivatives_of_positions(void **state) {
         for (double t = 0.03; t < 1.95; t += 0.07) {
             const double h = sizeof(nde_real) == sizeof(double) ? 1e-5 : 1e-2;
             assert_int_equal(nde_solver_dense(solver, 0, t, y, dy), NDE_OK);
-            for (int i = 0; i < 2; i++) assert_true(fabs((double)(dy[i] - y[2 + i])) <= 20*NDE_TEST_EPS*(1 + fabs((double)dy[i])));
+            for (int i = 0; i < 2; i++)
+                assert_true(fabs((double)(dy[i] - y[2 + i])) <= 20*NDE_TEST_EPS*(1 + fabs((double)dy[i])));
             assert_int_equal(nde_solver_dense(solver, 0, t - h, before, NULL), NDE_OK);
             assert_int_equal(nde_solver_dense(solver, 0, t + h, after, NULL), NDE_OK);
             for (int i = 0; i < 4; i++) {
@@ -206,14 +207,16 @@ static void the_error_of_a_loss_is_that_of_both_halves(void **state) {
             double error = 0;
             w[c] = 1;
             nde_solver *solver;
-            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 1, .adjoint = NDE_ADJOINT_DISCRETE);
+            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 1,
+                                                 .adjoint = NDE_ADJOINT_DISCRETE);
             assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
             assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);
             const nde_seed seed = NDE_INIT(nde_seed, .y_end = w);
             const nde_gradient gradient = NDE_INIT(nde_gradient, .y0 = g, .loss_error = &error);
             assert_int_equal(nde_backward(solver, &seed, &gradient), NDE_OK);
             const double expected = estimate(m, h, w);
-            if (!(fabs(error - expected) <= 100*NDE_TEST_EPS)) fail_msg("%s, %d: %g, not %g", nde_method_name(m), c, error, expected);
+            if (!(fabs(error - expected) <= 100*NDE_TEST_EPS))
+                fail_msg("%s, %d: %g, not %g", nde_method_name(m), c, error, expected);
             assert_true(fabs(expected) > 1000*NDE_TEST_EPS || sizeof(nde_real) == sizeof(float));
             nde_solver_destroy(solver);
         }

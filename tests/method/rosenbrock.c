@@ -137,7 +137,8 @@ static void what_has_no_meaning_is_refused(void **state) {
     static const struct { nde_options options; nde_status status; const char *word; } way[] = {
         { { .compensated = 1 }, NDE_E_ARG, "compensated" }, { { .coupling = 0.9 }, NDE_E_ARG, "coupling" },
         { { .error = NDE_ERROR_DOUBLING }, NDE_E_ARG, "error" }, { { .jacobian = 7 }, NDE_E_ARG, "jacobian" },
-        { { .jacobian = NDE_JACOBIAN_JVP }, NDE_E_NO_JVP, "jvp" }, { { .adjoint = NDE_ADJOINT_DISCRETE }, NDE_E_NO_VJP, "vjp_jvp" },
+        { { .jacobian = NDE_JACOBIAN_JVP }, NDE_E_NO_JVP, "jvp" },
+        { { .adjoint = NDE_ADJOINT_DISCRETE }, NDE_E_NO_VJP, "vjp_jvp" },
         { { .adjoint = NDE_ADJOINT_DISCRETE, .jacobian = NDE_JACOBIAN_DIFFERENCES }, NDE_E_ARG, "differences" },
         { { .method = NDE_TSIT5, .jacobian = NDE_JACOBIAN_GIVEN }, NDE_E_ARG, "tsit5" },
     };

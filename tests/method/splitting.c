@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Splittings over two fields: their orders with Runge-Kutta sub-steps and with exact flows, derivatives through both, symmetry, the
- * ensemble, and what is refused. */
+ * Splittings over two fields: their orders with Runge-Kutta sub-steps and with exact flows, derivatives through both,
+ * symmetry, the ensemble, and what is refused. */
 #include "adjoint/reference.h"
 
 /* ---- fields: y' = A + B with p = (w, a, c) ---- */
@@ -51,7 +51,8 @@ static double error_of(int method, int way, int64_t steps) {
     const nde_real p[3] = { 2, (nde_real)0.5, way == BOTH_FLOW ? 0 : (nde_real)0.75 };
     const nde_field pull = model_field("pull", &pull_model, false), turn = model_field("turn", &turn_model, false),
                     pulled = model_field("pulled", &pulled_model, false), turned = model_field("turned", &turned_model, false),
-                    both = model_field("both", &both_model, false), flow[2] = { nde_field_flow(&pulled), nde_field_flow(&turned) };
+                    both = model_field("both", &both_model, false),
+                    flow[2] = { nde_field_flow(&pulled), nde_field_flow(&turned) };
     const nde_splitting parts = NDE_INIT(nde_splitting, .second = way == SLOPES ? &turn : &flow[1]);
     const nde_problem whole = NDE_INIT(nde_problem, .drift = &both, .y0 = begin, .p = p, .t1 = 2);
     nde_problem split = whole;
@@ -120,7 +121,8 @@ static void derivatives_are_those_of_the_map(void **state) {
                 proof f;
                 proof_begin(&f, 5, &pull_model, tape, 0.25, 2, 0.75);
                 proof_parameters(&f, 3, (double[]){ 2, 0.5, 0.75 });
-                const nde_field turn = model_field("turn", &turn_model, tape), turned = model_field("turned", &turned_model, tape),
+                const nde_field turn = model_field("turn", &turn_model, tape),
+                    turned = model_field("turned", &turned_model, tape),
                                 pulled = model_field("pulled", &pulled_model, tape),
                                 flow[2] = { nde_field_flow(&pulled), nde_field_flow(&turned) };
                 const nde_splitting parts = NDE_INIT(nde_splitting, .second = way == SLOPES ? &turn : &flow[1],
@@ -149,7 +151,8 @@ static void trajectories_do_not_see_each_other(void **state) {
                     flow = nde_field_flow(&turned);
     const nde_splitting parts = NDE_INIT(nde_splitting, .second = &flow);
     nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &pull, .y0 = y0, .p = p, .t1 = 2, .splitting = &parts);
-    nde_solution all = NDE_INIT(nde_solution, .n = 0), threads = NDE_INIT(nde_solution, .n = 0), one = NDE_INIT(nde_solution, .n = 0);
+    nde_solution all = NDE_INIT(nde_solution, .n = 0), threads = NDE_INIT(nde_solution, .n = 0),
+        one = NDE_INIT(nde_solution, .n = 0);
     assert_int_equal(nde_solve(&problem, &(nde_options){ .steps = 9 }, &all), NDE_OK);
     assert_int_equal(nde_solve(&problem, &(nde_options){ .steps = 9, .threads = 2 }, &threads), NDE_OK);
     assert_memory_equal(all.y_end, threads.y_end, sizeof y0);

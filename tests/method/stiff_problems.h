@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * stiff_problems.h - stiff problems in the language of programs, with all derivatives, and their solutions at the end.
  *
- * Sources: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.1, IV.10; F. Mazzia, C. Magherini, Test set for
- * initial value problem solvers 2.4 (2008). */
+ * Sources: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.1, IV.10; F. Mazzia, C. Magherini,
+ * Test set for initial value problem solvers 2.4 (2008). */
 #ifndef NDE_TESTS_STIFF_PROBLEMS_H
 #define NDE_TESTS_STIFF_PROBLEMS_H
 
@@ -17,8 +17,8 @@ typedef struct stiff_problem {
 } stiff_problem;
 
 static const stiff_problem stiff_problems[] = {
-    { "ROBER", "state a, b, c; param k1, k2, k3; v = k1*a; w = k2*b*c; u = k3*b*b; da = w - v; db = v - w - u; dc = u", 3, 3, 1e5,
-      { 1, 0, 0 }, { 0.04, 1e4, 3e7 }, 1e-6 },
+    { "ROBER", "state a, b, c; param k1, k2, k3; v = k1*a; w = k2*b*c; u = k3*b*b; da = w - v; db = v - w - u; dc = u", 3,
+      3, 1e5, { 1, 0, 0 }, { 0.04, 1e4, 3e7 }, 1e-6 },
     { "OREGO", "state a, b, c; param k, q, w; da = k*(b + a*(1 - q*a - b)); db = (c - (1 + a)*b)/k; dc = w*(a - c)", 3, 3, 30,
       { 1, 2, 3 }, { 77.27, 8.375e-6, 0.161 }, 1e-3 },
     { "HIRES",
@@ -42,8 +42,8 @@ static const stiff_problem stiff_problems[] = {
       " -r6 - r8 - r14 - r20 + r3 + 2*r18, -r4 - r5 - r6 + r13, r4 + r5 + r6 + r7, -r7 - r8, -r12 + r7 + r9,"
       " -r9 - r10 + r8 + r11, r9, -r11 + r10, -r13 + r12, r14, -r18 - r19 + r16, -r20, r20, -r21 - r22 - r24 + r23 + r25, -r25 + r24]",
       20, 25, 60, { 0, 0.2, 0, 0.04, 0, 0, 0.1, 0.3, 0.01, 0, 0, 0, 0, 0, 0, 0, 0.007, 0, 0, 0 },
-      { 0.35, 26.6, 1.23e4, 8.6e-4, 8.2e-4, 1.5e4, 1.3e-4, 2.4e4, 1.65e4, 9e3, 0.022, 1.2e4, 1.88, 1.63e4, 4.8e6, 3.5e-4, 0.0175, 1e8,
-        4.44e11, 1.24e3, 2.1, 5.78, 4.74e-2, 1.78e3, 3.12 }, 1e-4 },
+      { 0.35, 26.6, 1.23e4, 8.6e-4, 8.2e-4, 1.5e4, 1.3e-4, 2.4e4, 1.65e4, 9e3, 0.022, 1.2e4, 1.88, 1.63e4, 4.8e6, 3.5e-4,
+        0.0175, 1e8, 4.44e11, 1.24e3, 2.1, 5.78, 4.74e-2, 1.78e3, 3.12 }, 1e-4 },
 };
 enum { STIFF_PROBLEMS = sizeof stiff_problems/sizeof *stiff_problems };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stochastic.c - tables of drift and noise: what their steps make of linear equations, in exact moments, without samples. On
- * y' = a y + b y W' a step is a polynomial in W and the integral of W, whose moments quadrature has exactly: weak order of the mean and
- * of the mean square; on y' = a y + b W' (additive) of mean and variance. Strong orders: tests/solve/strong.c. */
+ * y' = a y + b y W' a step is a polynomial in W and the integral of W, whose moments quadrature has exactly: weak order of
+ * the mean and of the mean square; on y' = a y + b W' (additive) of mean and variance. Strong orders: tests/solve/strong.c. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -80,7 +80,8 @@ static double moment(const nde_method *m, double h, double a, double b, double c
     return sum;
 }
 
-/* Error of the moment after one step, in the method's calculus: d y = a y dt + b y dW has mean e^(ah) and mean square e^((2a + b^2)h). */
+/* Error of the moment after one step, in the method's calculus: d y = a y dt + b y dW has mean e^(ah) and mean square
+ * e^((2a + b^2)h). */
 static double error_of_linear(const nde_method *m, double h, int n) {
     const double a = -0.9, b = 0.7, drift = a + (m->calculus == NDE_ITO ? 0 : 0.5*b*b);
     return fabs(moment(m, h, a, b, 0, 1, n) - exp((n*drift + 0.5*n*(n - 1)*b*b)*h));
@@ -97,10 +98,12 @@ static double order_of(double (*error)(const nde_method *, double, int), const n
     return one < 3e-12 ? HUGE_VAL : log2(one/two) - 1;
 }
 
-static bool is_still(const nde_drive *d) { return d->w == 0 && d->area == 0 && d->root == 0 && d->twice == 0 && d->thrice == 0; }
+static bool is_still(const nde_drive *d) {
+    return d->w == 0 && d->area == 0 && d->root == 0 && d->twice == 0 && d->thrice == 0;
+}
 
-/* What the weights of drift and of each multiplier add up to, to a few roundings, so that a digit that is wrong is seen; nodes are
- * the drift before them, of the noise where order 3/2 asks for it. */
+/* What the weights of drift and of each multiplier add up to, to a few roundings, so that a digit that is wrong is seen;
+ * nodes are the drift before them, of the noise where order 3/2 asks for it. */
 static const char *fault_of_sums(const nde_method *m) {
     const bool strict = m->strong[NDE_NOISE_SCALAR] > 2;
     double drift = -1, second = -0.5, sum[5] = { -1 };
@@ -121,8 +124,8 @@ static const char *fault_of_sums(const nde_method *m) {
     return fabs(drift) > most ? "drift" : m->order >= 2 && fabs(second) > most ? "order of the drift" : NULL;
 }
 
-/* Of weak order 1 all of them are, those of strong order 3/2 of that at least (sriw1 shows 2, sosri does not), and for additive noise
- * of weak order 2. Sources: Roessler (2010), Foster et al. (2024). */
+/* Of weak order 1 all of them are, those of strong order 3/2 of that at least (sriw1 shows 2, sosri does not), and for
+ * additive noise of weak order 2. Sources: Roessler (2010), Foster et al. (2024). */
 static const char *fault_of(const nde_method *m) {
     const bool additive = m->strong[NDE_NOISE_ADDITIVE] > 2, linear = m->strong[NDE_NOISE_SCALAR] > 0;
     const double claimed = m->strong[NDE_NOISE_SCALAR] > 2 ? 1.5 : 1;
@@ -139,8 +142,8 @@ static void tables_have_no_fault(void **state) {
         const nde_method *m = nde_method_at(k);
         if (!m->drive) continue;
         assert_true(m->stages <= MOST && m->kind == NDE_KIND_STOCHASTIC && m->calculus);
-        print_message("%-16s linear %.3f %.3f, additive %.3f %.3f\n", m->name, order_of(error_of_linear, m, 1), order_of(error_of_linear, m, 2),
-                      order_of(error_of_additive, m, 1), order_of(error_of_additive, m, 2));
+        print_message("%-16s linear %.3f %.3f, additive %.3f %.3f\n", m->name, order_of(error_of_linear, m, 1),
+                      order_of(error_of_linear, m, 2), order_of(error_of_additive, m, 1), order_of(error_of_additive, m, 2));
         const char *fault = fault_of(m);
         if (fault) fail_msg("%s: %s", m->name, fault);
     }
@@ -179,10 +182,12 @@ static void carry(const nde_method *m, double h, double w, double area, double a
 }
 
 /* Means of the matrix of a step and of its products with itself. */
-static void mean_step(const nde_method *m, double h, double a, double b, double (*one)[CARRIED], double (*two)[CARRIED*CARRIED]) {
+static void mean_step(const nde_method *m, double h, double a, double b, double (*one)[CARRIED],
+                      double (*two)[CARRIED*CARRIED]) {
     memset(one, 0, CARRIED*sizeof *one), memset(two, 0, CARRIED*CARRIED*sizeof *two);
     for (int i = 0; i < POINTS*POINTS; i++) {
-        const double w = sqrt(h)*node[i/POINTS], area = 0.5*w + sqrt(h/12)*node[i%POINTS], share = weight[i/POINTS]*weight[i%POINTS];
+        const double w = sqrt(h)*node[i/POINTS], area = 0.5*w + sqrt(h/12)*node[i%POINTS],
+            share = weight[i/POINTS]*weight[i%POINTS];
         double r[CARRIED][CARRIED]; /* columns */
         for (int j = 0; j < CARRIED; j++) carry(m, h, w, area, a, b, (double[CARRIED]){ j == 0, j == 1 }, r[j]);
         for (int j = 0; j < CARRIED*CARRIED; j++) {
@@ -202,7 +207,8 @@ static void apply(int n, const double *matrix, double *x) {
 
 /* Mean and mean square of y after `steps` steps to t = 1, from 1. */
 static void moments_after(const nde_method *m, int steps, double a, double b, double *mean, double *square) {
-    double one[CARRIED][CARRIED], two[CARRIED*CARRIED][CARRIED*CARRIED], x[CARRIED] = { 1, 1 }, xx[CARRIED*CARRIED] = { 1, 1, 1, 1 };
+    double one[CARRIED][CARRIED], two[CARRIED*CARRIED][CARRIED*CARRIED], x[CARRIED] = { 1, 1 },
+        xx[CARRIED*CARRIED] = { 1, 1, 1, 1 };
     mean_step(m, 1.0/steps, a, b, one, two);
     for (int k = 0; k < steps; k++) apply(CARRIED, one[0], x), apply(CARRIED*CARRIED, two[0], xx);
     *mean = x[0], *square = xx[0];
@@ -223,7 +229,8 @@ static void weak_orders_hold_over_many_steps(void **state) {
             for (int n = 1; n <= 2; n++)
                 error[half][n - 1] = fabs(value[n - 1] - exp(n*ito_drift(m) + 0.5*n*(n - 1)*linear_b*linear_b));
         }
-        const double claimed = m->strong[NDE_NOISE_SCALAR] > 2 ? 1.5 : 1, mean = log2(error[0][0]/error[1][0]), square = log2(error[0][1]/error[1][1]);
+        const double claimed = m->strong[NDE_NOISE_SCALAR] > 2 ? 1.5 : 1, mean = log2(error[0][0]/error[1][0]),
+            square = log2(error[0][1]/error[1][1]);
         print_message("%-16s mean %.3f, mean square %.3f\n", m->name, mean, square);
         if (!(mean > claimed - 0.2 && square > claimed - 0.2)) fail_msg("%s: weak order %g, %g", m->name, mean, square);
     }
@@ -253,8 +260,8 @@ static void paths_have_the_moments_of_the_recursion(void **state) {
         double sum[2] = { 0 }, squares[2] = { 0 }, exact[2];
         nde_noise noise = NDE_INIT(nde_noise, .antithetic = 1);
         const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-        const nde_problem problem = NDE_INIT(nde_problem, .n = LOT, .drift = &f, .terms = &term, .n_terms = 1, .y0 = y0, .t1 = 1,
-                                             .calculus = m->calculus);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = LOT, .drift = &f, .terms = &term, .n_terms = 1, .y0 = y0,
+                                             .t1 = 1, .calculus = m->calculus);
         for (size_t lot = 0; lot < lots; lot++) {
             nde_solution s = { 0 };
             noise.seed = 100 + lot;
@@ -269,7 +276,8 @@ static void paths_have_the_moments_of_the_recursion(void **state) {
         moments_after(m, STEPS, linear_a, linear_b, &exact[0], &exact[1]);
         for (int n = 0; n < 2; n++) {
             const double pairs = (double)lots*LOT/2, mean = sum[n]/pairs, error = sqrt((squares[n]/pairs - mean*mean)/pairs);
-            print_message("%-16s moment %d: %.6f, %.6f: %.2f standard errors\n", m->name, n + 1, mean, exact[n], (mean - exact[n])/error);
+            print_message("%-16s moment %d: %.6f, %.6f: %.2f standard errors\n", m->name, n + 1, mean, exact[n],
+                          (mean - exact[n])/error);
             if (!(fabs(mean - exact[n]) < 4*error)) fail_msg("%s, moment %d: %g, not %g", m->name, n + 1, mean, exact[n]);
         }
     }

@@ -336,16 +336,18 @@ static const char *fault_of_composition(const nde_method *m) {
     extended sum[2] = { -1, -1 };
     for (int i = 0; i < m->stages; i++) sum[nde_method_moves(m, i)] += (extended)m->b[i];
     for (int X = 0; X < 2; X++)
-        if (size_of(sum[X]) > (sizeof(nde_coefficient) > sizeof(double) ? (extended)1e-33 : (extended)DBL_EPSILON)) return "sum";
+        if (size_of(sum[X]) > (sizeof(nde_coefficient) > sizeof(double) ? (extended)1e-33 : (extended)DBL_EPSILON))
+            return "sum";
     static expanded table;
     return fault_of_full(expand(m, &table));
 }
 
-/* The first step of a reversible method, whose partner is the state or slope 0 itself: reversible Heun's is Heun's, and leapfrog's,
- * where k1 = 2 F - k0, the midpoint rule. */
+/* The first step of a reversible method, whose partner is the state or slope 0 itself: reversible Heun's is Heun's, and
+ * leapfrog's, where k1 = 2 F - k0, the midpoint rule. */
 static const char *fault_of_reversible(const nde_method *m) {
     enum { TERMS = 2 };
-    if (m->stages != 2 || m->dense_stages || m->dense_terms != TERMS || !m->first_same_as_last || m->partners != 1) return "stages";
+    if (m->stages != 2 || m->dense_stages || m->dense_terms != TERMS || !m->first_same_as_last || m->partners != 1)
+        return "stages";
     if (!m->a || !m->b || !m->c || !m->e || !m->dense) return "arrays";
     const bool turned = m->partner == NDE_PARTNER_SLOPE;
     nde_coefficient b[2], e[2], dense[2*TERMS];
@@ -437,7 +439,8 @@ static const char *fault_of_nystrom(const nde_method *m) {
     return fault;
 }
 
-/* Both flows go as far as the step does; order 2: sum b_i a_ij over stages i of one field and j of another, or the same, is 1/2. */
+/* Both flows go as far as the step does; order 2: sum b_i a_ij over stages i of one field and j of another, or the same,
+ * is 1/2. */
 static const char *fault_of_splitting(const nde_method *m) {
     enum { MOST = 16 };
     const nde_method *rk4 = nde_method_get(NDE_RK4), *const by[2] = { rk4, rk4 };

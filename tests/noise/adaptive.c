@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * adaptive.c - steps by error control on a fixed path: error estimates go to zero as they claim; means of the solution are right where a
- * new draw after each rejection, which the test does for comparison, is wrong; what was rejected is come back to; saved rows are the
- * path's; gradients are those of the steps that were taken; and what would be biased is refused.
+ * adaptive.c - steps by error control on a fixed path: error estimates go to zero as they claim; means of the solution are
+ * right where a new draw after each rejection, which the test does for comparison, is wrong; what was rejected is come
+ * back to; saved rows are the path's; gradients are those of the steps that were taken; and what would be biased is refused.
  * Sources: J. Gaines, T. Lyons, SIAM J. Appl. Math. 57 (1997) 1455-1484; J. Foster, arXiv 2311.14201 (2023). */
 #include <math.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ static void make(rig *r, const equation *e, size_t n, const nde_real *y0) {
     r->g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .nu = e->kind == NDE_NOISE_DIAGONAL ? 0 : e->m, .eval = noise);
     r->noise = NDE_INIT(nde_noise, .seed = 12, .source = NDE_SOURCE_TREE);
     r->term = NDE_INIT(nde_term, .field = &r->g, .noise = &r->noise, .kind = e->kind);
-    r->problem = NDE_INIT(nde_problem, .n = n, .drift = &r->f, .terms = &r->term, .n_terms = 1, .y0 = y0, .t1 = 1, .calculus = e->calculus);
+    r->problem = NDE_INIT(nde_problem, .n = n, .drift = &r->f, .terms = &r->term, .n_terms = 1, .y0 = y0, .t1 = 1,
+                          .calculus = e->calculus);
     r->options = NDE_INIT(nde_options, .method = e->method, .h0 = 0.25, .rtol = e->tolerance, .atol = e->tolerance);
 }
 
@@ -105,13 +106,14 @@ static void multipliers(const nde_method *m, int s, double h, const double *w, c
     for (size_t j = 0; j < M; j++) {
         const nde_drive only = { .w = 1 }, *d = m->drive ? &m->drive[s] : &only;
         const double x = w[j]/root;
-        v[j] = (d->w*w[j] + d->area*(0.5*w[j] + h_area[j]) + root*(d->root + d->twice*0.5*(x*x - 1) + d->thrice*(x*x - 3)*x/6))/h;
+        v[j] = (d->w*w[j] + d->area*(0.5*w[j] + h_area[j]) +
+                root*(d->root + d->twice*0.5*(x*x - 1) + d->thrice*(x*x - 3)*x/6))/h;
     }
 }
 
 /* One step of a table; error [DIM] of it. */
-static void step_of(const equation *e, const nde_method *m, double h, const double *w, const double *h_area, const double *y, double *z,
-                    double *error) {
+static void step_of(const equation *e, const nde_method *m, double h, const double *w, const double *h_area,
+                    const double *y, double *z, double *error) {
     double k[MOST][DIM] = { { 0 } };
     for (size_t i = 0; i < DIM; i++) z[i] = y[i], error[i] = 0;
     for (int s = 0; s < m->stages; s++) {
@@ -215,7 +217,8 @@ static double estimate(const equation *e, const nde_method *m, int64_t steps) {
     make(&r, e, N, y0);
     r.problem.calculus = nde_method_calculus(m) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH;
     r.options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .estimates = NDE_ESTIMATES_ALL);
-    if (nde_solve(&r.problem, &r.options, &s)) fail_msg("%s, %s: %s", nde_method_name(m), e->name, s.error ? s.error : nde_error());
+    if (nde_solve(&r.problem, &r.options, &s))
+        fail_msg("%s, %s: %s", nde_method_name(m), e->name, s.error ? s.error : nde_error());
     for (size_t b = 0; b < N; b++) sum += s.error_estimate[b]/N;
     nde_solution_free(&s);
     free(y0);
@@ -252,7 +255,8 @@ static void what_was_rejected_is_come_back_to(void **state) {
     (void)state;
     static watch seen;
     for (size_t q = 0; q < MEANS; q++) {
-        if (means[q].kind == NDE_NOISE_DIAGONAL) continue; /* W is all that counts: no end of an attempt is worse than another */
+        if (means[q].kind == NDE_NOISE_DIAGONAL) continue; /* W is all that counts: no end of an attempt is worse than
+                                                            * another */
         rig r;
         nde_real *y0 = starts(means[q].y0, 1);
         nde_solution s = { 0 };
@@ -296,7 +300,8 @@ static void rows_are_the_path(void **state) {
         assert_int_equal(nde_solve(&r.problem, &r.options, &s), NDE_OK);
         if (!run) memcpy(kept, s.y, sizeof kept);
         for (size_t i = 0; i < ROWS*DIM*N; i++)
-            if (!(fabs((double)(s.y[i] - kept[i])) < 100*NDE_TEST_EPS)) fail_msg("run %d, %zu: %g, not %g", run, i, (double)s.y[i], (double)kept[i]);
+            if (!(fabs((double)(s.y[i] - kept[i])) < 100*NDE_TEST_EPS))
+                fail_msg("run %d, %zu: %g, not %g", run, i, (double)s.y[i], (double)kept[i]);
         nde_solution_free(&s);
         free(y0);
     }
@@ -311,15 +316,16 @@ static int grow(double t, const nde_real *y, const nde_real *p, nde_real *dy, vo
     (void)t;
     return dy[0] = p[ctx != NULL]*y[0], 0;
 }
-static int grow_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int grow_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
+                    void *ctx) {
     (void)t, (void)at;
     ay[0] += p[ctx != NULL]*a[0];
     if (ap) ap[ctx != NULL] += (double)a[0]*(double)y[0];
     return 0;
 }
 
-/* dy = p_0 y dt + p_1 y dW by Heun's method: the product of 1 + x + x^2/2, x = p_0 h + p_1 W, over the steps that were taken. Either
- * way of time, with every form of the record. */
+/* dy = p_0 y dt + p_1 y dW by Heun's method: the product of 1 + x + x^2/2, x = p_0 h + p_1 W, over the steps that were
+ * taken. Either way of time, with every form of the record. */
 static void gradients_are_of_the_steps_taken(void **state) {
     (void)state;
     static const int records[] = { NDE_RECORD_TAPE, NDE_RECORD_STAGES, NDE_RECORD_STATES, NDE_RECORD_CHECKPOINTS };
@@ -338,10 +344,10 @@ static void gradients_are_of_the_steps_taken(void **state) {
     for (int kind = 0; kind < 8; kind++) {
         const bool back = kind/4;
         const double begin = back ? 1.5 : 0, end = back ? 0 : 1.5;
-        const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .terms = &term, .n_terms = 1, .y0 = &y0, .p = p, .t0 = begin, .t1 = end,
-                                             .calculus = NDE_STRATONOVICH);
-        const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .rtol = 1e-3, .atol = 1e-3, .save_every = 1, .adjoint = 1,
-                                             .record = records[kind%4], .budget = (size_t)16 << 20);
+        const nde_problem problem = NDE_INIT(nde_problem, .drift = &f, .terms = &term, .n_terms = 1, .y0 = &y0, .p = p,
+                                             .t0 = begin, .t1 = end, .calculus = NDE_STRATONOVICH);
+        const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .rtol = 1e-3, .atol = 1e-3, .save_every = 1,
+                                             .adjoint = 1, .record = records[kind%4], .budget = (size_t)16 << 20);
         nde_solver *solver = NULL;
         nde_solution s = { 0 };
         assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
@@ -352,20 +358,24 @@ static void gradients_are_of_the_steps_taken(void **state) {
         for (size_t i = 0; i + 1 < s.saved[0]; i++) {
             const size_t who = 0;
             const double t0 = 0, t1 = 1.5, from = fmin(s.t[i], s.t[i + 1]), to = fmax(s.t[i], s.t[i + 1]);
-            const nde_noise_at at = { .n = 1, .ld = 1, .trajectory = &who, .t0 = &t0, .t1 = &t1, .s = &from, .t = &to, .N = 1, .grid = 1,
-                                      .work = work, .room = 1 };
+            const nde_noise_at at = { .n = 1, .ld = 1, .trajectory = &who, .t0 = &t0, .t1 = &t1, .s = &from, .t = &to,
+                                      .N = 1, .grid = 1, .work = work, .room = 1 };
             double w;
             nde_noise_over(&known, &at, 1, &w, NULL, NULL);
-            const double h = s.t[i + 1] - s.t[i], dw = back ? -w : w, x = (double)p[0]*h + (double)p[1]*dw, step = 1 + x + 0.5*x*x;
+            const double h = s.t[i + 1] - s.t[i], dw = back ? -w : w, x = (double)p[0]*h + (double)p[1]*dw,
+                step = 1 + x + 0.5*x*x;
             const double slope = (1 + x)/step;
-            y *= step, of_p[0] += h*slope, of_p[1] += dw*slope, of_t1 += ((double)p[0]*h + 0.5*(double)p[1]*dw)*slope/(end - begin);
+            y *= step, of_p[0] += h*slope, of_p[1] += dw*slope,
+                of_t1 += ((double)p[0]*h + 0.5*(double)p[1]*dw)*slope/(end - begin);
         }
         nde_real of[2];
         double t1;
         assert_true(fabs((double)s.y_end[0] - y) < 100*NDE_TEST_EPS*y);
-        assert_int_equal(nde_backward(solver, &NDE_INIT(nde_seed, .y_end = &one), &NDE_INIT(nde_gradient, .p = of, .t1 = &t1)), NDE_OK);
+        assert_int_equal(nde_backward(solver, &NDE_INIT(nde_seed, .y_end = &one),
+                                      &NDE_INIT(nde_gradient, .p = of, .t1 = &t1)), NDE_OK);
         for (size_t i = 0; i < 2; i++)
-            if (!(fabs((double)of[i] - y*of_p[i]) < 500*NDE_TEST_EPS*y)) fail_msg("%d: by p %g, not %g", kind, (double)of[i], y*of_p[i]);
+            if (!(fabs((double)of[i] - y*of_p[i]) < 500*NDE_TEST_EPS*y))
+                fail_msg("%d: by p %g, not %g", kind, (double)of[i], y*of_p[i]);
         if (!(fabs(t1 - y*of_t1) < 500*NDE_TEST_EPS*y)) fail_msg("%d: by t1 %g, not %g", kind, t1, y*of_t1);
         nde_solver_destroy(solver);
     }
@@ -379,7 +389,8 @@ static int bend(double t, const nde_real *y, const nde_real *p, nde_real *dy, vo
     else dy[0] = p[0]*y[1]*y[0], dy[1] = -p[1]*y[0];
     return 0;
 }
-static int bend_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int bend_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
+                    void *ctx) {
     (void)t, (void)at;
     const double s = sin((double)y[0]), c = cos((double)y[1]);
     if (ctx) {
@@ -391,7 +402,8 @@ static int bend_vjp(double t, const nde_real *y, const nde_real *p, const nde_re
     if (ap) ap[0] += (double)(a[0]*y[1]*y[0]), ap[1] -= (double)(a[1]*y[0]);
     return 0;
 }
-static int bend_jvp(double t, const nde_real *y, const nde_real *p, double v_t, const nde_real *v, const nde_real *v_p, nde_real *dv, void *ctx) {
+static int bend_jvp(double t, const nde_real *y, const nde_real *p, double v_t, const nde_real *v, const nde_real *v_p,
+                    nde_real *dv, void *ctx) {
     (void)t, (void)v_t;
     const nde_real zero[4] = { 0 }, *w = v_p ? v_p : zero;
     if (ctx) {
@@ -420,12 +432,14 @@ static void gradients_of_every_method_hold(void **state) {
         const nde_method *m = nde_method_at(k);
         if (!m->estimate[NDE_NOISE_DIAGONAL]) continue;
         for (int stepping = 0; stepping < 2; stepping++) {
-            const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &f, .terms = &term, .n_terms = 1, .y0 = y0, .p = p, .t1 = 1,
+            const nde_problem problem = NDE_INIT(nde_problem, .n = N, .drift = &f, .terms = &term, .n_terms = 1, .y0 = y0,
+                                                 .p = p, .t1 = 1,
                                                  .calculus = nde_method_calculus(m) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH);
-            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-2, .atol = 1e-2, .adjoint = 1,
-                                                 .stepping = stepping, .budget = (size_t)16 << 20);
+            const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .rtol = 1e-2, .atol = 1e-2,
+                                                 .adjoint = 1, .stepping = stepping, .budget = (size_t)16 << 20);
             nde_gradient_report report = { .size = sizeof report };
-            if (nde_gradient_check(&problem, &options, &NDE_INIT(nde_seed, .y_end = a), 1, &report)) fail_msg("%s: %s", m->name, nde_error());
+            if (nde_gradient_check(&problem, &options, &NDE_INIT(nde_seed, .y_end = a), 1, &report))
+                fail_msg("%s: %s", m->name, nde_error());
             const double most = sizeof(nde_real) == sizeof(double) ? 1e-9 : 2e-3;
             print_message("%-16s forward %.1e differences %.1e\n", m->name, report.forward_error, report.difference_error);
             if (!(report.forward_error < most && report.difference_error < 10*most))

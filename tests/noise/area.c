@@ -63,7 +63,8 @@ static void areas_are_those_of_the_path(void **state) {
         for (int64_t j = 0; j < counts[c]; j++) {
             cells(5, &l, 1 + j, 1, one);
             for (size_t i = 0; i < M*LD; i++) {
-                const extended w = (extended)one[0][i], mean = s[i] + w/2 + (extended)one[1][i], middle = (extended)j + (extended)0.5;
+                const extended w = (extended)one[0][i], mean = s[i] + w/2 + (extended)one[1][i],
+                    middle = (extended)j + (extended)0.5;
                 zero[i] += mean;
                 first[i] += mean*middle + (w/12 - (extended)one[2][i]);
                 s[i] += w;
@@ -113,7 +114,8 @@ static void as_one_normal(const nde_noise_kernels *kernels) {
     for (uint64_t set = 0; set < 3; set++)
         for (size_t i = 0; i < M; i++)
             for (size_t b = 0; b < LANES; b++)
-                assert_true(z[(set*M + i)*NDE_NOISE_PIECE + b] == nde_normal(9, NDE_PURPOSE_TREE, who[b], position[b] + (set << 46), i));
+                assert_true(z[(set*M + i)*NDE_NOISE_PIECE + b] == nde_normal(9, NDE_PURPOSE_TREE, who[b],
+                                                                             position[b] + (set << 46), i));
 }
 
 static void normals_agree(void **state) {
@@ -136,7 +138,8 @@ static void laws(void **state) {
         int64_t first[2][PATHS];
         for (size_t b = 0; b < PATHS; b++) trajectory[b] = lot*PATHS + b, length[b] = cell, first[0][b] = 6, first[1][b] = 9;
         for (size_t step = 0; step < 2; step++)
-            nde_noise_cells(&noise, 64, 3, PATHS, PATHS, trajectory, length, first[step], 3, x[step][0], x[step][1], x[step][2]);
+            nde_noise_cells(&noise, 64, 3, PATHS, PATHS, trajectory, length, first[step], 3, x[step][0], x[step][1],
+                            x[step][2]);
         for (size_t i = 0; i < 3*PATHS; i++) {
             double v[VALUES];
             for (size_t a = 0; a < VALUES; a++) v[a] = x[a/3][a % 3][i]/sqrt(variance[a % 3]);
@@ -158,8 +161,8 @@ static void laws(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(w_is_the_same_with_areas), cmocka_unit_test(a_cell_is_its_normals),
-        cmocka_unit_test(areas_are_those_of_the_path), cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(normals_agree),
-        cmocka_unit_test(laws),
+        cmocka_unit_test(areas_are_those_of_the_path), cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(normals_agree), cmocka_unit_test(laws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * between.c - what a caller asks of a path is what a solve along it used: W, H and K of every source, areas; and what has no answer. */
+ * between.c - what a caller asks of a path is what a solve along it used: W, H and K of every source, areas; and what has
+ * no answer. */
 #include "noise/noise.h"
 
 #include <math.h>
@@ -11,8 +12,8 @@ static double stored[3][STEPS*M*N];
 
 static const nde_noise kinds[] = {
     { .grid = 2*STEPS }, { .source = NDE_SOURCE_TREE }, { .source = NDE_SOURCE_TREE, .levy = NDE_LEVY_K, .tolerance = 0.01 },
-    { .grid = STEPS, .antithetic = 1 }, { .source = NDE_SOURCE_TREE, .antithetic = 1 }, { .grid = 2*STEPS, .correlation = factor },
-    { .source = NDE_SOURCE_TREE, .correlation = factor },
+    { .grid = STEPS, .antithetic = 1 }, { .source = NDE_SOURCE_TREE, .antithetic = 1 },
+    { .grid = 2*STEPS, .correlation = factor }, { .source = NDE_SOURCE_TREE, .correlation = factor },
     { .source = NDE_SOURCE_STORED, .grid = STEPS, .w = stored[0], .h = stored[1], .k = stored[2] },
 };
 enum { KINDS = sizeof kinds/sizeof *kinds };
@@ -35,19 +36,22 @@ static void a_solve_used_them(void **state) {
         nde_noise noise = kinds[kind];
         noise.size = sizeof noise, noise.seed = 9;
         const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_ADDITIVE);
-        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .terms = &term, .n_terms = 1, .y0 = y0, .t0 = 0.5, .t1 = 2, .calculus = NDE_ITO);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .terms = &term, .n_terms = 1, .y0 = y0, .t0 = 0.5,
+                                             .t1 = 2, .calculus = NDE_ITO);
         const nde_options options = NDE_INIT(nde_options, .method = NDE_SRA1, .steps = STEPS, .save_every = 1);
         nde_solution s = { 0 };
         if (nde_solve(&problem, &options, &s)) fail_msg("%zu: %s", kind, s.error ? s.error : nde_error());
         for (size_t j = 0; j < STEPS; j++) {
             double w[M*N], h[M*N], part[M*N];
             const double step = 1.5/STEPS, from = 0.5 + (double)j*step;
-            nde_between at = NDE_INIT(nde_between, .t0 = 0.5, .t1 = 2, .s = from, .t = j + 1 < STEPS ? from + step : 2, .dim = M, .n = N, .N = N);
+            nde_between at = NDE_INIT(nde_between, .t0 = 0.5, .t1 = 2, .s = from, .t = j + 1 < STEPS ? from + step : 2,
+                                      .dim = M, .n = N, .N = N);
             if (nde_noise_between(&noise, &at, w, h, NULL, NULL)) fail_msg("%zu: %s", kind, nde_error());
             for (size_t i = 0; i < M*N; i++) {
                 const double moved = (double)s.y[(j + 1)*M*N + i] - (double)s.y[j*M*N + i];
                 const double expected = (1 + from + step)*w[i] - step*(0.5*w[i] + h[i]);
-                if (!(fabs(moved - expected) < 100*NDE_TEST_EPS)) fail_msg("%zu, step %zu: %g, not %g", kind, j, moved, expected);
+                if (!(fabs(moved - expected) < 100*NDE_TEST_EPS))
+                    fail_msg("%zu, step %zu: %g, not %g", kind, j, moved, expected);
             }
             at.first = 2, at.n = 2; /* some of them */
             assert_int_equal(nde_noise_between(&noise, &at, part, h, NULL, NULL), NDE_OK);
@@ -65,7 +69,8 @@ static void areas_add_up(void **state) {
     double w[3][M], h[M], k[M], a[3][PAIRS];
     const double s[3] = { 0, 0.25, 0 }, t[3] = { 0.25, 1, 1 };
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(nde_noise_between(&noise, &NDE_INIT(nde_between, .t1 = 1, .s = s[i], .t = t[i]), w[i], i ? h : NULL, i ? k : NULL, a[i]),
+        assert_int_equal(nde_noise_between(&noise, &NDE_INIT(nde_between, .t1 = 1, .s = s[i], .t = t[i]), w[i],
+                                           i ? h : NULL, i ? k : NULL, a[i]),
                          NDE_OK);
     for (size_t i = 0, pair = 0; i < M; i++)
         for (size_t j = 0; j < i; j++, pair++)

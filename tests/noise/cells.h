@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cells.h - lanes of a grid of 1024 cells, different in trajectory, length and place, some of them very; and the instruction sets
- * of this machine. */
+ * cells.h - lanes of a grid of 1024 cells, different in trajectory, length and place, some of them very; and the
+ * instruction sets of this machine. */
 #ifndef NDE_TESTS_CELLS_H
 #define NDE_TESTS_CELLS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ensemble.c - many paths: the same bits, and those of gradients, for any number of threads; means and variances of geometric Brownian
- * motion and of the Ornstein-Uhlenbeck process by every method and kind of noise that it takes. */
+ * ensemble.c - many paths: the same bits, and those of gradients, for any number of threads; means and variances of
+ * geometric Brownian motion and of the Ornstein-Uhlenbeck process by every method and kind of noise that it takes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +40,8 @@ static void threads_leave_the_bits(void **state) {
         for (size_t k = 0; k < LENGTH(threads); k++) {
             const nde_noise path = NDE_INIT(nde_noise, .seed = 6, .source = source, .antithetic = 1);
             const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &path, .kind = NDE_NOISE_GENERAL);
-            const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .p = p, .t1 = 1, .drift = &f, .terms = &term, .n_terms = 1,
-                                                 .calculus = NDE_STRATONOVICH);
+            const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .p = p, .t1 = 1, .drift = &f,
+                                                 .terms = &term, .n_terms = 1, .calculus = NDE_STRATONOVICH);
             const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .steps = 4, .adjoint = NDE_ADJOINT_DISCRETE,
                                                  .threads = threads[k]);
             double error[2];
@@ -49,7 +49,8 @@ static void threads_leave_the_bits(void **state) {
             nde_solution y = { 0 };
             assert_int_equal(nde_solver_create(&problem, &options, &s), NDE_OK);
             assert_int_equal(nde_solver_run(s, &y), NDE_OK);
-            assert_int_equal(nde_backward(s, &NDE_INIT(nde_seed, .y_end = seed), &NDE_INIT(nde_gradient, .y0 = g_y0, .p = g_p, .p_error = error)),
+            assert_int_equal(nde_backward(s, &NDE_INIT(nde_seed, .y_end = seed),
+                                          &NDE_INIT(nde_gradient, .y0 = g_y0, .p = g_p, .p_error = error)),
                              NDE_OK);
             uint64_t h = more(more(more(88172645463325252u, y.y_end, sizeof y0), g_y0, sizeof g_y0), g_p, sizeof g_p);
             h = more(h, error, sizeof error);
@@ -79,8 +80,8 @@ static void moments(const nde_method *method, int kind, size_t paths, nde_real *
     nde_noise path = NDE_INIT(nde_noise, .seed = 0);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &path, .kind = kind);
     const nde_reduction sums = NDE_INIT(nde_reduction, .n_levels = 0);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = paths/BATCHES, .y0 = y0, .t1 = 1, .drift = &f, .terms = &term, .n_terms = 1,
-                                         .calculus = ito ? NDE_ITO : NDE_STRATONOVICH, .reduction = &sums);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = paths/BATCHES, .y0 = y0, .t1 = 1, .drift = &f, .terms = &term,
+                                         .n_terms = 1, .calculus = ito ? NDE_ITO : NDE_STRATONOVICH, .reduction = &sums);
     const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .steps = 64, .discard = 1);
     nde_solver *solver;
     nde_solution y = { 0 };
@@ -99,7 +100,8 @@ static void moments(const nde_method *method, int kind, size_t paths, nde_real *
     const double bias = (method->order > 1 ? 0.1 : 1)/64.0*0.2*level;
     if (!(fabs(mean - level) <= 4*sqrt(variance/n) + bias*(additive ? a*a : r*r)))
         fail_msg("%s, kind %d: mean %g, not %g (%g)", method->name, kind, mean, level, sqrt(variance/n));
-    if (!(fabs(seen - variance) <= 4*error + 2*variance/64)) fail_msg("%s, kind %d: variance %g, not %g (%g)", method->name, kind, seen, variance, error);
+    if (!(fabs(seen - variance) <= 4*error + 2*variance/64))
+        fail_msg("%s, kind %d: variance %g, not %g (%g)", method->name, kind, seen, variance, error);
     nde_solver_destroy(solver);
     nde_program_destroy(drift), nde_program_destroy(noise);
 }

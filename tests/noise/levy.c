@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * levy.c - approximations of the full Levy area: what is left over of it has, given W and H, the variance that they say, as fine
- * steps show; areas of adjoining steps add up. */
+ * levy.c - approximations of the full Levy area: what is left over of it has, given W and H, the variance that they say,
+ * as fine steps show; areas of adjoining steps add up. */
 #include "noise/noise.h"
 
 #include <math.h>
@@ -19,7 +19,8 @@ static void area(const nde_noise *noise, size_t trajectory, int64_t from, int64_
     double t0[N] = { 0 }, t1[N];
     int64_t first[N];
     for (size_t b = 0; b < N; b++) who[b] = trajectory + b, t1[b] = 2, first[b] = from;
-    const nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .first = first, .count = count, .grid = 64, .N = N };
+    const nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .first = first, .count = count,
+                              .grid = 64, .N = N };
     nde_noise_area(noise, &at, M, x->w, x->h, x->a, work);
 }
 
@@ -42,8 +43,8 @@ static void areas_add_up(void **state) {
     for (size_t i = 0; i < PAIRS*N; i++) assert_true(fabs(a[i] - whole.a[i]) < 1e-15);
 }
 
-/* Mean square of what is left over, with its part that follows H: 1.2 million areas. Of one cell by the approximation; over 64 cells,
- * which are nearly the area itself, it is Foster's whatever is drawn within the cells. */
+/* Mean square of what is left over, with its part that follows H: 1.2 million areas. Of one cell by the approximation;
+ * over 64 cells, which are nearly the area itself, it is Foster's whatever is drawn within the cells. */
 static void leftover(int which, int64_t count, double *constant, double *slope) {
     const nde_noise noise = { .seed = 11, .area = which };
     const double h = 2*(double)count/64;

@@ -166,8 +166,9 @@ static void independence(void **state) {
     }
 }
 
-/* 10^9 numbers: mean, variance, skewness and kurtosis; 10^7 of them: Kolmogorov-Smirnov, and correlations of neighbouring positions up
- * to 64 apart; seeds that differ in one bit: uncorrelated. Few enough of all that 5 standard errors are 1 in 10^4, by Bonferroni. */
+/* 10^9 numbers: mean, variance, skewness and kurtosis; 10^7 of them: Kolmogorov-Smirnov, and correlations of neighbouring
+ * positions up to 64 apart; seeds that differ in one bit: uncorrelated. Few enough of all that 5 standard errors are 1 in
+ * 10^4, by Bonferroni. */
 static void many(void **state) {
     (void)state;
     if (!getenv("NDE_TEST_LONG")) skip();
@@ -201,7 +202,8 @@ static void many(void **state) {
         for (uint64_t at = 0; at < 100*N; at += N) {
             for (size_t b = 0; b < N; b++) position[b] = at + b;
             nde_noise_kernels_get(NDE_ISA_AUTO)->normals(2026, NDE_PURPOSE_W, M, N, who, position, 1, z);
-            nde_noise_kernels_get(NDE_ISA_AUTO)->normals(2026 ^ (UINT64_C(1) << bit), NDE_PURPOSE_W, M, N, who, position, 1, other);
+            nde_noise_kernels_get(NDE_ISA_AUTO)->normals(2026 ^ (UINT64_C(1) << bit), NDE_PURPOSE_W, M, N, who, position, 1,
+                                                         other);
             for (size_t i = 0; i < M*N; i++) product += z[i]*other[i];
         }
         assert_true(fabs(product) < 5*sqrt(100.0*M*N));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * solve.c - solves over every source of noise: states and gradients against closed forms of the same increments, one path for any
- * number of steps, threads and trajectories beside. */
+ * solve.c - solves over every source of noise: states and gradients against closed forms of the same increments, one path
+ * for any number of steps, threads and trajectories beside. */
 #include "noise/noise.h"
 
 #include <math.h>
@@ -33,7 +33,8 @@ static int drift(double t, const nde_real *y, const nde_real *p, nde_real *dy, v
     (void)t, (void)ctx;
     return grow(y, p[0], dy);
 }
-static int drift_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int drift_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap,
+                     double *at, void *ctx) {
     (void)t, (void)ctx, (void)at;
     return grow_vjp(y, p[0], a, ay, ap), 0;
 }
@@ -41,8 +42,8 @@ static int diffusion(double t, const nde_real *y, const nde_real *p, nde_real *d
     (void)t, (void)ctx;
     return grow(y, p[1], dy);
 }
-static int diffusion_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
-                         void *ctx) {
+static int diffusion_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap,
+                         double *at, void *ctx) {
     (void)t, (void)ctx, (void)at;
     return grow_vjp(y, p[1], a, ay, ap ? ap + 1 : NULL), 0;
 }
@@ -67,8 +68,8 @@ static void make(rig *r, const nde_noise *noise, size_t n, int64_t steps) {
     r->noise = *noise;
     r->noise.size = sizeof r->noise, r->noise.seed = 5;
     r->term = NDE_INIT(nde_term, .field = &r->diffusion, .noise = &r->noise, .kind = NDE_NOISE_DIAGONAL);
-    r->problem = NDE_INIT(nde_problem, .n = n, .drift = &r->drift, .terms = &r->term, .n_terms = 1, .y0 = r->y0, .p = r->p, .t1 = 1.5,
-                          .calculus = NDE_ITO);
+    r->problem = NDE_INIT(nde_problem, .n = n, .drift = &r->drift, .terms = &r->term, .n_terms = 1, .y0 = r->y0, .p = r->p,
+                          .t1 = 1.5, .calculus = NDE_ITO);
     r->options = NDE_INIT(nde_options, .method = NDE_EULER_MARUYAMA, .steps = steps);
 }
 
@@ -86,7 +87,8 @@ static void increments(const rig *r, double *dw) {
         double t0[N], t1[N], s[N], t[N];
         int64_t first[N];
         for (size_t b = 0; b < N; b++)
-            who[b] = b, t0[b] = 0, t1[b] = 1.5, s[b] = 1.5*(double)j/STEPS, t[b] = 1.5*(double)(j + 1)/STEPS, first[b] = j*cells;
+            who[b] = b, t0[b] = 0, t1[b] = 1.5, s[b] = 1.5*(double)j/STEPS, t[b] = 1.5*(double)(j + 1)/STEPS,
+            first[b] = j*cells;
         const nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t, .first = first,
                                   .count = cells, .grid = STEPS*cells, .N = N, .work = work, .room = N };
         nde_noise_over(&noise, &at, DIM, dw + j*ALL, NULL, NULL);
@@ -115,13 +117,15 @@ static void states_and_gradients(void **state) {
                 const double w = dw[j*ALL + i], step = 1 + (double)r.p[0]*h + (double)r.p[1]*w;
                 y *= step, p0 += h/step, p1 += w/step, t1 += ((double)r.p[0]*h + 0.5*(double)r.p[1]*w)/1.5/step;
             }
-            if (!(fabs((double)solution.y_end[i] - y) < 50*NDE_TEST_EPS*y)) fail_msg("%zu: %g, not %g", kind, (double)solution.y_end[i], y);
+            if (!(fabs((double)solution.y_end[i] - y) < 50*NDE_TEST_EPS*y))
+                fail_msg("%zu: %g, not %g", kind, (double)solution.y_end[i], y);
             of_p[0] += y*p0, of_p[1] += y*p1, of_t1[i % N] += y*t1;
         }
         nde_real p[2], a[ALL];
         double t1[N];
         for (size_t i = 0; i < ALL; i++) a[i] = 1;
-        assert_int_equal(nde_backward(solver, &NDE_INIT(nde_seed, .y_end = a), &NDE_INIT(nde_gradient, .p = p, .t1 = t1)), NDE_OK);
+        assert_int_equal(nde_backward(solver, &NDE_INIT(nde_seed, .y_end = a), &NDE_INIT(nde_gradient, .p = p, .t1 = t1)),
+                         NDE_OK);
         for (size_t i = 0; i < 2; i++) assert_true(fabs((double)p[i] - of_p[i]) < 500*NDE_TEST_EPS*fabs(of_p[0]));
         for (size_t b = 0; b < N; b++)
             if (!(fabs(t1[b] - of_t1[b]) < 500*NDE_TEST_EPS*3)) fail_msg("%zu: by t1 %g, not %g", kind, t1[b], of_t1[b]);
@@ -200,7 +204,8 @@ static void seeds_may_change(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(states_and_gradients), cmocka_unit_test(steps_see_one_path), cmocka_unit_test(trajectories_do_not_meet),
+        cmocka_unit_test(states_and_gradients), cmocka_unit_test(steps_see_one_path),
+            cmocka_unit_test(trajectories_do_not_meet),
         cmocka_unit_test(seeds_may_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

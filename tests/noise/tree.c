@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tree.c - the virtual Brownian tree: bits that do not depend on what was asked before, sums that are exact, and the laws of W, H and
- * K, also given the path around. The law's test is tested with a wrong bridge that was published. */
+ * tree.c - the virtual Brownian tree: bits that do not depend on what was asked before, sums that are exact, and the laws
+ * of W, H and K, also given the path around. The law's test is tested with a wrong bridge that was published. */
 #include "noise/noise.h"
 #include "core/bits.h"
 
@@ -47,7 +47,8 @@ static void no_order_matters(void **state) {
     (void)state;
     enum { M = 3, N = 5, TIMES = 60, ALL = 3*M*N };
     for (int kind = 0; kind < 6; kind++) { /* the large tolerance has several times in one cell */
-        const nde_noise noise = { .seed = 8, .source = NDE_SOURCE_TREE, .levy = 1 + kind/2, .tolerance = kind % 2 ? 0.25 : 0x1p-9 };
+        const nde_noise noise = { .seed = 8, .source = NDE_SOURCE_TREE, .levy = 1 + kind/2,
+                                  .tolerance = kind % 2 ? 0.25 : 0x1p-9 };
         asker with = begin(noise, M, N, -1, 2);
         double times[TIMES];
         for (size_t i = 0; i < TIMES; i++)
@@ -55,7 +56,8 @@ static void no_order_matters(void **state) {
                                                   : -1 + 3*nde_uniform(1, 200, 0, i, 0);
         for (size_t round = 0; round < 3000; round++) {
             const double few = round % 400 < 200 ? 9 : TIMES; /* eighths of the span, again and again */
-            double s = times[(size_t)(few*nde_uniform(1, 201, round, 0, 0))], t = times[(size_t)(few*nde_uniform(1, 201, round, 0, 1))];
+            double s = times[(size_t)(few*nde_uniform(1, 201, round, 0, 0))],
+                t = times[(size_t)(few*nde_uniform(1, 201, round, 0, 1))];
             if (s > t) { const double u = s; s = t, t = u; }
             double x[ALL] = { 0 }, y[ALL] = { 0 };
             const size_t first = round % 16 ? 10 : round;
@@ -74,7 +76,8 @@ static void increments_add_exactly(void **state) {
     (void)state;
     enum { M = 2, N = 3, STEPS = 100 };
     for (int kind = 0; kind < 6; kind++) {
-        asker a = begin((nde_noise){ .seed = 4, .source = NDE_SOURCE_TREE, .levy = 1 + kind/2, .tolerance = kind % 2 ? 0.25 : 0x1p-12 },
+        asker a = begin((nde_noise){ .seed = 4, .source = NDE_SOURCE_TREE, .levy = 1 + kind/2,
+                                     .tolerance = kind % 2 ? 0.25 : 0x1p-12 },
                         M, N, 0, 1);
         double x[3*M*N], sum[M*N] = { 0 }, whole[3*M*N];
         double t = 0;
@@ -158,8 +161,8 @@ static double deviation(const double *x, size_t count, size_t n) {
 
 enum { SAMPLES = 500000, STEPS = 4 };
 
-/* W, H and K of adjoining steps of any lengths are independent normals: 10^6 samples, two components of half as many paths. That
- * holds the conditional laws too, since the path is made by them. */
+/* W, H and K of adjoining steps of any lengths are independent normals: 10^6 samples, two components of half as many
+ * paths. That holds the conditional laws too, since the path is made by them. */
 static void law_over(int levy, double tolerance, const double *times) {
     enum { M = 2, N = 500 };
     const double divisor[3] = { 1, 12, 720 };
@@ -238,7 +241,8 @@ static void factors(void **state) {
         size_t who[N];
         double t0[N], t1[N], s[N], t[N];
         int64_t first[N];
-        nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t, .first = first, .grid = CELLS, .room = N };
+        nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t, .first = first,
+                            .grid = CELLS, .room = N };
         memset(sum, 0, sizeof sum);
         for (int64_t j = 0; j <= CELLS; j++) { /* the last: all */
             const bool last = j == CELLS;
@@ -268,11 +272,13 @@ static void stored_increments_come_back(void **state) {
     enum { M = 2, N = 5, CELLS = 8, ALL = M*N };
     static double cells[3][CELLS][ALL], x[3*ALL], y[3*ALL];
     asker grid = begin((nde_noise){ .seed = 4 }, M, N, 0, 1);
-    asker stored = begin((nde_noise){ .source = NDE_SOURCE_STORED, .w = cells[0][0], .h = cells[1][0], .k = cells[2][0] }, M, N, 0, 1);
+    asker stored = begin((nde_noise){ .source = NDE_SOURCE_STORED, .w = cells[0][0], .h = cells[1][0], .k = cells[2][0] },
+                         M, N, 0, 1);
     size_t who[N] = { 0, 1, 2, 3, 4 }, other[N] = { 4, 2, 0, 1, 3 };
     const double t0[N] = { 0 }, t1[N] = { 1, 1, 1, 1, 1 };
     int64_t first[N];
-    nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .first = first, .count = 1, .grid = CELLS, .N = N };
+    nde_noise_at at = { .n = N, .ld = N, .trajectory = who, .t0 = t0, .t1 = t1, .first = first, .count = 1, .grid = CELLS,
+                        .N = N };
     for (int64_t j = 0; j < CELLS; j++) {
         for (size_t b = 0; b < N; b++) first[b] = j;
         nde_noise_over(&grid.noise, &at, M, cells[0][j], cells[1][j], cells[2][j]);
@@ -319,7 +325,8 @@ static void arguments(void **state) {
     assert_non_null(strstr(nde_error(), "h is NULL"));
     known = (nde_noise){ .source = tree, .levy = NDE_LEVY_W };
     assert_int_equal(nde_noise_need(&known, NDE_LEVY_K), NDE_E_ARG);
-    assert_int_equal(nde_noise_bytes(&(nde_noise){ .source = tree, .levy = 3, .tolerance = 0x1p-40 }, SIZE_MAX/64, 1000), SIZE_MAX);
+    assert_int_equal(nde_noise_bytes(&(nde_noise){ .source = tree, .levy = 3, .tolerance = 0x1p-40 }, SIZE_MAX/64, 1000),
+                     SIZE_MAX);
     assert_true(nde_noise_bytes(&(nde_noise){ .tolerance = 1 }, SIZE_MAX/64, 1000) == 0);
 }
 
@@ -329,7 +336,8 @@ static void golden_bits(void **state) {
     enum { M = 3, N = 70 };
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
     for (int levy = 1; levy <= 3; levy++) {
-        asker a = begin((nde_noise){ .seed = UINT64_C(0x0123456789abcdef), .source = NDE_SOURCE_TREE, .levy = levy }, M, N, 0.5, 3);
+        asker a = begin((nde_noise){ .seed = UINT64_C(0x0123456789abcdef), .source = NDE_SOURCE_TREE, .levy = levy }, M, N,
+                        0.5, 3);
         static double x[3*M*N];
         for (size_t k = 0; k < 20; k++) {
             ask(&a, k, 0.5 + 0.1*(double)k, 0.5 + 0.125*(double)(k + 1), x);
@@ -343,7 +351,8 @@ static void golden_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_order_matters), cmocka_unit_test(increments_add_exactly), cmocka_unit_test(areas_are_those_of_the_parts),
+        cmocka_unit_test(no_order_matters), cmocka_unit_test(increments_add_exactly),
+            cmocka_unit_test(areas_are_those_of_the_parts),
         cmocka_unit_test(laws), cmocka_unit_test(the_wrong_bridge_is_seen), cmocka_unit_test(pairs_are_opposite),
         cmocka_unit_test(factors), cmocka_unit_test(stored_increments_come_back), cmocka_unit_test(arguments),
         cmocka_unit_test(golden_bits),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * builder.c - what programs refuse and how they say it; memory that cannot be had; what is left out, shared and reused; derivatives
- * within programs; the network and the library's own; solving with programs. */
+ * builder.c - what programs refuse and how they say it; memory that cannot be had; what is left out, shared and reused;
+ * derivatives within programs; the network and the library's own; solving with programs. */
 #include "../field/rig.h"
 #include "create.h"
 #include "heap.h"
@@ -39,11 +39,13 @@ static void refusals(void **state) {
     (void)state;
     typedef nde_var unary(nde_program *g, nde_var x);
     typedef nde_var binary(nde_program *g, nde_var a, nde_var b);
-    static unary *const unaries[] = { nde_neg, nde_sqrt, nde_square, nde_exp, nde_expm1, nde_log, nde_log1p, nde_sin, nde_cos, nde_tan,
-                                      nde_sinh, nde_cosh, nde_tanh, nde_erf, nde_abs, nde_sign, nde_sum, nde_independent };
+    static unary *const unaries[] = { nde_neg, nde_sqrt, nde_square, nde_exp, nde_expm1, nde_log, nde_log1p, nde_sin,
+                                      nde_cos, nde_tan, nde_sinh, nde_cosh, nde_tanh, nde_erf, nde_abs, nde_sign, nde_sum,
+                                      nde_independent };
     static binary *const binaries[] = { nde_add, nde_sub, nde_mul, nde_div, nde_pow, nde_maximum, nde_minimum, nde_less,
                                         nde_less_equal, nde_dot, nde_cross, nde_matvec, nde_matvec_transposed, nde_outer };
-    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 3, .start = (size_t[]){ 0, 2, 3 }, .column = (size_t[]){ 0, 1, 2 });
+    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 3, .start = (size_t[]){ 0, 2, 3 },
+                                   .column = (size_t[]){ 0, 1, 2 });
     for (size_t i = 0; i < sizeof unaries/sizeof *unaries; i++) {
         REFUSED(unaries[i](g, none), "no value of this program");
         REFUSED(unaries[i](g, foreign), "no value of this program");
@@ -136,13 +138,18 @@ static void refusals(void **state) {
     REFUSED(nde_csr_rows(g, &chain, x), "x has 3 rows, no multiple of 2");
     REFUSED(nde_csr_rows(g, &chain, none), "no value");
     REFUSED(nde_csr_sum(g, &chain, w), "x has 4 rows, no multiple of 3");
-    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 1, 1 }, .column = (size_t[]){ 0 }), x), "start[0] is 1");
-    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 2, .columns = 1, .start = (size_t[]){ 0, 1, 0 }, .column = (size_t[]){ 0 }), x),
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 1, 1 },
+                                     .column = (size_t[]){ 0 }), x), "start[0] is 1");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 2, .columns = 1, .start = (size_t[]){ 0, 1, 0 },
+                                     .column = (size_t[]){ 0 }), x),
             "start[2] is 0, after 1");
-    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 1 }, .column = (size_t[]){ 1 }), x),
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 1 },
+                                     .column = (size_t[]){ 1 }), x),
             "column[0] is 1 of 1");
-    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 0 }, .column = (size_t[]){ 1 }), x), "0 rows");
-    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .columns = 1, .start = (size_t[]){ 0, 0 }, .column = (size_t[]){ 1 }), x), "0 rows");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .rows = 1, .columns = 1, .start = (size_t[]){ 0, 0 },
+                                     .column = (size_t[]){ 1 }), x), "0 rows");
+    REFUSED(nde_csr_sum(g, &NDE_INIT(nde_csr, .columns = 1, .start = (size_t[]){ 0, 0 }, .column = (size_t[]){ 1 }), x),
+            "0 rows");
     REFUSED(nde_convolve(g, none, x, 0), "k is no value");
     REFUSED(nde_convolve(g, x, none, 0), "x is no value");
     REFUSED(nde_convolve(g, w, x, 0), "nde_convolve, operation 4: k has 4 rows, x 3");
@@ -155,7 +162,8 @@ static void refusals(void **state) {
 #endif
     assert_int_equal(nde_vjp_of(NULL, (nde_var){ 1 }, (nde_var){ 1 }, (nde_var){ 1 }).id, 0);
     assert_int_equal(nde_var_rows(NULL, (nde_var){ 1 }), 0);
-    assert_int_equal(nde_t(NULL).id + nde_y(NULL, 0, 1).id + nde_u(NULL, 0, 1).id + nde_p(NULL, 0, 1).id + nde_q(NULL, 0, 1).id, 0);
+    assert_int_equal(nde_t(NULL).id + nde_y(NULL, 0, 1).id + nde_u(NULL, 0, 1).id + nde_p(NULL, 0, 1).id + nde_q(NULL, 0,
+            1).id, 0);
 }
 
 static void sizes(void **state) {
@@ -206,7 +214,8 @@ static nde_var busy(nde_program *g) {
     const nde_var e = nde_dot(g, nde_exp(g, s), nde_constants(g, (double[]){ 1, -2, 3 }, 3));
     const nde_var slope = nde_vjp_of(g, e, s, nde_constant(g, 1)), bend = nde_jvp_of(g, slope, s, nde_tanh(g, s));
     const nde_var far = nde_scatter(g, nde_gather(g, x, (size_t[]){ 3, 1 }, 2), (size_t[]){ 2, 0 }, 4);
-    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 2, .start = (size_t[]){ 0, 2, 3 }, .column = (size_t[]){ 0, 1, 0 });
+    const nde_csr chain = NDE_INIT(nde_csr, .rows = 2, .columns = 2, .start = (size_t[]){ 0, 2, 3 },
+                                   .column = (size_t[]){ 0, 1, 0 });
     nde_var q = nde_csr_matvec(g, &chain, bend, nde_q(g, 0, 2));
 #ifdef NDE_TEST_FFTW
     q = nde_fft_inverse(g, nde_mul(g, nde_fft(g, q), nde_fft(g, nde_p(g, 0, 2))));
@@ -216,7 +225,8 @@ static nde_var busy(nde_program *g) {
     nde_var jet[4];
     nde_jet_of(g, e, s, nde_constant(g, 1), 3, jet);
     const nde_var mixed = nde_mixed_of(g, jet[3], (nde_var[]){ s, x }, (nde_var[]){ slope, x }, 2);
-    const nde_var trace = nde_add(g, nde_divergence_of(g, slope, s), nde_divergence_by(g, far, x, nde_constants(g, (double[4]){ 1 }, 4)));
+    const nde_var trace = nde_add(g, nde_divergence_of(g, slope, s),
+                                  nde_divergence_by(g, far, x, nde_constants(g, (double[4]){ 1 }, 4)));
     return nde_concat(g, (nde_var[]){ nde_add(g, far, nde_matvec(g, nde_p(g, 8, 16), x)), out, slope, mixed, trace }, 5);
 }
 
@@ -249,7 +259,8 @@ static size_t count_of(const nde_program *g, int which, int op) {
     return n;
 }
 
-/* Equal things are one, constants are folded, products fused, what nobody wants is left out, results are made in their place. */
+/* Equal things are one, constants are folded, products fused, what nobody wants is left out, results are made in their
+ * place. */
 static void code(void **state) {
     (void)state;
     nde_program *g = create(3, 0, 3, 0);
@@ -291,8 +302,8 @@ static void code(void **state) {
     nde_program_destroy(g);
 }
 
-/* 10^5 operations: a chain, whose values all live until the way back has come to them; a fan, of which each value is used at both ends;
- * and values of many sizes. */
+/* 10^5 operations: a chain, whose values all live until the way back has come to them; a fan, of which each value is used
+ * at both ends; and values of many sizes. */
 static void many(void **state) {
     (void)state;
     enum { MANY = 10000 };
@@ -360,7 +371,8 @@ static void nested(void **state) {
     const nde_var kinetic = nde_mul(g, nde_constant(g, 0.5), nde_dot(g, p, p));
     const nde_var energy = nde_sub(g, kinetic, nde_dot(g, nde_p(g, 0, 2), nde_cos(g, q)));
     const nde_var slope = nde_vjp_of(g, energy, y, one);
-    const nde_field f = finish(g, nde_concat(g, (nde_var[]){ nde_cut(g, slope, 2, 2), nde_neg(g, nde_cut(g, slope, 0, 2)) }, 2));
+    const nde_field f = finish(g, nde_concat(g, (nde_var[]){ nde_cut(g, slope, 2, 2), nde_neg(g, nde_cut(g, slope, 0, 2)) },
+                                             2));
     rig r = rig_make(&f, 7, 8, 7, NULL, 0);
     assert_int_equal(f.eval(&f, &r.at, r.y, r.dy), 0);
     for (size_t b = 0; b < 7; b++)
@@ -452,7 +464,9 @@ static void network(void **state) {
             assert_memory_equal(a.to.y, b.to.y, 5*ns[k]*sizeof *a.dy);
             if (ns[k] <= 64) /* longer blocks are cut into strips, whose sums are added in double */
                 for (size_t i = 0; i < f.np; i++)
-                    if (a.to.p[i] != b.to.p[i]) fail_msg("%s, n %zu: p[%zu] has %.17g, %.17g", nde_activation_name(activation), ns[k], i, a.to.p[i], b.to.p[i]);
+                    if (a.to.p[i] != b.to.p[i])
+                        fail_msg("%s, n %zu: p[%zu] has %.17g, %.17g", nde_activation_name(activation), ns[k], i, a.to.p[i],
+                                 b.to.p[i]);
             rig_free(&a), rig_free(&b);
         }
         nde_program_destroy(g);
@@ -475,8 +489,10 @@ static void tapes(void **state) {
     (void)state;
     nde_program *g = create(3, 0, 3, 0);
     const nde_var x = nde_y(g, 0, 1), y = nde_y(g, 1, 1), z = nde_y(g, 2, 1);
-    const nde_var dx = nde_mul(g, nde_p(g, 0, 1), nde_sub(g, y, x)), dy = nde_sub(g, nde_mul(g, x, nde_sub(g, nde_p(g, 1, 1), z)), y);
-    nde_field f = finish(g, nde_concat(g, (nde_var[]){ dx, dy, nde_sub(g, nde_mul(g, x, y), nde_mul(g, nde_p(g, 2, 1), z)) }, 3));
+    const nde_var dx = nde_mul(g, nde_p(g, 0, 1), nde_sub(g, y, x)),
+        dy = nde_sub(g, nde_mul(g, x, nde_sub(g, nde_p(g, 1, 1), z)), y);
+    nde_field f =
+        finish(g, nde_concat(g, (nde_var[]){ dx, dy, nde_sub(g, nde_mul(g, x, y), nde_mul(g, nde_p(g, 2, 1), z)) }, 3));
     assert_int_equal(f.tape + f.cotape, 0);
     taped_at(&f);
     nde_program_destroy(g);
@@ -531,11 +547,13 @@ static void *plan(void *ctx) {
         bool good = nde_program_create(&NDE_INIT(nde_program_shape, .dim = 64), &g) == NDE_OK;
         nde_var x = good ? nde_y(g, 0, 64) : (nde_var){ 0 };
         for (size_t n = 64; good && n > 50; n--)
-            x = nde_concat(g, (nde_var[]){ nde_fft(g, nde_cut(g, x, 0, n)), nde_cut(g, x, 1, 64 - n + (n == 64)) }, n < 64 ? 2 : 1);
+            x = nde_concat(g, (nde_var[]){ nde_fft(g, nde_cut(g, x, 0, n)), nde_cut(g, x, 1, 64 - n + (n == 64)) },
+                           n < 64 ? 2 : 1);
         good = good && nde_program_finish(g, x) == NDE_OK;
         const nde_field f = nde_field_program(g);
         good = good && f.work <= 4096 && f.prepared <= 4096 && (!f.prepare || f.prepare(&f, NULL, prepared) == 0);
-        if (!good || f.eval(&f, &(nde_site){ .n = 1, .ld = 1, .t = &t, .prepared = prepared, .work = work }, y, own->dy)) return ctx;
+        if (!good || f.eval(&f, &(nde_site){ .n = 1, .ld = 1, .t = &t, .prepared = prepared, .work = work }, y, own->dy))
+            return ctx;
         nde_program_destroy(g);
     }
     return NULL;
@@ -570,8 +588,10 @@ static void solving(void **state) {
     enum { N = 70 };
     nde_program *g = create(3, 0, 3, 0);
     const nde_var x = nde_y(g, 0, 1), y = nde_y(g, 1, 1), z = nde_y(g, 2, 1);
-    const nde_var dx = nde_mul(g, nde_p(g, 0, 1), nde_sub(g, y, x)), dy = nde_sub(g, nde_mul(g, x, nde_sub(g, nde_p(g, 1, 1), z)), y);
-    const nde_field f = finish(g, nde_concat(g, (nde_var[]){ dx, dy, nde_sub(g, nde_mul(g, x, y), nde_mul(g, nde_p(g, 2, 1), z)) }, 3));
+    const nde_var dx = nde_mul(g, nde_p(g, 0, 1), nde_sub(g, y, x)),
+        dy = nde_sub(g, nde_mul(g, x, nde_sub(g, nde_p(g, 1, 1), z)), y);
+    const nde_field f =
+        finish(g, nde_concat(g, (nde_var[]){ dx, dy, nde_sub(g, nde_mul(g, x, y), nde_mul(g, nde_p(g, 2, 1), z)) }, 3));
     const nde_pointwise hand = NDE_INIT(nde_pointwise, .f = lorenz);
     const nde_field by_hand = nde_field_pointwise(&hand, 3, 3);
     nde_real y0[3*N], p[3] = { 10, 28, (nde_real)(8/3.0) };
@@ -594,8 +614,9 @@ static void differentiate(const nde_field *f, size_t n, int record, const nde_re
     nde_solution solution = { 0 };
     nde_real seed[5*130];
     const nde_problem problem = NDE_INIT(nde_problem, .n = n, .t1 = 1, .y0 = y0, .p = p, .drift = f);
-    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-3, .atol = 1e-3, .reproducible = 1, .record = record,
-                                         .stepping = n == 20 ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT, .adjoint = NDE_ADJOINT_DISCRETE);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .rtol = 1e-3, .atol = 1e-3, .reproducible = 1,
+                                         .record = record, .stepping = n == 20 ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT,
+                                         .adjoint = NDE_ADJOINT_DISCRETE);
     if (nde_solver_create(&problem, &options, &solver) != NDE_OK) fail_msg("%s", nde_error());
     if (nde_solver_run(solver, &solution) != NDE_OK) fail_msg("%s", nde_error());
     for (size_t i = 0; i < 5*n; i++) seed[i] = 2*solution.y_end[i];
@@ -641,13 +662,15 @@ static void parsed(void **state) {
     const nde_var dx = nde_mul(built, s, nde_sub(built, y, x)), dy = nde_sub(built, nde_mul(built, x, nde_sub(built, r, z)), y);
     const nde_var xy = nde_mul(built, x, y), dz = nde_sub(built, xy, nde_mul(built, b, z));
     finish(built, nde_concat(built, (nde_var[]){ dx, dy, dz }, 3));
-    assert_int_equal(nde_program_parse("state x, y, z; param s, r, b; dx = s*(y - x); dy = x*(r - z) - y; dz = x*y - b*z", NULL, &read), NDE_OK);
+    assert_int_equal(nde_program_parse("state x, y, z; param s, r, b; dx = s*(y - x); dy = x*(r - z) - y; dz = x*y - b*z",
+                                       NULL, &read), NDE_OK);
     for (int k = 0; k < NDE_CODES; k++) {
         const nde_code *one = &built->code[k], *other = &read->code[k];
         assert_true(one->count == other->count && one->rows == other->rows && one->small == other->small);
         for (size_t i = 0; i < one->count; i++) {
             const nde_instruction *u = &one->at[i], *v = &other->at[i];
-            assert_true(u->op == v->op && u->detail == v->detail && u->pair == v->pair && u->want == v->want && u->rows == v->rows);
+            assert_true(u->op == v->op && u->detail == v->detail && u->pair == v->pair && u->want == v->want &&
+                        u->rows == v->rows);
             assert_true(same_operand(&u->to, &v->to));
             for (size_t j = 0; j < 3; j++) assert_true(same_operand(&u->x[j], &v->x[j]));
         }
@@ -657,9 +680,10 @@ static void parsed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code), cmocka_unit_test(many), cmocka_unit_test(wanted),
-        cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(tapes), cmocka_unit_test(solving),
-        cmocka_unit_test(training), cmocka_unit_test(parsed),
+        cmocka_unit_test(refusals), cmocka_unit_test(sizes), cmocka_unit_test(allocation), cmocka_unit_test(code),
+            cmocka_unit_test(many), cmocka_unit_test(wanted),
+        cmocka_unit_test(nested), cmocka_unit_test(divergence), cmocka_unit_test(network), cmocka_unit_test(tapes),
+        cmocka_unit_test(solving), cmocka_unit_test(training), cmocka_unit_test(parsed),
 #ifdef NDE_TEST_FFTW
         cmocka_unit_test(planners),
 #endif

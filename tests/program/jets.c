@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * jets.c - Taylor coefficients and mixed derivatives: against Cauchy's integrals, against nested derivatives for every operation and
- * for programs at random; their own derivatives; what is refused. */
+ * jets.c - Taylor coefficients and mixed derivatives: against Cauchy's integrals, against nested derivatives for every
+ * operation and for programs at random; their own derivatives; what is refused. */
 #include "../field/rig.h"
 #include "create.h"
 #include "recorder.h"
@@ -71,8 +71,8 @@ static const struct function {
 
 static number unit(int i) { return cos(2*acos(-1)*i/POINTS) + (double complex)I*sin(2*acos(-1)*i/POINTS); }
 
-/* By the trapezoidal rule around x, which is exact but for rounding and terms (radius/distance of the next singularity)^POINTS. Rounding
- * grows with radius^-k. */
+/* By the trapezoidal rule around x, which is exact but for rounding and terms (radius/distance of the next
+ * singularity)^POINTS. Rounding grows with radius^-k. */
 static void cauchy(const struct function *f, double x, double *c) {
     const double radius = 0.5;
     memset(c, 0, (ORDER + 1)*sizeof *c);
@@ -88,7 +88,8 @@ static void closed_forms(void **state) {
         const struct function *one = &functions[i];
         nde_program *g = create(1, 0, 0, 0);
         nde_var jet[ORDER + 1];
-        const nde_var y = nde_y(g, 0, 1), x = one->positive ? nde_add(g, y, nde_constant(g, 2)) : nde_mul(g, y, nde_constant(g, 0.9));
+        const nde_var y = nde_y(g, 0, 1), x = one->positive ? nde_add(g, y, nde_constant(g, 2)) : nde_mul(g, y,
+                nde_constant(g, 0.9));
         nde_jet_of(g, one->build(g, x), y, nde_constant(g, 1.25), ORDER, jet);
         const nde_field f = finish(g, nde_concat(g, jet, ORDER + 1));
         rig r = rig_make(&f, 9, 9, 9, NULL, 0);
@@ -136,7 +137,8 @@ static void check_halves(const nde_field *f, size_t n, const char *what) {
 static void check_jet(const recording *rec, size_t order, size_t turn, size_t n, const char *what) {
     nde_program *g = create(REC_DIM, REC_NU, REC_NP, REC_NQ);
     const nde_var f = build(g, rec), x = turn%3 == 0 ? nde_y(g, 0, REC_DIM) : turn%3 == 1 ? nde_t(g) : nde_y(g, 1, 3);
-    const nde_var v = turn%2 ? nde_constant(g, 0.7) : nde_gather(g, nde_u(g, 0, 3), (size_t[]){ 0, 1, 2, 1, 0 }, nde_var_rows(g, x));
+    const nde_var v = turn%2 ? nde_constant(g, 0.7) : nde_gather(g, nde_u(g, 0, 3), (size_t[]){ 0, 1, 2, 1, 0 },
+                                                                 nde_var_rows(g, x));
     nde_var jet[ORDER + 1], both[2*ORDER];
     nde_jet_of(g, f, x, v, order, jet);
     assert_int_equal(jet[0].id, f.id);
@@ -163,10 +165,13 @@ static void check_mixed(const recording *rec, size_t count, size_t n, const char
 /* Inputs, what mixes them, and op on it. */
 static void one_operation(recording *rec, int op) {
     static const rec_step inputs[] = {
-        { .op = REC_T, .rows = 1 }, { .op = REC_Y, .rows = REC_DIM }, { .op = REC_P, .rows = 6 }, { .op = REC_Y, .rows = 3, .first = 1 },
-        { .op = REC_U, .rows = REC_NU }, { .op = REC_SIN, .x = { 1 }, .rows = REC_DIM }, { .op = REC_MUL, .x = { 5, 0 }, .rows = REC_DIM },
-        { .op = REC_ADD, .x = { 3, 0 }, .rows = 3 }, { .op = REC_MUL, .x = { 7, 7 }, .rows = 3 }, { .op = REC_SUM, .x = { 6 }, .rows = 1 },
-        { .op = REC_GATHER, .x = { 6 }, .rows = 6, .index = { 0, 4, 2, 2, 1, 3 } }, { .op = REC_CONSTANTS, .rows = 3, .value = 0.4 },
+        { .op = REC_T, .rows = 1 }, { .op = REC_Y, .rows = REC_DIM }, { .op = REC_P, .rows = 6 },
+            { .op = REC_Y, .rows = 3, .first = 1 },
+        { .op = REC_U, .rows = REC_NU }, { .op = REC_SIN, .x = { 1 }, .rows = REC_DIM },
+        { .op = REC_MUL, .x = { 5, 0 }, .rows = REC_DIM }, { .op = REC_ADD, .x = { 3, 0 }, .rows = 3 },
+        { .op = REC_MUL, .x = { 7, 7 }, .rows = 3 }, { .op = REC_SUM, .x = { 6 }, .rows = 1 },
+        { .op = REC_GATHER, .x = { 6 }, .rows = 6, .index = { 0, 4, 2, 2, 1, 3 } },
+        { .op = REC_CONSTANTS, .rows = 3, .value = 0.4 },
     };
     memcpy(rec->step, inputs, sizeof inputs);
     rec->count = sizeof inputs/sizeof *inputs;
@@ -216,7 +221,8 @@ static void derivatives(void **state) {
         one_operation(&rec, op);
         const nde_var y = nde_y(g, 0, REC_DIM), f = build(g, &rec);
         nde_jet_of(g, f, y, nde_gather(g, nde_u(g, 0, 3), (size_t[]){ 0, 1, 2, 1, 0 }, REC_DIM), 2, jet);
-        const nde_var mixed = nde_mixed_of(g, f, (nde_var[]){ y, nde_t(g) }, (nde_var[]){ nde_constant(g, 1), nde_q(g, 0, 1) }, 2);
+        const nde_var mixed = nde_mixed_of(g, f, (nde_var[]){ y, nde_t(g) },
+                                           (nde_var[]){ nde_constant(g, 1), nde_q(g, 0, 1) }, 2);
         const nde_field field = finish(g, nde_concat(g, (nde_var[]){ jet[2], mixed }, 2));
         rig r = rig_make(&field, 3, 5, 3, NULL, 0);
         if (sizeof(nde_real) == 8) rig_check_derivatives(&r); /* in float, differences of fourth derivatives have few digits */
@@ -277,7 +283,8 @@ static void work(void **state) {
 static void refuse(const char *text, bool no_program, size_t f_rows, size_t x_kind, size_t v_rows, size_t order, bool no_jet) {
     nde_program *g = create(3, 0, 0, 0);
     nde_var jet[ORDER + 2];
-    const nde_var y = nde_y(g, 0, 3), none = { 0 }, f = f_rows ? nde_exp(g, y) : none, x = x_kind == 0 ? none : x_kind == 1 ? y : f;
+    const nde_var y = nde_y(g, 0, 3), none = { 0 }, f = f_rows ? nde_exp(g, y) : none,
+        x = x_kind == 0 ? none : x_kind == 1 ? y : f;
     const nde_var v = v_rows ? nde_repeat(g, nde_constant(g, 1), v_rows) : none;
     memset(jet, 0xff, sizeof jet);
     nde_jet_of(no_program ? NULL : g, f, x, v, order, no_jet ? NULL : jet);
@@ -319,7 +326,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(closed_forms), cmocka_unit_test(operations), cmocka_unit_test(at_random), cmocka_unit_test(derivatives),
+        cmocka_unit_test(closed_forms), cmocka_unit_test(operations), cmocka_unit_test(at_random),
+            cmocka_unit_test(derivatives),
         cmocka_unit_test(of_gradients), cmocka_unit_test(work), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

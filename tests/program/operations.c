@@ -19,8 +19,8 @@ static rec_lane lane_of(const rig *r, size_t b) {
 static void print(const recording *r) {
     for (int k = 0; k < r->count; k++) {
         const rec_step *s = &r->step[k];
-        print_error("%d = %s(%d, %d, %d) first %zu rows %zu value %g\n", k, rec_names[s->op], s->x[0], s->x[1], s->x[2], s->first, s->rows,
-                    s->value);
+        print_error("%d = %s(%d, %d, %d) first %zu rows %zu value %g\n", k, rec_names[s->op], s->x[0], s->x[1], s->x[2],
+                    s->first, s->rows, s->value);
     }
 }
 
@@ -146,8 +146,9 @@ static void begin(recording *r) {
     static const rec_step inputs[] = {
         { .op = REC_T, .rows = 1 }, { .op = REC_Y, .rows = REC_DIM }, { .op = REC_U, .rows = REC_NU },
         { .op = REC_P, .rows = 6 }, { .op = REC_Q, .rows = REC_NQ }, { .op = REC_Y, .rows = 3, .first = 1 },
-        { .op = REC_Y, .rows = 1, .first = 4 }, { .op = REC_CONSTANT, .rows = 1, .value = 0.75 }, { .op = REC_P, .rows = 3, .first = 7 },
-        { .op = REC_P, .rows = 1, .first = 11 }, { .op = REC_GATHER, .x = { 1 }, .rows = 6, .index = { 0, 4, 2, 2, 1, 3 } },
+        { .op = REC_Y, .rows = 1, .first = 4 }, { .op = REC_CONSTANT, .rows = 1, .value = 0.75 },
+        { .op = REC_P, .rows = 3, .first = 7 }, { .op = REC_P, .rows = 1, .first = 11 },
+        { .op = REC_GATHER, .x = { 1 }, .rows = 6, .index = { 0, 4, 2, 2, 1, 3 } },
         { .op = REC_CONSTANTS, .rows = 3, .value = 0.4 },
     };
     memcpy(r->step, inputs, sizeof inputs);

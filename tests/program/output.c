@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * output.c - programs written out: C is compiled, with all warnings as errors, and computes what the field does; text and picture say
- * what they should. output CC. NDE_TEST_LONG: 1,000 programs. */
+ * output.c - programs written out: C is compiled, with all warnings as errors, and computes what the field does; text and
+ * picture say what they should. output CC. NDE_TEST_LONG: 1,000 programs. */
 #include "recorder.h"
 
 #include <dlfcn.h>
@@ -14,9 +14,10 @@ typedef void vjp_call(double t, const double *y, const double *u, const double *
                       double *ay, double *au, double *ap, double *aq);
 typedef void jvp_call(double t, const double *y, const double *u, const double *p, const double *q, double vt, const double *vy,
                       const double *vu, const double *vp, const double *vq, double *out);
-typedef void second_call(double t, const double *y, const double *u, const double *p, const double *q, double vt, const double *vy,
-                         const double *vu, const double *vp, const double *vq, const double *a, const double *b, double *at, double *ay,
-                         double *au, double *ap, double *aq, double *bt, double *by, double *bu, double *bp, double *bq);
+typedef void second_call(double t, const double *y, const double *u, const double *p, const double *q, double vt,
+                         const double *vy, const double *vu, const double *vp, const double *vq, const double *a,
+                         const double *b, double *at, double *ay, double *au, double *ap, double *aq, double *bt,
+                         double *by, double *bu, double *bp, double *bq);
 
 /* Cotangents of all inputs; begin at zero. */
 typedef struct sums {
@@ -72,8 +73,8 @@ static void compare(void *library, int number, const nde_program *g) {
     near_sums(&first, &r, &r.to, "vjp");
     rig_zero(&r, &r.to);
     assert_int_equal(f.vjp_jvp(&f, &r.at, r.y, &r.v, r.a, r.b, &r.to, &r.to_v), 0);
-    second(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.v.t[0], r.v.y, r.v.u, r.v.p, r.v.q, r.a, r.b, &bent.t, bent.y, bent.u, bent.p,
-           bent.q, &moved.t, moved.y, moved.u, moved.p, moved.q);
+    second(r.at.t[0], r.y, r.at.u, r.at.p, r.at.q, r.v.t[0], r.v.y, r.v.u, r.v.p, r.v.q, r.a, r.b, &bent.t, bent.y, bent.u,
+           bent.p, bent.q, &moved.t, moved.y, moved.u, moved.p, moved.q);
     near_sums(&bent, &r, &r.to, "vjp_jvp by the inputs"), near_sums(&moved, &r, &r.to_v, "vjp_jvp by the direction");
     rig_free(&r);
 }
@@ -103,8 +104,9 @@ static void c(void **state) {
             assert_int_equal(nde_program_write(programs[i], NDE_PROGRAM_C, name, to_file, to), NDE_OK);
         }
         assert_int_equal(fclose(to), 0);
-        snprintf(command, sizeof command, "%s -std=c99 -pedantic-errors -Wall -Werror -O1 -ffp-contract=off -shared -fPIC -o %s %s -lm",
-                 compiler, object, source);
+        snprintf(command, sizeof command,
+                 "%s -std=c99 -pedantic-errors -Wall -Werror -O1 -ffp-contract=off -shared -fPIC -o %s %s -lm", compiler,
+                 object, source);
         if (system(command) != 0) fail_msg("%s", command);
         void *library = dlopen(object, RTLD_NOW);
         if (!library) fail_msg("%s", dlerror());

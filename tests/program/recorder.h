@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * recorder.h - programs twice: as calls of the builder, and as a list that a naive evaluator reads, one lane at a time in double. */
+ * recorder.h - programs twice: as calls of the builder, and as a list that a naive evaluator reads, one lane at a time in
+ * double. */
 #ifndef NDE_TESTS_RECORDER_H
 #define NDE_TESTS_RECORDER_H
 
@@ -11,7 +12,8 @@
 
 enum { REC_DIM = 5, REC_NU = 3, REC_NP = 24, REC_NQ = 2, REC_ROWS = 12, REC_STEPS = 64 };
 
-/* name, operands (2 and 3: rows go together), smooth everywhere. The S_ ones keep their operands where the function is defined. */
+/* name, operands (2 and 3: rows go together), smooth everywhere. The S_ ones keep their operands where the function is
+ * defined. */
 #define RECORD_LIST(X)                                                                                            \
     X(T, 0, 1) X(Y, 0, 1) X(U, 0, 1) X(P, 0, 1) X(Q, 0, 1) X(CONSTANT, 0, 1) X(CONSTANTS, 0, 1)                   \
     X(ADD, 2, 1) X(SUB, 2, 1) X(MUL, 2, 1) X(S_DIV, 2, 1) X(NEG, 1, 1) X(S_SQRT, 1, 1) X(SQUARE, 1, 1)            \
@@ -76,7 +78,8 @@ static inline nde_csr rec_csr(const rec_step *s, size_t rows, size_t columns, si
 }
 
 static inline nde_var rec_build(nde_program *g, const rec_step *s, const nde_var *v) {
-    const nde_var none = { 0 }, a = rec_operands[s->op] > 0 ? v[s->x[0]] : none, b = rec_operands[s->op] > 1 ? v[s->x[1]] : none;
+    const nde_var none = { 0 }, a = rec_operands[s->op] > 0 ? v[s->x[0]] : none,
+        b = rec_operands[s->op] > 1 ? v[s->x[1]] : none;
     const nde_var c = rec_operands[s->op] > 2 ? v[s->x[2]] : none;
     double values[REC_ROWS];
     size_t start[REC_ROWS + 1], na = nde_var_rows(g, a), nb = nde_var_rows(g, b);
@@ -214,7 +217,8 @@ static inline double rec_share(const double *x, size_t n, size_t i) {
 }
 
 /* Row i of softmax(q k'/sqrt(d)) v, v [m][width]. */
-static inline double rec_attention(const double *q, const double *k, const double *v, size_t d, size_t m, size_t width, size_t i) {
+static inline double rec_attention(const double *q, const double *k, const double *v, size_t d, size_t m, size_t width,
+                                   size_t i) {
     double score[REC_ROWS] = { 0 }, sum = 0;
     for (size_t j = 0; j < m; j++)
         for (size_t r = 0; r < d; r++) score[j] += q[i/width*d + r]*k[j*d + r]/sqrt((double)d);
@@ -231,7 +235,8 @@ static inline double rec_wave(size_t m, size_t j, size_t n) {
 static inline void rec_eval(const recording *r, int k, const rec_lane *lane, double v[][REC_ROWS]) {
     const rec_step *s = &r->step[k];
     const int operands = rec_operands[s->op];
-    const double *a = operands > 0 ? v[s->x[0]] : NULL, *b = operands > 1 ? v[s->x[1]] : NULL, *c = operands > 2 ? v[s->x[2]] : NULL;
+    const double *a = operands > 0 ? v[s->x[0]] : NULL, *b = operands > 1 ? v[s->x[1]] : NULL,
+        *c = operands > 2 ? v[s->x[2]] : NULL;
     const size_t na = operands > 0 ? r->step[s->x[0]].rows : 0, nb = operands > 1 ? r->step[s->x[1]].rows : 0;
     const size_t nc = operands > 2 ? r->step[s->x[2]].rows : 0;
     double *to = v[k];
@@ -429,7 +434,8 @@ static inline nde_program *rec_program(const recording *r, int outputs) {
     for (int k = 0; k < r->count; k++) {
         v[k] = rec_build(g, &r->step[k], v);
         if (nde_var_rows(g, v[k]) == r->step[k].rows) continue;
-        fail_msg("step %d (%s): %zu rows, %zu; %s", k, rec_names[r->step[k].op], nde_var_rows(g, v[k]), r->step[k].rows, nde_error());
+        fail_msg("step %d (%s): %zu rows, %zu; %s", k, rec_names[r->step[k].op], nde_var_rows(g, v[k]), r->step[k].rows,
+                 nde_error());
     }
     finish(g, nde_concat(g, v + r->count - outputs, (size_t)outputs));
     return g;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * structure.c - where Jacobians can differ from zero, for every operation and for programs at random; Jacobians and traces by columns
- * that go together; traces by probes; several directions at once; what is linear in u. */
+ * structure.c - where Jacobians can differ from zero, for every operation and for programs at random; Jacobians and traces
+ * by columns that go together; traces by probes; several directions at once; what is linear in u. */
 #include "../field/rig.h"
 #include "create.h"
 #include "program/graph.h"
@@ -52,7 +52,8 @@ static void patterns(void **state) {
     PATTERN(3, nde_select(g, nde_y(g, 0, 1), nde_y(g, 1, 1), nde_t(g)), 1, -1);
     PATTERN(3, nde_maximum(g, nde_y(g, 0, 1), nde_independent(g, nde_y(g, 2, 1))), 0, 2, -1);
     PATTERN(3, nde_vjp_of(g, nde_dot(g, y, nde_square(g, y)), y, nde_constant(g, 1)), 0, -1, 1, -1, 2, -1);
-    const nde_csr path = NDE_INIT(nde_csr, .rows = 3, .columns = 3, .start = (size_t[]){ 0, 1, 1, 3 }, .column = (size_t[]){ 1, 0, 2 });
+    const nde_csr path = NDE_INIT(nde_csr, .rows = 3, .columns = 3, .start = (size_t[]){ 0, 1, 1, 3 },
+                                  .column = (size_t[]){ 1, 0, 2 });
     PATTERN(3, nde_csr_matvec(g, &path, nde_p(g, 0, 1), y), 1, -1, -1, 0, 2, -1);
     PATTERN(3, nde_csr_matvec(g, &path, CONSTANTS(1, 0, 2), y), 1, -1, -1, 2, -1);
     PATTERN(3, nde_csr_matvec(g, &path, y, CONSTANTS(1, 0, 2)), -1, -1, 1, 2, -1);
@@ -67,7 +68,8 @@ static void patterns(void **state) {
     nde_program_destroy(g);
 }
 
-/* The Jacobian against its columns, one jvp each, all zero where the pattern has nothing. Returns entries that are zero in all lanes. */
+/* The Jacobian against its columns, one jvp each, all zero where the pattern has nothing. Returns entries that are zero in
+ * all lanes. */
 static size_t check_jacobian(const nde_field *f, size_t n) {
     rig r = rig_make(f, n, n + 3, n, NULL, 0);
     const size_t ld = r.at.ld;
@@ -100,8 +102,10 @@ static size_t check_jacobian(const nde_field *f, size_t n) {
 static void operations(void **state) {
     (void)state;
     static const rec_step inputs[] = {
-        { .op = REC_T, .rows = 1 }, { .op = REC_Y, .rows = REC_DIM }, { .op = REC_P, .rows = 6 }, { .op = REC_Y, .rows = 3, .first = 1 },
-        { .op = REC_Y, .rows = 1, .first = 4 }, { .op = REC_SIN, .x = { 1 }, .rows = REC_DIM }, { .op = REC_CONSTANTS, .rows = 3, .value = 0.4 },
+        { .op = REC_T, .rows = 1 }, { .op = REC_Y, .rows = REC_DIM }, { .op = REC_P, .rows = 6 },
+            { .op = REC_Y, .rows = 3, .first = 1 },
+        { .op = REC_Y, .rows = 1, .first = 4 }, { .op = REC_SIN, .x = { 1 }, .rows = REC_DIM },
+        { .op = REC_CONSTANTS, .rows = 3, .value = 0.4 },
         { .op = REC_GATHER, .x = { 5 }, .rows = 6, .index = { 0, 4, 2, 2, 1, 3 } }, { .op = REC_Q, .rows = REC_NQ },
     };
     for (int op = REC_ADD; op < REC_COUNT; op++) {
@@ -181,7 +185,8 @@ static void colors(void **state) {
 
     g = create(5, 0, 0, 0); /* a row that depends on all: columns one by one, in a pattern */
     const nde_var z = nde_y(g, 0, 5);
-    const nde_field arrow = finish(g, nde_concat(g, (nde_var[]){ nde_sum(g, nde_exp(g, z)), nde_sin(g, nde_cut(g, z, 1, 4)) }, 2));
+    const nde_field arrow =
+        finish(g, nde_concat(g, (nde_var[]){ nde_sum(g, nde_exp(g, z)), nde_sin(g, nde_cut(g, z, 1, 4)) }, 2));
     assert_int_equal(g->colors, 5);
     assert_int_equal(arrow.sparsity_start[5], 9);
     check_jacobian(&arrow, 3);
@@ -214,7 +219,8 @@ static nde_var field_of(nde_program *g, int kind, nde_var y) {
     switch (kind) {
     case 0: return nde_mul(g, nde_sin(g, y), y);
     case 1: return nde_dense(g, NDE_TANH, 0, 5, y);
-    case 2: return nde_add(g, nde_gather(g, y, (const size_t[]){ 1, 2, 3, 4, 0 }, 5), nde_mul(g, nde_p(g, 0, 5), nde_square(g, y)));
+    case 2: return nde_add(g, nde_gather(g, y, (const size_t[]){ 1, 2, 3, 4, 0 }, 5),
+                           nde_mul(g, nde_p(g, 0, 5), nde_square(g, y)));
     default: return nde_gather(g, nde_exp(g, y), (const size_t[]){ 1, 0, 3, 4, 4 }, 5);
     }
 }
@@ -255,7 +261,8 @@ static void traces(void **state) {
                 assert_true(fabs((double)r.dy[b] - trace) <= 50*NDE_TEST_EPS*(1 + fabs(trace)));
                 mean += (double)r.dy[LANES + b]/LANES;
             }
-            const double deviation = sqrt(variance[gaussian]/2/LANES); /* two probes a lane; one in 10^6 of eight means is 5.4 away */
+            const double deviation = sqrt(variance[gaussian]/2/LANES); /* two probes a lane; one in 10^6 of eight means is
+                                                                        * 5.4 away */
             if (!(fabs(mean - trace) <= 5.4*deviation + (50*NDE_TEST_EPS + LANES*DBL_EPSILON)*(1 + fabs(trace))))
                 fail_msg("field %d: the mean of probes is %g, the trace %g, deviation %g", kind, mean, trace, deviation);
         }
@@ -296,11 +303,11 @@ static void linear_in_u(void **state) {
     (void)state;
     static const struct { const char *value; bool linear; } cases[] = {
         { "u", true }, { "x*u", true }, { "exp(x)*u/(1 + x^2)", true }, { "sum(u)*x - [u[0], 0]", true }, { "dot(w, u)", true },
-        { "matvec(w, u)", true }, { "outer(u, x)", true }, { "select(x[0], u, 2*u)", true }, { "[u, 0]", true }, { "0*x", true },
-        { "jvp(tanh(x), x, u)", true }, { "-u[1]", true }, { "repeat(u[0], 2)", true },
+        { "matvec(w, u)", true }, { "outer(u, x)", true }, { "select(x[0], u, 2*u)", true }, { "[u, 0]", true },
+        { "0*x", true }, { "jvp(tanh(x), x, u)", true }, { "-u[1]", true }, { "repeat(u[0], 2)", true },
         { "u + 1", false }, { "x", false }, { "[u, 1]", false }, { "u*u", false }, { "dot(u, u)", false }, { "x/u", false },
-        { "abs(u)", false }, { "sin(u)", false }, { "maximum(u, 0)", false }, { "select(u, u, 2*u)", false }, { "tanh(x*u[0])", false },
-        { "x*u + x", false }, { "vjp(u*x*x, u, u)*u", false },
+        { "abs(u)", false }, { "sin(u)", false }, { "maximum(u, 0)", false }, { "select(u, u, 2*u)", false },
+        { "tanh(x*u[0])", false }, { "x*u + x", false }, { "vjp(u*x*x, u, u)*u", false },
     };
     for (size_t i = 0; i < sizeof cases/sizeof *cases; i++) {
         char text[100] = "state x[2]; param w[2]; input u[2]; out = ";

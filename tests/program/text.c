@@ -87,7 +87,8 @@ static void values(void **state) {
 
 static void fields(void **state) {
     (void)state;
-    static const char text[] = "# Lorenz\nstate x, y, z\nparam sigma, rho, beta\nw = y - x\ndx = sigma*w\ndy = x*(rho - z) - y; dz = x*y - beta*z\n";
+    static const char text[] =
+        "# Lorenz\nstate x, y, z\nparam sigma, rho, beta\nw = y - x\ndx = sigma*w\ndy = x*(rho - z) - y; dz = x*y - beta*z\n";
     nde_program *g;
     int kind;
     size_t first, rows;
@@ -211,7 +212,8 @@ static void allocation(void **state) {
         heap h = { .fail_at = k };
         const nde_allocator allocator = { heap_take, heap_give, &h };
         nde_program *g;
-        const nde_status status = nde_program_parse("state x[3]; param w[9], b[3]; dx = [tanh(matvec(w, x) + b)][0:3] - grad(dot(x, x), x)"
+        const nde_status status =
+            nde_program_parse("state x[3]; param w[9], b[3]; dx = [tanh(matvec(w, x) + b)][0:3] - grad(dot(x, x), x)"
                                                     " + csr_matvec(3, [0, 1, 2, 3], [2, 1, 0], gather(w, [0, 4, 8]), softmax(x, 3))",
                                                     &allocator, &g);
         assert_int_equal(status, k < 0 ? NDE_OK : NDE_E_NOMEM);

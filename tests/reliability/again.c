@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * again.c - the same bits: of a solve that is saved, brought back elsewhere and goes on, for every method and controller with all that
- * they remember; and of a noisy path, alone, in blocks of any size and in any order. */
+ * again.c - the same bits: of a solve that is saved, brought back elsewhere and goes on, for every method and controller
+ * with all that they remember; and of a noisy path, alone, in blocks of any size and in any order. */
 #include "rig.h"
 
 /* ---- R5 ------------------------------------------------------------------------------------------------------------- */
@@ -11,7 +11,8 @@ static int shrink(void *ctx, nde_decision *d) {
     return 0;
 }
 
-static int rms(void *ctx, size_t n, size_t ld, const size_t *who, const nde_real *error, const nde_real *y, const nde_real *z, double *norm) {
+static int rms(void *ctx, size_t n, size_t ld, const size_t *who, const nde_real *error, const nde_real *y,
+               const nde_real *z, double *norm) {
     (void)ctx, (void)who, (void)y, (void)z;
     for (size_t b = 0; b < n; b++) norm[b] = fabs((double)error[b]) + fabs((double)error[ld + b]), norm[b] *= 1e4;
     return 0;
@@ -96,7 +97,8 @@ static int falls(const nde_field *f, const nde_site *at, const nde_real *y, nde_
     for (size_t b = 0; b < at->n; b++) dy[b] = -y[b], dy[at->ld + b] = y[b] - y[at->ld + b];
     return 0;
 }
-static int shakes(const nde_field *f, const nde_site *at, const nde_real *y, nde_real *dy) { /* the same for all kinds of noise */
+/* the same for all kinds of noise */
+static int shakes(const nde_field *f, const nde_site *at, const nde_real *y, nde_real *dy) {
     for (size_t b = 0; b < at->n; b++) {
         const nde_real dw = f->nu ? at->u[b] : 1;
         dy[b] = (nde_real)0.5*y[b]*dw, dy[at->ld + b] = (nde_real)0.25*dw;
@@ -130,13 +132,14 @@ static void a_path_is_its_number(void **state) {
             const nde_noise noise = NDE_INIT(nde_noise, .seed = 7, .grid = 64);
             const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = kind);
             static const struct { size_t n, group; bool shuffled; int threads; } how[] = {
-                { N, 0, 0, 1 }, { N, N, 0, 1 }, { N, 7, 0, 1 }, { N, 7, 1, 1 }, { 2000, 1, 0, 1 }, { 2000, 1, 1, 1 }, { N, 0, 1, 1 },
+                { N, 0, 0, 1 }, { N, N, 0, 1 }, { N, 7, 0, 1 }, { N, 7, 1, 1 }, { 2000, 1, 0, 1 }, { 2000, 1, 1, 1 },
+                    { N, 0, 1, 1 },
                 { N, 333, 0, 3 }, { 1, 0, 0, 1 }, { 7, 0, 0, 1 }
             };
             for (size_t i = 0; i < LENGTH(how); i++) {
                 const size_t n = how[i].n;
-                const nde_problem problem = NDE_INIT(nde_problem, .n = n, .drift = &drift, .terms = &term, .n_terms = 1, .y0 = y0,
-                                                     .calculus = nde_method_calculus(nde_method_at(m)), .t1 = 1);
+                const nde_problem problem = NDE_INIT(nde_problem, .n = n, .drift = &drift, .terms = &term, .n_terms = 1,
+                                                     .y0 = y0, .calculus = nde_method_calculus(nde_method_at(m)), .t1 = 1);
                 const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(nde_method_at(m)), .steps = 16,
                                                      .group = how[i].group, .executor = how[i].shuffled ? &disorder : NULL,
                                                      .threads = how[i].threads);
@@ -151,6 +154,7 @@ static void a_path_is_its_number(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_method_and_controller_goes_on), cmocka_unit_test(a_path_is_its_number) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_method_and_controller_goes_on),
+                                        cmocka_unit_test(a_path_is_its_number) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

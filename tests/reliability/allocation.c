@@ -195,7 +195,8 @@ static void growing_network_allocates_nothing(void **state) {
     assert_int_equal(a.total, 1);
     assert_true(last >= 5*first);
     assert_true(forms & 1 << NDE_RECORD_TAPE && forms & ~(1 << NDE_RECORD_TAPE));
-    print_message("%d runs with gradient: %lld to %lld steps, %lld allocations\n", RUNS, (long long)first, (long long)last, (long long)calls);
+    print_message("%d runs with gradient: %lld to %lld steps, %lld allocations\n", RUNS, (long long)first, (long long)last,
+                  (long long)calls);
     nde_solver_destroy(r.solver);
     assert_int_equal(a.live, 0);
 }

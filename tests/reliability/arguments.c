@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * arguments.c - every argument and every struct member takes every hostile value. What is refused is named, with its value; what
- * is allowed runs to a documented status; nothing is written where it should not be. */
+ * arguments.c - every argument and every struct member takes every hostile value. What is refused is named, with its
+ * value; what is allowed runs to a documented status; nothing is written where it should not be. */
 #include "rig.h"
 
 #include <limits.h>
@@ -14,8 +14,8 @@ static const int32_t ints[] = { 0, -1, 1, 7777, INT32_MAX, INT32_MIN };
 static const int64_t longs[] = { 0, -1, 1, 7777, INT64_MAX, INT64_MIN };
 static const double doubles[] = { 0, -1, -2, (double)NAN, (double)INFINITY, -(double)INFINITY, 1e308, 5e-324 };
 
-/* What each value brings: '.' it is allowed, 'r' refused (E_ARG or E_SIZE), 'R' with another member's name, 'n' too large (or E_NOMEM), 'c'
- * E_CALCULUS, 'h' E_STEPSIZE, '-' not tried: it would describe an array that is not there. */
+/* What each value brings: '.' it is allowed, 'r' refused (E_ARG or E_SIZE), 'R' with another member's name, 'n' too large
+ * (or E_NOMEM), 'c' E_CALCULUS, 'h' E_STEPSIZE, '-' not tried: it would describe an array that is not there. */
 typedef struct member {
     const char *name;
     size_t offset;
@@ -65,8 +65,8 @@ static const nde_allocator capped = { cap_take, cap_give, NULL };
 
 static long tried, refused;
 
-/* A value of a member of `object`, which r's problem and options use: create, and run what can be created. `text` must be in the
- * reason. */
+/* A value of a member of `object`, which r's problem and options use: create, and run what can be created. `text` must be
+ * in the reason. */
 static void attempt(rig *r, const char *of, const member *m, size_t i) {
     const char expected = m->expected[i];
     const size_t bytes = nde_solver_bytes(&r->problem, &r->options);
@@ -83,7 +83,8 @@ static void attempt(rig *r, const char *of, const member *m, size_t i) {
         memset(&r->solution, 0, sizeof r->solution);
         status = nde_solver_run(solver, &r->solution);
         snprintf(reason, sizeof reason, "%s", nde_solver_error(solver));
-        if (r->solution.y && !states_are_finite(&r->solution)) fail_msg("%s.%s value %zu: states are not finite", of, m->name, i);
+        if (r->solution.y && !states_are_finite(&r->solution))
+            fail_msg("%s.%s value %zu: states are not finite", of, m->name, i);
         if (r->options.adjoint && (status == NDE_OK || status == NDE_E_LANES))
             assert_int_equal(nde_backward(solver, &r->seed, &(nde_gradient){ .y0 = r->g_y0, .p = r->g_p }), NDE_OK);
         nde_solver_destroy(solver);
@@ -397,7 +398,9 @@ static nde_status use_bounds(void *copy, rig *r) { return nde_bounds_apply(copy,
 static nde_status use_mlp(void *copy, rig *r) { return nde_mlp_init(copy, NDE_GLOROT_UNIFORM, 1, r->g_p); }
 static nde_status use_mlp_field(void *copy, rig *r) { (void)r; return nde_field_mlp(copy).eval ? NDE_OK : NDE_E_ARG; }
 static nde_status use_parts(void *copy, rig *r) { (void)r; return nde_field_sum(copy).eval ? NDE_OK : NDE_E_ARG; }
-static nde_status use_pointwise(void *copy, rig *r) { (void)r; return nde_field_pointwise(copy, 3, 2).eval ? NDE_OK : NDE_E_ARG; }
+static nde_status use_pointwise(void *copy, rig *r) {
+    (void)r; return nde_field_pointwise(copy, 3, 2).eval ? NDE_OK : NDE_E_ARG;
+}
 
 static int one_f(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)ctx;
@@ -694,7 +697,8 @@ static void optimiser_and_loss_members(void **state) {
             double memory[4] = { 0 };
             const nde_real gradient[2] = { 1, -2 };
             nde_real p[2] = { 3, 4 };
-            nde_optimiser optimiser = NDE_INIT(nde_optimiser, .state = memory, .decay_steps = optimiser_members[k].type == INT32);
+            nde_optimiser optimiser = NDE_INIT(nde_optimiser, .state = memory,
+                                               .decay_steps = optimiser_members[k].type == INT32);
             set_member(&optimiser, &optimiser_members[k], i);
             const nde_optimiser before = optimiser;
             const nde_status status = nde_optimiser_step(&optimiser, 2, gradient, p);

@@ -27,7 +27,8 @@ static void train(training *t) {
     assert_int_equal(nde_mlp_init(&mlp, NDE_GLOROT_UNIFORM, 7, t->p), NDE_OK);
     for (size_t b = 0; b < N; b++) y0[b] = (nde_real)rig_number(b), y0[N + b] = (nde_real)(rig_number(b + 100) - 0.5);
     for (size_t row = 0; row < ROWS; row++) {
-        const double time = save_t[row] = 0.25*(double)(row + 1), c = exp(-0.3*time)*cos(2*time), s = exp(-0.3*time)*sin(2*time);
+        const double time = save_t[row] = 0.25*(double)(row + 1), c = exp(-0.3*time)*cos(2*time),
+            s = exp(-0.3*time)*sin(2*time);
         for (size_t b = 0; b < N; b++) {
             data[(2*row)*N + b] = (nde_real)(c*(double)y0[b] - s*(double)y0[N + b]);
             data[(2*row + 1)*N + b] = (nde_real)(s*(double)y0[b] + c*(double)y0[N + b]);
@@ -66,19 +67,22 @@ static void every_budget_trains_the_same(void **state) {
         assert_true(large.record_bytes > (size_t)5 << 18); /* a megabyte is not enough for the tape */
         assert_true(large.loss < 0.2*large.first_loss);
         const struct { size_t budget; int threads, record; } others[] = {
-            { (size_t)1 << 20, 1, 0 }, { (size_t)1 << 20, 2, 0 }, { (size_t)1 << 17, 1, 0 }, { 12000 + 1500*sizeof(nde_real), 1, 0 },
+            { (size_t)1 << 20, 1, 0 }, { (size_t)1 << 20, 2, 0 }, { (size_t)1 << 17, 1, 0 },
+                { 12000 + 1500*sizeof(nde_real), 1, 0 },
             { (size_t)1 << 30, 1, NDE_RECORD_STATES }, { (size_t)1 << 20, 2, NDE_RECORD_CHECKPOINTS },
         };
         int seen = large.forms;
         for (size_t i = 0; i < LENGTH(others); i++) {
-            training small = { .budget = others[i].budget, .stepping = stepping, .threads = others[i].threads, .record = others[i].record };
+            training small = { .budget = others[i].budget, .stepping = stepping, .threads = others[i].threads,
+                               .record = others[i].record };
             train(&small);
             if (i == 0) assert_true(small.forms & ~(1 << NDE_RECORD_TAPE));
             assert_memory_equal(small.p, large.p, sizeof small.p);
             assert_true(small.loss == large.loss);
             seen |= small.forms;
             for (int form = 1; form <= NDE_RECORD_CHECKPOINTS; form++)
-                if (small.forms & 1 << form) print_message("%zu bytes, %d threads: %s\n", small.budget, others[i].threads, forms[form]);
+                if (small.forms & 1 << form)
+                    print_message("%zu bytes, %d threads: %s\n", small.budget, others[i].threads, forms[form]);
         }
         assert_true(seen & 1 << NDE_RECORD_STATES && seen & 1 << NDE_RECORD_CHECKPOINTS);
         print_message("%d iterations, %s: loss %g to %g with every budget, the same bits\n", ITERATIONS,
@@ -95,7 +99,8 @@ static void budgets_that_are_too_small(void **state) {
     for (int kind = 0; kind < KINDS; kind++)
         for (size_t n = 1; n <= 3; n += 2) {
             uint64_t good = 0, gradient = 0;
-            for (size_t budget = (size_t)1 << 20; budget; budget = budget > 4096 ? budget/2 : budget > 64 ? budget - 64 : budget/4) {
+            for (size_t budget = (size_t)1 << 20; budget; budget = budget > 4096 ? budget/2 : budget > 64 ? budget -
+                 64 : budget/4) {
                 rig_make(&r, kind, n);
                 if (kind == NOISE || kind == SCALAR_NOISE || kind == SPLIT) r.options.steps = 40;
                 else r.options.h_max = 0.025;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * callbacks.c - every call of every callback fails once in every way. Whatever it returns or writes, the status is the documented
- * one, states are accepted ones and finite, and the solver, run again, gives the bits of a new one. */
+ * callbacks.c - every call of every callback fails once in every way. Whatever it returns or writes, the status is the
+ * documented one, states are accepted ones and finite, and the solver, run again, gives the bits of a new one. */
 #include "rig.h"
 
 #include <errno.h>
@@ -444,14 +444,15 @@ static void lanes_fail_alone(void **state) {
                     for (long k = 0; k < calls[role]; k++)
                         for (int how = 0; how < 3; how++) {
                             saboteur_rest(&r.bad);
-                            r.bad.role = role, r.bad.what = EVAL, r.bad.at = k, r.bad.for_ever = true, r.bad.trajectory = VICTIM;
+                            r.bad.role = role, r.bad.what = EVAL, r.bad.at = k, r.bad.for_ever = true,
+                                r.bad.trajectory = VICTIM;
                             if (how == 0) r.bad.component = 0, r.bad.value = (nde_real)NAN;
                             else r.bad.mark = how == 1 ? NDE_LANE_RETRY : NDE_LANE_STOP;
                             const nde_status status = nde_solver_run(r.solver, &r.solution);
                             injected++, count++;
                             if (!states_are_finite(&r.solution) || !others_are_equal(&r.solution, &good.solution, VICTIM))
-                                fail_msg("%s, %s, role %d call %ld, way %d: %s", nde_method_name(nde_method_at(m)), kind_names[kind],
-                                         role, k, how, r.solution.error);
+                                fail_msg("%s, %s, role %d call %ld, way %d: %s", nde_method_name(nde_method_at(m)),
+                                         kind_names[kind], role, k, how, r.solution.error);
                             assert_true(others_are_equal(&r.solution, &good.solution, VICTIM));
                             const nde_status victim = r.solution.status[VICTIM];
                             if (victim == NDE_OK) continue; /* it had finished */
@@ -509,7 +510,8 @@ static void blocks_fail(void **state) {
                             bool stopped = false, failed = false;
                             for (size_t b = 0; b < N; b++) {
                                 const nde_status one = r.solution.status[b];
-                                assert_true(one == NDE_OK || one == NDE_STOPPED || one == NDE_E_FIELD || one == NDE_E_FIELD_FIRST);
+                                assert_true(one == NDE_OK || one == NDE_STOPPED || one == NDE_E_FIELD ||
+                                            one == NDE_E_FIELD_FIRST);
                                 stopped |= one == NDE_STOPPED, failed |= one < 0;
                                 if (one < 0) assert_int_equal(r.solution.stats[b].callback, all[i]);
                             }

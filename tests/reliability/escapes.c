@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * escapes.c - callbacks that do not come back, but leave by longjmp, at every call: nothing leaks, and the solver gives fresh bits.
- * Callbacks that themselves solve, and that destroy another solver. */
+ * escapes.c - callbacks that do not come back, but leave by longjmp, at every call: nothing leaks, and the solver gives
+ * fresh bits. Callbacks that themselves solve, and that destroy another solver. */
 #include "rig.h"
 
 /* ---- C8: longjmp ---------------------------------------------------------------------------------------------------- */
@@ -85,7 +85,8 @@ static int nested_eval(const nde_field *f, const nde_site *at, const nde_real *y
 static int nested_vjp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to);
 
 static nde_field nested(const int *depth) {
-    return NDE_INIT(nde_field, .dim = 1, .out = 1, .traits = NDE_AUTONOMOUS, .eval = nested_eval, .vjp = nested_vjp, .ctx = depth);
+    return NDE_INIT(nde_field, .dim = 1, .out = 1, .traits = NDE_AUTONOMOUS, .eval = nested_eval, .vjp = nested_vjp,
+                    .ctx = depth);
 }
 
 static const int depths[] = { 0, 1, 2, 3 };
@@ -136,8 +137,8 @@ static void callbacks_solve(void **state) {
         nde_real y[3] = { 1, 2, 3 }, a[3] = { 1, 1, 1 }, a_y[3];
         const nde_field f = nested(&depths[depth]);
         const nde_problem problem = NDE_INIT(nde_problem, .n = depth < 3 ? 3 : 1, .drift = &f, .y0 = y, .t1 = 1);
-        const nde_options options = NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE, .threads = depth == 2 ? 2 : 0, .group = 1,
-                                             .budget = 1 << 18);
+        const nde_options options = NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE, .threads = depth == 2 ? 2 : 0,
+                                             .group = 1, .budget = 1 << 18);
         nde_solution s = { 0 };
         assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
         const nde_seed seed = NDE_INIT(nde_seed, .y_end = a);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * huge.c - sizes beyond 32 bits that are solved in fact: a state of 2 x 10^8 doubles, and a batch of which times the width of a layer is
- * above 2^31. Suite long; tests that would need more memory than is free are skipped. */
+ * huge.c - sizes beyond 32 bits that are solved in fact: a state of 2 x 10^8 doubles, and a batch of which times the width
+ * of a layer is above 2^31. Suite long; tests that would need more memory than is free are skipped. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -174,8 +174,9 @@ static void same_bits_on_garbage(const plan *p, rig *r, void *arg) {
         const uint64_t forward = hash_solution(&r->solution), backward = hash_written(r);
         if (fill == FILL_ZERO) first[0] = forward, first[1] = backward;
         if (forward != first[0] || backward != first[1])
-            fail_msg("%s, %s, %s%s%s: other bits on memory filled with pattern %d", nde_method_name(p->method), kind_names[p->kind],
-                     p->fixed ? "fixed, " : "", p->stepping ? "joint, " : "", forward != first[0] ? "solution" : "gradient", fill);
+            fail_msg("%s, %s, %s%s%s: other bits on memory filled with pattern %d", nde_method_name(p->method),
+                     kind_names[p->kind], p->fixed ? "fixed, " : "", p->stepping ? "joint, " : "",
+                     forward != first[0] ? "solution" : "gradient", fill);
         run_plan(p, r); /* the solver's own leavings are garbage too */
         assert_true(hash_solution(&r->solution) == first[0] && hash_written(r) == first[1]);
         nde_solver_destroy(r->solver);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * numbers.c - numbers at the ends of their range: denormal, negative zero, huge and mixed states, other floating-point environments,
- * traps, and counters that have counted very far. */
+ * numbers.c - numbers at the ends of their range: denormal, negative zero, huge and mixed states, other floating-point
+ * environments, traps, and counters that have counted very far. */
 #include "rig.h"
 
 #include <fenv.h>
@@ -32,7 +32,8 @@ static bool is_status(int status) { return strcmp(nde_status_name(status), "?") 
 
 static long solves;
 
-/* Whatever the numbers: an end within max_steps, with a status of the list, finite accepted states, the environment as it was. */
+/* Whatever the numbers: an end within max_steps, with a status of the list, finite accepted states, the environment as it
+ * was. */
 static void end_well(rig *r, int fill) {
     enum { ENOUGH = 300 };
     for (size_t i = 0; i < LENGTH(r->y0); i++) r->y0[i] = odd_number(fill, i);
@@ -222,7 +223,8 @@ static void limits_are_large(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(odd_states),         cmocka_unit_test(other_environments), cmocka_unit_test(healthy_problems_do_not_trap),
+        cmocka_unit_test(odd_states),         cmocka_unit_test(other_environments),
+            cmocka_unit_test(healthy_problems_do_not_trap),
         cmocka_unit_test(counters_count_far), cmocka_unit_test(limits_are_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * others.c - callbacks besides the right-hand side: event functions and resets, norms, controllers, domains, losses. Every call of each
- * fails once in every way: the status is the documented one, states are finite and accepted, and the solver, run again, gives the
- * bits of before. */
+ * others.c - callbacks besides the right-hand side: event functions and resets, norms, controllers, domains, losses. Every
+ * call of each fails once in every way: the status is the documented one, states are finite and accepted, and the solver,
+ * run again, gives the bits of before. */
 #include "rig.h"
 
 #include <limits.h>
@@ -53,14 +53,16 @@ static int bounce(const nde_field *f, const nde_site *at, const nde_real *y, nde
     return spoil(RESET, at, 2, z);
 }
 
-static int largest(void *ctx, size_t n, size_t ld, const size_t *who, const nde_real *error, const nde_real *y, const nde_real *z,
-                   double *norm) {
+static int largest(void *ctx, size_t n, size_t ld, const size_t *who, const nde_real *error, const nde_real *y,
+                   const nde_real *z, double *norm) {
     (void)ctx, (void)who;
     const bool struck = now(NORM);
     for (size_t b = 0; b < n && !(struck && bad.silent); b++) {
         norm[b] = 0;
         for (size_t i = 0; i < 2; i++)
-            norm[b] = fmax(norm[b], fabs((double)error[i*ld + b])/(1e-6 + 1e-5*fmax(fabs((double)y[i*ld + b]), fabs((double)z[i*ld + b]))));
+            norm[b] = fmax(norm[b],
+                           fabs((double)error[i*ld + b])/(1e-6 + 1e-5*fmax(fabs((double)y[i*ld + b]),
+                                                                           fabs((double)z[i*ld + b]))));
         if (struck && bad.value != 1) norm[b] = bad.value;
     }
     return struck ? bad.code : 0;
@@ -111,7 +113,8 @@ static void make(ball *r, size_t n, bool joint) {
     for (size_t i = 0; i < 4; i++) r->save_t[i] = (double)i + 0.5;
     r->problem = NDE_INIT(nde_problem, .n = n, .drift = &r->drift, .y0 = r->y0, .t1 = 4, .events = &r->event, .n_events = 1,
                           .norm = &r->norm, .domain = &r->domain, .loss = &r->loss);
-    r->options = NDE_INIT(nde_options, .decide = &r->decide, .save_t = r->save_t, .n_save = 4, .stepping = joint, .max_steps = 2000);
+    r->options = NDE_INIT(nde_options, .decide = &r->decide, .save_t = r->save_t, .n_save = 4, .stepping = joint,
+                          .max_steps = 2000);
     r->solution = (nde_solution){ 0 };
     assert_int_equal(nde_solver_create(&r->problem, &r->options, &r->solver), NDE_OK);
 }
@@ -155,14 +158,15 @@ static const way ways[] = {
     { 0, 0, 1, 0, 1, { E(NDE_OK), E(NDE_OK), E(NDE_OK), E(NDE_OK), E(NDE_E_DOMAIN), E(NDE_OK) } },
     { 0, 0, (double)NAN, 0, 0, { E(NDE_E_NONFINITE), E(NDE_E_NONFINITE), E(NDE_OK), E(NDE_OK), NEVER, E(NDE_OK) } },
     { 0, 0, (double)NAN, 0, 1,
-      { E(NDE_E_NONFINITE), E(NDE_E_NONFINITE), E(NDE_E_NONFINITE, NDE_OK), E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_E_STEPS, NDE_OK), NEVER,
-        E(NDE_OK) } },
+      { E(NDE_E_NONFINITE), E(NDE_E_NONFINITE), E(NDE_E_NONFINITE, NDE_OK),
+        E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_E_STEPS, NDE_OK), NEVER, E(NDE_OK) } },
     { 0, 0, (double)INFINITY, 0, 1,
       { E(NDE_OK, NDE_E_NONFINITE), E(NDE_E_NONFINITE), E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_OK),
         E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_E_STEPS, NDE_OK), NEVER, E(NDE_OK) } },
     { 0, 0, -1e308, 0, 1,
       { E(NDE_OK, NDE_E_NONFINITE), E(NDE_E_NONFINITE, NDE_E_DOMAIN, NDE_E_STEPSIZE, NDE_OK, NDE_E_STEPS),
-        E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_OK), E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_E_STEPS, NDE_OK), NEVER, E(NDE_OK) } },
+        E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_OK), E(NDE_E_NONFINITE, NDE_E_STEPSIZE, NDE_E_STEPS, NDE_OK), NEVER,
+        E(NDE_OK) } },
     { 0, 0, 5e-324, 0, 0, { E(NDE_OK), E(NDE_OK), E(NDE_OK), E(NDE_OK), NEVER, E(NDE_OK) } },
     { 0, 0, 1, 1, 0, { E(NDE_E_NONFINITE), E(NDE_E_NONFINITE), E(NDE_OK), E(NDE_OK), NEVER, E(NDE_OK) } },
     { 0, NDE_LANE_RETRY, 1, 0, 0, { E(FIELD_FAILS), E(FIELD_FAILS), NEVER, NEVER, NEVER, NEVER } },
@@ -184,8 +188,8 @@ static void every_call_in_every_way(void **state) {
                 for (size_t i = 0; i < LENGTH(ways); i++) {
                     const way *w = &ways[i];
                     if (w->may[who][0] == 999) continue;
-                    bad = (culprit){ .who = who, .at = k, .for_ever = w->for_ever, .silent = w->silent, .code = w->code, .mark = w->mark,
-                                     .value = w->value };
+                    bad = (culprit){ .who = who, .at = k, .for_ever = w->for_ever, .silent = w->silent, .code = w->code,
+                                     .mark = w->mark, .value = w->value };
                     const nde_status status = nde_solver_run(r.solver, &r.solution);
                     const nde_solution *s = &r.solution;
                     /* a code that speaks for several lanes makes them be asked one by one */
@@ -195,8 +199,9 @@ static void every_call_in_every_way(void **state) {
                         if (s->status[b] != NDE_OK && !is_one_of(s->status[b], w->may[who])) listed = false, b = s->n;
                     }
                     if (!listed || !states_are_finite(s) || (status < 0) != (s->error != NULL))
-                        fail_msg("%s, call %ld of %ld, way %d, %d: %s, trajectory 0 %s, %s", names[who], k, healthy.calls[who], (int)i, bits,
-                                 nde_status_name(status), nde_status_name(s->status[0]), s->error);
+                        fail_msg("%s, call %ld of %ld, way %d, %d: %s, trajectory 0 %s, %s", names[who], k,
+                                 healthy.calls[who], (int)i, bits, nde_status_name(status), nde_status_name(s->status[0]),
+                                 s->error);
                     if (w->for_ever && who == NORM && status < 0) assert_true(bad.calls[who] <= k + 60*(long)s->n);
                     if (w->code && who != INSIDE && status == NDE_STOPPED && s->n == 1) assert_true(bad.calls[who] == k + 1);
                     count++;

@@ -100,7 +100,8 @@ static inline void saboteur_rest(saboteur *bad) {
 static inline bool strikes(const part *c, int what) {
     saboteur *bad = c->bad;
     const long call = atomic_fetch_add_explicit(&bad->calls[c->role][what], 1, memory_order_relaxed);
-    const bool now = bad->at >= 0 && bad->role == c->role && bad->what == what && (call == bad->at || (bad->for_ever && call > bad->at));
+    const bool now = bad->at >= 0 && bad->role == c->role && bad->what == what &&
+        (call == bad->at || (bad->for_ever && call > bad->at));
     if (now && bad->leave) bad->leave(bad->leave_ctx);
     return now;
 }
@@ -262,7 +263,8 @@ static inline int quadrature_eval(const nde_field *f, const nde_site *at, const 
     }
     return 0;
 }
-static inline int quadrature_vjp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_real *a, nde_cotangent *to) {
+static inline int quadrature_vjp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_real *a,
+                                 nde_cotangent *to) {
     (void)f;
     for (size_t b = 0; to->y && b < at->n; b++) {
         to->y[b] += 2*y[b]*a[b];
@@ -271,7 +273,8 @@ static inline int quadrature_vjp(const nde_field *f, const nde_site *at, const n
     }
     return 0;
 }
-static inline int quadrature_jvp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+static inline int quadrature_jvp(const nde_field *f, const nde_site *at, const nde_real *y, const nde_tangent *v,
+                                 nde_real *dv) {
     (void)f;
     const size_t ld = at->ld;
     for (size_t b = 0; b < at->n; b++) {
@@ -338,8 +341,8 @@ static inline int observe_jvp(const nde_field *f, const nde_site *at, const nde_
 /* ---- problems of every kind --------------------------------------------------------------------------------------- */
 
 enum { PLAIN, QUADRATURES, JUMPS, INPUT, PATH, NOISE, SCALAR_NOISE, SPLIT, NETWORK, OBSERVED, EVERYTHING, KINDS };
-static const char *const kind_names[KINDS] = { "plain", "quadrature", "jumps", "input", "path", "noise", "scalar noise", "split",
-                                               "network", "observed", "everything" };
+static const char *const kind_names[KINDS] = { "plain", "quadrature", "jumps", "input", "path", "noise", "scalar noise",
+                                               "split", "network", "observed", "everything" };
 
 enum { MOST = 24, KNOTS = 4, N_JUMPS = 2, N_SAVE = 4, MOST_P = 256 };
 
@@ -389,7 +392,8 @@ static inline void *pointer_of(const array_ref *a) {
 }
 
 static inline size_t rig_arrays(rig *r, array_ref *list) {
-    const size_t n = r->n, dim = r->field[DRIFT].dim, np = r->field[DRIFT].np, real = sizeof(nde_real), jumps = r->problem.n_jumps;
+    const size_t n = r->n, dim = r->field[DRIFT].dim, np = r->field[DRIFT].np, real = sizeof(nde_real),
+        jumps = r->problem.n_jumps;
     size_t count = 0;
 #define REF(member, length, out) if (member) list[count++] = (array_ref){ &member, (length), out }
     REF(r->problem.y0, dim*n*real, false); REF(r->problem.p, np*real, false); REF(r->problem.q, n*real, false);
@@ -397,13 +401,15 @@ static inline size_t rig_arrays(rig *r, array_ref *list) {
     REF(r->path.t, KNOTS*sizeof(double), false); REF(r->path.x, KNOTS*n*real, false);
     REF(r->input.t, KNOTS*sizeof(double), false); REF(r->input.x, KNOTS*n*real, false);
     REF(r->options.save_t, r->options.n_save*sizeof(double), false); REF(r->options.atol_each, dim*sizeof(double), false);
-    REF(r->seed.y, N_SAVE*dim*n*real, false); REF(r->seed.y_end, dim*n*real, false); REF(r->seed.quadrature, r->nz*n*real, false);
+    REF(r->seed.y, N_SAVE*dim*n*real, false); REF(r->seed.y_end, dim*n*real, false);
+        REF(r->seed.quadrature, r->nz*n*real, false);
     REF(r->gradient.y0, dim*n*real, true); REF(r->gradient.p, np*real, true); REF(r->gradient.q, n*real, true);
     REF(r->gradient.t0, n*sizeof(double), true); REF(r->gradient.t1, n*sizeof(double), true);
     REF(r->gradient.save_t, N_SAVE*sizeof(double), true); REF(r->gradient.jump_t, jumps*sizeof(double), true);
     REF(r->gradient.jump_u, jumps*n*real, true); REF(r->gradient.input_x, KNOTS*n*real, true);
     REF(r->g_terms[0], KNOTS*n*real, true); REF(r->gradient.loss_error, sizeof(double), true);
-    REF(r->tangent.y, N_SAVE*dim*n*real, true); REF(r->tangent.y_end, dim*n*real, true); REF(r->tangent.quadrature, r->nz*n*real, true);
+    REF(r->tangent.y, N_SAVE*dim*n*real, true); REF(r->tangent.y_end, dim*n*real, true);
+        REF(r->tangent.quadrature, r->nz*n*real, true);
 #undef REF
     return count;
 }
@@ -421,8 +427,10 @@ static inline void rig_admit(rig *r, int role, nde_field inner) {
 
 static inline nde_field simple_field(const char *name, size_t dim, size_t out, size_t nu, size_t np, size_t nq,
                                      int (*eval)(const nde_field *, const nde_site *, const nde_real *, nde_real *),
-                                     int (*vjp)(const nde_field *, const nde_site *, const nde_real *, const nde_real *, nde_cotangent *),
-                                     int (*jvp)(const nde_field *, const nde_site *, const nde_real *, const nde_tangent *, nde_real *)) {
+                                     int (*vjp)(const nde_field *, const nde_site *, const nde_real *, const nde_real *,
+                                                nde_cotangent *),
+                                     int (*jvp)(const nde_field *, const nde_site *, const nde_real *, const nde_tangent *,
+                                                nde_real *)) {
     return NDE_INIT(nde_field, .name = name, .dim = dim, .out = out, .nu = nu, .np = np, .nq = nq, .traits = NDE_LANEWISE,
                     .eval = eval, .vjp = vjp, .jvp = jvp);
 }
@@ -442,7 +450,8 @@ static inline void rig_make(rig *r, int kind, size_t n) {
     for (size_t i = 0; i < LENGTH(r->p); i++) r->p[i] = (nde_real)(1 + rig_number(i + 7));
     for (size_t i = 0; i < LENGTH(r->q); i++) r->q[i] = (nde_real)(0.5 + rig_number(i + 11));
     for (size_t i = 0; i < KNOTS; i++) r->path_t[i] = (double)i/(KNOTS - 1)*1.25 - 0.1, r->input_t[i] = (double)i/(KNOTS - 1);
-    for (size_t i = 0; i < LENGTH(r->path_x); i++) r->path_x[i] = (nde_real)rig_number(i + 3), r->input_x[i] = (nde_real)rig_number(i + 5);
+    for (size_t i = 0; i < LENGTH(r->path_x); i++)
+        r->path_x[i] = (nde_real)rig_number(i + 3), r->input_x[i] = (nde_real)rig_number(i + 5);
     for (size_t i = 0; i < LENGTH(r->jump_u); i++) r->jump_u[i] = (nde_real)rig_number(i + 17);
     r->jump_t[0] = 0.25, r->jump_t[1] = 0.625;
 
@@ -467,13 +476,15 @@ static inline void rig_make(rig *r, int kind, size_t n) {
         rig_admit(r, TERM, simple_field("term", dim, dim, nu, 0, 0, term_eval, term_vjp, term_jvp));
         r->path = NDE_INIT(nde_path, .channels = 1, .knots = KNOTS, .t = r->path_t, .x = r->path_x);
         r->noise = NDE_INIT(nde_noise, .seed = 42);
-        r->term = NDE_INIT(nde_term, .field = &r->field[TERM], .path = path ? &r->path : NULL, .noise = noise ? &r->noise : NULL,
+        r->term = NDE_INIT(nde_term, .field = &r->field[TERM], .path = path ? &r->path : NULL,
+                           .noise = noise ? &r->noise : NULL,
                            .kind = kind == SCALAR_NOISE ? NDE_NOISE_SCALAR : NDE_NOISE_DIAGONAL);
         q->terms = &r->term, q->n_terms = 1;
         if (noise) q->calculus = NDE_ITO;
     }
     if (all || kind == QUADRATURES) {
-        rig_admit(r, QUADRATURE, simple_field("quadrature", 3, 2, channels, 0, 0, quadrature_eval, quadrature_vjp, quadrature_jvp));
+        rig_admit(r, QUADRATURE, simple_field("quadrature", 3, 2, channels, 0, 0, quadrature_eval, quadrature_vjp,
+                                              quadrature_jvp));
         q->quadrature = &r->field[QUADRATURE];
         r->nz = 2;
     }
@@ -502,7 +513,8 @@ static inline void rig_make(rig *r, int kind, size_t n) {
     if (path) r->g_terms[0] = r->g_path, r->gradient.term_x = r->g_terms;
     for (size_t i = 0; i < LENGTH(r->v_y0); i++) r->v_y0[i] = (nde_real)(rig_number(i + 37) - 0.5);
     for (size_t i = 0; i < LENGTH(r->v_p); i++) r->v_p[i] = (nde_real)(rig_number(i + 41) - 0.5);
-    for (size_t i = 0; i < LENGTH(r->v_q); i++) r->v_q[i] = (nde_real)(rig_number(i + 43) - 0.5), r->v_t[i] = 0.01*rig_number(i);
+    for (size_t i = 0; i < LENGTH(r->v_q); i++)
+        r->v_q[i] = (nde_real)(rig_number(i + 43) - 0.5), r->v_t[i] = 0.01*rig_number(i);
     for (size_t i = 0; i < LENGTH(r->v_x); i++) r->v_x[i] = (nde_real)(rig_number(i + 47) - 0.5);
     r->direction = NDE_INIT(nde_direction, .y0 = r->v_y0, .p = r->v_p, .q = all ? r->v_q : NULL, .t0 = r->v_t, .save_t = r->v_t,
                             .input_x = channels ? r->v_x : NULL);
@@ -516,7 +528,8 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     if (kind == NDE_KIND_SPLITTING || kind == NDE_KIND_IMEX) return false; /* tests/method/splitting.c, imex.c */
     if (kind == NDE_KIND_ROSENBROCK || kind == NDE_KIND_SWITCHING) return false; /* fields have no vjp_jvp */
     const int wanted = r->kind == SCALAR_NOISE ? NDE_NOISE_SCALAR : NDE_NOISE_DIAGONAL;
-    if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method, wanted))) return false; /* fields have no vjp_jvp */
+    /* fields have no vjp_jvp */
+    if (noise && (!nde_method_strong(method, wanted) || nde_method_follows(method, wanted))) return false;
     if (noise) r->problem.calculus = nde_method_calculus(method) & NDE_ITO ? NDE_ITO : NDE_STRATONOVICH;
     if (noise != (kind == NDE_KIND_STOCHASTIC) || (r->kind == SPLIT) != nde_method_is_split(method)) return false;
     if (!fixed && !nde_method_error_order(method)) return false;

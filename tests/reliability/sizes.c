@@ -62,9 +62,10 @@ static void try(const big *b, const char *what, size_t x, size_t y) {
         fail_msg("%s %zu, %zu: %zu bytes are fewer than %Lg", what, x, y, bytes, b->least);
     nde_solver *s = (nde_solver *)(void *)x_none;
     const nde_status status = nde_solver_create(&b->problem, &b->options, &s);
-    const nde_status expected = !bytes ? status : bytes > (size_t)1 << 25 ? NDE_E_NOMEM : status == NDE_E_NOMEM ? NDE_E_NOMEM : NDE_OK;
-    if (status != expected || (status && status != NDE_E_SIZE && status != NDE_E_ARG && status != NDE_E_NOMEM) || (status && s) ||
-        (status == NDE_OK && !bytes))
+    const nde_status expected = !bytes ? status : bytes > (size_t)1 << 25 ? NDE_E_NOMEM : status == NDE_E_NOMEM
+        ? NDE_E_NOMEM : NDE_OK;
+    if (status != expected || (status && status != NDE_E_SIZE && status != NDE_E_ARG && status != NDE_E_NOMEM) ||
+        (status && s) || (status == NDE_OK && !bytes))
         fail_msg("%s %zu, %zu: %zu bytes, %s %s", what, x, y, bytes, nde_status_name(status), nde_error());
     if (status == NDE_OK) nde_solver_destroy(s);
     combinations++;
@@ -159,8 +160,8 @@ static void overflows_are_found(void **state) {
     static const struct { const char *name; void (*set)(big *, size_t, size_t); } all[] = {
         { "n, dim", n_dim }, { "n, np", n_np }, { "n, nq", n_nq }, { "n, save_rows", n_rows }, { "tape, work", tape_work },
         { "prepared, cotape", prepared_cotape }, { "n, nz", n_quadrature }, { "n, channels", n_channels },
-        { "jumps, inputs", jumps_inputs }, { "n, group", n_group }, { "workers, budget", workers_budget }, { "stages, dim", stages_dim },
-        { "tape, cotape of ten", seven_tapes },
+        { "jumps, inputs", jumps_inputs }, { "n, group", n_group }, { "workers, budget", workers_budget },
+        { "stages, dim", stages_dim }, { "tape, cotape of ten", seven_tapes },
     };
     for (size_t i = 0; i < LENGTH(all); i++) pairs(all[i].name, all[i].set);
     print_message("N2: %ld combinations, %ld refused, nothing wraps round\n", combinations, too_large);
@@ -188,7 +189,8 @@ static void mlps_of_every_size(void **state) {
             const size_t width[] = { sizes[i], sizes[j], sizes[i] };
             const nde_mlp mlp = NDE_INIT(nde_mlp, .layers = 2, .width = width);
             const nde_field f = nde_field_mlp(&mlp);
-            const long double np = 2*(long double)sizes[i]*(long double)sizes[j] + (long double)sizes[i] + (long double)sizes[j];
+            const long double np = 2*(long double)sizes[i]*(long double)sizes[j] + (long double)sizes[i] +
+                (long double)sizes[j];
             if (f.eval) assert_true((long double)f.np == np);
             else assert_true(np > 0x1p50L && strstr(nde_error(), "nde_field_mlp"));
         }
@@ -197,8 +199,8 @@ static void mlps_of_every_size(void **state) {
 /* ---- N3: BLAS counts in int --------------------------------------------------------------------------------------- */
 
 static long products;
-static void count_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a, int lda,
-                       const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
+static void count_gemm(int order, int transpose_a, int transpose_b, int m, int n, int k, nde_real alpha, const nde_real *a,
+                       int lda, const nde_real *b, int ldb, nde_real beta, nde_real *c, int ldc) {
     (void)a, (void)b, (void)c;
     const bool transposed = transpose_a == 112;
     assert_true(order == 101 && (transposed || transpose_a == 111) && transpose_b == 111 && alpha == 1 && beta == 1);
@@ -210,8 +212,8 @@ static void count_gemm(int order, int transpose_a, int transpose_b, int m, int n
 
 static void the_door_to_blas(void **state) {
     (void)state;
-    static const size_t edges[] = { 1, 4, (size_t)INT_MAX/4, (size_t)INT_MAX/4 + 1, INT_MAX, (size_t)INT_MAX + 1, (size_t)1 << 32,
-                                    SIZE_MAX/2, SIZE_MAX };
+    static const size_t edges[] = { 1, 4, (size_t)INT_MAX/4, (size_t)INT_MAX/4 + 1, INT_MAX, (size_t)INT_MAX + 1,
+                                    (size_t)1 << 32, SIZE_MAX/2, SIZE_MAX };
     static nde_real c[64];
     long passed = 0, refused = 0;
     for (size_t i = 0; i < LENGTH(edges); i++) /* k, lda, ldb: nothing of a and b is read, c is 4 x 4 */

@@ -105,7 +105,8 @@ static void impossible_spans(void **state) {
     (void)state;
     static rig r;
     static const double huge[][2] = {
-        { -1e308, 1e308 }, { 1e308, -1e308 }, { 0, (double)INFINITY }, { -(double)INFINITY, 0 }, { (double)NAN, 0 }, { 0, (double)NAN },
+        { -1e308, 1e308 }, { 1e308, -1e308 }, { 0, (double)INFINITY }, { -(double)INFINITY, 0 }, { (double)NAN, 0 },
+            { 0, (double)NAN },
     };
     rig_make(&r, PLAIN, 1);
     r.options.save_t = NULL, r.options.n_save = 0;
@@ -243,8 +244,8 @@ static void ends(rig *r, const nde_method *method, bool fixed) {
         assert_int_equal(nde_backward(r->solver, &r->seed, &r->gradient), NDE_OK);
         for (size_t k = 0; k < N_JUMPS; k++)
             if (r->g_jump_t[k] != 0 || r->g_jump_u[k] != 0)
-                fail_msg("%s, jump %zu at %g does nothing, but has the gradients %g, %g", nde_method_name(method), k, r->jump_t[k],
-                         r->g_jump_t[k], (double)r->g_jump_u[k]);
+                fail_msg("%s, jump %zu at %g does nothing, but has the gradients %g, %g", nde_method_name(method), k,
+                         r->jump_t[k], r->g_jump_t[k], (double)r->g_jump_u[k]);
         nde_solver_destroy(r->solver);
     }
     static const double wrong[][2] = { { 0.5, 0.5 }, { 0.5, 0.25 }, { 0.5, (double)NAN }, { -(double)INFINITY, 0.5 } };
@@ -333,8 +334,8 @@ static void a_component_without_tolerance(void **state) {
                     const nde_real start[9] = { 1, 1, zero ? 0 : 2 };
                     const nde_problem problem = NDE_INIT(nde_problem, .n = n, .t1 = 1, .y0 = n == 1 ? start : y0, .drift = &f);
                     nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .stepping = joint,
-                                                   .jacobian = nde_method_kind(method) >= NDE_KIND_ROSENBROCK ? NDE_JACOBIAN_DIFFERENCES : 0,
-                                                   .atol_each = atol);
+                                                   .jacobian = nde_method_kind(method) >= NDE_KIND_ROSENBROCK
+                                                   ? NDE_JACOBIAN_DIFFERENCES : 0, .atol_each = atol);
                     nde_solution s = { .size = 0 };
                     assert_int_equal(nde_solve(&problem, &options, &s), NDE_OK);
                     assert_true(fabs((double)s.y_end[0] - exp(-1)) < bound);
@@ -364,7 +365,8 @@ static void failures_are_described(void **state) {
     (void)state;
     static const struct { nde_status status; const char *words[4]; } expected[] = {
         { NDE_E_NONFINITE, { "trajectory 1: a value is not finite at t = 0.", ", h = ", ", component 1", NULL } },
-        { NDE_E_STEPSIZE, { "trajectory 1: the step size went to zero at t = 0.", ", h = ", "of the tolerance", ", component 2" } },
+        { NDE_E_STEPSIZE, { "trajectory 1: the step size went to zero at t = 0.", ", h = ", "of the tolerance",
+                            ", component 2" } },
         { NDE_E_FIELD, { "trajectory 1: a field failed at t = 0.", ", h = ", "(the field returned -77)", NULL } },
         { NDE_E_STEPS, { "trajectory 1: too many steps at t = ", ", h = ", NULL } },
     };
@@ -372,7 +374,8 @@ static void failures_are_described(void **state) {
         for (int joint = 0; joint < 2; joint++) {
             const nde_pointwise one = { .f = misbehave, .ctx = &how };
             const nde_field f = nde_field_pointwise(&one, 3, 0);
-            const nde_real y0[6] = { 1, 1, 1, 1, how == 1 ? 0 : 1, how == 1 ? (nde_real)1.25 : 1 }; /* [dim][n]; the second one explodes */
+            /* [dim][n]; the second one explodes */
+            const nde_real y0[6] = { 1, 1, 1, 1, how == 1 ? 0 : 1, how == 1 ? (nde_real)1.25 : 1 };
             const double t1_each[2] = { 0.25, 2 };
             const nde_problem problem = NDE_INIT(nde_problem, .n = 2, .t1 = 2, .t1_each = joint || how == 3 ? NULL : t1_each,
                                                  .y0 = y0, .drift = &f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * threads.c - many solvers in many threads: no race (the sanitizer watches), the bits of one thread, no leak; failures in a thread of an
- * ensemble; fork between steps; a stop request from another thread. */
+ * threads.c - many solvers in many threads: no race (the sanitizer watches), the bits of one thread, no leak; failures in
+ * a thread of an ensemble; fork between steps; a stop request from another thread. */
 #include "rig.h"
 
 #include <pthread.h>
@@ -45,7 +45,8 @@ static void *solve_one(void *arg) {
     if (which % 5 == 0) r->options.threads = 3, r->options.group = 2;
     w->good = nde_solver_create(&r->problem, &r->options, &r->solver) == NDE_OK;
     for (int again = 0; w->good && again < 3; again++)
-        w->good = nde_solver_run(r->solver, &r->solution) == NDE_OK && nde_backward(r->solver, &r->seed, &r->gradient) == NDE_OK &&
+        w->good = nde_solver_run(r->solver, &r->solution) == NDE_OK && nde_backward(r->solver, &r->seed,
+                                                                                    &r->gradient) == NDE_OK &&
                   nde_forward(r->solver, &r->direction, &r->tangent) == NDE_OK;
     w->hash = w->good ? hash_solution(&r->solution) ^ hash_written(r) : 0;
     nde_solver_destroy(r->solver);
@@ -88,7 +89,8 @@ static void *create_and_destroy(void *arg) {
         nde_solver_destroy(r->solver);
         nde_solver *none; /* failures too: their text is the thread's */
         r->options.rtol = -3;
-        if (i % 20 == 0) w->good = w->good && nde_solver_create(&r->problem, &r->options, &none) == NDE_E_ARG && strstr(nde_error(), "rtol");
+        if (i % 20 == 0)
+            w->good = w->good && nde_solver_create(&r->problem, &r->options, &none) == NDE_E_ARG && strstr(nde_error(), "rtol");
         r->options.rtol = 0;
     }
     free(r);

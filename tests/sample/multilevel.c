@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * multilevel.c - multilevel Monte Carlo against the Black-Scholes formula: value, standard error, orders and costs; the same bits for
- * any number of threads; what fails and what is refused. */
+ * multilevel.c - multilevel Monte Carlo against the Black-Scholes formula: value, standard error, orders and costs; the
+ * same bits for any number of threads; what fails and what is refused. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static int diffusion(double t, const nde_real *y, const nde_real *p, nde_real *d
     (void)t, (void)p;
     return ctx && (*(int *)ctx)-- == 0 ? -3 : grow(volatility, y, dy);
 }
-static int diffusion_jvp(double t, const nde_real *y, const nde_real *p, double vt, const nde_real *vy, const nde_real *vp, nde_real *dv,
-                         void *ctx) {
+static int diffusion_jvp(double t, const nde_real *y, const nde_real *p, double vt, const nde_real *vy, const nde_real *vp,
+                         nde_real *dv, void *ctx) {
     (void)t, (void)y, (void)p, (void)vt, (void)vp, (void)ctx;
     return grow(volatility, vy, dv);
 }
@@ -71,7 +71,8 @@ static nde_multilevel_report report_of(rig *r) {
 }
 
 static const struct { int method, source, antithetic; } these[] = {
-    { NDE_EULER_MARUYAMA, NDE_SOURCE_GRID, 0 }, { NDE_MILSTEIN, NDE_SOURCE_GRID, 0 }, { NDE_EULER_MARUYAMA, NDE_SOURCE_GRID, 1 },
+    { NDE_EULER_MARUYAMA, NDE_SOURCE_GRID, 0 }, { NDE_MILSTEIN, NDE_SOURCE_GRID, 0 },
+        { NDE_EULER_MARUYAMA, NDE_SOURCE_GRID, 1 },
     { NDE_EULER_MARUYAMA, NDE_SOURCE_TREE, 0 }, { NDE_SRIW1, NDE_SOURCE_GRID, 0 },
 };
 
@@ -86,12 +87,14 @@ static void it_comes_to_the_formula(void **state) {
         const nde_multilevel_report o = report_of(&r);
         assert_true(o.reached && o.levels >= 3);
         assert_true(o.standard_error <= 5e-4/sqrt(2)*1.02 && o.bias <= 5e-4/sqrt(2));
-        if (!(fabs(o.value - exact) <= 4*o.standard_error + 2*o.bias)) fail_msg("%zu: %g +- %g, not %g", k, o.value, o.standard_error, exact);
+        if (!(fabs(o.value - exact) <= 4*o.standard_error + 2*o.bias))
+            fail_msg("%zu: %g +- %g, not %g", k, o.value, o.standard_error, exact);
         double value = 0, variance = 0, cost = 0;
         for (int l = 0; l < o.levels; l++) {
             const nde_level *level = &o.level[l];
             assert_true(level->steps == (int64_t)1 << l && level->samples >= 1000);
-            value += level->mean, variance += level->variance/(double)level->samples, cost += level->cost*(double)level->samples;
+            value += level->mean, variance += level->variance/(double)level->samples,
+                cost += level->cost*(double)level->samples;
             assert_true(l == 0 || level->samples <= o.level[l - 1].samples);
             assert_true(fabs(level->fine_mean - exact) < 0.03);
         }
@@ -100,7 +103,8 @@ static void it_comes_to_the_formula(void **state) {
     }
 }
 
-/* The variance of differences shrinks by the strong order, 2 and 4 a level for a Lipschitz value; plain Monte Carlo costs more. */
+/* The variance of differences shrinks by the strong order, 2 and 4 a level for a Lipschitz value; plain Monte Carlo costs
+ * more. */
 static void variances_shrink_by_the_strong_order(void **state) {
     (void)state;
     static rig r;
@@ -185,13 +189,16 @@ static void wrong_arguments_are_named(void **state) {
     static rig r;
     static const double stored[1];
     const struct { double error; int32_t levels; int64_t first, samples; double weak; const char *text; } wrong[] = {
-        { 0, 0, 0, 0, 0, "error is 0" }, { (double)NAN, 0, 0, 0, 0, "error is" }, { (double)INFINITY, 0, 0, 0, 0, "error is inf" },
-        { -1, 0, 0, 0, 0, "error is -1" }, { 1, 2, 0, 0, 0, "levels is 2" }, { 1, -1, 0, 0, 0, "levels is -1" }, { 1, 25, 0, 0, 0, "levels is 25" },
-        { 1, 0, -1, 0, 0, "first is -1" }, { 1, 0, 0, -2, 0, "samples is -2" }, { 1, 0, 0, 0, -1, "weak is -1" }, { 1, 0, 0, 0, (double)NAN, "weak is" },
+        { 0, 0, 0, 0, 0, "error is 0" }, { (double)NAN, 0, 0, 0, 0, "error is" },
+            { (double)INFINITY, 0, 0, 0, 0, "error is inf" },
+        { -1, 0, 0, 0, 0, "error is -1" }, { 1, 2, 0, 0, 0, "levels is 2" }, { 1, -1, 0, 0, 0, "levels is -1" },
+        { 1, 25, 0, 0, 0, "levels is 25" }, { 1, 0, -1, 0, 0, "first is -1" }, { 1, 0, 0, -2, 0, "samples is -2" },
+        { 1, 0, 0, 0, -1, "weak is -1" }, { 1, 0, 0, 0, (double)NAN, "weak is" },
     };
     for (size_t i = 0; i < LENGTH(wrong); i++) {
         make(&r, NDE_EULER_MARUYAMA, wrong[i].error);
-        r.what.levels = wrong[i].levels, r.what.first = wrong[i].first, r.what.samples = wrong[i].samples, r.what.weak = wrong[i].weak;
+        r.what.levels = wrong[i].levels, r.what.first = wrong[i].first, r.what.samples = wrong[i].samples,
+            r.what.weak = wrong[i].weak;
         refuses(&r, wrong[i].text);
     }
     make(&r, NDE_EULER_MARUYAMA, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * observe.c - rows that are what a field makes of the states: their values, gradients through them, a loss on them, and what follows
- * when the field fails. */
+ * observe.c - rows that are what a field makes of the states: their values, gradients through them, a loss on them, and
+ * what follows when the field fails. */
 #include "adjoint/cases.h"
 
 /* Three numbers of two components, one parameter, the time, and where the case has them an own parameter and an input. */
@@ -9,7 +9,8 @@ static model watch;
 static void watch_formula(const model_at *at, double *f, double (*j)[MODEL_INPUTS]) {
     const size_t u = watch.dim, p = u + watch.nu, q = p + 1, t = q + watch.nq;
     const double *y = at->y, drive = watch.nu ? at->u[0] : 1, own = watch.nq ? at->q[0] : 1;
-    f[0] = sin(y[0]) + at->p[0]*y[1]*at->t, j[0][0] = cos(y[0]), j[0][1] = at->p[0]*at->t, j[0][p] = y[1]*at->t, j[0][t] = at->p[0]*y[1];
+    f[0] = sin(y[0]) + at->p[0]*y[1]*at->t, j[0][0] = cos(y[0]), j[0][1] = at->p[0]*at->t, j[0][p] = y[1]*at->t,
+        j[0][t] = at->p[0]*y[1];
     f[1] = y[0]*y[1]*own, j[1][0] = y[1]*own, j[1][1] = y[0]*own;
     f[2] = drive*y[0] + at->interval, j[2][0] = drive;
     if (watch.nq) j[1][q] = y[0]*y[1];
@@ -33,7 +34,8 @@ static void make(proof *f, int which, int way) {
     double *t = proof_input_make(f, IN_SAVE_T, 4, false, true, 0, 0);
     for (size_t i = 0; i < 4*f->n; i++)
         t[i] = i % f->n % 5 == 3 && i >= 2*f->n ? (double)NAN
-                                                : f->problem.t0 + (f->problem.t1 - f->problem.t0)*((double)(i/f->n) + 0.2 + 0.1*proof_number(3, i))/4;
+                                                : f->problem.t0 + (f->problem.t1 - f->problem.t0)*((double)(i/f->n) + 0.2 +
+                                                        0.1*proof_number(3, i))/4;
     f->options.save_t_each = t, f->options.n_save = 4;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * own_times.c - save times of each trajectory's own: the rows of a solve that saves there, without a step being changed, and the
- * gradients of all inputs through them. */
+ * own_times.c - save times of each trajectory's own: the rows of a solve that saves there, without a step being changed,
+ * and the gradients of all inputs through them. */
 #include "adjoint/cases.h"
 
 enum { ROWS = 5 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * reduce.c - what all trajectories do together: against two passes over the rows that are kept, with the same bits for any number
- * of threads and through a pause; trajectories that fail, and the caller's own sums. */
+ * reduce.c - what all trajectories do together: against two passes over the rows that are kept, with the same bits for any
+ * number of threads and through a pause; trajectories that fail, and the caller's own sums. */
 #include "adjoint/cases.h"
 
 #include <stdatomic.h>
@@ -40,8 +40,8 @@ static void tally_merge(void *ctx, size_t row, void *state, const void *other) {
 }
 
 static nde_reduction reduction_of(void *ctx) {
-    return NDE_INIT(nde_reduction, .levels = levels, .n_levels = LEVELS, .bytes = sizeof(tally), .init = tally_init, .add = tally_add,
-                    .merge = tally_merge, .ctx = ctx, .edges = edges, .n_edges = EDGES);
+    return NDE_INIT(nde_reduction, .levels = levels, .n_levels = LEVELS, .bytes = sizeof(tally), .init = tally_init,
+                    .add = tally_add, .merge = tally_merge, .ctx = ctx, .edges = edges, .n_edges = EDGES);
 }
 
 static const tally *tally_at(const nde_solution *s, size_t row) {
@@ -69,7 +69,8 @@ static void check_component(const nde_solution *s, size_t row, size_t i, double 
         assert_int_equal(s->histogram[(row*s->n_bins + bin)*s->out + i], count);
     }
     if (!n) {
-        assert_true(isnan(s->mean[at]) && isnan(s->least[at]) && isnan(s->greatest[at]) && isnan(s->quantile[row*LEVELS*s->out + i]));
+        assert_true(isnan(s->mean[at]) && isnan(s->least[at]) && isnan(s->greatest[at]) &&
+                    isnan(s->quantile[row*LEVELS*s->out + i]));
         return;
     }
     for (size_t k = 0; k < n; k++) sum += (long double)x[k];
@@ -162,7 +163,8 @@ static uint64_t hash_of(const nde_solution *s) {
     h = more(h, s->row_count, s->n_save*sizeof *s->row_count);
     h = more(h, s->mean, entries*sizeof *s->mean), h = more(h, s->variance, entries*sizeof *s->variance);
     h = more(h, s->least, entries*sizeof *s->least), h = more(h, s->greatest, entries*sizeof *s->greatest);
-    h = more(h, s->histogram, entries*s->n_bins*sizeof *s->histogram), h = more(h, s->mean_error, entries*sizeof *s->mean_error);
+    h = more(h, s->histogram, entries*s->n_bins*sizeof *s->histogram),
+        h = more(h, s->mean_error, entries*sizeof *s->mean_error);
     h = more(h, s->quantile, entries*s->n_levels*sizeof *s->quantile);
     return more(h, s->reduced, s->n_save*((sizeof(tally) + 15)/16*16));
 }
@@ -172,7 +174,8 @@ static void no_bit_depends_on_the_way(void **state) {
     static const int cases[] = { CASE_LORENZ, CASE_ENSEMBLE, CASE_INSIDE };
     for (size_t c = 0; c < LENGTH(cases); c++) {
         uint64_t first = 0;
-        for (int how = 0; how < 7; how++) { /* threads 1, 2, 3, 5; rows not kept; paused, and brought to a solver with threads */
+        for (int how = 0; how < 7; how++) { /* threads 1, 2, 3, 5; rows not kept; paused, and brought to a solver with
+                                             * threads */
             proof f;
             const nde_reduction r = reduction_of(NULL);
             make(&f, cases[c], SAVE_AT, 1200);
@@ -272,8 +275,8 @@ static void bins_begin_at_their_edges(void **state) {
 
 /* ---- pairs --------------------------------------------------------------------------------------------------------- */
 
-/* dy = -y + dW, in pairs of opposite paths: their mean is exact, of one that is not linear it is better than one of as many. The error
- * that is told is that of many runs. */
+/* dy = -y + dW, in pairs of opposite paths: their mean is exact, of one that is not linear it is better than one of as
+ * many. The error that is told is that of many runs. */
 static void pairs_have_their_own_standard_errors(void **state) {
     (void)state;
     enum { N = 2048, RUNS = 40 };
@@ -282,14 +285,15 @@ static void pairs_have_their_own_standard_errors(void **state) {
     assert_int_equal(nde_program_parse("state y; dy = -y", NULL, &drift), NDE_OK);
     assert_int_equal(nde_program_parse("state y; dy = 1 + 0*y", NULL, &noise), NDE_OK);
     assert_int_equal(nde_program_parse("state y; out = exp(y)", NULL, &observed), NDE_OK);
-    const nde_field of_drift = nde_field_program(drift), of_noise = nde_field_program(noise), of_observed = nde_field_program(observed);
+    const nde_field of_drift = nde_field_program(drift), of_noise = nde_field_program(noise),
+        of_observed = nde_field_program(observed);
     double told[2], seen[2];
     for (int antithetic = 0; antithetic < 2; antithetic++) {
         nde_noise path = NDE_INIT(nde_noise, .antithetic = antithetic);
         const nde_term term = NDE_INIT(nde_term, .field = &of_noise, .noise = &path, .kind = NDE_NOISE_DIAGONAL);
         const nde_reduction r = NDE_INIT(nde_reduction, .n_levels = 0);
-        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .t1 = 1, .drift = &of_drift, .terms = &term, .n_terms = 1,
-                                             .calculus = NDE_ITO, .observe = &of_observed, .reduction = &r);
+        const nde_problem problem = NDE_INIT(nde_problem, .n = N, .y0 = y0, .t1 = 1, .drift = &of_drift, .terms = &term,
+                                             .n_terms = 1, .calculus = NDE_ITO, .observe = &of_observed, .reduction = &r);
         const nde_options options = NDE_INIT(nde_options, .steps = 16, .group = 64);
         nde_solver *solver;
         nde_solution y = { 0 };
@@ -301,7 +305,8 @@ static void pairs_have_their_own_standard_errors(void **state) {
             mean += y.mean[0]/RUNS, square += y.mean[0]*y.mean[0]/RUNS, error += y.mean_error[0]*y.mean_error[0]/RUNS;
         }
         told[antithetic] = sqrt(error), seen[antithetic] = sqrt((square - mean*mean)*RUNS/(RUNS - 1));
-        if (!(fabs(told[antithetic]/seen[antithetic] - 1) < 4/sqrt(2.0*RUNS))) fail_msg("%g told, %g seen", told[antithetic], seen[antithetic]);
+        if (!(fabs(told[antithetic]/seen[antithetic] - 1) < 4/sqrt(2.0*RUNS)))
+            fail_msg("%g told, %g seen", told[antithetic], seen[antithetic]);
         nde_solver_destroy(solver);
     }
     assert_true(told[1] < 0.7*told[0]);
@@ -313,7 +318,8 @@ static void pairs_have_their_own_standard_errors(void **state) {
 static void wrong_ones_are_refused(void **state) {
     (void)state;
     static const double bad_level[] = { 0.5, -0.1 }, no_level[] = { 0.5, (double)NAN }, bad_edge[] = { 0.5, 0.5 };
-    static const char *const names[] = { "edges is NULL", "edges[1]", "edges[1]", "n_levels", "levels[1]", "levels[1]", "error", "error", "octaves", "octaves", "bytes", "bytes", "save_every", "size" };
+    static const char *const names[] = { "edges is NULL", "edges[1]", "edges[1]", "n_levels", "levels[1]", "levels[1]",
+                                         "error", "error", "octaves", "octaves", "bytes", "bytes", "save_every", "size" };
     for (size_t which = 0; which < LENGTH(names); which++) {
         proof f;
         nde_reduction r = reduction_of(NULL);
@@ -341,7 +347,8 @@ static void wrong_ones_are_refused(void **state) {
     f.problem.reduction = &r;
     proof_create(&f);
     assert_int_equal(proof_run(&f), NDE_OK);
-    assert_true(f.solution.mean && f.solution.mean_error && !f.solution.quantile && !f.solution.reduced && !f.solution.histogram && !f.solution.n_bins && f.solution.row_count[0] == 5);
+    assert_true(f.solution.mean && f.solution.mean_error && !f.solution.quantile && !f.solution.reduced &&
+                !f.solution.histogram && !f.solution.n_bins && f.solution.row_count[0] == 5);
     proof_end(&f);
 }
 
@@ -349,7 +356,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_those_of_two_passes), cmocka_unit_test(no_bit_depends_on_the_way),
         cmocka_unit_test(failures_are_left_out),        cmocka_unit_test(the_caller_may_stop),
-        cmocka_unit_test(bins_begin_at_their_edges), cmocka_unit_test(pairs_have_their_own_standard_errors), cmocka_unit_test(wrong_ones_are_refused),
+        cmocka_unit_test(bins_begin_at_their_edges), cmocka_unit_test(pairs_have_their_own_standard_errors),
+        cmocka_unit_test(wrong_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

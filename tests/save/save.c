@@ -261,7 +261,8 @@ static void backward_in_time_is_the_mirror(void **state) {
             for (int k = 0; k < INPUTS; k++)
                 for (size_t i = 0; i < f.in[k].count; i++) {
                     const double a = input_get(&f.in[k], there.g[k], i), b = input_get(&f.in[k], f.in[k].g, i);
-                    if (a != (f.in[k].time ? -b : b)) fail_msg("%s: gradient of %s: %g, %g", case_names[cases[c]], input_names[k], a, b);
+                    if (a != (f.in[k].time ? -b : b))
+                        fail_msg("%s: gradient of %s: %g, %g", case_names[cases[c]], input_names[k], a, b);
                 }
             proof_end(&f);
         }

@@ -59,7 +59,8 @@ static void values_are_within_the_error(void **state) {
                 for (uint64_t rank = 1; rank <= COUNT; rank += 31) {
                     const double is = x[rank - 1], got = nde_sketch_value(&of, sketch, rank, COUNT, x[0], x[COUNT - 1]);
                     const double bound = fmax(error*fabs(is), ldexp(most, 1 - octaves) + 5e-324);
-                    if (!(fabs(got - is) <= bound)) fail_msg("kind %d, error %g, %d octaves: %g is not %g", kind, error, octaves, got, is);
+                    if (!(fabs(got - is) <= bound))
+                        fail_msg("kind %d, error %g, %d octaves: %g is not %g", kind, error, octaves, got, is);
                     if (bound == error*fabs(is) && bound > 0) worst = fmax(worst, fabs(got - is)/bound);
                 }
                 assert_true(nde_sketch_value(&of, sketch, 1, COUNT, x[0], x[COUNT - 1]) == x[0]);
@@ -92,7 +93,8 @@ static void order_and_merges_change_no_bit(void **state) {
 
 static void errors_make_buckets(void **state) {
     (void)state;
-    static const struct { double error; int bits; } cases[] = { { 0.5, 0 }, { 0.25, 1 }, { 1.0/64, 5 }, { 0.01, 6 }, { 0x1p-13, 12 } };
+    static const struct { double error; int bits; } cases[] = { { 0.5, 0 }, { 0.25, 1 }, { 1.0/64, 5 }, { 0.01, 6 },
+                                                                { 0x1p-13, 12 } };
     for (size_t i = 0; i < sizeof cases/sizeof *cases; i++) {
         const nde_buckets of = nde_buckets_make(cases[i].error, 3);
         assert_int_equal(of.bits, cases[i].bits);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stream.c - rows as they come: the same ones that are kept, each once, those of a trajectory in order; no memory for rows that are
- * not kept; a caller that has seen enough. */
+ * stream.c - rows as they come: the same ones that are kept, each once, those of a trajectory in order; no memory for rows
+ * that are not kept; a caller that has seen enough. */
 #include "adjoint/cases.h"
 
 #include <stdatomic.h>
@@ -14,7 +14,8 @@ typedef struct received {
     size_t stop_at; /* the call that returns 23 */
 } received;
 
-static int receive(void *ctx, size_t m, size_t ld, const size_t *trajectory, const size_t *row, const double *t, const nde_real *y) {
+static int receive(void *ctx, size_t m, size_t ld, const size_t *trajectory, const size_t *row, const double *t,
+                   const nde_real *y) {
     received *to = ctx;
     for (size_t j = 0; j < m; j++) {
         const size_t who = trajectory[j];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * clip.c - steps end at options.clip_t, and the right-hand side may be discontinuous there. Facts of tests: diffrax, test_adaptive_
- * stepsize_controller (steps at 3 and 4; a forced oscillator that switches at 7.5). */
+ * clip.c - steps end at options.clip_t, and the right-hand side may be discontinuous there. Facts of tests: diffrax,
+ * test_adaptive_ stepsize_controller (steps at 3 and 4; a forced oscillator that switches at 7.5). */
 #include <math.h>
 #include <string.h>
 
@@ -89,7 +89,9 @@ static void it_may_be_discontinuous(void **state) {
             r.options.clip_t = at_switch, r.options.n_clip = 3;
             run(&r);
             const int64_t now = r.solution.stats->accepted + r.solution.stats->rejected;
-            if (now >= before) fail_msg("%s: %lld attempts, without the clip %lld", nde_method_name(method), (long long)now, (long long)before);
+            if (now >= before)
+                fail_msg("%s: %lld attempts, without the clip %lld", nde_method_name(method), (long long)now,
+                         (long long)before);
             assert_true(last_early < 7.5 && first_late == 7.5);
             bool ends = false;
             for (int i = 0; i < method->stages; i++) ends = ends || method->c[i] == 1;

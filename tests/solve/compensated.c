@@ -14,7 +14,8 @@ static int turn(double t, const nde_real *y, const nde_real *p, nde_real *dy, vo
     dy[0] = p[0]*y[1], dy[1] = -p[0]*y[0];
     return 0;
 }
-static int turn_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int turn_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at,
+                    void *ctx) {
     (void)t, (void)at, (void)ctx;
     ay[0] -= p[0]*a[1], ay[1] += p[0]*a[0];
     if (ap) ap[0] += (double)y[1]*(double)a[0] - (double)y[0]*(double)a[1];
@@ -23,13 +24,15 @@ static int turn_vjp(double t, const nde_real *y, const nde_real *p, const nde_re
 static const nde_pointwise one = { .f = turn, .vjp = turn_vjp };
 static const nde_real p[] = { 1 };
 
-/* Distance to the exact solution after 2^20 steps of 2^-14, which is no rounded number; the method's own error is below 1e-16. */
+/* Distance to the exact solution after 2^20 steps of 2^-14, which is no rounded number; the method's own error is below
+ * 1e-16. */
 static double error_of(int method, int32_t compensated) {
     const nde_field field = nde_field_pointwise(&one, 2, 1);
     const nde_real y0[] = { 1, 0 };
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .p = p, .t1 = 64);
     nde_solution s = { 0 };
-    assert_int_equal(nde_solve(&problem, &NDE_INIT(nde_options, .method = method, .steps = 1 << 20, .compensated = compensated), &s),
+    assert_int_equal(nde_solve(&problem, &NDE_INIT(nde_options, .method = method, .steps = 1 << 20,
+                                                   .compensated = compensated), &s),
                      NDE_OK);
     const double error = hypot((double)s.y[0] - cos(64.0), (double)s.y[1] + sin(64.0));
     nde_solution_free(&s);
@@ -66,7 +69,8 @@ static int to_one(const nde_field *self, const nde_site *at, const nde_real *y, 
 static void drops_make_a_bucket(void **state) {
     (void)state;
     const nde_pointwise drip = NDE_INIT(nde_pointwise, .f = drips);
-    const nde_field field = nde_field_pointwise(&drip, 1, 0), jump = { .size = sizeof jump, .dim = 1, .out = 1, .eval = to_one };
+    const nde_field field = nde_field_pointwise(&drip, 1, 0),
+        jump = { .size = sizeof jump, .dim = 1, .out = 1, .eval = to_one };
     const nde_real y0[] = { (nde_real)(unit/256) };
     nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = 1 + 128);
     nde_options options = NDE_INIT(nde_options, .method = NDE_EULER, .steps = 1 + 128, .compensated = 1);
@@ -94,7 +98,8 @@ static void lanes_are_trajectories_alone(void **state) {
     static double t0[LANES], t1[LANES];
     for (size_t b = 0; b < LANES; b++) t1[b] = 1 + 0.05*(double)((b*7) % LANES);
     const nde_field field = nde_field_pointwise(&one, 2, 1);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = LANES, .drift = &field, .y0 = start, .p = p, .t0_each = t0, .t1_each = t1);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = LANES, .drift = &field, .y0 = start, .p = p, .t0_each = t0,
+                                         .t1_each = t1);
     const nde_options options = NDE_INIT(nde_options, .compensated = 1, .group = LANES);
     nde_solution all = { 0 };
     assert_int_equal(nde_solve(&problem, &options, &all), NDE_OK);
@@ -147,8 +152,8 @@ static void every_record_gives_the_same_gradient(void **state) {
     const int methods[] = { NDE_RK4, NDE_TSIT5 };
     for (int m = 0; m < 2; m++)
         for (int form = NDE_RECORD_TAPE; form <= NDE_RECORD_CHECKPOINTS; form++) {
-            const nde_options options = NDE_INIT(nde_options, .method = methods[m], .steps = 60, .compensated = 1, .record = form,
-                                                 .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 23);
+            const nde_options options = NDE_INIT(nde_options, .method = methods[m], .steps = 60, .compensated = 1,
+                                                 .record = form, .adjoint = NDE_ADJOINT_DISCRETE, .budget = 1 << 23);
             nde_solver *solver = NULL;
             assert_int_equal(nde_solver_create(&problem, &options, &solver), NDE_OK);
             assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);

@@ -36,7 +36,8 @@ NDE_FORMULA(brittle, 1, 1, 1, {
 })
 
 #define EACH_METHOD(X, field, dim, nq) \
-    X(field, dim, nq, bosh3) X(field, dim, nq, dopri5) X(field, dim, nq, tsit5) X(field, dim, nq, vern6) X(field, dim, nq, vern9)
+    X(field, dim, nq, bosh3) X(field, dim, nq, dopri5) X(field, dim, nq, tsit5) X(field, dim, nq, vern6) \
+    X(field, dim, nq, vern9)
 #define EACH_FIELD(X) EACH_METHOD(X, lorenz, 3, 1) EACH_METHOD(X, forced, 2, 0) X(fragile, 1, 1, dopri5) X(brittle, 1, 1, dopri5)
 #define DEFINE(field, dim, nq, method) NDE_INLINE_STEP(field##_by_##method, field, dim, nq, method)
 EACH_FIELD(DEFINE)
@@ -112,8 +113,9 @@ static void same_bits(void **state) {
     static const size_t sizes[] = { 2, 7, 8, 9, 31, 33, 64, 130 };
     const nde_options options[] = {
         NDE_INIT(nde_options, .rtol = 0), NDE_INIT(nde_options, .rtol = 1e-2, .atol = 1e-2, .h0 = 0.5),
-        NDE_INIT(nde_options, .save_t = times, .n_save = ROWS), NDE_INIT(nde_options, .steps = 300), NDE_INIT(nde_options, .steps = 30),
-        NDE_INIT(nde_options, .steps = 150, .save_t = times, .n_save = ROWS), NDE_INIT(nde_options, .stepping = NDE_STEP_JOINT),
+        NDE_INIT(nde_options, .save_t = times, .n_save = ROWS), NDE_INIT(nde_options, .steps = 300),
+        NDE_INIT(nde_options, .steps = 30), NDE_INIT(nde_options, .steps = 150, .save_t = times, .n_save = ROWS),
+        NDE_INIT(nde_options, .stepping = NDE_STEP_JOINT),
         NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)1 << 24),
         NDE_INIT(nde_options, .rtol = 1e-4, .threads = 2, .group = 16),
     };
@@ -126,7 +128,8 @@ static void same_bits(void **state) {
                 nde_problem problem = scene_make(&c, v, sizes[j]);
                 if (options[k].adjoint && !v->field().vjp) continue;
                 assert_int_equal(both_ways(v, problem, &options[k], &less), NDE_OK);
-                if (k < 7 && !(less < 0.75)) fail_msg("%s: %g of the calls, options %zu, %zu lanes", v->text, less, k, sizes[j]);
+                if (k < 7 && !(less < 0.75))
+                    fail_msg("%s: %g of the calls, options %zu, %zu lanes", v->text, less, k, sizes[j]);
                 if (options[k].n_save || options[k].stepping) continue;
                 problem.t0_each = c.t0, problem.t1_each = c.t1;
                 for (size_t b = 0; b < sizes[j]; b++) c.t1[b] = c.t0[b] + 1;
@@ -156,7 +159,8 @@ static void only_where_it_is_meant(void **state) {
     scene c;
     double less;
     const nde_problem problem = scene_make(&c, &variants[0], 20);
-    const nde_options compensated = NDE_INIT(nde_options, .compensated = 1), doubled = NDE_INIT(nde_options, .error = NDE_ERROR_DOUBLING);
+    const nde_options compensated = NDE_INIT(nde_options, .compensated = 1),
+        doubled = NDE_INIT(nde_options, .error = NDE_ERROR_DOUBLING);
     assert_int_equal(both_ways(&variants[0], problem, &compensated, &less), NDE_OK);
     assert_true(less == 1);
     assert_int_equal(both_ways(&variants[0], problem, &doubled, &less), NDE_OK);

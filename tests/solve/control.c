@@ -119,7 +119,8 @@ static void every_controller_has_one_result(void **state) {
         make(&all, MOST, 0);
         choose(&all, id);
         all.options.h_min_policy = id % 2, all.options.h_min = 0.25*(id % 2);
-        all.options.method = id == NDE_CONTROLLER_PI || id == NDE_CONTROLLER_H211B ? NDE_DOP853 : 0; /* whose error is of two estimates */
+        /* whose error is of two estimates */
+        all.options.method = id == NDE_CONTROLLER_PI || id == NDE_CONTROLLER_H211B ? NDE_DOP853 : 0;
         all.options.threads = 1 + id % 2;
         assert_int_equal(run(&all), NDE_OK);
         for (size_t j = 0; j < MOST; j += 31) {

@@ -74,7 +74,8 @@ static void exact_c4(double t, double *y) { diffused(51, t, y); }
 
 /* Jupiter, Saturn, Uranus, Neptune, Pluto about the sun: y [5][3] places, then speeds. */
 static const double sun = 1.00000597682, gravity = 2.95912208286;
-static const double mass[5] = { 0.000954786104043, 0.000285583733151, 0.0000437273164546, 0.0000517759138449, 0.00000277777777778 };
+static const double mass[5] = { 0.000954786104043, 0.000285583733151, 0.0000437273164546, 0.0000517759138449,
+                                0.00000277777777778 };
 static double cube(const double *x) { return pow(x[0]*x[0] + x[1]*x[1] + x[2]*x[2], 1.5); }
 
 FIELD(c5) {
@@ -182,7 +183,8 @@ static int64_t run(const detest *q, int method, double tolerance, double *y) {
                                          .split = nde_method_is_split(nde_method_get(method)) ? q->split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .rtol = tolerance, .atol = tolerance,
                                          .save_t = save, .n_save = TIMES,
-                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : 0);
+                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK
+                                         ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_solution s = { 0 };
     if (nde_solve(&problem, &options, &s))
         fail_msg("%s by %s: %s", q->name, nde_method_name(nde_method_get(method)), nde_error());

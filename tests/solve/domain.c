@@ -143,7 +143,8 @@ static void zero_is_inside(void **state) {
     static rig r;
     make(&r, 3, bows, false);
     for (size_t j = 0; j < 3; j++) r.y0[j] = -1, r.y0[3 + j] = 0;
-    r.domain.positive = second, r.options.method = NDE_EULER, r.options.steps = 8, r.problem.t1 = 1; /* numbers without rounding */
+    /* numbers without rounding */
+    r.domain.positive = second, r.options.method = NDE_EULER, r.options.steps = 8, r.problem.t1 = 1;
     assert_int_equal(run(&r), NDE_OK);
     for (size_t j = 0; j < 3; j++) assert_true(r.solution.y_end[3 + j] == 0);
     r.problem.t1 = 1.125, r.options.steps = 9;
@@ -217,8 +218,8 @@ static void arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_stay_inside), cmocka_unit_test(there_is_no_way_on),
-        cmocka_unit_test(zero_is_inside), cmocka_unit_test(the_predicate_sees_who_and_when), cmocka_unit_test(starts_and_jumps_outside),
-        cmocka_unit_test(arguments),
+        cmocka_unit_test(zero_is_inside), cmocka_unit_test(the_predicate_sees_who_and_when),
+        cmocka_unit_test(starts_and_jumps_outside), cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

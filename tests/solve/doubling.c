@@ -14,7 +14,8 @@ static int swing(double t, const nde_real *y, const nde_real *p, nde_real *dy, v
     dy[0] = p[0]*y[1], dy[1] = (nde_real)((double)p[1]*sin((double)y[0])*t);
     return 0;
 }
-static int swing_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap, double *at, void *ctx) {
+static int swing_vjp(double t, const nde_real *y, const nde_real *p, const nde_real *a, nde_real *ay, double *ap,
+                     double *at, void *ctx) {
     (void)ctx;
     const double s = sin((double)y[0]);
     ay[0] += (nde_real)((double)p[1]*cos((double)y[0])*t*(double)a[1]), ay[1] += p[0]*a[0];

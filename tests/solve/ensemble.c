@@ -150,7 +150,8 @@ static void lanes_are_busy(void **state) {
     (void)state;
     enum { N = 6000 };
     static nde_real y0[2*N], q[N];
-    const nde_field field = { .size = sizeof field, .dim = 2, .out = 2, .nq = 1, .traits = NDE_AUTONOMOUS | NDE_LANEWISE, .eval = rotation };
+    const nde_field field = { .size = sizeof field, .dim = 2, .out = 2, .nq = 1, .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
+                              .eval = rotation };
     for (size_t i = 0; i < N; i++) {
         y0[i] = 1, y0[N + i] = 0;
         q[i] = (nde_real)(10 + 90*nde_uniform(5, 200, i, 0, 0));
@@ -322,13 +323,15 @@ static void check_neighbours(proof *f, int how, size_t victim, double after, boo
     assert_int_equal(proof_run(f), how == FAIL_STOP ? NDE_STOPPED : NDE_E_LANES);
     const nde_solution *now = &f->solution;
     assert_int_equal(now->status[victim], first && how == FAIL_RETRY ? NDE_E_FIELD_FIRST : expected[how]);
-    assert_true(now->t_end[victim] <= fmax(after, f->problem.t0) && isfinite(now->y_end[victim]) && isfinite(now->y_end[f->n + victim]));
+    assert_true(now->t_end[victim] <= fmax(after, f->problem.t0) && isfinite(now->y_end[victim]) &&
+                isfinite(now->y_end[f->n + victim]));
     if (how != FAIL_STOP) assert_non_null(now->error);
     proof_backward(f);
     for (size_t b = 0; b < f->n; b++) {
         if (b == victim) continue;
         assert_int_equal(now->status[b], NDE_OK);
-        for (size_t i = 0; i < f->rows*f->dim; i++) assert_memory_equal(&now->y[i*f->n + b], &well.y[i*f->n + b], sizeof *well.y);
+        for (size_t i = 0; i < f->rows*f->dim; i++)
+            assert_memory_equal(&now->y[i*f->n + b], &well.y[i*f->n + b], sizeof *well.y);
         assert_memory_equal(&now->stats[b], &well.stats[b], sizeof *well.stats);
         for (int k = 0; k < INPUTS; k++)
             for (size_t row = 0; !f->in[k].shared && row < f->in[k].rows; row++)

@@ -81,7 +81,8 @@ static const struct variant {
 /* ---- both ways ---------------------------------------------------------------------------------------------------- */
 
 enum { MOST = 12, ROWS = 9 };
-static const nde_real first_y[MOST] = { 1, 1, 1, 0.5, 0.25, 2, -1, 3, 0.125, 1.5, -2, 1 }, usual_p[] = { 10, 28, (nde_real)(8.0/3) };
+static const nde_real first_y[MOST] = { 1, 1, 1, 0.5, 0.25, 2, -1, 3, 0.125, 1.5, -2, 1 },
+    usual_p[] = { 10, 28, (nde_real)(8.0/3) };
 
 static void check_bits(const char *what, const struct variant *v, const void *a, const void *b, size_t bytes) {
     if (memcmp(a, b, bytes)) fail_msg("%s with %s: other bits in %s", v->field, v->method, what);
@@ -134,8 +135,8 @@ static void same_bits(void **state) {
             nde_real y[MOST];
             nde_stats stats;
             memcpy(y, first_y, sizeof y);
-            assert_int_equal(variants[i].solve(0, 1, y, p, &code, &options[k], k == 2 || k == 6 ? (nde_real[ROWS*MOST]){ 0 } : NULL,
-                                               &stats), NDE_OK);
+            assert_int_equal(variants[i].solve(0, 1, y, p, &code, &options[k],
+                                               k == 2 || k == 6 ? (nde_real[ROWS*MOST]){ 0 } : NULL, &stats), NDE_OK);
             rejected += stats.rejected > 0;
         }
     assert_true(rejected > 10);
@@ -191,7 +192,8 @@ static void refuses(void **state) {
     const nde_options wrong[] = {
         NDE_INIT(nde_options, .method = NDE_BOSH3), NDE_INIT(nde_options, .tableau = &table), NDE_INIT(nde_options, .steps = 4),
         NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_DISCRETE), NDE_INIT(nde_options, .save_every = 1),
-        NDE_INIT(nde_options, .controller = NDE_CONTROLLER_H211), NDE_INIT(nde_options, .max_evals = 5), NDE_INIT(nde_options, .rtol = -2), NDE_INIT(nde_options, .h0 = -1),
+        NDE_INIT(nde_options, .controller = NDE_CONTROLLER_H211), NDE_INIT(nde_options, .max_evals = 5),
+        NDE_INIT(nde_options, .rtol = -2), NDE_INIT(nde_options, .h0 = -1),
         NDE_INIT(nde_options, .save_t = outside, .n_save = 2), NDE_INIT(nde_options, .save_t = against, .n_save = 2),
         NDE_INIT(nde_options, .n_save = 2), { .size = 4 },
     };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * marathon.c - very many steps: adaptive ones of tsit5, on Lorenz, whose averages obey identities that hold on any attractor, and on
- * Kepler's orbit; fixed ones of leapfrog, whose energy and time must not drift. A thousand million steps and 10^5 orbits with
- * NDE_TEST_LONG, a thousandth and a hundredth of that without. */
+ * marathon.c - very many steps: adaptive ones of tsit5, on Lorenz, whose averages obey identities that hold on any
+ * attractor, and on Kepler's orbit; fixed ones of leapfrog, whose energy and time must not drift. A thousand million steps
+ * and 10^5 orbits with NDE_TEST_LONG, a thousandth and a hundredth of that without. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,8 @@ static void run(const nde_problem *problem, const nde_options *options, double b
     print_message("  %lld steps, %lld rejected, mean step %.6g to %.6g between %ld pauses, %ld pages more\n",
                   (long long)s->stats[0].accepted, (long long)s->stats[0].rejected, least, most, pauses, resident() - pages);
     assert_true(pauses > 5 && most < least*(1 + band));
-    assert_true(resident() - pages <= 64 + (long)(options->n_save*(problem->drift->dim + 2)*sizeof(double))/sysconf(_SC_PAGESIZE));
+    assert_true(resident() - pages <= 64 +
+                (long)(options->n_save*(problem->drift->dim + 2)*sizeof(double))/sysconf(_SC_PAGESIZE));
     s->solver = solver;
 }
 
@@ -51,8 +52,8 @@ FIELD(lorenz) {
     UNUSED;
 }
 
-/* Quantities whose average over the attractor is 0: x and y by its symmetry, the others as derivatives of x^2/20, z and (y^2 + z^2)/2,
- * which are bounded. */
+/* Quantities whose average over the attractor is 0: x and y by its symmetry, the others as derivatives of x^2/20, z and
+ * (y^2 + z^2)/2, which are bounded. */
 enum { IDENTITIES = 5 };
 static void identities(const double *y, double *value) {
     value[0] = y[0];
@@ -102,8 +103,8 @@ FIELD(kepler) {
     UNUSED;
 }
 
-/* Eccentricity 0.5, energy -1/2: tsit5 is not symplectic, so that energy drifts with time, evenly, and no faster than the tolerance
- * allows. */
+/* Eccentricity 0.5, energy -1/2: tsit5 is not symplectic, so that energy drifts with time, evenly, and no faster than the
+ * tolerance allows. */
 static void kepler_goes_on(void **state) {
     (void)state;
     const double pi = acos(-1), orbits = is_long() ? 1e5 : 1e3;
@@ -112,7 +113,8 @@ static void kepler_goes_on(void **state) {
     const nde_pointwise one = { .f = kepler };
     const nde_field field = nde_field_pointwise(&one, 4, 0);
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = save_t[9]);
-    const nde_options options = NDE_INIT(nde_options, .max_steps = NDE_ZERO, .rtol = 1e-9, .atol = 1e-12, .save_t = save_t, .n_save = 10);
+    const nde_options options = NDE_INIT(nde_options, .max_steps = NDE_ZERO, .rtol = 1e-9, .atol = 1e-12, .save_t = save_t,
+                                         .n_save = 10);
     nde_solution s = { 0 };
     run(&problem, &options, is_long() ? 0.02 : 0.05, &s);
     for (int i = 0; i < 10; i++) {

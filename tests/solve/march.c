@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * march.c - fixed steps without clocks in between are the steps of the general loop, to the bit: a solver with a limit on evaluations,
- * which never marches, says what is right; one with a record, which marches step by step or from state to state
+ * march.c - fixed steps without clocks in between are the steps of the general loop, to the bit: a solver with a limit on
+ * evaluations, which never marches, says what is right; one with a record, which marches step by step or from state to state
  * that it keeps, comes to the same. */
 #include <math.h>
 #include <string.h>
@@ -67,12 +67,14 @@ static void compare(const nde_solution *a, const nde_solution *b, const char *wh
     }
     if (memcmp(a->y_end, b->y_end, a->n*DIM*sizeof *a->y_end)) fail_msg("%s: other bits at the end", what);
     for (size_t i = 0; i < a->n*DIM*a->n_save; i++)
-        if (memcmp(&a->y[i], &b->y[i], sizeof *a->y) && !(isnan(a->y[i]) && isnan(b->y[i]))) fail_msg("%s: other bits in a row", what);
+        if (memcmp(&a->y[i], &b->y[i], sizeof *a->y) && !(isnan(a->y[i]) && isnan(b->y[i])))
+            fail_msg("%s: other bits in a row", what);
     assert_true(a->lanes_busy == b->lanes_busy);
 }
 
 /* Solves as it is asked for, and otherwise; pause > 0: that many block steps at a time. */
-static nde_status also(const nde_problem *problem, const nde_options *options, const nde_options *otherwise, int64_t pause, const char *what) {
+static nde_status also(const nde_problem *problem, const nde_options *options, const nde_options *otherwise, int64_t pause,
+                       const char *what) {
     nde_solver *march, *general;
     nde_solution a = { .size = sizeof a }, b = { .size = sizeof b };
     assert_int_equal(nde_solver_create(problem, options, &march), NDE_OK);
@@ -130,18 +132,21 @@ static void same_bits(void **state) {
 static void same_bits_with_noise(void **state) {
     (void)state;
     static const int32_t noisy[] = { NDE_HEUN, NDE_REVERSIBLE_HEUN, NDE_EULER_MARUYAMA, NDE_SRIW1 };
-    static const nde_noise noise[] = { { .size = sizeof *noise, .seed = 5, .grid = 1332 }, { .size = sizeof *noise, .source = NDE_SOURCE_TREE } };
+    static const nde_noise noise[] = { { .size = sizeof *noise, .seed = 5, .grid = 1332 },
+                                       { .size = sizeof *noise, .source = NDE_SOURCE_TREE } };
     static const nde_field diffusion = { .size = sizeof diffusion, .dim = DIM, .out = DIM, .eval = kick, .vjp = vjp };
-    static const nde_term term[] = { { .size = sizeof *term, .field = &diffusion, .noise = &noise[0], .kind = NDE_NOISE_DIAGONAL },
-                                     { .size = sizeof *term, .field = &diffusion, .noise = &noise[1], .kind = NDE_NOISE_DIAGONAL } };
+    static const nde_term term[] =
+        { { .size = sizeof *term, .field = &diffusion, .noise = &noise[0], .kind = NDE_NOISE_DIAGONAL },
+                                     { .size = sizeof *term, .field = &diffusion, .noise = &noise[1],
+                                       .kind = NDE_NOISE_DIAGONAL } };
     static const double save_t[] = { 0.375, 2, 3.5 };
     fill();
     for (size_t m = 0; m < LENGTH(noisy); m++)
         for (int what = NONE; what <= SILENT; what++)
             for (int which = 0; which < 4; which++) {
                 trouble = (struct trouble){ what, 1.7, which & 2 ? 0 : 37 };
-                nde_problem p = { .size = sizeof p, .n = which & 2 ? 1 : N, .t1 = 4, .drift = &field, .y0 = start, .q = q, .terms = term,
-                                  .n_terms = m == 1 ? 2 : 1, .calculus = m < 2 ? NDE_STRATONOVICH : NDE_ITO };
+                nde_problem p = { .size = sizeof p, .n = which & 2 ? 1 : N, .t1 = 4, .drift = &field, .y0 = start, .q = q,
+                                  .terms = term, .n_terms = m == 1 ? 2 : 1, .calculus = m < 2 ? NDE_STRATONOVICH : NDE_ITO };
                 nde_options o = { .size = sizeof o, .method = noisy[m], .steps = 333, .group = 60 };
                 if (which & 1) o.save_t = save_t, o.n_save = LENGTH(save_t);
                 assert_true((both_ways(&p, &o, 0, "with noise") == NDE_OK) == (what == NONE));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * norms.c - how errors are measured: tolerances of each trajectory, weights of components, the largest instead of the mean, the
- * caller's own norm. A component that is left out, or a trajectory with tolerances of its own, goes as if it were alone: the same
- * bits. */
+ * caller's own norm. A component that is left out, or a trajectory with tolerances of its own, goes as if it were alone:
+ * the same bits. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 enum { DIM = 3, N = 140, SAVES = 4 };
 static const double save_t[SAVES] = { 0.5, 1, 1.5, 2 };
 
-/* Three equations that know nothing of each other, each of its own pace; lane after lane, so that one row alone has the same bits. */
+/* Three equations that know nothing of each other, each of its own pace; lane after lane, so that one row alone has the
+ * same bits. */
 static nde_real slope_of(size_t row, double t, nde_real y) {
     static const double pace[DIM] = { 1, 7, 30 };
     return (nde_real)(pace[row]*cos(pace[row]*t))*y;
@@ -139,7 +140,8 @@ static void largest(void **state) {
         r.options.norm = NDE_NORM_MAX;
         assert_int_equal(run(&r), NDE_OK);
         for (size_t i = 0; i < SAVES*DIM; i++)
-            for (size_t j = 0; j < 5; j++) assert_memory_equal(all.solution.y + i*5 + j, r.solution.y + i, sizeof *r.solution.y);
+            for (size_t j = 0; j < 5; j++)
+                assert_memory_equal(all.solution.y + i*5 + j, r.solution.y + i, sizeof *r.solution.y);
         const int64_t steps = r.solution.stats->accepted;
         r.options.norm = NDE_NORM_RMS;
         assert_int_equal(run(&r), NDE_OK);

@@ -74,8 +74,8 @@ static run errors(const nde_method *method, int32_t error, size_t which, int64_t
     nde_problem one_step = problem;
     one_step.t1 = t0 + h;
     const int32_t jacobian = nde_method_kind(method) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : NDE_JACOBIAN_AUTO;
-    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .error = error, .steps = 1, .save_t = save,
-                                         .n_save = 2, .jacobian = jacobian);
+    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .error = error, .steps = 1,
+                                         .save_t = save, .n_save = 2, .jacobian = jacobian);
     nde_solution s = { 0 };
     run e = { 0, 0 };
     if (nde_solve(&one_step, &options, &s)) { /* a step far too long */

@@ -53,8 +53,8 @@ static int train(bool reproducible) {
     const nde_problem problem = NDE_INIT(nde_problem, .n = N, .t1 = 1, .y0 = y0, .p = p, .drift = &field, .loss = &squares);
     const nde_allocator pages = { .take = take, .give = give };
     const nde_options options = NDE_INIT(nde_options, .method = NDE_DOPRI5, .steps = STEPS, .stepping = NDE_STEP_JOINT,
-                                         .adjoint = NDE_ADJOINT_DISCRETE, .reproducible = reproducible, .save_t = (double[]){ 1 },
-                                         .n_save = 1, .allocator = &pages);
+                                         .adjoint = NDE_ADJOINT_DISCRETE, .reproducible = reproducible,
+                                         .save_t = (double[]){ 1 }, .n_save = 1, .allocator = &pages);
     const nde_gradient gradient = NDE_INIT(nde_gradient, .p = g);
     nde_needs needs = { .size = sizeof needs };
     nde_solver *solver;

@@ -86,8 +86,8 @@ static void count_product(size_t m, size_t n, size_t k, const nde_real *a, size_
     *(backwards ? &input_gradient : &forward) += 2*(double)m*(double)n*(double)k;
     plain->product(m, n, k, a, a_row, a_col, b, ldb, start, c, ldc);
 }
-static void count_outer(size_t out, size_t n, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx, double *dw,
-                        double *db) {
+static void count_outer(size_t out, size_t n, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx,
+                        double *dw, double *db) {
     weight_gradient += 2*(double)out*(double)n*(double)in;
     plain->outer(out, n, in, a, lda, x, ldx, dw, db);
 }

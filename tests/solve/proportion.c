@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * proportion.c - tolerance proportionality: for every adaptive method of the registry the error follows the tolerance. The
- * slope of log error against log tolerance over 1e-3 ... 1e-10 is within 0.7 and 1.3 on five problems with known solutions: within
- * 0.3 of p/(q + 1), p the order of the solution that is continued and q that of the estimate. That is 1 with local extrapolation; the
- * Chebyshev method, which cannot have it without losing its stability, has 2/3.
+ * slope of log error against log tolerance over 1e-3 ... 1e-10 is within 0.7 and 1.3 on five problems with known
+ * solutions: within 0.3 of p/(q + 1), p the order of the solution that is continued and q that of the estimate. That is 1
+ * with local extrapolation; the Chebyshev method, which cannot have it without losing its stability, has 2/3.
  *
  * Source: L. F. Shampine, ACM Trans. Math. Softw. 4 (1978) 41-53, on what to ask of an error control. */
 #include <math.h>
@@ -81,11 +81,12 @@ static double error_of(size_t which, int method, int32_t error, double tolerance
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = problems[which].t1,
                                          .split = nde_method_is_split(nde_method_get(method)) ? problems[which].split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .error = error, .rtol = tolerance, .atol = tolerance,
-                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : 0,
-                                         .max_steps = NDE_ZERO, .save_rows = 50000,
+                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK
+                                         ? NDE_JACOBIAN_DIFFERENCES : 0, .max_steps = NDE_ZERO, .save_rows = 50000,
                                          .save_every = steps_are_few(method, error) ? 1 : 64);
     nde_solution s = { 0 };
-    if (nde_solve(&problem, &options, &s)) fail_msg("%s at %g: %s", problems[which].name, tolerance, s.error ? s.error : nde_error());
+    if (nde_solve(&problem, &options, &s))
+        fail_msg("%s at %g: %s", problems[which].name, tolerance, s.error ? s.error : nde_error());
     for (size_t i = 0; i < s.saved[0]; i++) {
         problems[which].exact(s.t[i], y);
         for (size_t j = 0; j < dim; j++) most = fmax(most, fabs(s.y[i*dim + j] - y[j])/(1 + fabs(y[j])));

@@ -63,7 +63,8 @@ static void orders_on_a_random_linear_system(void **state) {
         for (int64_t steps = 4; steps < 50000; steps += (steps + 3)/4) {
             nde_solution s = { 0 };
             double error = 0, size = 0;
-            assert_int_equal(nde_solve(&problem, &(nde_options){ .method = nde_method_id(method), .steps = steps }, &s), NDE_OK);
+            assert_int_equal(nde_solve(&problem, &(nde_options){ .method = nde_method_id(method), .steps = steps }, &s),
+                             NDE_OK);
             for (size_t i = 0; i < SIZE; i++) error += fabs((double)s.y[i] - exact[i]), size += fabs(exact[i]);
             nde_solution_free(&s);
             if (error < 3e-11*size) break; /* rounding, by large weights of either sign */
@@ -101,9 +102,9 @@ static const struct {
     size_t dim;
     int (*f)(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx);
     void (*exact)(const double *a, double t, double *y);
-    double bound; /* largest relative error; 4e-3 for methods of order 3 and less. Published for double: in float, at a tolerance of
-                   * 8 eps, weights of 100 that cancel in the extensions of vern6 and vern8 leave up to 7e-4 of the sine (the most
-                   * of 200 tolerances within 20 %) */
+    double bound; /* largest relative error; 4e-3 for methods of order 3 and less. Published for double: in float, at a
+                   * tolerance of 8 eps, weights of 100 that cancel in the extensions of vern6 and vern8 leave up to 7e-4
+                   * of the sine (the most of 200 tolerances within 20 %) */
 } four[] = { { "constant", 1, constant, exact_constant, 3e-4 },
              { "sine", 1, sine, exact_sine, SINGLE ? 1e-3 : 3e-4 },
              { "linear", SIZE, linear, exact_linear, 2e-3 },
@@ -117,7 +118,8 @@ static double relative_error(size_t which, int method, int64_t steps, bool back)
     nde_real p[SIZE*SIZE], y0[SIZE];
     for (size_t i = 0; i < SIZE; i++)
         for (size_t j = 0; j < SIZE; j++)
-            a[i*SIZE + j] = 0.1*(nde_normal(4, 200, 0, i, j) - nde_normal(4, 200, 0, j, i)), p[i*SIZE + j] = (nde_real)a[i*SIZE + j];
+            a[i*SIZE + j] = 0.1*(nde_normal(4, 200, 0, i, j) - nde_normal(4, 200, 0, j, i)),
+            p[i*SIZE + j] = (nde_real)a[i*SIZE + j];
     for (int i = 0; i < TIMES; i++) save[i] = 1 + 7.0/9*(back ? TIMES - 1 - i : i);
     four[which].exact(a, save[0], exact);
     for (size_t i = 0; i < dim; i++) y0[i] = (nde_real)exact[i];
@@ -152,7 +154,8 @@ static void four_problems_in_both_directions(void **state) {
                 const double error = relative_error(which, nde_method_id(method), adaptive ? 0 : 9, back);
                 const double bound = nde_method_order(method) <= 3 ? fmax(four[which].bound, 4e-3) : four[which].bound;
                 if (!(error <= bound))
-                    fail_msg("%s on %s%s: relative error %g", nde_method_name(method), four[which].name, back ? ", back" : "", error);
+                    fail_msg("%s on %s%s: relative error %g", nde_method_name(method), four[which].name,
+                             back ? ", back" : "", error);
             }
     }
 }
@@ -185,7 +188,8 @@ static void dense_output_has_value_and_slope(void **state) {
             value = fmax(value, fabs((double)y - exp(-t))), slope = fmax(slope, fabs((double)dy + exp(-t)));
         }
         const bool line = nde_method_dense_order(method) == 1;
-        if (!(value <= (nde_method_order(method) == 1 ? 1e-3 : 1e-6) + rounding) || !(slope <= (line ? 1e-3 : 1e-6) + 100*rounding))
+        if (!(value <= (nde_method_order(method) == 1 ? 1e-3 : 1e-6) + rounding) ||
+            !(slope <= (line ? 1e-3 : 1e-6) + 100*rounding))
             fail_msg("%s: value %g, slope %g", nde_method_name(method), value, slope);
         nde_solver_destroy(solver);
     }
@@ -227,7 +231,8 @@ typedef struct books {
 static books keep_books(size_t n, const double *ends, int64_t max_steps, struct log how) {
     static const double starts[MOST_LANES] = { 0 };
     static const nde_real y0[MOST_LANES] = { 0 };
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &unit_field, .n = n, .y0 = y0, .t0_each = starts, .t1_each = ends);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &unit_field, .n = n, .y0 = y0, .t0_each = starts,
+                                         .t1_each = ends);
     const nde_options options = NDE_INIT(nde_options, .method = NDE_HEUN, .h0 = 1, .h_max = 1, .max_steps = max_steps);
     nde_solution s = { 0 };
     seen = how;
@@ -289,7 +294,8 @@ static void limits_and_stops_belong_to_one_trajectory(void **state) {
     assert_true(b.status[1] == NDE_STOPPED && b.y[1] < 7 && b.y[1] == b.t[1]);
 }
 
-/* No evaluation lies outside of the span, trial steps and stages included, in either direction; but for stages beyond the step. */
+/* No evaluation lies outside of the span, trial steps and stages included, in either direction; but for stages beyond the
+ * step. */
 static void fields_are_asked_within_the_span_alone(void **state) {
     (void)state;
     const nde_real y0 = 0;

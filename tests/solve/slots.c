@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * slots.c - which states are kept: with the number of steps known the best ones, without not much worse ones; and that they stay
- * what they are while slots are taken away. */
+ * slots.c - which states are kept: with the number of steps known the best ones, without not much worse ones; and that
+ * they stay what they are while slots are taken away. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "solve/slots.h"
 
-/* Steps made again to undo n with s states beside the first, by the closed form of Griewank and Walther (2000): with no step made
- * more than r times, n r - C(s + 1 + r, r - 1). */
+/* Steps made again to undo n with s states beside the first, by the closed form of Griewank and Walther (2000): with no
+ * step made more than r times, n r - C(s + 1 + r, r - 1). */
 static double repeated(double n, double s) {
     double r = 0, reach = 1, sum = 0;
     while (reach < n) r++, reach = reach*(s + 1 + r)/r;
@@ -16,8 +16,8 @@ static double repeated(double n, double s) {
     return r*n - sum;
 }
 
-/* The same after a run that has passed all steps once and left states where it liked: it is the way to undo one step more, of no
- * length, behind the last. */
+/* The same after a run that has passed all steps once and left states where it liked: it is the way to undo one step more,
+ * of no length, behind the last. */
 static double optimum(double n, double slots) { return repeated(n + 1, slots - 1) - n; }
 
 /* Of the states that are there, with all the slots that are free by then. */
@@ -74,7 +74,8 @@ static void closed_form(void **state) {
             const bool fit = n - 1 <= s;
             back[n][s] = fit ? n - 1 : n*(n - 1)/2, all[n][s] = fit ? 0 : n*(n - 1)/2;
             for (int first = 1; s && first < n; first++) {
-                const double again = first + back[n - first][s - 1] + back[first][s], once = all[n - first][s - 1] + back[first][s];
+                const double again = first + back[n - first][s - 1] + back[first][s],
+                    once = all[n - first][s - 1] + back[first][s];
                 if (again < back[n][s]) back[n][s] = again;
                 if (once < all[n][s]) all[n][s] = once;
             }
@@ -134,7 +135,8 @@ static void online_is_close(void **state) {
     static const size_t rooms[] = { 6, 7, 8, 10, 20, 50, 100, 300, 1000, 2000 };
     nde_slots slots;
     begin(&slots);
-    print_message("worst ratio of repeated steps to the optimum, online, up to\n%8s%8s%8s%8s%8s%8s\n", "slots", "10^2", "10^3", "10^4", "10^5", "10^6");
+    print_message("worst ratio of repeated steps to the optimum, online, up to\n%8s%8s%8s%8s%8s%8s\n", "slots", "10^2",
+                  "10^3", "10^4", "10^5", "10^6");
     for (size_t k = 0; k < sizeof rooms/sizeof *rooms; k++) {
         double worst = 0;
         size_t next = 1, decade = 100;

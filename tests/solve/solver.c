@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * solver.c - the life of a solver: its block, runs and runs again, pieces, a state that goes elsewhere, a progress callback that
- * cancels, and spans with nothing in them. */
+ * solver.c - the life of a solver: its block, runs and runs again, pieces, a state that goes elsewhere, a progress
+ * callback that cancels, and spans with nothing in them. */
 #include "adjoint/cases.h"
 
 /* ---- what a run gave, kept ---------------------------------------------------------------------------------------- */
@@ -214,8 +214,8 @@ static void foreign_states_are_refused(void **state) {
     proof_end(&f), proof_end(&g);
 }
 
-/* One trajectory without a record takes a short way through the loop: the same bits as the long one, whole, in pieces, and from a
- * state. */
+/* One trajectory without a record takes a short way through the loop: the same bits as the long one, whole, in pieces, and
+ * from a state. */
 static void one_trajectory_alone(void **state) {
     (void)state;
     static const int cases[] = { CASE_LORENZ, CASE_ENSEMBLE, CASE_DOSES };
@@ -339,8 +339,9 @@ static void degenerate_spans(void **state) {
                 assert_int_equal(nde_solver_dense(f.solver, 0, 0.5, y, dy), NDE_OK);
                 assert_true(y[0] == f.problem.y0[0] && y[1] == f.problem.y0[n]);
 
-                static const double spans[][2] = { { 1, 1 + DBL_EPSILON }, { 1, 1 - DBL_EPSILON/2 }, { 0, 5e-324 }, { 0, -1e-300 },
-                                                   { 1e15, 1e15 + 0.125 }, { 1e15, 1e15 + 2 }, { -1e15, -1e15 - 2 } };
+                static const double spans[][2] = { { 1, 1 + DBL_EPSILON }, { 1, 1 - DBL_EPSILON/2 }, { 0, 5e-324 },
+                                                   { 0, -1e-300 }, { 1e15, 1e15 + 0.125 }, { 1e15, 1e15 + 2 },
+                                                   { -1e15, -1e15 - 2 } };
                 for (size_t k = 0; k < LENGTH(spans); k++) {
                     const nde_status status = solve_span(&f, spans[k][0], spans[k][1]);
                     if (status == NDE_E_STEPSIZE || status == NDE_E_LANES) { /* h would have to be below the ulp of t */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stiff.c - what looks stiff and what does not, to every adaptive explicit method of the registry and by step doubling; what is said
- * of it, and that it does not depend on neighbours, pauses or the record. */
+ * stiff.c - what looks stiff and what does not, to every adaptive explicit method of the registry and by step doubling;
+ * what is said of it, and that it does not depend on neighbours, pauses or the record. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,8 +50,8 @@ FIELD(kepler) {
     UNUSED;
 }
 FIELD(lotka_volterra) { dy[0] = y[0]*((nde_real)1.5 - y[1]), dy[1] = y[1]*(y[0] - 3); UNUSED; }
-/* Seven stars of masses 1 to 7 in a plane. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I
- * (1993), II.10 (10.2). */
+/* Seven stars of masses 1 to 7 in a plane. Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential
+ * Equations I (1993), II.10 (10.2). */
 FIELD(pleiades) {
     for (int i = 0; i < 14; i++) dy[i] = y[14 + i], dy[14 + i] = 0;
     for (int i = 0; i < 7; i++)
@@ -143,7 +143,8 @@ static void look(bool stiff) {
                     const nde_stats s = stats_of(&samples[i], method, error, tolerance, stiff ? 8000 : 15000, text);
                     const bool said = strstr(text, "looks stiff since");
                     if ((s.stiff > 0) == stiff && said == stiff) continue;
-                    print_message("%s, %s%s at %g: %s\n", samples[i].name, nde_method_name(method), error ? " doubled" : "", tolerance, text);
+                    print_message("%s, %s%s at %g: %s\n", samples[i].name, nde_method_name(method), error ? " doubled" : "",
+                                  tolerance, text);
                     wrong++;
                 }
             }

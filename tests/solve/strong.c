@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * strong.c - the strong order of every method with every kind of noise that it claims, in both calculi: at least what is claimed less
- * 0.2; at most 0.3 more on those equations where drift and noise do not commute in the higher terms, so that nothing hides. All step
- * sizes see the same paths. Solutions are functions of W(1), or else those of a method that is tested on such ones, on a fine grid. And what a method makes
- * of an equation of the other calculus: not its solution, unless it is told to convert.
- * Sources of the equations: C. Rackauckas, Q. Nie, Discrete Contin. Dyn. Syst. B 22 (2017) 2731-2761; Kloeden, Platen (1992), 4.4. */
+ * strong.c - the strong order of every method with every kind of noise that it claims, in both calculi: at least what is
+ * claimed less 0.2; at most 0.3 more on those equations where drift and noise do not commute in the higher terms, so that
+ * nothing hides. All step sizes see the same paths. Solutions are functions of W(1), or else those of a method that is
+ * tested on such ones, on a fine grid. And what a method makes of an equation of the other calculus: not its solution,
+ * unless it is told to convert.
+ * Sources of the equations: C. Rackauckas, Q. Nie, Discrete Contin. Dyn. Syst. B 22 (2017) 2731-2761; Kloeden, Platen
+ * (1992), 4.4. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "method/method.h"
 
-/* A sanitizer looks for other faults than of orders: a few paths and two step sizes, of which the smaller must have the smaller error. */
+/* A sanitizer looks for other faults than of orders: a few paths and two step sizes, of which the smaller must have the
+ * smaller error. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { REDUCED = 1 };
 #elif defined(__has_feature)
@@ -22,11 +25,14 @@ enum { REDUCED = 0 };
 #else
 enum { REDUCED = 0 };
 #endif
-enum { DIM = 2, PATHS = REDUCED ? 64 : sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 512, SIZES = REDUCED ? 2 : 5, FINE = 256 };
+enum { DIM = 2, PATHS = REDUCED ? 64 : sizeof(nde_real) == sizeof(double) ? 1000 : 250, CELLS = 512,
+       SIZES = REDUCED ? 2 : 5, FINE = 256 };
 
 /* Component i is driven by X_i = sum_j mix_ij W_j. GROWTH: y' = a y + s y X'. ANGLE: y' = s cos^2 y X', solved by
- * atan(s X + tan y0). DECAY: additive, y' = b/sqrt(1 + t) - y/(2 + 2 t) + s b/sqrt(1 + t) X'. AREA: y_0' = X_0', y_1' = y_0 X_1'. TWIST:
- * y_0' = s cos y_1 X_0', y_1' = s sin y_0 X_1'. WELL: additive, y' = y - y^3 + s (1 + t) X'. SWITCH: y' = cos 2 y + s sin y X'. */
+ * atan(s X + tan y0). DECAY: additive, y' = b/sqrt(1 + t) - y/(2 + 2 t) + s b/sqrt(1 + t) X'. AREA: y_0' = X_0', y_1' =
+ * y_0 X_1'. TWIST:
+ * y_0' = s cos y_1 X_0', y_1' = s sin y_0 X_1'. WELL: additive, y' = y - y^3 + s (1 + t) X'. SWITCH: y' = cos 2 y + s sin
+ * y X'. */
 enum { GROWTH, ANGLE, DECAY, AREA, TWIST, WELL, SWITCH };
 typedef struct equation {
     const char *name;
@@ -67,7 +73,8 @@ static double slope_of(int of, double y) {
 }
 
 static double drift_of(int of, double t, double y) {
-    return of == GROWTH ? growth*y : of == DECAY ? height/sqrt(1 + t) - y/(2 + 2*t) : of == WELL ? y - y*y*y : of == SWITCH ? cos(2*y) : 0;
+    return of == GROWTH ? growth*y : of == DECAY ? height/sqrt(1 + t) - y/(2 + 2*t) : of == WELL ? y - y*y*y : of == SWITCH
+        ? cos(2*y) : 0;
 }
 
 /* A drift in a calculus: Ito's is Stratonovich's and 1/2 sum_j dg_j/dy g_j. */
@@ -82,7 +89,8 @@ static int drift(const nde_field *self, const nde_site *at, const nde_real *y, n
         double square = 0;
         for (size_t j = 0; j < 2; j++) square += p->e->mix[i][j]*p->e->mix[i][j];
         for (size_t b = 0; b < at->n; b++) {
-            const double x = (double)y[i*at->ld + b], t = at->t[b], slope = p->calculus == NDE_ITO ? slope_of(p->e->of[i], x) : 0;
+            const double x = (double)y[i*at->ld + b], t = at->t[b],
+                slope = p->calculus == NDE_ITO ? slope_of(p->e->of[i], x) : 0;
             dy[i*at->ld + b] = (nde_real)(drift_of(p->e->of[i], t, x) +
                                           (slope != 0 ? 0.5*square*slope*noise_of(p->e, i, t, x, 0) : 0));
         }
@@ -116,15 +124,17 @@ static int along(const nde_field *self, const nde_site *at, const nde_real *y, c
 static nde_real start[DIM][PATHS];
 
 /* States at t = 1. */
-static void solve(const nde_method *m, const equation *e, int stated, int meant, int convert, int64_t steps, nde_real (*y)[PATHS]) {
+static void solve(const nde_method *m, const equation *e, int stated, int meant, int convert, int64_t steps,
+                  nde_real (*y)[PATHS]) {
     const posed p = { e, meant };
     const bool diagonal = e->kind == NDE_NOISE_DIAGONAL;
     const nde_field f = NDE_INIT(nde_field, .ctx = &p, .dim = DIM, .out = DIM, .eval = drift);
-    const nde_field g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .nu = diagonal ? 0 : e->m, .eval = value, .jvp = along);
+    const nde_field g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .nu = diagonal ? 0 : e->m, .eval = value,
+                                 .jvp = along);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 7, .grid = CELLS);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = e->kind);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0], .t1 = 1,
-                                         .calculus = stated);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0],
+                                         .t1 = 1, .calculus = stated);
     nde_solution s = { 0 };
     const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .convert = convert);
     if (nde_solve(&problem, &options, &s)) fail_msg("%s, %s: %s", nde_method_name(m), e->name, nde_error());
@@ -145,11 +155,13 @@ static void solve_exactly(const equation *e, nde_real (*y)[PATHS]) {
     const nde_field g = NDE_INIT(nde_field, .dim = DIM, .out = DIM, .eval = identity);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 7, .grid = CELLS);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .terms = &term, .n_terms = 1, .y0 = zero[0], .t1 = 1, .calculus = NDE_ITO);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .terms = &term, .n_terms = 1, .y0 = zero[0], .t1 = 1,
+                                         .calculus = NDE_ITO);
     nde_solution s = { 0 };
     if (e->of[0] >= AREA) { /* general noise here is the same in both calculi */
         const bool general = e->kind == NDE_NOISE_GENERAL;
-        const int by = general ? NDE_LOG_ODE : e->of[0] == WELL ? NDE_SRA1 : NDE_SRIW1, calculus = general ? NDE_STRATONOVICH : NDE_ITO;
+        const int by = general ? NDE_LOG_ODE : e->of[0] == WELL ? NDE_SRA1 : NDE_SRIW1,
+            calculus = general ? NDE_STRATONOVICH : NDE_ITO;
         solve(nde_method_get(by), e, calculus, calculus, 0, CELLS, y);
         return;
     }
@@ -178,8 +190,10 @@ static void begin(void) {
     for (size_t j = 0; j < PATHS; j++) start[0][j] = 1, start[1][j] = (nde_real)0.5;
 }
 
-/* Slope of log error against log h, h = 1/8 ... 1/128; infinite where there is no error, since all brackets of brackets are 0. */
-static double order_of(const nde_method *m, const equation *e, int calculus, int convert, nde_real (*exact)[PATHS], double *last) {
+/* Slope of log error against log h, h = 1/8 ... 1/128; infinite where there is no error, since all brackets of brackets
+ * are 0. */
+static double order_of(const nde_method *m, const equation *e, int calculus, int convert, nde_real (*exact)[PATHS],
+                       double *last) {
     static nde_real y[DIM][PATHS];
     double x = 0, z = 0, xx = 0, xz = 0;
     for (int i = 0; i < SIZES; i++) {
@@ -205,12 +219,14 @@ static void every_method_has_its_strong_order(void **state) {
                 double error;
                 const bool additive = e->kind == NDE_NOISE_ADDITIVE;
                 const int convert = !(nde_method_calculus(m) & calculus) && !additive;
-                if ((additive && calculus == NDE_STRATONOVICH) || (convert && e->of[0] != GROWTH)) continue; /* the same once more */
+                /* the same once more */
+                if ((additive && calculus == NDE_STRATONOVICH) || (convert && e->of[0] != GROWTH)) continue;
                 const double order = order_of(m, e, calculus, convert, exact, &error);
                 print_message("%-16s %-12s %s%s: %.3f, claimed %.1f, error %.1e\n", nde_method_name(m), e->name,
                               calculus == NDE_ITO ? "Ito" : "Stratonovich", convert ? " converted" : "", order, claimed, error);
                 if (REDUCED && order > 0) continue;
-                if (!(order >= claimed - 0.2 && (order <= claimed + 0.3 || !e->separates))) fail_msg("strong order %g, claimed %g", order, claimed);
+                if (!(order >= claimed - 0.2 && (order <= claimed + 0.3 || !e->separates)))
+                    fail_msg("strong order %g, claimed %g", order, claimed);
             }
         }
     }
@@ -232,7 +248,8 @@ static void the_wrong_calculus_is_seen(void **state) {
                 const double right = distance(y, exact);
                 solve(m, e, own, NDE_ITO + NDE_STRATONOVICH - own, 0, FINE, y);
                 const double wrong = distance(y, exact);
-                if (!(right < 0.05 && wrong > 0.15)) fail_msg("%s, %s: %g, wrong %g", nde_method_name(m), e->name, right, wrong);
+                if (!(right < 0.05 && wrong > 0.15))
+                    fail_msg("%s, %s: %g, wrong %g", nde_method_name(m), e->name, right, wrong);
             }
         }
     }
@@ -242,16 +259,18 @@ static void the_wrong_calculus_is_seen(void **state) {
 static void refused(const nde_method *m, const equation *e, int calculus, nde_status as, const char *because) {
     const posed p = { e, calculus };
     const nde_field f = NDE_INIT(nde_field, .ctx = &p, .dim = DIM, .out = DIM, .eval = drift);
-    nde_field g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .nu = e->kind == NDE_NOISE_DIAGONAL ? 0 : e->m, .eval = value);
+    nde_field g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .nu = e->kind == NDE_NOISE_DIAGONAL ? 0 : e->m,
+                           .eval = value);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 7);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = e->kind);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0], .t1 = 1,
-                                         .calculus = calculus);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0],
+                                         .t1 = 1, .calculus = calculus);
     const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = 4, .convert = as == NDE_E_NO_JVP);
     nde_solver *s = NULL;
     assert_int_equal(nde_solver_create(&problem, &options, &s), as);
     assert_null(s);
-    if (!strstr(nde_error(), because) || (as != NDE_E_NO_JVP && !strstr(nde_error(), nde_method_name(m)))) fail_msg("%s", nde_error());
+    if (!strstr(nde_error(), because) || (as != NDE_E_NO_JVP && !strstr(nde_error(), nde_method_name(m))))
+        fail_msg("%s", nde_error());
 }
 
 static void what_does_not_fit_is_refused(void **state) {
@@ -264,7 +283,8 @@ static void what_does_not_fit_is_refused(void **state) {
             if (!calculus) refused(m, e, NDE_ITO, NDE_E_CALCULUS, "cannot integrate noise");
             else if (!nde_method_strong(m, e->kind)) refused(m, e, NDE_ITO, NDE_E_CALCULUS, e->name);
             else if (other && e->kind != NDE_NOISE_ADDITIVE) {
-                refused(m, e, other, NDE_E_CALCULUS, other == NDE_ITO ? "problem.calculus is Ito" : "problem.calculus is Stratonovich");
+                refused(m, e, other, NDE_E_CALCULUS,
+                        other == NDE_ITO ? "problem.calculus is Ito" : "problem.calculus is Stratonovich");
                 refused(m, e, other, NDE_E_NO_JVP, "options.convert");
             }
         }
@@ -280,8 +300,8 @@ static void steps_are_fixed(void **state) {
     const nde_field g = NDE_INIT(nde_field, .ctx = e, .dim = DIM, .out = DIM, .eval = value);
     const nde_noise noise = NDE_INIT(nde_noise, .seed = 7);
     const nde_term term = NDE_INIT(nde_term, .field = &g, .noise = &noise, .kind = NDE_NOISE_DIAGONAL);
-    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0], .t1 = 1,
-                                         .calculus = NDE_STRATONOVICH);
+    const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0],
+                                         .t1 = 1, .calculus = NDE_STRATONOVICH);
     const struct { nde_options options; const char *because; } cases[] = {
         { NDE_INIT(nde_options, .method = NDE_HEUN), "options.steps is 0" },
         { NDE_INIT(nde_options, .method = NDE_HEUN, .steps = 4, .error = NDE_ERROR_DOUBLING), "options.error is" },

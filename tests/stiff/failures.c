@@ -314,7 +314,8 @@ static void their_memory(void **state) {
             if (WIFEXITED(how) && !done) assert_int_equal(WEXITSTATUS(how), 0);
             if (!done) continue;
             print_message("engine %d: %ld calls of malloc, %d that SUNDIALS does not survive\n", k, n, crashes);
-            if (nde_stiff_sundials()[0] == '6') assert_true(crashes <= n/8 + 1); /* 2 of 15, 7 of 88: which, the build decides */
+            if (nde_stiff_sundials()[0] == '6') assert_true(crashes <= n/8 + 1); /* 2 of 15, 7 of 88: which, the build
+                                                                                  * decides */
         }
     }
 }

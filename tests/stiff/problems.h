@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * problems.h - stiff problems with reference solutions, each as a function and its derivatives by y and p, as a field by hand.
- * Sources: F. Mazzia, C. Magherini, Test set for initial value problem solvers (2008): ROBER, HIRES, VDPOL with their solutions. */
+ * Sources: F. Mazzia, C. Magherini, Test set for initial value problem solvers (2008): ROBER, HIRES, VDPOL with their
+ * solutions. */
 #ifndef NDE_TESTS_STIFF_PROBLEMS_H
 #define NDE_TESTS_STIFF_PROBLEMS_H
 
@@ -26,7 +27,8 @@ static inline int example_f(double t, const double *y, const double *p, double *
     return 0;
 }
 
-static inline int example_vjp(double t, const double *y, const double *p, const double *a, double *ay, double *ap, double *at, void *ctx) {
+static inline int example_vjp(double t, const double *y, const double *p, const double *a, double *ay, double *ap,
+                              double *at, void *ctx) {
     const example *e = ctx;
     double j[MOST_DIM*MOST_DIM] = { 0 }, jp[MOST_DIM*MOST_NP] = { 0 };
     (void)t, (void)at;
@@ -39,7 +41,8 @@ static inline int example_vjp(double t, const double *y, const double *p, const 
     return 0;
 }
 
-static inline int example_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp, double *dv, void *ctx) {
+static inline int example_jvp(double t, const double *y, const double *p, double vt, const double *vy, const double *vp,
+                              double *dv, void *ctx) {
     const example *e = ctx;
     double j[MOST_DIM*MOST_DIM] = { 0 }, jp[MOST_DIM*MOST_NP] = { 0 };
     (void)t, (void)vt;
@@ -88,7 +91,8 @@ static inline void rober_p(const double *y, const double *p, double *jp) {
     memcpy(jp, rows, sizeof rows);
 }
 #define ROBER { .name = "ROBER", .dim = 3, .np = 3, .t1 = 1e11, .y0 = { 1 }, .p = { 0.04, 1e4, 3e7 }, .atol = 1e-16, \
-    .end = { 0.2083340149701255e-07, 0.8333360770334713e-13, 0.9999999791665050 }, .f = rober_f, .by_y = rober_y, .by_p = rober_p }
+    .end = { 0.2083340149701255e-07, 0.8333360770334713e-13, 0.9999999791665050 }, .f = rober_f, .by_y = rober_y, \
+    .by_p = rober_p }
 
 /* With the sum in place of the third equation: an algebraic one. */
 static inline void rober_dae_f(const double *y, const double *p, double *dy) {
@@ -130,7 +134,8 @@ static inline void hires_p(const double *y, const double *p, double *jp) {
 }
 #define HIRES { .name = "HIRES", .dim = 8, .np = 2, .t1 = 321.8122, .y0 = { 1, 0, 0, 0, 0, 0, 0, 0.0057 }, .p = { 280, 1.81 }, .atol = 1e-11, \
     .end = { 0.7371312573325668e-3, 0.1442485726316185e-3, 0.5888729740967575e-4, 0.1175651343283149e-2, 0.2386356198831331e-2, \
-             0.6238968252742796e-2, 0.2849998395185769e-2, 0.2850001604814231e-2 }, .f = hires_f, .by_y = hires_y, .by_p = hires_p }
+             0.6238968252742796e-2, 0.2849998395185769e-2, 0.2850001604814231e-2 }, .f = hires_f, .by_y = hires_y, \
+    .by_p = hires_p }
 
 /* ---- VDPOL ---------------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * faults.c - F7: every call that reads or writes a file of tensors fails, comes short, or is interrupted, one at a time. The program's own
- * pread, write, fsync and rename stand before the system's. */
+ * faults.c - F7: every call that reads or writes a file of tensors fails, comes short, or is interrupted, one at a time.
+ * The program's own pread, write, fsync and rename stand before the system's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,8 +57,8 @@ static bool holds(const double *want) {
     return nde_tensors_load(path, &t, 1) == NDE_OK && memcmp(found, want, sizeof found) == 0;
 }
 
-/* Until a save is through without the fault: an error and the old file, or the new file; once it is in place only its folder is left
- * to be synced. */
+/* Until a save is through without the fault: an error and the old file, or the new file; once it is in place only its
+ * folder is left to be synced. */
 static void writes(void **state) {
     (void)state;
     for (fault = FAIL; fault < FAULTS; fault++) {

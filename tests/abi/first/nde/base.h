@@ -141,14 +141,15 @@ enum {
                            * and where it is not v the trajectory ends with NDE_E_ARG */
     NDE_KIND_SPLITTING = 9, /* for problem.splitting; fixed steps */
     NDE_KIND_MULTISTEP = 10, /* fixed steps, of options.order */
-    NDE_KIND_ROSENBROCK = 11, /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings and flows; gradients
-                              * and tangents by vjp_jvp, without terms and input */
-    NDE_KIND_DIRK = 12,       /* for stiff problems: diagonally implicit stages by Newton's method, whose solution is a matter of
-                              * options.newton_tolerance. Where it is not found the step is tried again with a smaller h; at the least one
-                              * or with fixed steps the trajectory ends with NDE_E_CONVERGENCE. kvaerno4 and kvaerno5 evaluate the field
-                              * beyond the step, by 0.15 and 0.23 of it. Not with noise, splittings and flows */
-    NDE_KIND_IMEX = 13,       /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose Jacobian it is alone;
-                               * drift_by and second_by are 0, neither field is a flow */
+    NDE_KIND_ROSENBROCK = 11, /* for stiff problems: a Jacobian and its factors in each step. Not with noise, splittings
+                               * and flows; gradients and tangents by vjp_jvp, without terms and input */
+    NDE_KIND_DIRK = 12,       /* for stiff problems: diagonally implicit stages by Newton's method, whose solution is a
+                               * matter of options.newton_tolerance. Where it is not found the step is tried again with a
+                               * smaller h; at the least one or with fixed steps the trajectory ends with
+                               * NDE_E_CONVERGENCE. kvaerno4 and kvaerno5 evaluate the field beyond the step, by 0.15 and
+                               * 0.23 of it. Not with noise, splittings and flows */
+    NDE_KIND_IMEX = 13,       /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose
+                               * Jacobian it is alone; drift_by and second_by are 0, neither field is a flow */
     NDE_KIND_SWITCHING = 14   /* for problems that may be stiff now and then: each step is one of an explicit method or one of a
                                * Rosenbrock method, as the steps before looked; the first one, and the first one after a jump,
                                * reset or clip, is explicit. Orders are those of the explicit one. nde_stats.jacobians counts
@@ -172,8 +173,9 @@ NDE_API int nde_method_calculus(const nde_method *method);       /* with noise: 
                                                                   * 0: not for noise */
 NDE_API int nde_method_strong(const nde_method *method, int kind); /* twice its strong order with noise of a kind, NDE_NOISE_*;
                                                                   * 0: not for this kind */
-NDE_API int nde_method_estimate(const nde_method *method, int kind); /* twice the power of h with which its error estimate goes to
-                                                                  * zero with noise of a kind, NDE_NOISE_*; 0: none, fixed steps only */
+NDE_API int nde_method_estimate(const nde_method *method, int kind); /* twice the power of h with which its error estimate
+                                                                      * goes to zero with noise of a kind, NDE_NOISE_*; 0:
+                                                                      * none, fixed steps only */
 NDE_API size_t nde_method_stages(const nde_method *method);      /* slopes of a step; of rkc2 see options.stages */
 NDE_API size_t nde_method_evaluations(const nde_method *method); /* field evaluations of an accepted step; 0: not always
                                                                   * as many */
@@ -255,8 +257,8 @@ typedef struct nde_controller {
     void *ctx;
 } nde_controller;
 /* Where a record puts states that its memory has no room for, as bytes at offsets: a file (nde_store_open), or what the caller
- * likes. Written while solving, from several threads when options.threads > 1; read by what goes through the record. Offsets begin
- * at 0 and follow each other without large gaps; a run begins anew.
+ * likes. Written while solving, from several threads when options.threads > 1; read by what goes through the record.
+ * Offsets begin at 0 and follow each other without large gaps; a run begins anew.
  *   write, read   all `bytes` bytes at `offset`, or nonzero: NDE_E_IO ends the run or the call */
 typedef struct nde_store {
     size_t size;
@@ -280,40 +282,41 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
  *                 options.quantum). Right to rounding times what it grows by on the way back; with options.quantum the bits
  *                 of DISCRETE. Not through events that cut steps
  * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips,
- * events that cut steps, loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic adjoint: the
- * Stratonovich problem of state, adjoint and integrals along the same path, made again; right to the order of the steps (see
- * options.back; 0: heun where the method is for forwards only), which may be others on the same grid. Save times are at nodes then, but
- * for trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs options.convert, jvp and vjp_jvp of its fields. Those after BACKSOLVE are fast while the record keeps slopes
- * (tape, stages); of what it no longer has, steps are repeated for each trajectory.
+ * events that cut steps, loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic
+ * adjoint: the Stratonovich problem of state, adjoint and integrals along the same path, made again; right to the order of
+ * the steps (see options.back; 0: heun where the method is for forwards only), which may be others on the same grid. Save
+ * times are at nodes then, but for trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs
+ * options.convert, jvp and vjp_jvp of its fields. Those after BACKSOLVE are fast while the record keeps slopes (tape,
+ * stages); of what it no longer has, steps are repeated for each trajectory.
  * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018); A. Norcliffe, M. Deisenroth, Faster
- * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983); X. Li, T.-K. L. Wong,
- * R. Chen, D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
+ * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983); X. Li, T.-K.
+ * L. Wong, R. Chen, D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
 enum {
     NDE_ADJOINT_NONE = 0, NDE_ADJOINT_DISCRETE = 1, NDE_ADJOINT_BACKSOLVE = 2, NDE_ADJOINT_INTERPOLATED = 3,
     NDE_ADJOINT_QUADRATURE = 4, NDE_ADJOINT_GAUSS = 5, NDE_ADJOINT_REVERSIBLE = 6
 };
-/* options.estimates: of which accepted steps solution.error_estimate and stiffness_estimate tell. A term is |h| E of a step, E the root
- * mean square over components of its embedded error (of both estimates of dop853, as its controller takes them), in units of the
- * state: no tolerance, weight or norm of the options enters. And S = |k_j - k_i|/|Y_j - Y_i|, slopes of two stages at one time by the
- * states where they were taken (as in nde_stats.stiff), an estimate of the norm of the Jacobian; 0 where one of these
- * differences is lost in rounding.
+/* options.estimates: of which accepted steps solution.error_estimate and stiffness_estimate tell. A term is |h| E of a
+ * step, E the root mean square over components of its embedded error (of both estimates of dop853, as its controller takes
+ * them), in units of the state: no tolerance, weight or norm of the options enters. And S = |k_j - k_i|/|Y_j - Y_i|,
+ * slopes of two stages at one time by the states where they were taken (as in nde_stats.stiff), an estimate of the norm of
+ * the Jacobian; 0 where one of these differences is lost in rounding.
  *   NONE  of none
  *   ALL   sums over all steps
- *   TIME  the terms of one step, in which a time lies that is uniform over the span of the trajectory. Unbiased for the sums when
- *         multiplied by span/|h|
+ *   TIME  the terms of one step, in which a time lies that is uniform over the span of the trajectory. Unbiased for the
+ *         sums when multiplied by span/|h|
  *   STEP  the terms of one step, each as likely as any other, of more where the solution is hard. Unbiased when multiplied by
  *         stats.accepted
  * Draws are functions of options.estimate_seed and the trajectory. A step that an event cuts counts as it was attempted.
- * Sources: A. Pal, Y. Ma, V. Shah, C. Rackauckas, Opening the blackbox, ICML (2021), 3; A. Pal, A. Edelman, C. Rackauckas, Locally
- * regularized neural differential equations, ICML (2023), 3; L. Shampine, ACM TOMS 3 (1977) 44-53. */
+ * Sources: A. Pal, Y. Ma, V. Shah, C. Rackauckas, Opening the blackbox, ICML (2021), 3; A. Pal, A. Edelman, C. Rackauckas,
+ * Locally regularized neural differential equations, ICML (2023), 3; L. Shampine, ACM TOMS 3 (1977) 44-53. */
 enum { NDE_ESTIMATES_NONE = 0, NDE_ESTIMATES_ALL = 1, NDE_ESTIMATES_TIME = 2, NDE_ESTIMATES_STEP = 3 };
 /* problem.calculus. No default: 0 with noise present is NDE_E_CALCULUS. A method converges to the solution in its own calculus,
  * nde_method_calculus; additive noise is the same in both. */
 enum { NDE_ITO = 1, NDE_STRATONOVICH = 2 };
 /* nde_term.kind: what g(t, y) dW is, which decides how a term is called and which methods converge. DIAGONAL: component i sees
  * dW_i alone, and g_i depends on y_i alone (where it does not, only orders 1/2 and no conversion are to be had); SCALAR: m = 1;
- * ADDITIVE: g does not depend on y; COMMUTATIVE: the columns of g commute, sum_i g_ij dg_k/dy_i = sum_i g_ik dg_j/dy_i; GENERAL: none
- * of these. Several terms of noise count as ADDITIVE when all are, else as GENERAL. */
+ * ADDITIVE: g does not depend on y; COMMUTATIVE: the columns of g commute, sum_i g_ij dg_k/dy_i = sum_i g_ik dg_j/dy_i;
+ * GENERAL: none of these. Several terms of noise count as ADDITIVE when all are, else as GENERAL. */
 enum { NDE_NOISE_DIAGONAL = 1, NDE_NOISE_SCALAR = 2, NDE_NOISE_ADDITIVE = 3, NDE_NOISE_COMMUTATIVE = 4, NDE_NOISE_GENERAL = 5 };
 /* options.isa: sets of kernels. V3 and V4 are x86-64-v3 (AVX2, FMA) and x86-64-v4 (AVX-512); a set that this machine or this
  * build does not have is NDE_E_ARG. */
@@ -327,20 +330,22 @@ enum {
 /* ---- noise ------------------------------------------------------------------------------------------------------- */
 
 /* noise.source: where the path comes from.
- *   GRID    the span [t0, t1] of the problem has `grid` equal cells, made again whenever they are needed. Steps are of whole cells
- *   TREE    a virtual Brownian tree: any times in any order, for steps that are not known before (options.steps 0). [t0, t1] is halved down to
- *           cells of `tolerance` of it; with at most one time in each such cell the law is exact, with more the path between them is a
- *           chord. Costs one normal a component for a step that ends where an interval is halved, log2(step/(tolerance span)) + 1
- *           for others: choose the tolerance somewhat below the smallest step
- *   STORED  the caller's own increments w, h, k [grid][m][n], m components and n trajectories of the problem: not copied, to be there
- *           as long as the solver; h and k NULL: for methods that do not need them */
+ *   GRID    the span [t0, t1] of the problem has `grid` equal cells, made again whenever they are needed. Steps are of
+ *           whole cells
+ *   TREE    a virtual Brownian tree: any times in any order, for steps that are not known before (options.steps 0). [t0,
+ *           t1] is halved down to cells of `tolerance` of it; with at most one time in each such cell the law is exact,
+ *           with more the path between them is a chord. Costs one normal a component for a step that ends where an
+ *           interval is halved, log2(step/(tolerance span)) + 1 for others: choose the tolerance somewhat below the
+ *           smallest step
+ *   STORED  the caller's own increments w, h, k [grid][m][n], m components and n trajectories of the problem: not copied,
+ *           to be there as long as the solver; h and k NULL: for methods that do not need them */
 enum { NDE_SOURCE_GRID = 0, NDE_SOURCE_TREE = 1, NDE_SOURCE_STORED = 2 };
 /* noise.levy: what a tree's intervals know, which decides what path it is; grids and stored increments do not mind. 0: what the
  * method needs; two methods see one path of a tree if both are given the larger of their needs. */
 enum { NDE_LEVY_W = 1, NDE_LEVY_H = 2, NDE_LEVY_K = 3 };
-/* noise.area: the approximation of the full Levy area A_ij = 1/2 int (W_i dW_j - W_j dW_i), for methods that need it: H_i W_j - W_i
- * H_j and a normal of its own for each pair, whose variance is that of what is left over (FOSTER: h^2/20 + (h/5)(H_i^2 + H_j^2)) or the
- * mean of that (DAVIE: h^2/12). */
+/* noise.area: the approximation of the full Levy area A_ij = 1/2 int (W_i dW_j - W_j dW_i), for methods that need it: H_i
+ * W_j - W_i H_j and a normal of its own for each pair, whose variance is that of what is left over (FOSTER: h^2/20 +
+ * (h/5)(H_i^2 + H_j^2)) or the mean of that (DAVIE: h^2/12). */
 enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
 
 /* Brownian motion as a pure function of (seed, trajectory, component, times): never stored, the same on the way back.
@@ -349,24 +354,24 @@ enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
  * Methods that need more than the increment W of a step of length h also see
  *   H = (1/h) int_0^h (W_s - s/h W) ds                  the space-time Levy area, of variance h/12
  *   K = (1/h^2) int_0^h (W_s - s/h W)(h/2 - s) ds       the space-time-time Levy area, of variance h/720
- * W, H and K of a step are independent, and so are different steps. Coarse and fine steps see one path. So does a solve backwards in
- * time of the same span: from where one forwards has ended it leads back; for Stratonovich and additive noise, by methods whose
- * stages have no multipliers of the noise of their own (heun, midpoint, ralston, reversible_heun).
+ * W, H and K of a step are independent, and so are different steps. Coarse and fine steps see one path. So does a solve
+ * backwards in time of the same span: from where one forwards has ended it leads back; for Stratonovich and additive
+ * noise, by methods whose stages have no multipliers of the noise of their own (heun, midpoint, ralston, reversible_heun).
  *   seed         may change between runs of a solver; what else stands here is read when it is made
  *   dim          independent components m; 0: what the term's field needs
  *   grid         > 0: cells, of grids and stored increments; must be a multiple of options.steps. 0: options.steps
  *   tolerance    of a tree: a share of the span, 2^-40 to 1; 0: 2^-20
  *   antithetic   1: trajectories 2k and 2k + 1 are a pair: the path of the second is the first one's times -1. Both count as
  *                trajectory k. Not with stored increments
- *   correlation  NULL, or L [dim][dim]: dW becomes L dW, of covariance L L^T dt; only its lower triangle, with the diagonal, is read. Not
- *                copied. Not with stored increments
+ *   correlation  NULL, or L [dim][dim]: dW becomes L dW, of covariance L L^T dt; only its lower triangle, with the
+ *                diagonal, is read. Not copied. Not with stored increments
  * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24,
  * purpose : 8 }, { position, low 32 }, { position, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the
  * result are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
- *   grid   W, H, K of a cell: purposes W, H, K, position = its number; times sqrt(cell), sqrt(cell/12), sqrt(cell/720); rounded to one
- *          unit. What is left over of the area of (i, j), j < i: purpose AREA, component i (i - 1)/2 + j
- *   tree   purpose TREE, position = 2^l + number of the interval among those of length 2^-l of the span, by the normal that halves
- *          or cuts it; 0 for the whole span; plus 2^46 for the second normal, 2^47 for the third
+ *   grid   W, H, K of a cell: purposes W, H, K, position = its number; times sqrt(cell), sqrt(cell/12), sqrt(cell/720);
+ *          rounded to one unit. What is left over of the area of (i, j), j < i: purpose AREA, component i (i - 1)/2 + j
+ *   tree   purpose TREE, position = 2^l + number of the interval among those of length 2^-l of the span, by the normal
+ *          that halves or cuts it; 0 for the whole span; plus 2^46 for the second normal, 2^47 for the third
  * Sources: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011); J. Foster, T. Lyons, H. Oberhauser, SIAM
  * J. Numer. Anal. 58 (2020) 1393-1421 (H, K). */
 typedef struct nde_noise {
@@ -391,14 +396,15 @@ typedef struct nde_between {
     size_t dim, first, n, N;
 } nde_between;
 /* What a path does from s to t, as a solve along it sees.
- *   noise   as that of the solve; noise.grid 0 stands for the solve's options.steps, which are not known here: give them. With noise.levy
- *           0 a tree is the path of a method that needs what is asked for: W, H or K
+ *   noise   as that of the solve; noise.grid 0 stands for the solve's options.steps, which are not known here: give them.
+ *           With noise.levy 0 a tree is the path of a method that needs what is asked for: W, H or K
  *   w       out, [m][n]: W(t) - W(s)
  *   h, k    out, [m][n]: H and K as above; NULL: not wanted; k only beside h
- *   area    out, [m (m - 1)/2][n], row i (i - 1)/2 + j with j < i: A_ij as noise.area says; NULL: not wanted. Of a grid without correlation
+ *   area    out, [m (m - 1)/2][n], row i (i - 1)/2 + j with j < i: A_ij as noise.area says; NULL: not wanted. Of a grid
+ *           without correlation
  * Allocates and frees by malloc. Errors: NDE_E_ARG, NDE_E_SIZE, NDE_E_NOMEM; nothing is written then. */
-NDE_API NDE_CHECK nde_status nde_noise_between(const nde_noise *noise, const nde_between *between, double *w, double *h, double *k,
-                                               double *area);
+NDE_API NDE_CHECK nde_status nde_noise_between(const nde_noise *noise, const nde_between *between, double *w, double *h,
+                                               double *k, double *area);
 
 /* Purposes of random numbers under one seed, numbered for ever; 128 to 255 are the user's. */
 enum {
@@ -413,8 +419,8 @@ NDE_API double nde_normal(uint64_t seed, unsigned purpose, uint64_t trajectory, 
 NDE_API double nde_uniform(uint64_t seed, unsigned purpose, uint64_t trajectory, uint64_t position, uint64_t component);
 
 /* STEER: a random end for each trajectory, so that a network learns no stiff short cut to one end: t1_each [n] uniform within
- * (t1 - width, t1 + width), for problem.t1_each; with joint steps draw one (n = 1) for problem.t1. The gradient by t1 is the sum of
- * nde_gradient.t1 over trajectories.
+ * (t1 - width, t1 + width), for problem.t1_each; with joint steps draw one (n = 1) for problem.t1. The gradient by t1 is
+ * the sum of nde_gradient.t1 over trajectories.
  *   seed    another one for each iteration
  *   width   > 0; less than the distance from t1 to t0 and to save times
  * Errors: NDE_E_ARG. Source: A. Ghosh et al., STEER: simple temporal regularization for neural ODE, NeurIPS (2020). */
@@ -498,8 +504,8 @@ enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COS
  *   AUTO         nde_field.jacobian where all fields of the right-hand side have one and there are no terms, else jvp
  *   GIVEN        nde_field.jacobian
  *   JVP          one jvp a column; where the drift stands alone and has a sparsity, one for all columns that share no row
- *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint of a Rosenbrock
- *                method, whose gradients would be of another map
+ *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint of a
+ *                Rosenbrock method, whose gradients would be of another map
  * dF/dt is by jvp where all fields have one, else, and with DIFFERENCES, by two more evaluations inside the step. */
 enum { NDE_JACOBIAN_AUTO = 0, NDE_JACOBIAN_GIVEN = 1, NDE_JACOBIAN_JVP = 2, NDE_JACOBIAN_DIFFERENCES = 3 };
 
@@ -507,8 +513,8 @@ enum { NDE_JACOBIAN_AUTO = 0, NDE_JACOBIAN_GIVEN = 1, NDE_JACOBIAN_JVP = 2, NDE_
 
 typedef struct nde_options {
     size_t size;
-    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, with noise euler_maruyama (Ito) or heun (Stratonovich), velocity_verlet with problem.split,
-                          * strang with problem.splitting */
+    int32_t method;      /* NDE_TSIT5 ...; 0: tsit5, with noise euler_maruyama (Ito) or heun (Stratonovich),
+                          * velocity_verlet with problem.split, strang with problem.splitting */
     int32_t stepping;    /* NDE_STEP_INDEPENDENT: own t, h and decision for each trajectory; NDE_STEP_JOINT: one for all */
     int32_t controller;  /* NDE_CONTROLLER_*; 0: PI, with noise PI31. Ignored with fixed steps */
     int32_t adjoint;     /* NDE_ADJOINT_DISCRETE: keep the record that nde_backward, nde_forward and dense need */
@@ -525,13 +531,14 @@ typedef struct nde_options {
     int64_t save_every;            /* > 0: every save_every-th accepted step instead of save_t, the start and end too */
     size_t save_rows;              /* with save_every: rows kept for each trajectory; 0: 1024, or what fixed steps need */
     size_t budget;                 /* bytes of the record; 0: 1 GiB or an eighth of the memory, whichever is less. When used
-                                    * up, the record falls back in place: tape, stages, states, checkpoints. The last two take 8 bytes
-                                    * a step and lane (joint: a step), and the states, each of which has 16 more; checkpoints are as many
-                                    * of these as fit. Those of fixed steps, without jumps, knots and clips, are placed so that the way back
-                                    * repeats as few steps as it can; those of others so that it repeats hardly more: from 6 states
-                                    * on at most 1.5 times as many, mostly 1.2 */
-    int32_t record;                /* NDE_RECORD_*: the richest form to begin with; 0: tape. CHECKPOINTS: of every second step at most.
-                                    * 0 with NDE_ADJOINT_REVERSIBLE */
+                                    * up, the record falls back in place: tape, stages, states, checkpoints. The last two
+                                    * take 8 bytes a step and lane (joint: a step), and the states, each of which has 16
+                                    * more; checkpoints are as many of these as fit. Those of fixed steps, without jumps,
+                                    * knots and clips, are placed so that the way back repeats as few steps as it can;
+                                    * those of others so that it repeats hardly more: from 6 states on at most 1.5 times as
+                                    * many, mostly 1.2 */
+    int32_t record;                /* NDE_RECORD_*: the richest form to begin with; 0: tape. CHECKPOINTS: of every second
+                                    * step at most. 0 with NDE_ADJOINT_REVERSIBLE */
     int32_t threads;               /* 0 and 1: the calling thread only; ignored with an executor */
     const nde_executor *executor;  /* NULL: a pool owned by the solver when threads > 1. Must outlive the solver */
     size_t group;                  /* trajectories that share a queue, lanes and a gradient sum; 0: from n and dim only */
@@ -592,16 +599,18 @@ typedef struct nde_options {
                                     * way back (the largest root mean square of state, adjoint and integrals), for comparison.
                                     * 0: they do not. Source: P. Kidger, R. Chen, T. Lyons, "Hey, that's not an ODE", ICML
                                     * (2021) */
-    double coupling;               /* l within (0, 1]: an explicit Runge-Kutta method is coupled with itself backwards in time and
-                                    * becomes algebraically reversible, of the same order, at twice the evaluations. With its
-                                    * increment P_h: y+ = l y + (1 - l) x + P_h(t, x), x+ = x - P_-h(t + h, y+), extended by
-                                    * Hermite's cubic. Undoing a step multiplies what is wrong in y - x by 1/l; l = 1 knows the
-                                    * bit-reversible mode, but is hardly stable. 0: off; 0.999 is the paper's choice.
-                                    * Source: S. McCallum, J. Foster (2024), arXiv 2410.11648 */
-    const double *save_t_each;     /* [n_save][n] instead of save_t: own save times of each trajectory, monotone from its t0 towards its
-                                    * t1. NaN: it has no more. solution.t and the gradient of save_t are [n_save][n] then. Copied */
-    int32_t discard;               /* 1: rows are not kept, solution.y is NULL: they only go to problem.stream and problem.reduction. With
-                                    * save_every, save_rows 0 is no limit then (with adjoint, it is what it is otherwise) */
+    double coupling;               /* l within (0, 1]: an explicit Runge-Kutta method is coupled with itself backwards in
+                                    * time and becomes algebraically reversible, of the same order, at twice the
+                                    * evaluations. With its increment P_h: y+ = l y + (1 - l) x + P_h(t, x), x+ = x -
+                                    * P_-h(t + h, y+), extended by Hermite's cubic. Undoing a step multiplies what is wrong
+                                    * in y - x by 1/l; l = 1 knows the bit-reversible mode, but is hardly stable. 0: off;
+                                    * 0.999 is the paper's choice. Source: S. McCallum, J. Foster (2024), arXiv 2410.11648 */
+    const double *save_t_each;     /* [n_save][n] instead of save_t: own save times of each trajectory, monotone from its
+                                    * t0 towards its t1. NaN: it has no more. solution.t and the gradient of save_t are
+                                    * [n_save][n] then. Copied */
+    int32_t discard;               /* 1: rows are not kept, solution.y is NULL: they only go to problem.stream and
+                                    * problem.reduction. With save_every, save_rows 0 is no limit then (with adjoint, it is
+                                    * what it is otherwise) */
     int32_t order;                 /* of adams_bashforth and adams_bashforth_moulton, 1 to 8; 0: 4. Fixed steps; those for which
                                     * too few of the same length lie behind, after starts, jumps, knots, clips and resets, are
                                     * taken by rk4 (order 4 and below) or vern7 */
@@ -609,27 +618,32 @@ typedef struct nde_options {
                                     * REVERSIBLE they have derivatives as the states have */
     const uint64_t *estimate_seed; /* of the draws of TIME and STEP, read anew by each run: another one for each iteration of a
                                     * training. Must outlive the solver; NULL: 0 */
-    size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer where they would
-                                    * be more than 512 lanes, or one with problem.events. 0: 1 */
-    double anchor_limit;           /* of NDE_ADJOINT_REVERSIBLE: all trajectories of a group keep a state where rounding since the
-                                    * last one is predicted to have grown more on the way back. Each step counts as one rounding;
-                                    * it grows by what undoing a step does (1/coupling, 1/(2 damping - 1)) and as neighbours part
-                                    * along the direction in which they came closest, which is followed by differences of the
-                                    * right-hand side (two evaluations, once in 64 steps at least; more often while steps are long
-                                    * for it). 0: 1e4 (float: 1e2); >= 1; HUGE_VAL: none. With options.quantum nothing grows */
-    const nde_store *store;        /* where the record's states go when the budget is used up: the first one of each stretch that fits in
-                                    * memory, from which the others are made again on the way back: once, or twice where times have
-                                    * taken their room meanwhile. Times stay in memory. Not used by NDE_ADJOINT_REVERSIBLE. One store for
-                                    * each solver; its contents are of no use to others. NULL: none. Copied */
-    int32_t curvature;             /* 1: room for nde_hessian_product, with a record of its own of `budget` bytes. Not with events, norms,
-                                    * domains, spectra and controllers of the caller's own, quantum, discard and diagonal noise */
-    int32_t convert;               /* 1: a problem in the other calculus than the method's is solved with another drift that has the same
-                                    * solution there: Ito's less 1/2 sum_j dg_j/dy g_j is Stratonovich's, g_j the columns of the noise. Takes
-                                    * their jvp, gradients their vjp_jvp; nde_forward and curvature do not know it. 0: NDE_E_CALCULUS */
+    size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer
+                                    * where they would be more than 512 lanes, or one with problem.events. 0: 1 */
+    double anchor_limit;           /* of NDE_ADJOINT_REVERSIBLE: all trajectories of a group keep a state where rounding
+                                    * since the last one is predicted to have grown more on the way back. Each step counts
+                                    * as one rounding; it grows by what undoing a step does (1/coupling, 1/(2 damping - 1))
+                                    * and as neighbours part along the direction in which they came closest, which is
+                                    * followed by differences of the right-hand side (two evaluations, once in 64 steps at
+                                    * least; more often while steps are long for it). 0: 1e4 (float: 1e2); >= 1; HUGE_VAL:
+                                    * none. With options.quantum nothing grows */
+    const nde_store *store;        /* where the record's states go when the budget is used up: the first one of each
+                                    * stretch that fits in memory, from which the others are made again on the way back:
+                                    * once, or twice where times have taken their room meanwhile. Times stay in memory. Not
+                                    * used by NDE_ADJOINT_REVERSIBLE. One store for each solver; its contents are of no use
+                                    * to others. NULL: none. Copied */
+    int32_t curvature;             /* 1: room for nde_hessian_product, with a record of its own of `budget` bytes. Not with
+                                    * events, norms, domains, spectra and controllers of the caller's own, quantum, discard
+                                    * and diagonal noise */
+    int32_t convert;               /* 1: a problem in the other calculus than the method's is solved with another drift
+                                    * that has the same solution there: Ito's less 1/2 sum_j dg_j/dy g_j is Stratonovich's,
+                                    * g_j the columns of the noise. Takes their jvp, gradients their vjp_jvp; nde_forward
+                                    * and curvature do not know it. 0: NDE_E_CALCULUS */
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
-    double newton_tolerance;       /* of DIRK methods: what Newton's method may leave in a stage, as a part of rtol and atol; at most 1.
-                                    * Gradients are those of stages that are solved exactly, differences of runs see what is left. 0: 0.01,
-                                    * with fixed steps as NDE_ZERO: until rounding ends it */
+    double newton_tolerance;       /* of DIRK methods: what Newton's method may leave in a stage, as a part of rtol and
+                                    * atol; at most 1. Gradients are those of stages that are solved exactly, differences
+                                    * of runs see what is left. 0: 0.01, with fixed steps as NDE_ZERO: until rounding ends
+                                    * it */
 } nde_options;
 
 /* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and
@@ -638,19 +652,20 @@ enum { NDE_ETDRK2 = 1, NDE_ETDRK3 = 2, NDE_ETDRK4 = 3, NDE_KROGSTAD4 = 4, NDE_LA
 
 /* ---- implicit layers (nde/implicit.h) ----------------------------------------------------------------------------- */
 
-/* nde_implicit.iteration: how the solution is found. All lanes of a block are iterated together, each of them until it has converged
- * itself; its bits do not depend on the others if the field is LANEWISE.
+/* nde_implicit.iteration: how the solution is found. All lanes of a block are iterated together, each of them until it has
+ * converged itself; its bits do not depend on the others if the field is LANEWISE.
  *   ANDERSON       fixed points: the mixture of the last `memory` iterates whose residual is least. Needs eval alone
- *   BROYDEN        rank-one updates from the last `memory` steps, of -1 for fixed points, of the Jacobian at the start for roots
- *   NEWTON         LU of the dense Jacobian, by field.jacobian or dim directions of jvp; shorter steps where the residual does not
- *                  shrink
+ *   BROYDEN        rank-one updates from the last `memory` steps, of -1 for fixed points, of the Jacobian at the start for
+ *                  roots
+ *   NEWTON         LU of the dense Jacobian, by field.jacobian or dim directions of jvp; shorter steps where the residual
+ *                  does not shrink
  *   NEWTON_KRYLOV  the same, with directions by GMRES from products of the Jacobian (jvp), as exact as is worth while
- * Sources: D. Anderson, J. ACM 12 (1965) 547-560; H. Walker, P. Ni, SIAM J. Numer. Anal. 49 (2011) 1715-1735; C. Broyden, Math. Comp. 19
- * (1965) 577-593; C. Kelley, Iterative Methods for Linear and Nonlinear Equations (1995), 7.3 and 8.1; S. Eisenstat, H. Walker, SIAM J.
- * Sci. Comput. 17 (1996) 16-32. */
+ * Sources: D. Anderson, J. ACM 12 (1965) 547-560; H. Walker, P. Ni, SIAM J. Numer. Anal. 49 (2011) 1715-1735; C. Broyden,
+ * Math. Comp. 19 (1965) 577-593; C. Kelley, Iterative Methods for Linear and Nonlinear Equations (1995), 7.3 and 8.1; S.
+ * Eisenstat, H. Walker, SIAM J. Sci. Comput. 17 (1996) 16-32. */
 enum { NDE_ITERATION_AUTO = 0, NDE_ANDERSON = 1, NDE_BROYDEN = 2, NDE_NEWTON = 3, NDE_NEWTON_KRYLOV = 4 };
-/* nde_implicit.linear: how derivatives solve their linear system: LU of the dense Jacobian, dim x dim numbers a lane; or GMRES from
- * vjp (and jvp). */
+/* nde_implicit.linear: how derivatives solve their linear system: LU of the dense Jacobian, dim x dim numbers a lane; or
+ * GMRES from vjp (and jvp). */
 enum { NDE_LINEAR_AUTO = 0, NDE_LINEAR_DENSE = 1, NDE_LINEAR_GMRES = 2 };
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

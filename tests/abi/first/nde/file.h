@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * nde/file.h - named arrays of any type in one file: parameters, optimiser state, where a run stands; and states of a record. */
+ * nde/file.h - named arrays of any type in one file: parameters, optimiser state, where a run stands; and states of a
+ * record. */
 #ifndef NDE_FILE_H
 #define NDE_FILE_H
 
@@ -34,7 +35,8 @@ NDE_API NDE_CHECK nde_status nde_tensors_save(const char *file, const nde_tensor
  * is written, unless another program changes the file in place at this moment. */
 NDE_API NDE_CHECK nde_status nde_tensors_load(const char *file, const nde_tensor *tensor, size_t count);
 
-/* A store in a file, which is made, or emptied when it is there, and stays when it is closed. Close it after the solver is destroyed.
+/* A store in a file, which is made, or emptied when it is there, and stays when it is closed. Close it after the solver is
+ * destroyed.
  * Errors: NDE_E_ARG; NDE_E_IO (it cannot be opened to read and write): the store is untouched. */
 NDE_API NDE_CHECK nde_status nde_store_open(nde_store *store, const char *file);
 /* NULL, and a store that was zeroed and never opened, are allowed. */

@@ -14,7 +14,8 @@
  *   at chosen times                 options.save_t, to solution.y: they never change the steps
  *   at every k-th step              options.save_every
  *   anywhere, afterwards            options.adjoint, then nde_solver_dense
- *   where something happens         problem.events, to solution.event_t and event_y; how that moves: seed.event_t, event_y, t_end
+ *   where something happens         problem.events, to solution.event_t and event_y; how that moves: seed.event_t,
+ *                                   event_y, t_end
  * What went wrong
  *   a call returns its status; solution.error names trajectory, t, h and component, solution.status[i] tells it for each; calls
  *   without a solver leave their sentence in nde_error(). Values up to the last accepted step are there after any status. */
@@ -43,13 +44,15 @@ typedef struct nde_term {
     int32_t kind; /* NDE_NOISE_*; needed with noise */
 } nde_term;
 
-/* A loss on the rows at the save times (states, or what problem.observe makes of them), summed over them: it is called once for each save time after a run, in order.
+/* A loss on the rows at the save times (states, or what problem.observe makes of them), summed over them: it is called
+ * once for each save time after a run, in order.
  *   t       of the row; NaN with options.save_t_each: the callback knows them
  *   y       [out][n]; NaN in trajectories that did not get there
  *   value   the callback adds to it
  *   a_y     out [out][n]: its derivative by y; NULL when the solver has no adjoint. Zeroed before the call
  * Returns 0; nonzero: the run fails with NDE_E_FIELD.
- *   error_estimate, stiffness_estimate   what the sums over trajectories of the solution's members of these names count in the loss,
+ *   error_estimate, stiffness_estimate   what the sums over trajectories of the solution's members of these names count in
+ *                                        the loss,
  *           trajectories that failed left out; finite, and 0 without options.estimates */
 typedef struct nde_loss {
     size_t size;
@@ -127,7 +130,8 @@ typedef struct nde_spectrum {
  * phi. Its _by is 0. tau has the sign of the sub-step and is never 0. Both may be such fields. Values inside a step lie on a
  * straight line.
  * With a method of NDE_KIND_IMEX, NDE_KENCARP4 ..., the drift is followed explicitly and second implicitly, by one method: the
- * _by are 0, neither is a flow; steps may be adaptive, and Jacobians are those of second alone. Source: R. I. McLachlan, G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */
+ * _by are 0, neither is a flow; steps may be adaptive, and Jacobians are those of second alone. Source: R. I. McLachlan,
+ * G. R. W. Quispel, Splitting methods, Acta Numerica 11 (2002) 341-434. */
 typedef struct nde_splitting {
     size_t size;
     const nde_field *second;
@@ -137,30 +141,33 @@ typedef struct nde_splitting {
 /* Rows as they come, instead of (options.discard) or beside solution.y: a solve of any length in little memory.
  *   at   m rows at once: row[j] of trajectory[j], at t[j]; y [out][ld], component i of row j at y[i*ld + j]. The rows of one
  *        trajectory come in their order, each once, those of different trajectories in any. From several threads when
- *        options.threads > 1, never for one trajectory at one time. Returns 0; nonzero: the run stops with NDE_STOPPED, the value
- *        stands in stats.callback of these trajectories; a call of another thread may still be on its way */
+ *        options.threads > 1, never for one trajectory at one time. Returns 0; nonzero: the run stops with NDE_STOPPED,
+ *        the value stands in stats.callback of these trajectories; a call of another thread may still be on its way */
 typedef struct nde_stream {
     size_t size;
     int (*at)(void *ctx, size_t m, size_t ld, const size_t *trajectory, const size_t *row, const double *t, const nde_real *y);
     void *ctx;
 } nde_stream;
 
-/* What all trajectories do together, row by row and component by component, without keeping them: mean, variance, least, greatest,
- * quantiles, and what the caller makes of them. Not with save_every, whose rows have no times in common. A trajectory counts at
- * the rows that it reached; where it failed, only up to there. Bits depend on options.group, never on threads.
+/* What all trajectories do together, row by row and component by component, without keeping them: mean, variance, least,
+ * greatest, quantiles, and what the caller makes of them. Not with save_every, whose rows have no times in common. A
+ * trajectory counts at the rows that it reached; where it failed, only up to there. Bits depend on options.group, never on
+ * threads.
  *   levels     [n_levels] in [0, 1]: quantiles that are wanted, the values of rank ceil(level count); copied
- *   error      of a quantile x: at most error |x|, or 2^(1 - octaves) of the largest magnitude in the row's component if that is
- *              more. Within [2^-13, 1/2]; 0: 1/64. That takes 4 to 8 octaves/error bytes for each row, component and thread
+ *   error      of a quantile x: at most error |x|, or 2^(1 - octaves) of the largest magnitude in the row's component if
+ *              that is more. Within [2^-13, 1/2]; 0: 1/64. That takes 4 to 8 octaves/error bytes for each row, component
+ *              and thread
  *   octaves    within [1, 2046]; 0: 32
  *   bytes      > 0: of the caller's own state for one row, plain bytes at a multiple of 16, which are part of a saved state
  *   init       makes an empty one
- *   add        adds row `row` of a trajectory: component i at y[i*ld]. From several threads when options.threads > 1, for different
- *              states. Nonzero: as in nde_stream
+ *   add        adds row `row` of a trajectory: component i at y[i*ld]. From several threads when options.threads > 1, for
+ *              different states. Nonzero: as in nde_stream
  *   merge      adds the other to `state`, always in one order
- *   edges      [n_edges] finite, ascending: a histogram, of every component alike: how many are below edges[0], from edges[i] on and
- *              below edges[i + 1], from the last one on. Takes 8 (n_edges + 1) bytes for each row, component and thread. Copied
- * Sources: B. Welford, Technometrics 4 (1962) 419-420; T. Chan, G. Golub, R. LeVeque, Amer. Statist. 37 (1983) 242-247; C. Masson,
- * J. Rim, H. Lee, Proc. VLDB Endow. 12 (2019) 2195-2205. */
+ *   edges      [n_edges] finite, ascending: a histogram, of every component alike: how many are below edges[0], from
+ *              edges[i] on and below edges[i + 1], from the last one on. Takes 8 (n_edges + 1) bytes for each row,
+ *              component and thread. Copied
+ * Sources: B. Welford, Technometrics 4 (1962) 419-420; T. Chan, G. Golub, R. LeVeque, Amer. Statist. 37 (1983) 242-247; C.
+ * Masson, J. Rim, H. Lee, Proc. VLDB Endow. 12 (2019) 2195-2205. */
 typedef struct nde_reduction {
     size_t size;
     const double *levels;
@@ -208,9 +215,10 @@ typedef struct nde_problem {
     const nde_domain *domain;   /* NULL: everywhere */
     const nde_spectrum *spectrum; /* of rkc2; NULL: see options.spectral_radius */
     const nde_splitting *splitting; /* a second part of the drift; NULL: none */
-    const nde_field *observe;   /* rows are what it makes of the states, at their times: out as it likes; nu = 0 or input.channels. An
-                                 * observation that is not finite ends the trajectory with NDE_E_NONFINITE, RETRY with NDE_E_FIELD, at
-                                 * the end of the step that has the row. With options.adjoint the states are kept too. NULL: states */
+    const nde_field *observe;   /* rows are what it makes of the states, at their times: out as it likes; nu = 0 or
+                                 * input.channels. An observation that is not finite ends the trajectory with
+                                 * NDE_E_NONFINITE, RETRY with NDE_E_FIELD, at the end of the step that has the row. With
+                                 * options.adjoint the states are kept too. NULL: states */
     const nde_stream *stream;   /* NULL: none */
     const nde_reduction *reduction; /* NULL: none */
 } nde_problem;
@@ -261,9 +269,9 @@ typedef struct nde_solution {
     /* of problem.reduction too */
     size_t n_bins;                    /* n_edges + 1; 0: no histogram */
     const uint64_t *histogram;        /* [n_save][n_bins][out] counts */
-    const double *mean_error;         /* [n_save][out] standard error of the mean: root of variance/row_count; with antithetic noise from
-                                       * the spread of the groups (options.group, an even number), each of independent pairs. NaN
-                                       * with less than two trajectories, or groups */
+    const double *mean_error;         /* [n_save][out] standard error of the mean: root of variance/row_count; with
+                                       * antithetic noise from the spread of the groups (options.group, an even number),
+                                       * each of independent pairs. NaN with less than two trajectories, or groups */
 } nde_solution;
 
 /* Bytes that nde_solver_create_in needs, record included: exact. 0 on error: nde_error() says why. */

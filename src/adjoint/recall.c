@@ -80,11 +80,11 @@ static size_t spread(nde_record *r, size_t end, size_t length, bool drop) {
 static void arrange(nde_recall *c, size_t end) {
     nde_record *r = c->record;
     const size_t steps = end - step_of(r, 0), state = r->slots.bytes;
-    size_t room;
+    size_t beside;
     c->arranged = true, c->count = 0;
     c->place = nde_record_place(r);
-    c->base = nde_record_tail(r, &room);
-    room += r->slots.taken*state;
+    c->base = nde_record_tail(r, &beside);
+    const size_t room = c->base < r->slots.end ? (size_t)(r->slots.end - c->base) : 0; /* that of the states, too */
     size_t length = nde_checkpoint_piece(steps, room, state, c->place.bytes);
     while (length && length*c->place.bytes + spread(r, end, length, false)*state > room)
         length = 2*length <= room/c->place.bytes ? 2*length : 0;

@@ -67,7 +67,7 @@ static void make_data(model *m, const nde_options *at) {
 static double compare_gradients(model *m, const double *p) {
     static double r[COUNT], jacobian[COUNT*NP], seed[COUNT], a_p[NP];
     double worst = 0, most = 0;
-    if (residual(m, NP, p, COUNT, r, jacobian)) return NAN;
+    if (residual(m, NP, p, COUNT, r, jacobian)) return (double)NAN;
     for (size_t i = 0; i < COUNT; i++) seed[i] = r[i]/m->unit[i%3];
     need(nde_backward(m->solver, &NDE_INIT(nde_seed, .y = seed), &NDE_INIT(nde_gradient, .p = a_p)), m->solver);
     for (size_t j = 0; j < NP; j++) {

@@ -92,7 +92,7 @@ static void measure(const nde_attempt *s, const nde_real *Y, const nde_real *k, 
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, *who = s->lanes->site.index;
     const nde_real gamma = (nde_real)s->table->method->gamma;
     nde_linear *l = linear(s);
-    for (size_t b = 0; b < n; b++) l->size[b] = l->change[b] = l->most[b] = 0;
+    for (size_t b = 0; b < n; b++) l->size[b] = 0, l->change[b] = 0, l->most[b] = 0;
     for (size_t r = 0; r < s->rhs->dim; r++, Y += ld, k += ld, dk += ld) {
         const nde_real *y = s->y + r*ld;
         for (size_t b = 0; b < n; b++) {

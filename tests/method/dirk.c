@@ -272,7 +272,7 @@ static void what_has_no_meaning_is_refused(void **state) {
         { { .error = NDE_ERROR_DOUBLING }, NDE_E_ARG, "error" }, { { .jacobian = 7 }, NDE_E_ARG, "jacobian" },
         { { .jacobian = NDE_JACOBIAN_JVP }, NDE_E_NO_JVP, "jvp" },
         { { .newton_tolerance = -0.5 }, NDE_E_ARG, "newton_tolerance" },
-        { { .newton_tolerance = NAN }, NDE_E_ARG, "newton_tolerance" },
+        { { .newton_tolerance = (double)NAN }, NDE_E_ARG, "newton_tolerance" },
         { { .newton_tolerance = 2 }, NDE_E_ARG, "newton_tolerance" },
         { { .method = NDE_RODAS4, .newton_tolerance = 0.1 }, NDE_E_ARG, "rodas4" },
         { { .adjoint = NDE_ADJOINT_REVERSIBLE }, NDE_E_ARG, "trbdf2" },

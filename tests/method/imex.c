@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "method/loss.h"
 #include "method/trees.h"
 #include "method/method.h"
 
@@ -165,15 +166,6 @@ static void what_is_stiff_belongs_to_the_second_field(void **state) {
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-static int loss_at(void *ctx, size_t save, double t, size_t n, const nde_real *y, double *value, nde_real *a_y) {
-    (void)ctx, (void)save, (void)t;
-    for (size_t e = 0; e < 2*n; e++) {
-        *value += 0.5*(double)y[e]*(double)y[e];
-        if (a_y) a_y[e] = y[e];
-    }
-    return 0;
-}
-
 static void check(const char *what, const nde_method *m, const nde_problem *problem, nde_options options) {
     nde_gradient_report report = { .size = sizeof report };
     options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE;
@@ -199,7 +191,8 @@ static void gradients_are_those_of_the_steps(void **state) {
           "state x, v; param a, b; dx = x*x*v - (b + 1)*x; dv = -x*x*v*(1 + 0.1*sin(t))",
           (double[]){ 1.5, 2.5 }, (double[]){ 1, 3 }, 1);
     const double save[] = { 0.3, 0.7, 1 };
-    const nde_loss loss = NDE_INIT(nde_loss, .at = loss_at);
+    size_t rows = 2;
+    const nde_loss loss = NDE_INIT(nde_loss, .at = half_squares, .ctx = &rows);
     const double rtol = IS_DOUBLE ? 1e-6 : 1e-4;
     r.problem.q = q, r.problem.loss = &loss;
     EACH_METHOD(m) {

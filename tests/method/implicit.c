@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "method/loss.h"
 #include "method/stiff_problems.h"
 #include "method/method.h"
 
@@ -214,16 +215,6 @@ static void rotated_spectra(void **state) {
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-static int loss_at(void *ctx, size_t save, double t, size_t n, const nde_real *y, double *value, nde_real *a_y) {
-    const size_t dim = *(const size_t *)ctx;
-    (void)save, (void)t;
-    for (size_t e = 0; e < dim*n; e++) {
-        *value += 0.5*(double)y[e]*(double)y[e];
-        if (a_y) a_y[e] = y[e];
-    }
-    return 0;
-}
-
 static void check(const char *what, const nde_method *m, const nde_problem *problem, nde_options options) {
     nde_gradient_report report = { .size = sizeof report };
     options.size = sizeof options, options.method = nde_method_id(m), options.adjoint = NDE_ADJOINT_DISCRETE,
@@ -257,7 +248,7 @@ static void gradients_are_those_of_the_steps(void **state) {
     const nde_field sum = nde_field_program(g);
     const double save[] = { 0.3, 0.7, 1 }, back[] = { 0.7, 0.3, 0 };
     size_t dim = 2;
-    const nde_loss loss = NDE_INIT(nde_loss, .at = loss_at, .ctx = &dim);
+    const nde_loss loss = NDE_INIT(nde_loss, .at = half_squares, .ctx = &dim);
     const double rtol = IS_DOUBLE ? 1e-6 : 1e-4; /* with longer steps Newton's method fails in some lanes that are moved */
     EACH_METHOD(m) {
         nde_problem problem = r->problem;

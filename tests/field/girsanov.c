@@ -49,7 +49,7 @@ static void derivatives_are_right(void **state) {
                    noises[k].inputs);
         const nde_field f = nde_field_girsanov(&s.of);
         if (!f.eval) fail_msg("%s", nde_error());
-        assert_true(f.nu == noises[k].inputs && f.np == 2 && f.nq == 1);
+        assert_true(f.nu == noises[k].inputs && f.np == 2 && f.nq == 1 && f.vjp_jvp);
         for (size_t i = 0; i < LENGTH(n); i++) {
             rig r = rig_make(&f, n[i][0], n[i][1], n[i][2], NULL, 5);
             rig_check_derivatives(&r);
@@ -168,7 +168,7 @@ static void what_cannot_be_is_refused(void **state) {
     s.field[1].vjp = NULL, s.field[1].vjp_window = NULL, s.field[1].cotape = 0, s.field[2].jvp = NULL,
         s.field[2].vjp_jvp = NULL;
     const nde_field f = nde_field_girsanov(&s.of);
-    if (!f.eval || f.vjp || f.jvp) fail_msg("%s", nde_error());
+    if (!f.eval || f.vjp || f.jvp || f.vjp_jvp) fail_msg("%s", nde_error());
     s.field[1].out = 1;
     assert_null(nde_field_girsanov(&s.of).eval);
     close_scene(&s);
@@ -193,6 +193,7 @@ static void failures_are_handed_on(void **state) {
             assert_int_equal(f.eval(&f, &r.at, r.y, r.dy), codes[c]);
             assert_int_equal(f.vjp(&f, &r.at, r.y, r.a, &r.to), codes[c]);
             assert_int_equal(f.jvp(&f, &r.at, r.y, &r.v, r.dv), codes[c]);
+            assert_int_equal(f.vjp_jvp(&f, &r.at, r.y, &r.v, r.a, r.a, &r.to, NULL), codes[c]);
             rig_free(&r);
             close_scene(&s);
         }

@@ -267,7 +267,7 @@ NDE_API nde_field nde_field_frobenius(const nde_frobenius *frobenius);
  *                      it best (m < dim: what lies outside of the range of g is not seen, and has no density). Where g has less
  *                      than full rank, the value is not finite, or of rounding
  *   inputs             channels of problem.input
- * It has a vjp and a jvp where all three have one. All must outlive it. Sources: X. Li et al., Scalable gradients for
+ * It has vjp, jvp and vjp_jvp where all three have them. All must outlive it. Sources: X. Li et al., Scalable gradients for
  * stochastic differential equations, AISTATS (2020), 5; B. Oksendal, Stochastic Differential Equations (2003), 8.6. */
 typedef struct nde_girsanov {
     size_t size;

@@ -11,7 +11,7 @@
  * iteration: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.8.
  *
  * With two fields (imex.c) slopes of the second one are solved for, those of the drift evaluated where that has led to, in
- * turn.
+ * turn. With noise slope 0 is that of the noise at (t, y), F the drift, and J that where noise alone leads to.
  *
  * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with W of the stage's own J. */
 #include "core/isa.h"
@@ -24,8 +24,12 @@ static nde_real *slope(const nde_attempt *s, nde_real *k, int i) { return k + (s
 static bool is_additive(const nde_attempt *s) { return s->table->method->additive; }
 static int first_stage(const nde_attempt *s) { return is_additive(s) ? 2 : 1 + s->table->method->filtered; }
 static bool is_solved(const nde_attempt *s, int i) { return !is_additive(s) || i % 2 == 0; }
+static const nde_drive *driven(const nde_attempt *s) { return s->table->method->drive; }
 /* Which field slope i is of. */
-static void take_turns(const nde_attempt *s, int i) { s->lanes->turned = is_additive(s) && i % 2 == 0; }
+static void take_turns(const nde_attempt *s, int i) {
+    s->lanes->turned = is_additive(s) && i % 2 == 0;
+    if (driven(s)) nde_rhs_turn(s->rhs, s->lanes, s->dt, driven(s) + i);
+}
 static double node(const nde_attempt *s, int i) { return s->table->method->c[i]; }
 static bool by_differences(const nde_attempt *s) { return s->table->jacobian.how == NDE_JACOBIAN_DIFFERENCES; }
 static nde_real unit(void) { return sizeof(nde_real) == sizeof(double) ? (nde_real)DBL_EPSILON : (nde_real)FLT_EPSILON; }
@@ -45,7 +49,7 @@ static void count(const nde_attempt *s, int evaluations) {
 /* J and W at (t, Y). Differences begin at F there. */
 static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
     nde_linear *l = linear(s);
-    s->lanes->turned = is_additive(s);
+    take_turns(s, first_stage(s));
     int rc = by_differences(s) ? nde_rhs_eval(s->rhs, s->lanes, t, Y, l->f_t, NULL, 0) : 0;
     if (!rc) rc = nde_jacobian_eval(&s->table->jacobian, s->rhs, s->lanes, l, t, Y, l->f_t);
     if (rc) return rc;
@@ -55,12 +59,16 @@ static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
 
 /* ---- Newton's method ------------------------------------------------------------------------- */
 
-/* The first guess: on the line through slope 0 and that solved for before. */
+/* The first guess: on the line through slope 0 and that solved for before. Slope 0 of noise, like 1/sqrt(h), is none. */
 static void guess(const nde_attempt *s, int i) {
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     const int last = i - 1 - is_additive(s);
     const nde_real *first = s->k, *before = slope(s, s->k, last);
     nde_real *k = slope(s, s->k, i);
+    if (driven(s)) {
+        memset(k, 0, s->slab*sizeof *k);
+        return;
+    }
     const nde_real by = i > first_stage(s) ? (nde_real)(node(s, i)/node(s, last)) : 0;
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
         for (size_t b = 0; b < n; b++) {
@@ -212,6 +220,15 @@ static void begin(const nde_attempt *s) {
         l->fate[b] = BUSY, l->eta[b] = 1, l->iterations[b] = s->lanes->scratch->count[b] = 0;
 }
 
+/* J and W of the step: at its start, or where noise alone leads to. */
+static int linearise_step(const nde_attempt *s) {
+    nde_real *Y = s->lanes->scratch->Y;
+    if (!driven(s)) return linearise(s, s->t, s->y);
+    guess(s, first_stage(s));
+    combine(s, &s->table->row[0][first_stage(s)], s->rhs->dim, Y);
+    return linearise(s, nde_stage_time(s, node(s, first_stage(s))), Y);
+}
+
 /* Slope 1: W^-1 sum_j e_j k_j. */
 static void filter(const nde_attempt *s) {
     const nde_row *row = &s->table->filter;
@@ -244,7 +261,7 @@ static int attempt(const nde_attempt *s) {
     const int last = s->table->stages - 1;
     begin(s);
     int rc = evaluate_first(s);
-    if (!rc) rc = linearise(s, s->t, s->y);
+    if (!rc) rc = linearise_step(s);
     if (!rc && by_differences(s)) count(s, (int)s->table->jacobian.colours + 1);
     for (size_t b = 0; b < s->lanes->site.n; b++)
         if (lane[b] != NDE_LANE_OK) l->fate[b] = lane[b];

@@ -16,20 +16,28 @@ static double unit(void) { return sizeof(nde_real) == sizeof(double) ? DBL_EPSIL
 
 static const nde_part *part_of(const nde_jacobian *of, const nde_rhs *r) { return of->second ? &r->second : &r->drift; }
 
-/* The first field of those with a part in it that lacks something. */
+/* The first field of those with a part in it that lacks something. Noise has none. */
 static const nde_field *lacking(const nde_jacobian *of, const nde_rhs *r, bool (*lacks)(const nde_field *)) {
     const nde_field *f = part_of(of, r)->field;
     if (f && lacks(f)) return f;
     for (size_t k = 0; k < r->problem.n_terms; k++)
-        if (lacks(r->term[k].field)) return r->term[k].field;
+        if (!r->problem.terms[k].noise && lacks(r->term[k].field)) return r->term[k].field;
     return r->quadrature.field && lacks(r->quadrature.field) ? r->quadrature.field : NULL;
 }
 static bool lacks_jvp(const nde_field *f) { return !f->jvp; }
 static bool lacks_jacobian(const nde_field *f) { return !f->jacobian; }
 
+/* Is it that of one field? What else has a part in it; NULL: nothing has. */
+static const char *company(const nde_jacobian *of, const nde_rhs *r) {
+    for (size_t k = 0; k < r->problem.n_terms; k++)
+        if (!r->problem.terms[k].noise) return "terms";
+    return r->correction != 0 ? "options.convert" : part_of(of, r)->field ? NULL : "terms";
+}
+
 nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
     const nde_field *no_jvp = lacking(of, r, lacks_jvp), *no_jacobian = lacking(of, r, lacks_jacobian);
-    const bool given = !no_jacobian && !r->problem.n_terms;
+    const char *with = company(of, r);
+    const bool given = !no_jacobian && !with;
     of->how = asked != NDE_JACOBIAN_AUTO ? asked : given ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
     of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
     if (asked < NDE_JACOBIAN_AUTO || asked > NDE_JACOBIAN_DIFFERENCES)
@@ -37,7 +45,12 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
     if (of->how == NDE_JACOBIAN_GIVEN && !given)
         return no_jacobian ? nde_fail(NDE_E_ARG, "options.jacobian is %d: field '%s' has no jacobian", asked,
                                       nde_field_name(no_jacobian))
-                           : nde_fail(NDE_E_ARG, "options.jacobian is %d: not with terms", asked);
+                           : nde_fail(NDE_E_ARG, "options.jacobian is %d: not with %s", asked, with);
+    const nde_field *no_second = r->correction != 0 ? nde_rhs_without_second(r) : NULL;
+    if (of->how == NDE_JACOBIAN_JVP && !no_jvp && no_second)
+        return nde_fail(NDE_E_NO_VJP,
+                        "field '%s' has no vjp_jvp, which a Jacobian with options.convert needs: options.jacobian can be "
+                        "NDE_JACOBIAN_DIFFERENCES", nde_field_name(no_second));
     if (of->how == NDE_JACOBIAN_JVP && no_jvp)
         return nde_fail(NDE_E_NO_JVP,
                         "field '%s' has neither jacobian nor jvp: options.jacobian can be NDE_JACOBIAN_DIFFERENCES",
@@ -47,7 +60,7 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
 
 void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     const nde_field *f = part_of(of, r)->field;
-    const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !r->problem.n_terms && !r->nz && f->sparsity_start;
+    const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !company(of, r) && !r->nz && f->sparsity_start;
     const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
     of->colours = r->dim;
     of->colour = nde_arena_take(arena, n, sizeof *of->colour);

@@ -52,7 +52,8 @@ enum {
  *                        root of its square and a hundredth of that of e2 squared (HNW II.10)
  *   first_same_as_last   k of the last stage is k_0 of the next step
  *   KIND_STOCHASTIC      needs noise. An explicit table like the first, in which W/h is part of the slope, or whose stages have
- *                        drives: then c is the time of each, and Y_i sums over slopes of drift and noise alike
+ *                        drives: then c is the time of each, and Y_i sums over slopes of drift and noise alike. With gamma
+ *                        the stages after the first, of the noise, are of the drift, and solved for as KIND_DIRK's are
  *   KIND_CHEBYSHEV       `stages` slopes: F(t, y), the mean slope of the step, F(t + h, y+); how many evaluations the mean
  *                        slope takes is the body's affair
  *   KIND_REVERSIBLE      two stages: k_1 from what reflects the partner, b = 1/2, 1/2: see reversible.c
@@ -105,7 +106,7 @@ struct nde_method {
     bool brackets;              /* part of its slopes are the brackets of the noise's columns times their areas over h */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
     const nde_coefficient *coupling, *lift; /* Rosenbrock */
-    nde_coefficient gamma;                  /* ... and DIRK */
+    nde_coefficient gamma;                  /* ... and DIRK, and stochastic methods whose slopes of the drift are solved for */
     bool filtered;
     bool additive;                          /* written by imex.c: even slopes are those of the second field */
     const nde_method *way[2];               /* switching: explicit, implicit */
@@ -135,10 +136,14 @@ static inline bool nde_method_takes_area(const nde_method *m) {
     return false;
 }
 
+/* Are its stages solved by Newton's method? */
+static inline bool nde_method_iterates(const nde_method *m) {
+    return m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX || (m->kind == NDE_KIND_STOCHASTIC && m->gamma != 0);
+}
+
 /* Does it solve systems with the Jacobian in its steps? */
 static inline bool nde_method_is_implicit(const nde_method *m) {
-    return m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX ||
-           m->kind == NDE_KIND_SWITCHING;
+    return nde_method_iterates(m) || m->kind == NDE_KIND_ROSENBROCK || m->kind == NDE_KIND_SWITCHING;
 }
 
 /* Does it want problem.split? */

@@ -64,7 +64,7 @@ size_t nde_method_evaluations(const nde_method *m) {
     if (m && m->kind == NDE_KIND_ROSENBROCK) /* the first and the last slope are one evaluation, and perhaps that of the
                                               * last stage */
         return (size_t)m->stages - (m->first_same_as_last ? m->c[m->stages - 2] == 1 ? 3 : 2 : 0);
-    if (m && (m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX)) return 0; /* as many as Newton's method takes */
+    if (m && nde_method_iterates(m)) return 0; /* as many as Newton's method takes */
     if (m && m->way[0]) return nde_method_evaluations(m->way[0]);
     size_t copies = 0;
     for (int i = 0; m && m->drive && i < m->stages; i++) copies += m->drive[i].like > 0;

@@ -177,8 +177,8 @@ static nde_status choose_implicit(nde_solver *s) {
     const nde_options *o = &s->options;
     const nde_method *m = s->base;
     const char *name = m->name ? m->name : "(tableau)";
-    const bool newton = m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX;
-    if (o->newton_tolerance != 0 && !(newton && nde_method_is_implicit(m)))
+    const bool newton = nde_method_iterates(m);
+    if (o->newton_tolerance != 0 && !newton)
         return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
     if (!nde_method_is_implicit(m))
         return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it",
@@ -330,7 +330,7 @@ static size_t count_pieces(const nde_problem *q) {
 
 /* What is run in place of a method of the registry where there is noise: not first same as last, since that slope has seen
  * another increment, but a reversible one hands on its pieces; and of a stochastic one, unless its error is wanted,
- * without the stages that serve nothing else. */
+ * without the stages that serve nothing else; as a table of DIRK's kind where it solves for slopes. */
 static const nde_method *choose_anew(nde_solver *s, const nde_method *m) {
     nde_method *anew = &s->anew;
     const bool stochastic = m->kind == NDE_KIND_STOCHASTIC;
@@ -341,6 +341,7 @@ static const nde_method *choose_anew(nde_solver *s, const nde_method *m) {
         while (m->b[anew->stages - 1] == 0) anew->stages--;
         anew->error_order = 0, anew->e = NULL;
     }
+    if (stochastic && m->gamma != 0) anew->kind = NDE_KIND_DIRK;
     return s->rhs.noisy && (m->kind == NDE_KIND_REVERSIBLE || stochastic) ? anew : m;
 }
 

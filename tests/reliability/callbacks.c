@@ -252,7 +252,7 @@ static void values(healthy *h) {
             check_always(h, status);
             EXPECT(status == NDE_OK || status == NDE_E_NONFINITE || status == NDE_E_STEPSIZE || status == NDE_E_STEPS ||
                    (status == NDE_E_ARG && h->method->kind == NDE_KIND_NYSTROM) || /* q' is not v */
-                   (status == NDE_E_CONVERGENCE && h->method->kind == NDE_KIND_DIRK));
+                   (status == NDE_E_CONVERGENCE && nde_method_iterates(h->method)));
             if (status < 0 && !isfinite(poison[i])) EXPECT(status == NDE_E_NONFINITE && was_accepted(h, &h->r.solution));
             if (status == NDE_OK && !h->fixed && !is_late(role) && !isfinite(poison[i])) EXPECT(distance(h) <= 10);
             check_recovery(h);

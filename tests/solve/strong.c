@@ -136,7 +136,8 @@ static void solve(const nde_method *m, const equation *e, int stated, int meant,
     const nde_problem problem = NDE_INIT(nde_problem, .n = PATHS, .drift = &f, .terms = &term, .n_terms = 1, .y0 = start[0],
                                          .t1 = 1, .calculus = stated);
     nde_solution s = { 0 };
-    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .convert = convert);
+    const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .convert = convert,
+                                         .jacobian = nde_method_is_implicit(m) ? NDE_JACOBIAN_DIFFERENCES : 0);
     if (nde_solve(&problem, &options, &s)) fail_msg("%s, %s: %s", nde_method_name(m), e->name, nde_error());
     memcpy(y, s.y_end, DIM*sizeof *y);
     nde_solution_free(&s);

@@ -501,7 +501,7 @@ enum { NDE_ADAM = 1, NDE_ADAMW = 2, NDE_SGD = 3, NDE_RMSPROP = 4, NDE_ADADELTA =
 enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COSINE = 2 };
 
 /* options.jacobian: dF/dy of implicit methods.
- *   AUTO         nde_field.jacobian where all fields of the right-hand side have one and there are no terms, else jvp
+ *   AUTO         nde_field.jacobian where drift and quadrature have one and there are no terms but noise, else jvp
  *   GIVEN        nde_field.jacobian
  *   JVP          one jvp a column; where the drift stands alone and has a sparsity, one for all columns that share no row
  *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint of a
@@ -640,10 +640,10 @@ typedef struct nde_options {
                                     * g_j the columns of the noise. Takes their jvp, gradients their vjp_jvp; nde_forward
                                     * and curvature do not know it. 0: NDE_E_CALCULUS */
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
-    double newton_tolerance;       /* of DIRK methods: what Newton's method may leave in a stage, as a part of rtol and
-                                    * atol; at most 1. Gradients are those of stages that are solved exactly, differences
-                                    * of runs see what is left. 0: 0.01, with fixed steps as NDE_ZERO: until rounding ends
-                                    * it */
+    double newton_tolerance;       /* of DIRK methods, and drift_implicit_euler: what Newton's method may leave in a stage,
+                                    * as a part of rtol and atol; at most 1. Gradients are those of stages that are solved
+                                    * exactly, differences of runs see what is left. 0: 0.01, with fixed steps as NDE_ZERO:
+                                    * until rounding ends it */
 } nde_options;
 
 /* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and

@@ -14,7 +14,7 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
     const nde_filter f = *j->filter;
     const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new, *restrict dt = j->dt,
                            *restrict stop = j->stop, *restrict h_last = j->h_last;
-    double *restrict refused = j->refused, *restrict before = j->before, *restrict before2 = j->before2,
+    double *restrict refused = j->refused, *restrict past = j->past, *restrict past2 = j->past2,
         *restrict h_last2 = j->h_last2, *restrict h = j->h,
                      *restrict t_next = j->t_next, *restrict dt_next = j->dt_next;
     for (size_t b = 0; b < n; b += CHUNK) {
@@ -22,9 +22,9 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
         double good[CHUNK];
         NDE_IVDEP
         for (size_t l = 0; l < m; l++) {
-            nde_weigh_filter(&c, &f, direction, most_h, error[b + l]*scale, refused[b + l], before[b + l], before2[b + l],
-                             h_last[b + l], h_last2[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l], before + b + l,
-                             before2 + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
+            nde_weigh_filter(&c, &f, direction, most_h, error[b + l]*scale, refused[b + l], past[b + l], past2[b + l],
+                             h_last[b + l], h_last2[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l], past + b + l,
+                             past2 + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
             h_last2[b + l] = good[l] != 0 ? h_last[b + l] : h_last2[b + l];
             refused[b + l] = 1 - good[l];
         }
@@ -43,8 +43,8 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
     }
     if (n == 1) { /* no vector set-up for one trajectory */
         double good;
-        nde_weigh(control, direction, most_h, *j->error*scale, *j->refused, *j->before, *j->t,
-                  *j->t_new, *j->dt, *j->stop, j->before, &good, j->h, j->t_next, j->dt_next);
+        nde_weigh(control, direction, most_h, *j->error*scale, *j->refused, *j->past, *j->t,
+                  *j->t_new, *j->dt, *j->stop, j->past, &good, j->h, j->t_next, j->dt_next);
         *j->accept = good != 0;
         *j->refused = 1 - good;
         return;
@@ -52,23 +52,25 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
     const nde_control c = *control;
     const double *restrict error = j->error, *restrict t = j->t, *restrict t_new = j->t_new,
                            *restrict dt = j->dt, *restrict stop = j->stop;
-    double *restrict before = j->before, *restrict refused = j->refused, *restrict h = j->h, *restrict t_next = j->t_next,
+    double *restrict past = j->past, *restrict refused = j->refused, *restrict h = j->h, *restrict t_next = j->t_next,
                      *restrict dt_next = j->dt_next;
     unsigned char *restrict accept = j->accept;
     for (size_t b = 0; b < n; b += CHUNK) {
         const size_t m = n - b < CHUNK ? n - b : CHUNK;
-        double e[CHUNK], factor[CHUNK]; /* two loops: each is a long chain, of which more then go at a time */
+        double e[CHUNK], is[CHUNK], rate[CHUNK], factor[CHUNK];
+        NDE_IVDEP
+        for (size_t l = 0; l < m; l++) e[l] = error[b + l]*scale, is[l] = nde_weigh_log(e[l]);
+        NDE_IVDEP
+        for (size_t l = 0; l < m; l++) rate[l] = nde_weigh_rate(&c, e[l], is[l], past[b + l], past + b + l);
         NDE_IVDEP
         for (size_t l = 0; l < m; l++) {
-            e[l] = error[b + l]*scale;
-            factor[l] = nde_weigh_factor(&c, e[l], refused[b + l], before[b + l], before + b + l);
-        }
-        NDE_IVDEP
-        for (size_t l = 0; l < m; l++) {
-            nde_weigh_step(factor[l], direction, most_h, e[l] <= 1, t[b + l], t_new[b + l], dt[b + l], stop[b + l], h + b + l,
-                           t_next + b + l, dt_next + b + l);
+            factor[l] = nde_weigh_factor(&c, e[l], rate[l], refused[b + l]);
             refused[b + l] = e[l] <= 1 ? 0 : 1;
         }
+        NDE_IVDEP
+        for (size_t l = 0; l < m; l++)
+            nde_weigh_step(factor[l], direction, most_h, e[l] <= 1, t[b + l], t_new[b + l], dt[b + l], stop[b + l], h + b + l,
+                           t_next + b + l, dt_next + b + l);
         for (size_t l = 0; l < m; l++) accept[b + l] = e[l] <= 1;
     }
 }

@@ -22,10 +22,9 @@ typedef struct nde_judgement {
                                 * reject with factor_min */
     const double *error;
     const double *t, *t_new, *dt, *stop;
-    double *before;            /* in, out: error of the last accepted step squared, at least 1e-8; 1e-8 at the start */
+    double *past;              /* in, out: nde_weigh_past of the last accepted step; nde_weigh_past(0) at the start */
     const nde_filter *filter;  /* NULL: I or PI, which need no more than that */
-    double *before2, *h_last2; /* in, out with a filter: of the accepted step before the last; before and before2 are 1 and
-                                * h_last2 0 at the start */
+    double *past2, *h_last2;   /* in, out with a filter: of the accepted step before the last; all three 0 at the start */
     const double *h_last;      /* the last accepted step; 0: none */
     double *refused;           /* in, out: 1 when the last attempt was rejected, else 0 */
     unsigned char *accept;     /* out: 1 or 0 */

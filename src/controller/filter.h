@@ -20,24 +20,24 @@ static inline double nde_ratio_log2(const nde_control *c, double h, double h_las
     return nde_log2_normal(kept < c->factor_max ? kept : c->factor_max);
 }
 
-/* As nde_weigh; was and was2 are squares, h_last and h_last2 of the accepted steps before. */
+/* As nde_weigh; h_last and h_last2 of the accepted steps before. */
 static inline void nde_weigh_filter(const nde_control *c, const nde_filter *f, double direction, double most_h, double error,
                                     double refused, double was, double was2, double h_last, double h_last2, double t,
-                                    double t_new, double dt, double stop, double *before, double *before2, double *good,
+                                    double t_new, double dt, double stop, double *past, double *past2, double *good,
                                     double *h, double *t_next, double *dt_next) {
     const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60;
-    const double is = nde_log2_normal(e);
-    const double past = 0.5*(f->b[1]*nde_log2_normal(was) + f->b[2]*nde_log2_normal(was2)) +
+    const double is = nde_log2_normal(e), least = nde_weigh_past(0);
+    const double history = 0.5*(f->b[1]*was + f->b[2]*was2) +
                         (f->a[0]*nde_ratio_log2(c, dt, h_last) + f->a[1]*nde_ratio_log2(c, h_last, h_last2));
-    const double rate = error <= 1 ? -(0.5*f->b[0]*is + past) : -0.5*c->reject*is;
+    const double rate = error <= 1 ? -(0.5*f->b[0]*is + history) : -0.5*c->reject*is;
     const double held = rate < 500 ? rate > -500 ? rate : -500 : 500;
     const double wanted = (error <= 1 ? f->aim : c->safety)*nde_exp2_normal(held);
     const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = wanted < most ? wanted : most;
     const double kept = cut > c->factor_min ? cut : c->factor_min, factor = error <= DBL_MAX ? kept : c->factor_min;
     const double next = dt*factor, bounded = next > most_h ? most_h : next < -most_h ? -most_h : next;
     const double from = error <= 1 ? t_new : t, to = nde_clock_target(direction, from, bounded, stop);
-    *before = error <= 1 ? (e > 1e-8 ? e : 1e-8) : was;
-    *before2 = error <= 1 ? was : was2;
+    *past = error <= 1 ? (is > least ? is : least) : was;
+    *past2 = error <= 1 ? was : was2;
     *good = error <= 1 ? 1 : 0;
     *h = bounded;
     *t_next = to;

@@ -20,16 +20,25 @@ static inline double nde_clock_target(double direction, double t, double h, doub
     return direction*(t + 1.01*h) >= direction*stop ? stop : t + h;
 }
 
-/* One lane; without branches and in one width, so that lanes vectorise. All in registers from the error to the next step: this
- * is on the way to every stage that follows. First the factor to the next step size, and the error to remember. */
-static inline double nde_weigh_factor(const nde_control *c, double error, double refused, double was, double *before) {
-    const double e = error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60; /* beyond, the factor is cut anyhow */
-    const double past = 0.5*c->beta*nde_log2_normal(was), is = nde_log2_normal(e);
-    const double rate = error <= 1 ? past - 0.5*c->alpha*is : -0.5*c->reject*is;
-    const double f = c->safety*nde_exp2_normal(rate);
-    const double most = error <= 1 ? (refused == 0 ? c->factor_max : 1) : 1, cut = f < most ? f : most;
-    const double kept = cut > c->factor_min ? cut : c->factor_min, last = error <= 1 ? e : was;
-    *before = last > 1e-8 ? last : 1e-8; /* was is: a store that depended on the decision would be one by a branch */
+/* What controllers remember of an accepted step: log2 of the square of its error, the least of 1e-8. */
+static inline double nde_weigh_past(double square) { return nde_log2_normal(square > 1e-8 ? square : 1e-8); }
+
+/* The decision on one lane in four parts, without branches and in one width, so that lanes vectorise, and each a loop of its
+ * own: the chain of all four is too long for several lanes at a time. First the logarithm of the square of the error. */
+static inline double nde_weigh_log(double error) {
+    return nde_log2_normal(error > 1e-60 ? error < 1e60 ? error : 1e60 : 1e-60); /* beyond, the factor is cut anyhow */
+}
+
+/* Then that of the factor to the next step size, without safety, and what to remember. */
+static inline double nde_weigh_rate(const nde_control *c, double error, double is, double was, double *past) {
+    const double least = nde_weigh_past(0), last = error <= 1 ? is : was;
+    *past = last > least ? last : least; /* was is: a store that depended on the decision would be one by a branch */
+    return error <= 1 ? 0.5*c->beta*was - 0.5*c->alpha*is : -0.5*c->reject*is;
+}
+
+static inline double nde_weigh_factor(const nde_control *c, double error, double rate, double refused) {
+    const double f = c->safety*nde_exp2_normal(rate), most = error <= 1 && refused == 0 ? c->factor_max : 1;
+    const double cut = f < most ? f : most, kept = cut > c->factor_min ? cut : c->factor_min;
     return error <= DBL_MAX ? kept : c->factor_min;
 }
 
@@ -44,9 +53,10 @@ static inline void nde_weigh_step(double factor, double direction, double most_h
 }
 
 static inline void nde_weigh(const nde_control *c, double direction, double most_h, double error, double refused, double was,
-                             double t, double t_new, double dt, double stop, double *before, double *good, double *h,
+                             double t, double t_new, double dt, double stop, double *past, double *good, double *h,
                              double *t_next, double *dt_next) {
-    const double factor = nde_weigh_factor(c, error, refused, was, before);
+    const double rate = nde_weigh_rate(c, error, nde_weigh_log(error), was, past);
+    const double factor = nde_weigh_factor(c, error, rate, refused);
     *good = error <= 1 ? 1 : 0;
     nde_weigh_step(factor, direction, most_h, error <= 1, t, t_new, dt, stop, h, t_next, dt_next);
 }
@@ -54,14 +64,14 @@ static inline void nde_weigh(const nde_control *c, double direction, double most
 /* The same for one lane where nothing bounds the next step: with branches, which do not wait for what they guard. False:
  * something does, nothing is written, and nde_weigh has to decide. */
 static inline bool nde_weigh_unbounded(const nde_control *c, double direction, double most_h, double error, double refused,
-                                       double t_new, double dt, double stop, double *before, double *h, double *t_next,
+                                       double t_new, double dt, double stop, double *past, double *h, double *t_next,
                                        double *dt_next) {
     if (!(error > 1e-60 && error <= 1)) return false;
-    const double past = 0.5*c->beta*nde_log2_normal(*before), most = refused == 0 ? c->factor_max : 1;
-    const double f = c->safety*nde_exp2_normal(past - 0.5*c->alpha*nde_log2_normal(error)), next = dt*f, to = t_new + next;
+    const double is = nde_log2_normal(error), least = nde_weigh_past(0), most = refused == 0 ? c->factor_max : 1;
+    const double f = c->safety*nde_exp2_normal(0.5*c->beta**past - 0.5*c->alpha*is), next = dt*f, to = t_new + next;
     if (!(f > c->factor_min && f < most && next <= most_h && next >= -most_h)) return false;
     if (direction*(t_new + 1.01*next) >= direction*stop) return false;
-    *before = error > 1e-8 ? error : 1e-8;
+    *past = is > least ? is : least;
     *h = next, *t_next = to, *dt_next = to - t_new;
     return true;
 }

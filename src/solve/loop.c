@@ -499,8 +499,8 @@ static void restart(nde_solver *s, nde_panel *p, nde_worker *w) {
     if (s->adaptive) first_steps(s, p, w, lane, moving, status);
     for (size_t j = 0; j < m; j++) {
         const size_t b = lane[j];
-        p->before[b] = nde_error_at_start(s), p->refused[b] = 0;
-        if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
+        nde_forget_steps(s, p, b);
+        p->refused[b] = 0;
         nde_panel_watch(s, p, b);
         if (status[j] != NDE_OK) w->verdict[b] = status[j];
     }

@@ -93,8 +93,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
         p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
         p->h_first[b] = p->h_last[b] = 0;
-        p->before[b] = nde_error_at_start(s);
-        if (p->before2) p->before2[b] = 1, p->h_last2[b] = 0;
+        nde_forget_steps(s, p, b);
         if (p->iterations) p->iterations[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
         if (p->implicit) p->implicit[b] = 0;
@@ -123,12 +122,13 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last],
         p->refusals[b] = p->refusals[last];
         p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last],
-        p->before[b] = p->before[last];
+        p->past[b] = p->past[last];
         p->stop[b] = p->stop[last], p->watch[b] = p->watch[last], p->t_new[b] = p->t_new[last],
         p->dt[b] = p->dt[last];
         p->h_first[b] = p->h_first[last], p->h_last[b] = p->h_last[last],
         p->refused[b] = p->refused[last], p->mark[b] = p->mark[last];
-        if (p->before2) p->before2[b] = p->before2[last], p->h_last2[b] = p->h_last2[last];
+        if (p->past2) p->past2[b] = p->past2[last], p->h_last2[b] = p->h_last2[last];
+        if (p->error_last) p->error_last[b] = p->error_last[last], p->error_last2[b] = p->error_last2[last];
         if (p->iterations) p->iterations[b] = p->iterations[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
         if (p->implicit) p->implicit[b] = p->implicit[last];

@@ -13,7 +13,7 @@ double nde_least_step(const nde_solver *s, double t) {
 }
 
 void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n) {
-    const bool history = p->before2;
+    const bool history = p->past2;
     s->rhs.kernels->clock->judge(&s->control, &s->clock, n,
                                  &(nde_judgement){ .scale = p->error_scale,
                                                    .error = p->error + b,
@@ -21,9 +21,9 @@ void nde_judge(const nde_solver *s, const nde_panel *p, size_t b, size_t n) {
                                                    .t_new = p->t_new + b,
                                                    .dt = p->dt + b,
                                                    .stop = p->stop + b,
-                                                   .before = p->before + b,
+                                                   .past = p->past + b,
                                                    .filter = s->filter.on ? &s->filter : NULL,
-                                                   .before2 = history ? p->before2 + b : NULL,
+                                                   .past2 = history ? p->past2 + b : NULL,
                                                    .h_last = p->h_last + b,
                                                    .h_last2 = history ? p->h_last2 + b : NULL,
                                                    .refused = p->refused + b,
@@ -44,7 +44,7 @@ static void go_on(const nde_solver *s, nde_panel *p, size_t b, double h) {
 /* ---- the caller's controller ------------------------------------------------------------------------------------- */
 
 int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_decision *d) {
-    const double before = p->before[b], before2 = p->before2[b], h_last2 = p->h_last2[b];
+    const double past = p->past[b], past2 = p->past2[b], h_last2 = p->h_last2[b];
     *d = (nde_decision){ .trajectory = p->trajectory[b],
                          .order = (int32_t)nde_method_estimate_power(s->table.method, s->rhs.noise) - 1,
                          .refused = (int32_t)p->refusals[b],
@@ -53,15 +53,15 @@ int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_de
                          .error = sqrt(p->error[b]*p->error_scale),
                          .h_last = p->h_last[b],
                          .h_last2 = h_last2,
-                         .error_last = p->h_last[b] != 0 ? sqrt(before) : 0,
-                         .error_last2 = h_last2 != 0 ? sqrt(before2) : 0 };
+                         .error_last = p->h_last[b] != 0 ? p->error_last[b] : 0,
+                         .error_last2 = h_last2 != 0 ? p->error_last2[b] : 0 };
     nde_judge(s, p, b, 1);
     d->accept = p->accept[b];
     d->factor = fabs(p->h[b]/p->dt[b]);
     const int rc = s->decide.decide(s->decide.ctx, d);
     d->accept = d->accept && isfinite(d->error) && !rc;
     d->factor = !(d->factor >= s->control.factor_min) ? s->control.factor_min : fmin(d->factor, s->control.factor_max);
-    p->before[b] = before, p->before2[b] = before2, p->h_last2[b] = h_last2;
+    p->past[b] = past, p->past2[b] = past2, p->h_last2[b] = h_last2;
     return rc;
 }
 
@@ -77,8 +77,9 @@ void nde_decide(nde_solver *s, nde_panel *p) {
         p->accept[b] = d->accept != 0;
         p->refused[b] = d->accept ? 0 : 1;
         if (d->accept) {
-            p->before2[b] = p->before[b], p->h_last2[b] = p->h_last[b];
-            p->before[b] = fmax(d->error*d->error, 1e-8);
+            p->past2[b] = p->past[b], p->h_last2[b] = p->h_last[b];
+            p->past[b] = nde_weigh_past(d->error*d->error);
+            p->error_last2[b] = p->error_last[b], p->error_last[b] = fmax(d->error, 1e-4);
         }
         go_on(s, p, b, d->factor*p->dt[b]);
     }

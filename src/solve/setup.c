@@ -59,11 +59,13 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->node, 1, capacity), TAKE(p->accepted, 1, capacity), TAKE(p->rejected, 1, capacity),
         TAKE(p->evals, 1, capacity);
     TAKE(p->t, 1, capacity), TAKE(p->t1, 1, capacity), TAKE(p->h, 1, capacity),
-        TAKE(p->before, 1, capacity), TAKE(p->h_last, 1, capacity);
+        TAKE(p->past, 1, capacity), TAKE(p->h_last, 1, capacity);
     TAKE(p->h_first, 1, capacity), TAKE(p->stop, 1, capacity), TAKE(p->watch, 1, capacity);
     TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
     const bool history = s->filter.on || s->decide.decide;
-    TAKE(p->before2, history, capacity), TAKE(p->h_last2, history, capacity);
+    TAKE(p->past2, history, capacity), TAKE(p->h_last2, history, capacity);
+    const bool decides = s->decide.decide != NULL;
+    TAKE(p->error_last, decides, capacity), TAKE(p->error_last2, decides, capacity);
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->revisit, s->revisits*NDE_MOST_REVISITS, capacity), TAKE(p->revisits, s->revisits, capacity);
     TAKE(p->iterations, s->table.newton.most > 0, capacity);

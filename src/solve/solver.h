@@ -14,6 +14,7 @@
 #include "nde/adjoint.h"
 #include "nde/solve.h"
 #include "controller/clock.h"
+#include "controller/weigh.h"
 #include "method/body.h"
 #include "save/rows.h"
 #include "solve/record.h"
@@ -64,13 +65,13 @@ typedef struct nde_panel {
     /* lanes, between steps: [capacity] */
     size_t *trajectory, *interval, *forced, *saved; /* forced: the next one ahead */
     int64_t *node, *accepted, *rejected, *evals;    /* node: number of the fixed step */
-    double *t, *t1, *h, *before, *h_first, *h_last;           /* h: proposed, or of whole fixed steps; before: error before,
-                                                               * squared */
+    double *t, *t1, *h, *past, *h_first, *h_last;   /* h: proposed, or of whole fixed steps; past: see nde_weigh_past */
     double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to
                                                      * do */
     double *refused;                                /* 1: the last attempt was rejected; 0 */
     int64_t *refusals;                              /* attempts rejected in a row */
-    double *before2, *h_last2;                      /* of the accepted step before the last; NULL: no controller asks */
+    double *past2, *h_last2;                        /* of the accepted step before the last; NULL: no controller asks */
+    double *error_last, *error_last2;               /* of the last accepted steps, at least 1e-4; NULL: the caller does not decide */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
     double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected
                                                      * and lie ahead, the last one last; NULL: solver.revisits is not set */
@@ -375,8 +376,12 @@ static inline int64_t nde_most_evaluations(const nde_solver *s) {
     return stages + starting + own + again + (s->table.fresh && s->forced.count) + (s->undoes ? 2 : 0);
 }
 
-/* What stands for the error of the step before the first one, squared: a filter has no opinion, PI grows as DOPRI5 does. */
-static inline double nde_error_at_start(const nde_solver *s) { return s->filter.on ? 1 : 1e-8; }
+/* Lane b has no steps behind it: a filter has no opinion, PI grows as DOPRI5 does. */
+static inline void nde_forget_steps(const nde_solver *s, nde_panel *p, size_t b) {
+    p->past[b] = s->filter.on ? 0 : nde_weigh_past(0);
+    if (p->past2) p->past2[b] = 0, p->h_last2[b] = 0;
+    if (p->error_last) p->error_last[b] = p->error_last2[b] = 1e-4;
+}
 
 /* ---- times ---- */
 static inline double nde_start_of(const nde_solver *s, size_t who) {

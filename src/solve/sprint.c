@@ -12,16 +12,16 @@ enum { FEW = 8 }; /* refusals in a row after which the loop looks whether there 
 /* Goes back for a smaller step, as decide, move_clocks and settle_lanes of loop.c do. False: they have to, nothing has
  * happened. */
 static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, double error, double most_h, int64_t most) {
-    double before, good, h, t_next, dt_next;
+    double past, good, h, t_next, dt_next;
     const double t = p->t[0];
     if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most ||
         p->live->attempts % 16 == 0 || s->filter.on)
         return false;
-    nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->before[0], t, p->t_new[0], p->dt[0], p->stop[0],
-              &before, &good, &h, &t_next, &dt_next);
+    nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->past[0], t, p->t_new[0], p->dt[0], p->stop[0],
+              &past, &good, &h, &t_next, &dt_next);
     if (fabs(h) < nde_least_step(s, t) || t + h == t) return false;
     if (p->accepted[0] == 0) p->h_first[0] = p->dt[0];
-    p->before[0] = before, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
+    p->past[0] = past, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
     p->refused[0] = 1, p->refusals[0]++, p->rejected[0]++;
     return true;
 }
@@ -95,11 +95,11 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
             (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on ||
                 nde_clock_looks(s->clock.look, p->accepted[0] + 1))
             return;
-        double before = p->before[0], good, h, t_next, dt_next;
+        double past = p->past[0], good, h, t_next, dt_next;
         if (!nde_weigh_unbounded(&s->control, direction, most_h, error*scale, p->refused[0], t_new, dt,
-                                 p->stop[0], &before, &h, &t_next, &dt_next))
-            nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], before, t, t_new, dt,
-                      p->stop[0], &before, &good, &h, &t_next, &dt_next);
+                                 p->stop[0], &past, &h, &t_next, &dt_next))
+            nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], past, t, t_new, dt,
+                      p->stop[0], &past, &good, &h, &t_next, &dt_next);
         if (recorded) keep(s, p);
         nde_real *const y = p->y;
         p->y = p->z, p->z = y;
@@ -107,7 +107,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         if (table->fsal)
             for (size_t i = 0; i < dim; i++) p->carry[i] = k[last + i];
         if (p->accepted[0] == 0) p->h_first[0] = dt;
-        p->before[0] = before, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
+        p->past[0] = past, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
         p->t[0] = t_new, p->h_last[0] = dt;
         p->accepted[0]++;
         p->refused[0] = 0, p->refusals[0] = 0;

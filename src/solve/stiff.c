@@ -9,22 +9,24 @@
 
 enum { HIT = 2, ENOUGH = 10*HIT }; /* of the score */
 
-/* Of row times the slopes in lane b, relative to the tolerances: what is stiff may be small. */
-static double norm(const nde_solver *s, const nde_panel *p, size_t b, const nde_row *row) {
+/* Component i of row times the slopes in lane b. */
+static double component(const nde_panel *p, size_t b, size_t i, const nde_row *row) {
+    const nde_real *k = p->k + i*p->ld + b;
     double sum = 0;
-    for (size_t i = 0; i < s->rhs.dim; i++) {
-        const nde_real *k = p->k + i*p->ld + b;
-        double x = 0;
-        for (int j = 0; j < row->count; j++) x += (double)row->weight[j]*(double)k[(size_t)row->index[j]*p->slab];
-        x /= nde_tolerance_of(s, p->trajectory[b], i, fabs((double)p->y[i*p->ld + b]));
-        sum += x*x;
-    }
-    return sqrt(sum);
+    for (int j = 0; j < row->count; j++) sum += (double)row->weight[j]*(double)k[(size_t)row->index[j]*p->slab];
+    return sum;
 }
 
+/* Norms are relative to the tolerances: what is stiff may be small. */
 double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b) {
     const nde_row *probe = s->table.probe;
-    return norm(s, p, b, &probe[0])/(norm(s, p, b, &probe[1])*fabs(p->dt[b]));
+    double rise = 0, run = 0;
+    for (size_t i = 0; i < s->rhs.dim; i++) {
+        const double scale = 1/nde_tolerance_of(s, p->trajectory[b], i, fabs((double)p->y[i*p->ld + b]));
+        const double x = component(p, b, i, &probe[0])*scale, y = component(p, b, i, &probe[1])*scale;
+        rise += x*x, run += y*y;
+    }
+    return sqrt(rise/run)/fabs(p->dt[b]);
 }
 
 /* A step that is stable by a fifth or more is no hit: the largest eigenvalue is smaller than the norm, but steps of a

@@ -94,7 +94,7 @@ static void making(void **state) {
 }
 
 typedef struct lane {
-    double error, before, factor, refused;
+    double error, past, factor, refused;
     unsigned char accept;
 } lane;
 
@@ -102,16 +102,15 @@ static const nde_clock forwards = { .direction = 1 };
 
 /* A step from 0 to 1 with nothing in the way: the factor is the next step size. */
 static lane judge(const nde_control *c, double error, double before, double refused) {
-    lane l = { error*error, before*before, 0, refused, 7 }; /* the kernel has squares */
+    lane l = { error*error, nde_weigh_past(before*before), 0, refused, 7 }; /* the kernel has squares */
     const double t = 0, one = 1, far = 1e300;
     double t_next, dt_next;
     nde_clock_kernels_baseline.judge(c, &forwards, 1, &(nde_judgement){
-        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .before = &l.before,
+        .scale = 1, .error = &l.error, .t = &t, .t_new = &one, .dt = &one, .stop = &far, .past = &l.past,
             .refused = &l.refused,
         .accept = &l.accept, .h = &l.factor, .t_next = &t_next, .dt_next = &dt_next });
     const double from = l.accept ? 1 : 0;
     assert_true(t_next == from + l.factor && dt_next == t_next - from);
-    l.before = sqrt(l.before);
     return l;
 }
 
@@ -122,27 +121,27 @@ static void judging(void **state) {
     nde_control c;
     assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 4, NULL, &c), NDE_OK);
     lane l = judge(&c, 0.5, 0.3, 0);
-    assert_true(l.accept == 1 && l.refused == 0 && l.before == 0.5);
+    assert_true(l.accept == 1 && l.refused == 0 && l.past == nde_weigh_past(0.25));
     assert_near(l.factor, 0.9*pow(0.5, -0.17)*pow(0.3, 0.04));
     l = judge(&c, 1, 0.3, 0);
-    assert_true(l.accept == 1 && l.refused == 0 && l.before == 1);
+    assert_true(l.accept == 1 && l.refused == 0 && l.past == 0);
     l = judge(&c, 1e-3, 0.3, 1); /* after a rejection it does not grow */
-    assert_true(l.accept == 1 && l.refused == 0 && l.factor == 1 && l.before == 1e-3);
+    assert_true(l.accept == 1 && l.refused == 0 && l.factor == 1 && l.past == nde_weigh_past(1e-6));
     l = judge(&c, 0.9, 1e-4, 1); /* but may shrink */
     assert_near(l.factor, 0.9*pow(0.9, -0.17)*pow(1e-4, 0.04));
     l = judge(&c, 1e-7, 0.3, 0);
-    assert_true(l.before == 1e-4);
+    assert_true(l.past == nde_weigh_past(0));
     l = judge(&c, 0, 1e-4, 0);
-    assert_true(l.accept == 1 && l.factor == 10 && l.before == 1e-4);
+    assert_true(l.accept == 1 && l.factor == 10 && l.past == nde_weigh_past(0));
     l = judge(&c, 3, 0.3, 0); /* a rejected step: the plain controller, the memory stays */
-    assert_true(l.accept == 0 && l.refused == 1 && l.before == 0.3);
+    assert_true(l.accept == 0 && l.refused == 1 && l.past == nde_weigh_past(0.09));
     assert_near(l.factor, 0.9*pow(3, -0.2));
     l = judge(&c, nextafter(1, 2), 0.3, 0);
     assert_true(l.accept == 0 && l.factor < 1);
     const double bad[] = { (double)NAN, (double)INFINITY, DBL_MAX, 1e200 };
     for (size_t i = 0; i < 4; i++) {
         l = judge(&c, bad[i], 0.3, 0);
-        assert_true(l.accept == 0 && l.refused == 1 && l.factor == 0.2 && l.before == 0.3);
+        assert_true(l.accept == 0 && l.refused == 1 && l.factor == 0.2 && l.past == nde_weigh_past(0.09));
     }
 }
 
@@ -151,7 +150,7 @@ static void lanes_do_not_meet(void **state) {
     enum { N = 37 };
     nde_control c;
     assert_int_equal(nde_control_make(NDE_CONTROLLER_PI, 2, NULL, &c), NDE_OK);
-    double error[N], before[N], factor[N], refused[N];
+    double error[N], before[N], past[N], factor[N], refused[N];
     unsigned char accept[N];
     lane alone[N];
     for (size_t b = 0; b < N; b++) {
@@ -159,15 +158,15 @@ static void lanes_do_not_meet(void **state) {
         before[b] = exp(uniform(100 + b, -9, 0));
         refused[b] = b % 3 == 0;
         alone[b] = judge(&c, error[b], before[b], refused[b]);
-        error[b] *= error[b], before[b] *= before[b];
+        error[b] *= error[b], past[b] = nde_weigh_past(before[b]*before[b]);
     }
     double t[N] = { 0 }, one[N], far[N], t_next[N], dt_next[N];
     for (size_t b = 0; b < N; b++) one[b] = 1, far[b] = 1e300;
     nde_clock_kernels_baseline.judge(&c, &forwards, N, &(nde_judgement){
-        .scale = 1, .error = error, .t = t, .t_new = one, .dt = one, .stop = far, .before = before, .refused = refused,
+        .scale = 1, .error = error, .t = t, .t_new = one, .dt = one, .stop = far, .past = past, .refused = refused,
         .accept = accept, .h = factor, .t_next = t_next, .dt_next = dt_next });
     for (size_t b = 0; b < N; b++)
-        assert_true(factor[b] == alone[b].factor && sqrt(before[b]) == alone[b].before && refused[b] == alone[b].refused &&
+        assert_true(factor[b] == alone[b].factor && past[b] == alone[b].past && refused[b] == alone[b].refused &&
                     accept[b] == alone[b].accept);
 }
 
@@ -286,13 +285,14 @@ static void filters_are_what_they_say(void **state) {
             const nde_kernels *kernels = nde_kernels_get(isas[i], false);
             for (size_t each = kernels ? 1 : N + 1; each <= N; each += N - 1) {
                 double (*o)[N] = out[sets > 0];
-                memcpy(o[0], e1, sizeof e1), memcpy(o[1], e2, sizeof e2), memcpy(o[2], h2, sizeof h2);
-                for (size_t b = 0; b < N; b++) refused[b] = b % 3 == 0;
+                memcpy(o[2], h2, sizeof h2);
+                for (size_t b = 0; b < N; b++)
+                    o[0][b] = nde_weigh_past(e1[b]), o[1][b] = nde_weigh_past(e2[b]), refused[b] = b % 3 == 0;
                 for (size_t b = 0; b < N; b += each)
                     kernels->clock->judge(&c, &forwards, each, &(nde_judgement){
                         .scale = 1, .error = e + b, .t = t + b, .t_new = one + b, .dt = one + b, .stop = far + b,
-                            .before = o[0] + b,
-                        .filter = &f, .before2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .refused = refused + b,
+                            .past = o[0] + b,
+                        .filter = &f, .past2 = o[1] + b, .h_last = h1 + b, .h_last2 = o[2] + b, .refused = refused + b,
                         .accept = accept + b, .h = o[3] + b, .t_next = o[4] + b, .dt_next = o[5] + b });
                 for (size_t b = 0; b < N; b++) o[6][b] = accept[b] + 2*refused[b];
                 if (sets++) assert_memory_equal(o, out[0], sizeof out[0]);
@@ -302,7 +302,7 @@ static void filters_are_what_they_say(void **state) {
             double (*o)[N] = out[0];
             const bool good = e[b] <= 1;
             assert_true(o[6][b] == (good ? 1 : 2));
-            assert_true(o[0][b] == (good ? fmax(e[b], 1e-8) : e1[b]) && o[1][b] == (good ? e1[b] : e2[b]));
+            assert_true(o[0][b] == nde_weigh_past(good ? e[b] : e1[b]) && o[1][b] == nde_weigh_past(good ? e1[b] : e2[b]));
             assert_true(o[2][b] == (good ? h1[b] : h2[b]));
             const double sum = 5*(f.b[0] + f.b[1] + f.b[2]);
             double factor = good ? pow(0.9, sum)*pow(sqrt(e[b]), -f.b[0])*pow(sqrt(e1[b]), -f.b[1])*pow(sqrt(e2[b]), -f.b[2])*

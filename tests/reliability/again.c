@@ -97,6 +97,10 @@ static int falls(const nde_field *f, const nde_site *at, const nde_real *y, nde_
     for (size_t b = 0; b < at->n; b++) dy[b] = -y[b], dy[at->ld + b] = y[b] - y[at->ld + b];
     return 0;
 }
+static int falls_along(const nde_field *f, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    (void)y;
+    return falls(f, at, v->y, dv);
+}
 /* the same for all kinds of noise */
 static int shakes(const nde_field *f, const nde_site *at, const nde_real *y, nde_real *dy) {
     for (size_t b = 0; b < at->n; b++) {
@@ -126,7 +130,8 @@ static void a_path_is_its_number(void **state) {
     for (size_t m = 0; m < nde_method_count(); m++)
         for (int kind = NDE_NOISE_DIAGONAL; kind <= NDE_NOISE_SCALAR; kind++) {
             if (!nde_method_strong(nde_method_at(m), kind) || nde_method_follows(nde_method_at(m), kind)) continue;
-            const nde_field drift = NDE_INIT(nde_field, .dim = 2, .out = 2, .traits = NDE_LANEWISE, .eval = falls);
+            const nde_field drift = NDE_INIT(nde_field, .dim = 2, .out = 2, .traits = NDE_LANEWISE, .eval = falls,
+                                             .jvp = falls_along);
             const nde_field g = NDE_INIT(nde_field, .dim = 2, .out = 2, .nu = kind == NDE_NOISE_SCALAR, .traits = NDE_LANEWISE,
                                          .eval = shakes);
             const nde_noise noise = NDE_INIT(nde_noise, .seed = 7, .grid = 64);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * back.c - continuous adjoints: the way back as a problem with a solver of its own, and gradients from its solution. */
 #include "adjoint/back.h"
+#include "adjoint/saltation.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,6 +45,9 @@ static nde_status check(const nde_solver *s) {
     return s->rhs.noisy ? check_noise(s) : NDE_OK;
 }
 
+/* Events end trajectories, and with them pieces of the way back, at times of their own. */
+static bool goes_together(const nde_solver *s) { return s->joint && !s->rhs.problem.n_events; }
+
 /* How it is solved: the caller's choice, and what must be as in the solve. */
 static nde_status choose(nde_back *k) {
     const nde_solver *s = k->s;
@@ -66,7 +70,7 @@ static nde_status choose(nde_back *k) {
     if (to->rtol == 0) to->rtol = o->rtol;
     if (to->atol == 0) to->atol = o->atol;
     to->rtol_n = o->rtol_n, to->atol_n = o->atol_n;
-    to->stepping = s->joint ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT, k->shared = s->joint && !to->steps;
+    to->stepping = goes_together(s) ? NDE_STEP_JOINT : NDE_STEP_INDEPENDENT, k->shared = goes_together(s) && !to->steps;
     to->group = o->group, to->isa = o->isa, to->blas = o->blas, to->reproducible = o->reproducible;
     to->threads = o->threads, to->executor = s->executor;
     to->adjoint = k->solves_integrals ? NDE_ADJOINT_NONE : NDE_ADJOINT_DISCRETE, to->record = NDE_RECORD_STAGES;
@@ -142,7 +146,7 @@ static nde_status pose(nde_back *k) {
     if (bad) return bad;
     *to = NDE_INIT(nde_problem, .n = s->N, .dim = k->rows, .np = r->np, .nq = r->nq, .t0 = r->problem.t1, .t1 = r->problem.t0,
                    .y0 = k->y0, .p = r->problem.p, .q = r->problem.q, .input = r->problem.input);
-    if (!s->joint && k->t0) to->t0_each = k->t0, to->t1_each = k->t1;
+    if (!goes_together(s) && k->t0) to->t0_each = k->t0, to->t1_each = k->t1;
     k->norm = (nde_error_norm){ .size = sizeof k->norm, .of = norm_of_parts, .ctx = k };
     if (k->rows > k->a + s->rhs.dim || k->solves_state) to->norm = &k->norm;
     if (r->noisy) to->calculus = NDE_STRATONOVICH;
@@ -202,6 +206,8 @@ nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
     k = s->back ? s->back : &counted;
     shape(k, s);
     TAKE(k->y0, k->rows, N), TAKE(k->t0, 1, N), TAKE(k->t1, 1, N), TAKE(k->deviation, k->solves_state, N);
+    TAKE(k->stats, 1, N), TAKE(k->hit, s->rhs.problem.n_events > 0, N);
+    TAKE(k->at_hit, s->rhs.problem.n_events > 0, 5*s->rhs.rows + s->rhs.nq);
     lay_scratch(k, arena);
     TAKE(k->jump_t, saves, 1), TAKE(k->jump_row, saves + 1, 1);
     if (s->adjoint == NDE_ADJOINT_QUADRATURE) {
@@ -264,7 +270,9 @@ static void begin(nde_back *k) {
         k->t0[who] = failed ? nde_start_of(s, who) : s->t_end[who];
         k->t1[who] = nde_start_of(s, who);
         if (k->deviation) k->deviation[who] = 0;
+        if (k->hit) k->hit[who] = failed ? 0 : s->hits.kept[who];
         if (failed) continue;
+        if (k->hit) nde_crossing_aim(k, who);
         nde_save_end_transpose(s, who, &states, a, s->N);
         add_rows(s, &states, who, true, a);
     }
@@ -273,8 +281,9 @@ static void begin(nde_back *k) {
 }
 
 /* How far the state solved backwards is from where the solve began. */
-static void compare(nde_back *k, const nde_real *y) {
+static void compare(nde_back *k) {
     const nde_solver *s = k->s;
+    const nde_real *y = k->y0;
     for (size_t who = 0; who < s->N; who++) {
         double sum = 0;
         for (size_t i = 0; i < s->rhs.dim && s->status[who] >= 0; i++) {
@@ -285,23 +294,37 @@ static void compare(nde_back *k, const nde_real *y) {
     }
 }
 
-/* What the way back ended with goes to the solver's gradients. end [rows][N] */
-static void collect(nde_back *k, const nde_real *end) {
+/* What the way back ended with goes to the solver's gradients. */
+static void collect(nde_back *k) {
     nde_solver *s = k->s;
-    const size_t N = s->N, dim = s->rhs.dim, nq = s->rhs.nq;
+    const size_t N = s->N, dim = s->rhs.dim;
+    const nde_real *end = k->y0;
     memcpy(s->g_y0, end + k->a*N, dim*N*sizeof *s->g_y0);
-    for (size_t who = 0; who < N; who++)
+    for (size_t who = 0; who < N; who++) {
         if (s->status[who] >= 0) add_rows(s, &k->seed, who, false, s->g_y0 + who);
+        nde_crossing_start(k, who);
+    }
     if (!k->solves_integrals) return;
-    if (nq) memcpy(s->g_q, end + k->q*N, nq*N*sizeof *s->g_q);
+    for (size_t i = 0; i < s->rhs.nq*N; i++) s->g_q[i] += end[k->q*N + i];
     for (size_t i = 0; i < s->rhs.np; i++)
         for (size_t who = 0; who < N; who++)
             s->shard[s->panel[who/s->panel[0].count].shard].p[i] += (double)end[(k->p + i)*N + who];
 }
 
-/* The end of a span moves along the slope there, its start against it. */
-static int move_times(nde_back *k, const nde_gradient *g, const nde_real *end) {
+/* Where the end of a trajectory is not an event's, it is that of its span. */
+static void move_end(nde_back *k) {
     nde_solver *s = k->s;
+    for (size_t who = 0; k->seed.t_end && who < s->N; who++) {
+        const bool at_start = s->t_end[who] == nde_start_of(s, who);
+        if (s->status[who] < 0 || (s->status[who] == NDE_EVENT && !at_start)) continue;
+        *(at_start ? &s->g_t0[who] : &s->g_t1[who]) += k->seed.t_end[who];
+    }
+}
+
+/* The end of a span moves along the slope there, its start against it. */
+static int move_times(nde_back *k, const nde_gradient *g) {
+    nde_solver *s = k->s;
+    const nde_real *end = k->y0;
     const size_t N = s->N, dim = s->rhs.dim;
     const nde_seed *seed = &k->seed;
     const nde_real *slope;
@@ -309,14 +332,14 @@ static int move_times(nde_back *k, const nde_gradient *g, const nde_real *end) {
     for (size_t who = 0; who < N && !rc; who++) {
         const double t0 = nde_start_of(s, who), t1 = s->t_end[who], ahead = 1e-9*(t1 - t0);
         if (s->status[who] < 0 || t0 == t1) continue;
-        if (g->t1) {
+        if (g->t1 && s->status[who] != NDE_EVENT) {
             rc = nde_slope_at(s, who, t1, -ahead, s->y_end + who, N, &slope);
-            if (!rc) s->g_t1[who] = row_dot(s, seed->y_end, who, slope) + quadrature_dot(s, seed, who, slope);
+            if (!rc) s->g_t1[who] += row_dot(s, seed->y_end, who, slope) + quadrature_dot(s, seed, who, slope);
             if (!rc && s->saving == NDE_SAVE_END && s->saved[who]) s->g_t1[who] += row_dot(s, seed->y, who, slope);
         }
         if (g->t0 && !rc) {
             rc = nde_slope_at(s, who, t0, ahead, s->rhs.problem.y0 + who, N, &slope);
-            if (!rc) s->g_t0[who] = -row_dot(s, end + k->a*N, who, slope) - quadrature_dot(s, seed, who, slope);
+            if (!rc) s->g_t0[who] -= row_dot(s, end + k->a*N, who, slope) + quadrature_dot(s, seed, who, slope);
         }
         for (size_t row = 0; g->save_t && seed->y && row < s->saved[who] && !rc; row++) {
             if (at_start(s, row, who)) continue;
@@ -349,6 +372,50 @@ static void clear(nde_solver *s) {
     }
 }
 
+/* Adds what a piece of the way cost. */
+static void add_stats(nde_stats *to, const nde_stats *piece) {
+    const nde_stats before = *to;
+    *to = *piece;
+    to->evals += before.evals, to->accepted += before.accepted, to->rejected += before.rejected, to->forced += before.forced;
+    to->jacobians += before.jacobians, to->factorisations += before.factorisations;
+    to->newton_iterations += before.newton_iterations, to->linear_iterations += before.linear_iterations;
+    if (before.accepted) to->h_first = before.h_first;
+    if (before.stiff > 0) to->stiff = before.stiff, to->stiff_t = before.stiff_t;
+    if (before.accepted && !piece->accepted) to->h_last = before.h_last;
+}
+
+/* All trajectories go from t0 to t1, and y0 becomes what they come to. Integrals are taken along. */
+static int go_piece(nde_back *k, nde_status *bad) {
+    const size_t N = k->s->N;
+    nde_solution end = NDE_INIT(nde_solution, .n = 0);
+    *bad = nde_solver_run(k->solver, &end);
+    if (*bad) *bad = nde_fail(*bad, "nde_backward: on the way back: %s", nde_solver_error(k->solver));
+    if (!*bad && !k->solves_integrals) *bad = nde_history_open(&k->adjoint, k->solver);
+    if (*bad) return 0;
+    memcpy(k->y0, end.y_end, k->rows*N*sizeof *k->y0);
+    for (size_t who = 0; who < N; who++) add_stats(&k->stats[who], &end.stats[who]);
+    const int rc = k->solves_integrals ? 0 : nde_integral(k);
+    memcpy(k->t0, k->t1, N*sizeof *k->t0);
+    return rc;
+}
+
+/* The whole way, in pieces between events. */
+static int go_back(nde_back *k, nde_status *bad) {
+    const size_t N = k->s->N;
+    int rc = 0;
+    nde_saltation_begin(k->s);
+    memset(k->stats, 0, N*sizeof *k->stats);
+    for (bool moves = true; moves && !rc && !*bad;) {
+        moves = false;
+        for (size_t who = 0; who < N && !rc; who++) {
+            while (!rc && nde_crossing_is_due(k, who)) rc = nde_crossing_take(k, who);
+            moves = moves || k->t0[who] != k->t1[who];
+        }
+        if (moves && !rc) rc = go_piece(k, bad);
+    }
+    return rc;
+}
+
 nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient *gradient) {
     nde_back *k = s->back;
     const char *refusal = not_given(s, seed, gradient);
@@ -362,22 +429,18 @@ nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient 
                                      nde_fail(NDE_E_ARG,
                                               "nde_backward: options.save_t[%zu] is %g: with noise, continuous adjoints need "
                                                  "save times at nodes of the fixed steps", row, s->save_t[row]));
+    if ((bad = nde_crossing_check(k))) return nde_solver_refuse(s, bad);
     for (size_t i = 0; i < s->rhs.problem.n_terms; i++)
         if (s->rhs.problem.terms[i].noise) k->noise[i].seed = s->rhs.problem.terms[i].noise->seed;
-    begin(k);
-    nde_solution end = NDE_INIT(nde_solution, .n = 0);
-    bad = nde_solver_run(k->solver, &end);
-    if (bad) return nde_solver_refuse(s, nde_fail(bad, "nde_backward: on the way back: %s", nde_solver_error(k->solver)));
     clear(s);
-    collect(k, end.y_end);
-    if (!k->solves_integrals) bad = nde_history_open(&k->adjoint, k->solver);
+    begin(k);
+    int rc = go_back(k, &bad);
     if (bad) return nde_solver_refuse(s, bad);
-    int rc = k->solves_integrals ? 0 : nde_integral(k);
-    if (!rc) rc = move_times(k, gradient, end.y_end);
-    if (rc) return nde_solver_refuse_code(s, "nde_backward", rc);
-    if (k->solves_state) compare(k, end.y_end);
+    if (!rc) collect(k), move_end(k), rc = move_times(k, gradient);
+    if (rc) return nde_saltation_refuse(s, "nde_backward", rc);
+    if (k->solves_state) compare(k);
     nde_gradient_deliver(s, gradient);
     if (gradient->reconstruction) memcpy(gradient->reconstruction, k->deviation, s->N*sizeof *k->deviation);
-    if (gradient->back) memcpy(gradient->back, end.stats, s->N*sizeof *end.stats);
+    if (gradient->back) memcpy(gradient->back, k->stats, s->N*sizeof *k->stats);
     return NDE_OK;
 }

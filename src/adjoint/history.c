@@ -12,7 +12,8 @@ static size_t row_reals(const nde_solver *s) { return (1 + (size_t)s->table.slop
 void nde_history_lay(nde_history *h, nde_arena *arena, size_t n, size_t dim, size_t slopes) {
     size_t reals;
     if (!nde_size_multiply(n, dim, &reals) || !nde_size_multiply(reals, 1 + slopes, &reals)) arena->overflow = true;
-    h->count = nde_arena_take(arena, n, sizeof *h->count), h->step = nde_arena_take(arena, n, sizeof *h->step);
+    h->count = nde_arena_take(arena, n, sizeof *h->count), h->first = nde_arena_take(arena, n, sizeof *h->first),
+        h->last = nde_arena_take(arena, n, sizeof *h->last), h->step = nde_arena_take(arena, n, sizeof *h->step);
     h->passage = nde_arena_take(arena, n, sizeof *h->passage), h->values = nde_arena_take(arena, reals, sizeof *h->values);
 }
 
@@ -62,8 +63,26 @@ nde_status nde_history_open(nde_history *h, nde_solver *s) {
         (void)walk(h, p, true);
         h->quick = h->quick && p->record.form <= NDE_RECORD_STAGES;
     }
-    for (size_t who = 0; who < s->N; who++) h->passage[who].step = SIZE_MAX;
+    for (size_t who = 0; who < s->N; who++) h->passage[who].step = SIZE_MAX, h->first[who] = 0, h->last[who] = h->count[who];
     return NDE_OK;
+}
+
+/* How many steps of [low, high) begin before t, or at it. */
+static size_t steps_before(const nde_history *h, size_t who, size_t low, size_t high, double t, bool at) {
+    const nde_stride *step = h->step[who];
+    const double d = h->s->direction;
+    while (low < high) {
+        const size_t middle = low + (high - low)/2;
+        if (d*step[middle].t < d*t || (at && step[middle].t == t)) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+void nde_history_between(nde_history *h, size_t who, double from, double to) {
+    const size_t begun = steps_before(h, who, 0, h->count[who], from, true);
+    h->first[who] = begun > 0 ? begun - 1 : 0;
+    h->last[who] = steps_before(h, who, h->first[who], h->count[who], to, false);
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -72,14 +91,8 @@ static nde_panel *panel_of(const nde_solver *s, size_t who) { return &s->panel[w
 
 /* The last step that begins at or before t. */
 static size_t step_at(const nde_history *h, size_t who, double t) {
-    const nde_stride *step = h->step[who];
-    size_t low = 0, high = h->count[who];
-    while (high - low > 1) {
-        const size_t middle = low + (high - low)/2;
-        if (h->s->direction*step[middle].t <= h->s->direction*t) low = middle;
-        else high = middle;
-    }
-    return low;
+    const size_t first = h->first[who], begun = steps_before(h, who, first, h->last[who], t, true);
+    return begun > first ? begun - 1 : first;
 }
 
 /* Keeps a lane of a step: y and slopes, ld and slab apart. */
@@ -135,7 +148,8 @@ int nde_history_at(const nde_history *h, int worker, size_t who, double t, nde_r
         for (size_t i = 0; i < dim; i++) y[i*stride] = s->status[who] < 0 ? 0 : s->y_end[i*s->N + who];
         return 0;
     }
-    if (at->step == SIZE_MAX || s->direction*t < s->direction*at->t || s->direction*t > s->direction*at->t_new) {
+    const bool between = at->step >= h->first[who] && at->step < h->last[who]; /* SIZE_MAX: it is none */
+    if (!between || s->direction*t < s->direction*at->t || s->direction*t > s->direction*at->t_new) {
         const size_t step = step_at(h, who, t);
         const int rc = step == at->step ? 0 : load(h, worker, who, step);
         if (rc) return rc;

@@ -21,6 +21,7 @@ typedef struct nde_history {
     nde_solver *s;
     bool quick;            /* all slopes are in the records: no worker's arrays are needed */
     size_t *count;         /* [N] steps */
+    size_t *first, *last;  /* [N] of those that are looked into: [first, last) */
     nde_stride **step;     /* [N] in the order of the solve: behind the records */
     nde_passage *passage;  /* [N] */
     nde_real *values;      /* [N][1 + slopes][dim] its state and slopes */
@@ -29,6 +30,9 @@ typedef struct nde_history {
 void nde_history_lay(nde_history *history, nde_arena *arena, size_t n, size_t dim, size_t slopes);
 /* After a run: finds the steps. Records fall back until there is room for the index. NDE_E_BUDGET with text. */
 nde_status nde_history_open(nde_history *history, nde_solver *s);
+/* Only the steps of a trajectory between two times count from now on, from < to in the direction of time: where an event has
+ * cut a step, the state that led to `to` and that which `from` began with. */
+void nde_history_between(nde_history *history, size_t who, double from, double to);
 /* y [dim] of a trajectory at time t, components `stride` apart. One trajectory belongs to one worker at a time. Returns what a
  * field returned where the step had to be repeated. */
 int nde_history_at(const nde_history *history, int worker, size_t who, double t, nde_real *y, size_t stride);

@@ -30,7 +30,7 @@ nde_status nde_saltation_refuse(nde_solver *s, const char *who, int code) {
                                          first->who, first->t, why));
 }
 
-static int meet(nde_worker *w, size_t who, size_t event, double t, bool tied) {
+int nde_saltation_meet(nde_worker *w, size_t who, size_t event, double t, bool tied) {
     w->obstacle = (nde_obstacle){ .any = true, .tied = tied, .who = who, .event = event, .t = t };
     return NDE_OBSTACLE;
 }
@@ -84,7 +84,7 @@ static int check_crossing(const hit *h, double slope) {
     const int rc = nde_part_eval(&h->s->rhs, &h->w->group.lanes, &h->s->rhs.event[h->e].g, &t, h->normal, &start);
     if (rc) return rc;
     const bool crossed = isfinite(slope) && slope != 0 && fabs(slope*(h->t - t)) > sqrt(eps)*fabs((double)start);
-    return crossed ? 0 : meet(h->w, r->trajectory[h->b], h->e, h->t, false);
+    return crossed ? 0 : nde_saltation_meet(h->w, r->trajectory[h->b], h->e, h->t, false);
 }
 
 /* ---- transpose ------------------------------------------------------------------------------- */
@@ -165,7 +165,7 @@ static int undo_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b,
     const size_t by = cut ? e->cuts.event[k]%NDE_CUT_TIED : SIZE_MAX;
     bool open = cut;
     int rc = 0;
-    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return meet(w, who, by, e->cuts.t[k], true);
+    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return nde_saltation_meet(w, who, by, e->cuts.t[k], true);
     for (; !rc && w->hit[b] > 0 && s->direction*hits->t[(w->hit[b] - 1)*N + who] > s->direction*r->t[b]; w->hit[b]--) {
         const size_t row = w->hit[b] - 1, which = (size_t)hits->which[row*N + who];
         const bool same = open && which == by && hits->t[row*N + who] == e->cuts.t[k];
@@ -285,7 +285,7 @@ static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b,
     const double end = s->direction*(cut ? e->cuts.t[k] : r->t_new[b]);
     bool open = cut;
     int rc = 0;
-    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return meet(w, who, by, e->cuts.t[k], true);
+    if (cut && e->cuts.event[k] >= NDE_CUT_TIED) return nde_saltation_meet(w, who, by, e->cuts.t[k], true);
     for (; !rc && w->hit[b] < hits->kept[who] && s->direction*hits->t[w->hit[b]*N + who] <= end; w->hit[b]++) {
         const size_t row = w->hit[b], which = (size_t)hits->which[row*N + who];
         const bool same = open && which == by && hits->t[row*N + who] == e->cuts.t[k];

@@ -10,6 +10,8 @@ enum { NDE_OBSTACLE = -0x6e6465 };
 /* Before a walk; and why it has returned `code`, as nde_solver_refuse_code. */
 void nde_saltation_begin(nde_solver *s);
 nde_status nde_saltation_refuse(nde_solver *s, const char *who, int code);
+/* Notes what is in the way; NDE_OBSTACLE. */
+int nde_saltation_meet(nde_worker *w, size_t who, size_t event, double t, bool tied);
 /* The first g or reset without vjp or jvp; NULL: none. */
 const nde_field *nde_events_without(const nde_solver *s, bool jvp);
 /* Are times and states of events among the outputs that are asked for, and are there none? */

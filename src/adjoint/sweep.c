@@ -411,7 +411,7 @@ static int undo_list(sweep *v, const nde_entry *e) {
         for (size_t k = e->n; k-- > 0;) undo_leave(v, e->lane[k], e->who[k]);
         break;
     case NDE_ENTRY_FRESH: rc = undo_fresh(v, e); break;
-    case NDE_ENTRY_CUT: break; /* the step knows */
+    case NDE_ENTRY_CUT: break; /* the step knows what it means */
     case NDE_ENTRY_RESET: rc = undo_reset(v, e); break;
     default: rc = undo_jump(v, e);
     }
@@ -609,14 +609,6 @@ nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient 
     const bool cut = nde_events_have_cut(s);
     nde_status bad = nde_saltation_check(s, "nde_backward", from.event_t || from.event_y);
     if (bad) return bad;
-    if (s->back && (cut || from.event_t || from.event_y || from.t_end))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: a continuous adjoint does not know %s",
-                                             cut ? "what an event does to a trajectory"
-                                             : "times and states of events, and t_end"));
-    if (cut && s->undoes)
-        return nde_solver_refuse(s,
-                                 nde_fail(NDE_E_ARG,
-                                          "nde_backward: an event has cut a step: NDE_ADJOINT_REVERSIBLE cannot undo it"));
     if (to.save_t && s->saving != NDE_SAVE_TIMES)
         return nde_solver_refuse(
             s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));

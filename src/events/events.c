@@ -247,15 +247,17 @@ static void state_at(const nde_solver *s, const nde_panel *p, size_t b, const nd
         nde_save_dense(s, from, lane, theta, to, NULL, stride);
 }
 
-static bool close(double a, double b) { return fabs(a - b) <= 16*DBL_EPSILON*fmax(fabs(a), fabs(b)); }
+bool nde_events_meet(double a, double b) { return fabs(a - b) <= 16*DBL_EPSILON*fmax(fabs(a), fabs(b)); }
 
 static void end_at(const nde_solver *s, nde_panel *p, size_t b, const nde_panel *from, size_t lane, double t) {
     state_at(s, p, b, from, lane, t, s->rhs.rows, p->z + b, p->ld);
     p->t_new[b] = t;
 }
 
-/* Ends the step at t. */
+/* Ends the step at t; whoever undoes it needs the state that it would have led to. */
 static void cut_step(const view *v, double t, bool end) {
+    const nde_panel *p = v->p;
+    for (size_t i = 0; v->s->undoes && i < v->s->state_rows; i++) v->w->a_z[i*p->ld + v->b] = p->z[i*p->ld + v->b];
     end_at(v->s, v->p, v->b, v->from, v->lane, t);
     v->w->length[v->b] = t - v->p->t[v->b];
     if (end) v->p->t1[v->b] = t;
@@ -279,6 +281,7 @@ void nde_events_log(const nde_solver *s, nde_panel *p, nde_worker *w) {
         entry.cuts.event[j] = w->cut_by[b];
         entry.cuts.since[j] = p->since[b];
         entry.cuts.t[j] = p->since[b] = p->t_new[b];
+        for (size_t i = 0; i < entry.rows; i++) entry.y[i*m + j] = w->a_z[i*p->ld + b];
     }
 }
 
@@ -292,19 +295,19 @@ static nde_status take(view *v, size_t hits) {
         const size_t e = v->w->order[k];
         const nde_watched *event = &v->s->rhs.event[e];
         const double t = v->w->root[e];
-        if (verdict != NDE_OK && !close(t, cut)) break;
-        nde_real *y = note(v->s, v->who, e, t, close(t, before));
+        if (verdict != NDE_OK && !nde_events_meet(t, cut)) break;
+        nde_real *y = note(v->s, v->who, e, t, nde_events_meet(t, before));
         if (y) state_at(v->s, p, v->b, v->from, v->lane, t, v->s->rhs.dim, y, v->s->N);
         const bool ends = is_last(v->s, v->who, e), acts = ends || event->reset.field;
         before = t;
-        if (acts) by = verdict == NDE_OK ? e + (close(t, p->stop[v->b]) ? NDE_CUT_TIED : 0) : by | NDE_CUT_TIED;
+        if (acts) by = verdict == NDE_OK ? e + (nde_events_meet(t, p->stop[v->b]) ? NDE_CUT_TIED : 0) : by | NDE_CUT_TIED;
         if (verdict == NDE_OK) cut = t;
         if (ends && verdict != NDE_EVENT) verdict = NDE_EVENT, v->s->hits.end[v->who] = (int32_t)e;
         else if (event->reset.field && verdict == NDE_OK) verdict = NDE_UNFINISHED;
     }
     if (verdict == NDE_OK) return NDE_OK;
     for (size_t k = 0; k < hits; k++)
-        v->w->passed[v->w->order[k]*p->capacity + v->b] = close(v->w->root[v->w->order[k]], cut);
+        v->w->passed[v->w->order[k]*p->capacity + v->b] = nde_events_meet(v->w->root[v->w->order[k]], cut);
     cut_step(v, cut, verdict == NDE_EVENT);
     v->w->cut_by[v->b] = by;
     const double least = stuck*fabs(cut);

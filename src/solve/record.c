@@ -33,7 +33,7 @@ static size_t times_of(uint32_t kind, size_t n) { return kind & NDE_ENTRY_UNIFOR
 
 /* What a list keeps of states in the form times. */
 static uint32_t list_keeps(const nde_record *r, int kind) {
-    const bool loses = kind == NDE_ENTRY_LEAVE || kind == NDE_ENTRY_FRESH || kind == NDE_ENTRY_JUMP;
+    const bool loses = kind == NDE_ENTRY_LEAVE || kind == NDE_ENTRY_FRESH || kind == NDE_ENTRY_JUMP || kind == NDE_ENTRY_CUT;
     return r->form == NDE_RECORD_TIMES && loses ? NDE_KEEPS_Y : 0;
 }
 

@@ -22,7 +22,7 @@ enum {
     NDE_ENTRY_STEP = 5,  /* t[n], t_new[n]; UNIFORM: t[1], t_new[1] */
     NDE_ENTRY_CUT = 6,   /* lanes[m], events[m], t[m], since[m]: events have cut the step before this entry */
     NDE_ENTRY_RESET = 7, /* lanes[m], the event [m], y- [dim][m] in every form: y+ = reset(y-) */
-    /* in the form times LEAVE, FRESH and JUMP keep y [rows][m], the state as it was before them */
+    /* in the form times LEAVE, FRESH, JUMP and CUT keep y [rows][m], the state as it was before them */
     /* what a step keeps beside its times */
     NDE_KEEPS_Y = 16, NDE_KEEPS_STAGES = 32, NDE_KEEPS_TAPE = 64,
     NDE_ENTRY_MIXED = 128,   /* some lanes of the step were rejected: their t_new is t */

@@ -170,7 +170,8 @@ static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver 
 /* What evaluates: scratch, and lanes taken out of a panel. */
 static void lay_evaluation(nde_worker *w, nde_arena *arena, const nde_solver *s, size_t capacity, size_t ld) {
     const bool implicit = nde_method_is_implicit(s->table.method);
-    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE || implicit);
+    const bool crosses = s->adjoint != NDE_ADJOINT_NONE && s->rhs.problem.n_events > 0; /* without a record too */
+    nde_scratch_lay(&w->scratch, arena, &s->rhs, ld, s->options.adjoint != NDE_ADJOINT_NONE || crosses || implicit);
     if (s->table.chebyshev.most)
         nde_chebyshev_lay_scratch(&w->scratch, arena, &s->rhs, &s->table.chebyshev, ld, s->options.adjoint);
     if (s->table.multistep.order)

@@ -556,6 +556,8 @@ nde_panel *nde_wide_inside(const nde_solver *s, nde_worker *w, size_t k);
 
 /* ---- events.c: what happens to lanes stands in w->verdict ---- */
 
+/* Are these two times the same, as far as roots are known? */
+bool nde_events_meet(double a, double b);
 /* Before a run: no hits. */
 void nde_events_begin(nde_solver *s);
 /* Values of the events at the states of lanes that begin or have jumped. */

@@ -3,78 +3,14 @@
  * what a problem can hold; bit for bit with a quantum; over many steps (10^6 with NDE_TEST_LONG) of a contracting, a
  * neutral and a chaotic problem; its memory; what fails on the way; pauses, threads; what has no meaning. */
 #include "adjoint/cases.h"
+#include "adjoint/ways.h"
 #include "solve/solver.h"
 
 #include <stdio.h>
 
 #define SINGLE (sizeof(nde_real) == sizeof(float))
 
-/* A way to solve that can be undone. */
-typedef struct way {
-    int32_t method, error;
-    double coupling, damping;
-} way;
-
-enum { MOST_WAYS = 40 };
-static way ways[MOST_WAYS];
-static size_t n_ways, n_split; /* those of partitioned problems come first */
-
-static void find_ways(void) {
-    static const way more[] = { { NDE_ALF, 0, 0, 0.9 }, { NDE_EULER, 0, 0.99, 0 }, { NDE_BOSH3, 0, 0.99, 0 },
-                                { NDE_DOPRI5, 0, 1, 0 }, { NDE_DOP853, 0, 0.9, 0 }, { NDE_RK4, NDE_ERROR_DOUBLING, 0.99, 0 } };
-    for (int reversible = 0; reversible <= 1; reversible++) {
-        for (size_t k = 0; k < nde_method_count(); k++) {
-            const nde_method *m = nde_method_at(k);
-            const int kind = nde_method_kind(m);
-            if (reversible ? kind == NDE_KIND_REVERSIBLE : kind == NDE_KIND_COMPOSITION || kind == NDE_KIND_PARTITIONED)
-                ways[n_ways++] = (way){ .method = nde_method_id(m) };
-        }
-        if (!reversible) n_split = n_ways;
-    }
-    for (size_t k = 0; k < LENGTH(more); k++) ways[n_ways++] = more[k];
-}
-
-static void take_way(proof *f, const way *w) {
-    f->options.method = w->method, f->options.error = w->error, f->options.coupling = w->coupling,
-        f->options.damping = w->damping;
-}
-static const char *name_of(const way *w) {
-    static char text[128];
-    snprintf(text, sizeof text, "%s, coupling %g, damping %g", nde_method_name(nde_method_get(w->method)), w->coupling,
-             w->damping);
-    return text;
-}
-static bool can_adapt(const way *w) { return w->error || nde_method_error_order(nde_method_get(w->method)) > 0; }
-static bool is_exact(const way *w) {
-    const nde_method *m = nde_method_get(w->method);
-    return w->coupling > 0 ? w->coupling == 1 : w->damping == 0 &&
-        (nde_method_kind(m) != NDE_KIND_COMPOSITION || m->first_same_as_last);
-}
-
 /* ---- every composition ----------------------------------------------------------------------- */
-
-/* The largest distance of a gradient from the kept one, relative to its size; of an input. */
-static double distance(const proof *f, const proof_copy *c, int *of) {
-    double worst = 0;
-    for (int k = 0; k < INPUTS; k++) {
-        double apart = 0, size = 0;
-        for (size_t i = 0; i < f->in[k].count; i++) {
-            const double a = input_get(&f->in[k], c->g[k], i), b = input_get(&f->in[k], f->in[k].g, i);
-            apart += (a - b)*(a - b), size += a*a;
-        }
-        if (size > 0 && !(sqrt(apart/size) <= worst)) worst = sqrt(apart/size), *of = k;
-    }
-    return worst;
-}
-
-/* The same case forwards, and backwards in time. */
-static void turn_time(proof *f) {
-    const double t0 = f->problem.t0, t1 = f->problem.t1, sum = t0 + t1;
-    f->problem.t0 = t1, f->problem.t1 = t0;
-    double *save = f->in[IN_SAVE_T].x, *jump = f->in[IN_JUMP_T].x;
-    for (size_t i = 0; i < f->in[IN_SAVE_T].count; i++) save[i] = sum - save[i];
-    for (size_t i = 0; i < f->in[IN_JUMP_T].count; i++) jump[i] = sum - jump[i];
-}
 
 static double most_apart;
 
@@ -428,32 +364,6 @@ static void refused(const nde_problem *problem, nde_options options, const char 
     assert_int_equal(nde_solver_bytes(problem, &options), 0);
 }
 
-/* What an event cuts cannot be undone; what it counts can. */
-static void height_formula(const model_at *x, double *f, double (*j)[MODEL_INPUTS]) {
-    f[0] = x->y[0] - 0.5, j[0][0] = 1;
-}
-static const model height_model = { 2, 1, 0, 0, 0, height_formula };
-static void through_events(void **state) {
-    (void)state;
-    for (int cut = 0; cut < 2; cut++) {
-        const nde_field height = model_field("height", &height_model, false);
-        const nde_event event = NDE_INIT(nde_event, .g = &height, .terminal = cut);
-        proof f;
-        proof_begin(&f, 1, &swing_model, false, 0, 4, 1);
-        proof_parameters(&f, 1, (double[]){ 1 });
-        f.options.method = NDE_ALF, f.options.steps = 100, f.options.adjoint = NDE_ADJOINT_REVERSIBLE;
-        f.problem.events = &event, f.problem.n_events = 1;
-        proof_create(&f);
-        assert_int_equal(proof_run(&f), cut ? NDE_EVENT : NDE_OK);
-        assert_true(f.solution.event_count[0] > 0);
-        const nde_seed seed = NDE_INIT(nde_seed, .y_end = f.seed_end);
-        const nde_gradient to = NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g);
-        assert_int_equal(nde_backward(f.solver, &seed, &to), cut ? NDE_E_ARG : NDE_OK);
-        if (cut) assert_non_null(strstr(nde_solver_error(f.solver), "REVERSIBLE"));
-        proof_end(&f);
-    }
-}
-
 static void what_has_no_meaning_is_refused(void **state) {
     (void)state;
     size_t methods = 0;
@@ -490,7 +400,6 @@ int main(void) {
         cmocka_unit_test(failures_pauses_and_threads),
         cmocka_unit_test(forward_mode_and_dense_values),
         cmocka_unit_test(gradient_check),
-        cmocka_unit_test(through_events),
         cmocka_unit_test(what_has_no_meaning_is_refused),
     };
     find_ways();

@@ -22,4 +22,9 @@
 #define NDE_TEST_EPS DBL_EPSILON
 #endif
 
+/* Does it solve its stages by Newton's method, along one field? */
+static inline bool test_iterates(const nde_method *m) {
+    return nde_method_kind(m) == NDE_KIND_DIRK || nde_method_kind(m) == NDE_KIND_COLLOCATION;
+}
+
 #endif

@@ -150,10 +150,13 @@ enum {
                                * 0.23 of it. Not with noise, splittings and flows */
     NDE_KIND_IMEX = 13,       /* for problem.splitting: explicit along the drift, as NDE_KIND_DIRK along second, whose
                                * Jacobian it is alone; drift_by and second_by are 0, neither field is a flow */
-    NDE_KIND_SWITCHING = 14   /* for problems that may be stiff now and then: each step is one of an explicit method or one of a
+    NDE_KIND_SWITCHING = 14,  /* for problems that may be stiff now and then: each step is one of an explicit method or one of a
                                * Rosenbrock method, as the steps before looked; the first one, and the first one after a jump,
                                * reset or clip, is explicit. Orders are those of the explicit one. nde_stats.jacobians counts
                                * implicit attempts. What is said of ROSENBROCK holds too */
+    NDE_KIND_COLLOCATION = 15 /* for stiff problems: all stages of a step at once, by Newton's method as in NDE_KIND_DIRK, for
+                               * which two matrices are factored, of dim and of 2 dim rows; gradients and tangents factor one
+                               * of dim*stages rows. Not with noise, splittings and flows */
 };
 
 NDE_API size_t nde_method_count(void);
@@ -640,10 +643,10 @@ typedef struct nde_options {
                                     * g_j the columns of the noise. Takes their jvp, gradients their vjp_jvp; nde_forward
                                     * and curvature do not know it. 0: NDE_E_CALCULUS */
     int32_t jacobian;              /* NDE_JACOBIAN_*: where implicit methods have dF/dy from */
-    double newton_tolerance;       /* of DIRK methods, and drift_implicit_euler: what Newton's method may leave in a stage,
-                                    * as a part of rtol and atol; at most 1. Gradients are those of stages that are solved
-                                    * exactly, differences of runs see what is left. 0: 0.01, with fixed steps as NDE_ZERO:
-                                    * until rounding ends it */
+    double newton_tolerance;       /* of methods that iterate, DIRK, COLLOCATION and drift_implicit_euler: what Newton's
+                                    * method may leave in a stage, as a part of rtol and atol; at most 1. Gradients are those
+                                    * of stages that are solved exactly, differences of runs see what is left. 0: 0.01, with
+                                    * fixed steps as NDE_ZERO: until rounding ends it */
 } nde_options;
 
 /* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and

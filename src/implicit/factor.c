@@ -19,30 +19,61 @@ static bool is_side_by_side(const nde_lu *lu, size_t ld) { return ld > 1 && lu->
 
 static nde_real *matrix(const nde_lu *lu, size_t b) { return lu->a + b*lu->dim*lu->dim; }
 
-static void write_lanes(nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma, const nde_real *j) {
-    const size_t d = lu->dim;
-    nde_real *w = lu->a;
-    for (size_t e = 0; e < d*d; e++, j += ld, w += ld) {
-        const nde_real one = e % (d + 1) == 0;
-        for (size_t b = 0; b < n; b++) w[b] = one - gamma*h[b]*j[b];
-        for (size_t b = n; b < ld && b % NDE_LU_STRIP; b++) w[b] = one;
-    }
+/* What W is made of: see nde_lu_factor_blocks. */
+typedef struct parts {
+    size_t blocks, apart;
+    const nde_real *m, *j;
+} parts;
+
+/* Lanes side by side: element (row, column) of block (i, k). */
+static void write_element(size_t n, size_t ld, const nde_real *h, nde_real one, nde_real m, const nde_real *j,
+                          nde_real *w) {
+    for (size_t b = 0; b < n; b++) w[b] = one - m*h[b]*j[b];
+    for (size_t b = n; b < ld && b % NDE_LU_STRIP; b++) w[b] = one;
 }
 
-void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
-                   const nde_real *j) {
+static void write_lanes(nde_lu *lu, size_t n, size_t ld, const nde_real *h, const parts *of) {
+    const size_t blocks = of->blocks, d = lu->dim/blocks;
+    nde_real *w = lu->a;
+    for (size_t i = 0; i < blocks; i++)
+        for (size_t row = 0; row < d; row++)
+            for (size_t k = 0; k < blocks; k++) {
+                const nde_real *j = of->j + i*of->apart + row*d*ld;
+                for (size_t column = 0; column < d; column++, j += ld, w += ld)
+                    write_element(n, ld, h, i == k && row == column, of->m[i*blocks + k], j, w);
+            }
+}
+
+/* By columns, of the one lane that h and j begin with. */
+static void write_one(const nde_lu *lu, size_t ld, nde_real h, const parts *of, const nde_real *first, nde_real *a) {
+    const size_t all = lu->dim, d = all/of->blocks;
+    for (size_t column = 0; column < all; column++)
+        for (size_t block = 0; block < of->blocks; block++) {
+            const nde_real by = of->m[block*of->blocks + column/d]*h, *j = first + block*of->apart + column%d*ld;
+            for (size_t row = 0; row < d; row++, j += d*ld) *a++ = (nde_real)(block*d + row == column) - by**j;
+        }
+}
+
+void nde_lu_factor_blocks(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, size_t blocks,
+                          const nde_real *m, const nde_real *j, size_t apart) {
     const size_t d = lu->dim;
+    const parts of = { .blocks = blocks, .apart = apart, .m = m, .j = j };
     if (is_side_by_side(lu, ld)) {
-        write_lanes(lu, n, ld, h, gamma, j);
+        write_lanes(lu, n, ld, h, &of);
         kernels->lu->factor_lanes(d, n, ld, lu->a, lu->p);
         return;
     }
     const bool far = nde_lapack_pays(kernels, d);
     for (size_t b = 0; b < n; b++) {
-        nde_lu_write_one(d, ld, gamma*h[b], j + b, matrix(lu, b));
+        write_one(lu, ld, h[b], &of, j + b, matrix(lu, b));
         if (far) nde_lapack_factor(d, matrix(lu, b), lu->p + b*d);
         else kernels->lu->factor(d, matrix(lu, b), lu->p + b*d);
     }
+}
+
+void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
+                   const nde_real *j) {
+    nde_lu_factor_blocks(kernels, lu, n, ld, h, 1, &gamma, j, 0);
 }
 
 /* Of lanes apart: each by itself. */

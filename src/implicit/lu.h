@@ -50,6 +50,10 @@ void nde_lu_lay(nde_lu *lu, nde_arena *arena, size_t dim, size_t ld);
 /* Factors I - gamma h J of n lanes, ld apart: h [n], j [dim][dim][ld]. */
 void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
                    const nde_real *j);
+/* Factors I - h M_IK J_I, blocks M_IK of M [blocks][blocks], lu->dim = blocks*d: J_I [d][d][ld] is `apart` behind the one
+ * before. */
+void nde_lu_factor_blocks(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, size_t blocks,
+                          const nde_real *m, const nde_real *j, size_t apart);
 /* x [dim][ld] becomes W^-1 x; or its transpose times x. Lanes as they were factored. */
 void nde_lu_solve(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x);
 void nde_lu_solve_transposed(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x);

@@ -38,7 +38,7 @@ typedef struct nde_multistep {
     struct nde_table *start;       /* takes the steps of lanes that have too few behind them */
 } nde_multistep;
 
-/* How the stages of a DIRK method are solved. */
+/* How the stages of a DIRK or collocation method are solved. */
 typedef struct nde_newton {
     int most;                      /* iterations of a stage; 0: another method */
     double fraction;               /* of the tolerance that may be left; 0: as exactly as can be */
@@ -78,7 +78,7 @@ typedef struct nde_table {
     nde_multistep multistep;
     nde_jacobian jacobian;  /* of an implicit method */
     nde_row *coupling;      /* [stages] of a Rosenbrock method */
-    nde_newton newton;      /* of a DIRK method, whose rows have the weight of a stage's own slope too */
+    nde_newton newton;      /* of a DIRK or collocation method, whose rows have the weight of a stage's own slope too */
     nde_row filter;         /* of one that is filtered: the error before */
     bool known;             /* of one: slope 0 comes in as F(t, y) */
     struct nde_table *way;  /* [2] of a method that switches */
@@ -193,6 +193,7 @@ void nde_multistep_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde
 
 extern const nde_body nde_body_rosenbrock_baseline, nde_body_rosenbrock_v3, nde_body_rosenbrock_v4;
 extern const nde_body nde_body_dirk_baseline, nde_body_dirk_v3, nde_body_dirk_v4;
+extern const nde_body nde_body_collocation_baseline, nde_body_collocation_v3, nde_body_collocation_v4;
 extern const nde_body nde_body_switched_baseline, nde_body_switched_v3, nde_body_switched_v4;
 void nde_switching_lay_scratch(nde_scratch *scratch, nde_arena *arena, const nde_rhs *rhs, const nde_method *m, size_t ld);
 extern const nde_body nde_body_composition_baseline, nde_body_composition_v3, nde_body_composition_v4;

@@ -15,12 +15,8 @@
  *
  * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with W of the stage's own J. */
 #include "core/isa.h"
-#include "method/shared.h"
+#include "method/newton.h"
 
-enum { BUSY = NDE_LANE_OK, DONE = NDE_LANE_IDLE, NOT_FINITE = 128 }; /* fates of lanes; else a failed one's mark */
-
-static nde_linear *linear(const nde_attempt *s) { return s->lanes->scratch->linear; }
-static nde_real *slope(const nde_attempt *s, nde_real *k, int i) { return k + (size_t)i*s->slab; }
 static bool is_additive(const nde_attempt *s) { return s->table->method->additive; }
 static int first_stage(const nde_attempt *s) { return is_additive(s) ? 2 : 1 + s->table->method->filtered; }
 static bool is_solved(const nde_attempt *s, int i) { return !is_additive(s) || i % 2 == 0; }
@@ -30,28 +26,14 @@ static void take_turns(const nde_attempt *s, int i) {
     s->lanes->turned = is_additive(s) && i % 2 == 0;
     if (driven(s)) nde_rhs_turn(s->rhs, s->lanes, s->dt, driven(s) + i);
 }
-static double node(const nde_attempt *s, int i) { return s->table->method->c[i]; }
-static bool by_differences(const nde_attempt *s) { return s->table->jacobian.how == NDE_JACOBIAN_DIFFERENCES; }
-static nde_real unit(void) { return sizeof(nde_real) == sizeof(double) ? (nde_real)DBL_EPSILON : (nde_real)FLT_EPSILON; }
-static nde_real size_of(nde_real x) { return x < 0 ? -x : x; }
-static nde_real larger(nde_real x, nde_real y) { return x > y || x != x ? x : y; } /* what is no number stays */
-
-static void combine(const nde_attempt *s, const nde_row *row, size_t rows, nde_real *z) {
-    s->rhs->kernels->step->combine(rows, s->lanes->site.n, s->lanes->site.ld, s->h, row, s->k, s->slab, s->y, z);
-}
 
 /* ---- linear systems -------------------------------------------------------------------------- */
 
-static void count(const nde_attempt *s, int evaluations) {
-    for (size_t b = 0; b < s->lanes->site.n; b++) s->lanes->scratch->count[b] += evaluations;
-}
-
-/* J and W at (t, Y). Differences begin at F there. */
+/* J and W at (t, Y). */
 static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
     nde_linear *l = linear(s);
     take_turns(s, first_stage(s));
-    int rc = by_differences(s) ? nde_rhs_eval(s->rhs, s->lanes, t, Y, l->f_t, NULL, 0) : 0;
-    if (!rc) rc = nde_jacobian_eval(&s->table->jacobian, s->rhs, s->lanes, l, t, Y, l->f_t);
+    const int rc = jacobian_at(s, t, Y, l->j);
     if (rc) return rc;
     nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, (nde_real)s->table->method->gamma, l->j);
     return 0;
@@ -77,63 +59,15 @@ static void guess(const nde_attempt *s, int i) {
         }
 }
 
-/* Lanes that have no part in an evaluation are idle in it; what a field says of them does not count. */
-static int evaluate(const nde_attempt *s, int i, const nde_real *Y, nde_real *f, nde_real *tape) {
-    nde_site *at = &s->lanes->site;
-    nde_linear *l = linear(s);
-    unsigned idle = 0;
-    take_turns(s, i);
-    for (size_t b = 0; b < at->n; b++) idle |= l->fate[b], at->lane[b] = l->fate[b] ? NDE_LANE_IDLE : NDE_LANE_OK;
-    if (idle) at->flags |= NDE_HAS_IDLE;
-    const int rc = nde_rhs_eval(s->rhs, s->lanes, nde_stage_time(s, node(s, i)), Y, f, tape, at->ld);
-    at->flags &= ~(unsigned)NDE_HAS_IDLE;
-    if (rc) s->lanes->scratch->stage = i;
-    for (size_t b = 0; b < at->n; b++)
-        if (l->fate[b] == BUSY && at->lane[b] != NDE_LANE_OK) l->fate[b] = at->lane[b];
-    return rc;
-}
-
-/* size [n]: the largest change of the state relative to what is wanted; change and most [n]: the largest one, and the
- * largest number in the sums that are the state. */
+/* Of a stage whose state is Y and whose slope k changes by dk. */
 static void measure(const nde_attempt *s, const nde_real *Y, const nde_real *k, const nde_real *dk) {
-    const nde_newton *how = &s->table->newton;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, *who = s->lanes->site.index;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     const nde_real gamma = (nde_real)s->table->method->gamma;
-    nde_linear *l = linear(s);
-    for (size_t b = 0; b < n; b++) l->size[b] = 0, l->change[b] = 0, l->most[b] = 0;
-    for (size_t r = 0; r < s->rhs->dim; r++, Y += ld, k += ld, dk += ld) {
-        const nde_real *y = s->y + r*ld;
-        for (size_t b = 0; b < n; b++) {
-            const nde_real change = size_of(gamma*s->h[b]*dk[b]), value = larger(size_of(Y[b]), size_of(y[b]));
-            const double wanted = nde_newton_wanted(how, who[b], r, (double)value);
-            l->size[b] = (double)change > wanted*l->size[b] || change != change ? (double)change/wanted : l->size[b];
-            l->change[b] = larger(change, l->change[b]);
-            l->most[b] = larger(larger(value, size_of(gamma*s->h[b]*k[b])), l->most[b]);
-        }
-    }
-    for (size_t r = s->rhs->dim; r < s->rhs->rows; r++, dk += ld) /* the quadrature has no size, but must be there */
+    begin_measure(s);
+    for (size_t r = 0; r < s->rhs->dim; r++, k += ld, dk += ld)
         for (size_t b = 0; b < n; b++)
-            if (!isfinite(dk[b])) l->size[b] = (double)NAN;
-}
-
-/* What becomes of a busy lane after iteration m of a stage, whose change was size, and before that `before`? eta estimates how
- * much of a change is still to come; of a stage's first one the last estimate of the stage before, no less than 1e-4, to the
- * power of 3/4 (theirs is 0.8). Changes that hardly get smaller, and are no more than rounding, are good enough. */
-static unsigned char judge(const nde_newton *how, nde_linear *l, size_t b, int m) {
-    enum { ROUNDING = 100 };
-    const double size = l->size[b], rate = m > 1 ? size/l->before[b] : 0;
-    if (!(size <= DBL_MAX)) return NOT_FINITE;
-    if (size == 0) return DONE;
-    if (rate > 0.5 && l->change[b] <= ROUNDING*unit()*l->most[b]) return DONE;
-    if (rate >= 1) return NDE_LANE_UNSOLVED;
-    const double was = fmax(l->eta[b], 1e-4);
-    l->eta[b] = m > 1 ? rate/(1 - rate) : sqrt(was*sqrt(was));
-    double left = l->eta[b]*size;
-    if (left <= 1) return DONE;
-    for (int k = m; how->fraction > 0 && m > 1 && k < how->most; k++) left *= rate; /* at the end */
-    if (m == how->most || (how->fraction > 0 && m > 1 && left > 1)) return NDE_LANE_UNSOLVED;
-    l->before[b] = size;
-    return BUSY;
+            measure_one(s, r, b, Y[r*ld + b], gamma*s->h[b]*k[b], gamma*s->h[b]*dk[b]);
+    measure_quadrature(s, dk);
 }
 
 /* One iteration of stage i: the lanes that are still busy. */
@@ -151,54 +85,27 @@ static int iterate(const nde_attempt *s, int i, int m, size_t *busy) {
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
         for (size_t b = 0; b < n; b++)
             if (l->fate[b] == BUSY) k[e + b] += l->dv[e + b];
-    *busy = 0;
-    for (size_t b = 0; b < n; b++) {
-        if (l->fate[b] != BUSY) continue;
-        l->iterations[b]++, s->lanes->scratch->count[b]++;
-        *busy += (l->fate[b] = judge(&s->table->newton, l, b, m)) == BUSY;
-    }
+    *busy = judge_all(s, m, 1);
     return 0;
-}
-
-/* Lanes that have failed stand still: their slopes are zero, so that what is evaluated there is finite. How many have not? */
-static size_t settle(const nde_attempt *s, int i) {
-    nde_linear *l = linear(s);
-    nde_real *k = slope(s, s->k, i);
-    size_t busy = 0;
-    for (size_t b = 0; b < s->lanes->site.n; b++) {
-        if (l->fate[b] == DONE) l->fate[b] = BUSY;
-        busy += l->fate[b] == BUSY;
-        for (size_t e = b; l->fate[b] != BUSY && e < s->rhs->rows*s->lanes->site.ld; e += s->lanes->site.ld) k[e] = 0;
-    }
-    return busy;
-}
-
-/* What the way back needs of the field, at the solution: where it is not finite, nor would that be. */
-static int keep_tape(const nde_attempt *s, int i) {
-    nde_linear *l = linear(s);
-    combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y);
-    const int rc = evaluate(s, i, s->lanes->scratch->Y, l->dv, nde_stage_tape(s, i));
-    for (size_t e = 0; !rc && e < s->rhs->rows*s->lanes->site.ld; e += s->lanes->site.ld)
-        for (size_t b = 0; b < s->lanes->site.n; b++)
-            if (l->fate[b] == BUSY && !isfinite(l->dv[e + b])) l->fate[b] = NOT_FINITE;
-    return rc;
 }
 
 static int solve_stage(const nde_attempt *s, int i) {
     int rc = 0;
+    take_turns(s, i);
     guess(s, i);
-    size_t busy = settle(s, i);
+    size_t busy = settle(s, slope(s, s->k, i));
     for (int m = 1; !rc && busy; m++) rc = iterate(s, i, m, &busy);
-    busy = settle(s, i);
+    busy = settle(s, slope(s, s->k, i));
     if (rc || !busy || !s->tape || !s->rhs->tape) return rc;
     return keep_tape(s, i);
 }
 
 /* A slope of the drift, where the second field's has led to. */
 static int evaluate_stage(const nde_attempt *s, int i) {
+    take_turns(s, i);
     combine(s, &s->table->row[0][i], s->rhs->dim, s->lanes->scratch->Y);
     const int rc = evaluate(s, i, s->lanes->scratch->Y, slope(s, s->k, i), nde_stage_tape(s, i));
-    settle(s, i);
+    settle(s, slope(s, s->k, i));
     return rc;
 }
 
@@ -208,16 +115,11 @@ static int evaluate_stage(const nde_attempt *s, int i) {
 static int evaluate_first(const nde_attempt *s) {
     int rc = 0;
     for (int i = 0; !rc && !s->table->fsal && i <= is_additive(s); i++) {
+        take_turns(s, i);
         rc = evaluate(s, i, s->y, slope(s, s->k, i), nde_stage_tape(s, i));
         if (!rc) count(s, 1);
     }
     return rc;
-}
-
-static void begin(const nde_attempt *s) {
-    nde_linear *l = linear(s);
-    for (size_t b = 0; b < s->lanes->site.n; b++)
-        l->fate[b] = BUSY, l->eta[b] = 1, l->iterations[b] = s->lanes->scratch->count[b] = 0;
 }
 
 /* J and W of the step: at its start, or where noise alone leads to. */
@@ -229,45 +131,16 @@ static int linearise_step(const nde_attempt *s) {
     return linearise(s, nde_stage_time(s, node(s, first_stage(s))), Y);
 }
 
-/* Slope 1: W^-1 sum_j e_j k_j. */
-static void filter(const nde_attempt *s) {
-    const nde_row *row = &s->table->filter;
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    nde_real *to = slope(s, s->k, 1);
-    memset(to, 0, s->slab*sizeof *to);
-    for (int j = 0; j < row->count; j++) {
-        const nde_real *k = slope(s, s->k, row->index[j]);
-        for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
-            for (size_t b = 0; b < n; b++) to[e + b] += row->weight[j]*k[e + b];
-    }
-    nde_solve_rows(s, to);
-}
-
-/* A lane that has failed has no new state and no slopes, so that nothing is made of them where steps are repeated. */
-static void spoil(const nde_attempt *s) {
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
-    for (size_t b = 0; b < n; b++) {
-        if (linear(s)->fate[b] == BUSY) continue;
-        for (size_t e = b; e < s->rhs->rows*ld; e += ld) {
-            for (int i = 1; i < s->table->stages; i++) slope(s, s->k, i)[e] = (nde_real)NAN;
-            s->z[e] = (nde_real)NAN;
-        }
-    }
-}
-
 static int attempt(const nde_attempt *s) {
-    nde_linear *l = linear(s);
-    unsigned char *lane = s->lanes->site.lane;
     const int last = s->table->stages - 1;
     begin(s);
     int rc = evaluate_first(s);
     if (!rc) rc = linearise_step(s);
     if (!rc && by_differences(s)) count(s, (int)s->table->jacobian.colours + 1);
-    for (size_t b = 0; b < s->lanes->site.n; b++)
-        if (lane[b] != NDE_LANE_OK) l->fate[b] = lane[b];
+    take_marks(s);
     for (int i = first_stage(s); !rc && i <= last; i++) rc = is_solved(s, i) ? solve_stage(s, i) : evaluate_stage(s, i);
     s->lanes->turned = false;
-    for (size_t b = 0; b < s->lanes->site.n; b++) lane[b] = l->fate[b] == NOT_FINITE ? NDE_LANE_OK : l->fate[b];
+    leave_marks(s);
     if (rc) return rc;
     if (s->table->method->filtered) filter(s);
     combine(s, &s->table->out[0], s->rhs->rows, s->z);
@@ -277,8 +150,6 @@ static int attempt(const nde_attempt *s) {
 }
 
 /* ---- transpose ------------------------------------------------------------------------------- */
-
-enum { REFINEMENTS = 3 }; /* of what a Jacobian by differences leaves */
 
 /* a = (I - gamma h J)^-T a with the field's own products, by W^-T of differences. */
 static int refine_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_real *a) {

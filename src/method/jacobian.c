@@ -99,6 +99,19 @@ void nde_linear_lay_newton(nde_linear *of, nde_arena *arena, size_t ld) {
     of->most = nde_arena_take(arena, ld, sizeof *of->most);
 }
 
+void nde_linear_lay_stages(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t stages, size_t ld, bool sweeps) {
+    size_t entries, rows, dims;
+    if (!nde_size_multiply(r->rows, stages, &rows) || !nde_size_multiply(r->dim, stages, &dims) ||
+        !nde_size_multiply(rows, r->dim, &entries))
+        arena->overflow = true, rows = dims = entries = 0;
+    nde_lu_lay(&of->pair, arena, dims/stages*2, ld);
+    nde_lu_lay(&of->whole, arena, sweeps ? dims : 0, ld);
+    of->j_each = nde_arena_take_rows(arena, sweeps ? entries : 0, ld, sizeof *of->j_each);
+    of->rest = nde_arena_take_rows(arena, rows, ld, sizeof *of->rest);
+    of->part = nde_arena_take_rows(arena, dims, ld, sizeof *of->part);
+    of->given = nde_arena_take_rows(arena, sweeps ? rows : 0, ld, sizeof *of->given);
+}
+
 void nde_linear_lay_tangents(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
     size_t entries;
     if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;

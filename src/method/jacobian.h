@@ -29,6 +29,10 @@ typedef struct nde_linear {
     int *iterations;
     double *size, *before, *eta;
     nde_real *change, *most;
+    nde_lu pair, whole;          /* of a collocation method, as all of these: of 2 dim rows, and of all stages */
+    nde_real *j_each;            /* [stages] of j; where nothing goes back NULL, as whole.a */
+    nde_real *rest, *part;       /* [stages][rows][ld], [stages][dim][ld] */
+    nde_real *given;             /* as rest; NULL as j_each */
 } nde_linear;
 
 /* As options.jacobian asks. Errors: NDE_E_ARG, NDE_E_NO_JVP. */
@@ -36,6 +40,7 @@ nde_status nde_jacobian_choose(nde_jacobian *jacobian, const nde_rhs *rhs, int a
 void nde_jacobian_lay(nde_jacobian *jacobian, nde_arena *arena, const nde_rhs *rhs);
 void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
 void nde_linear_lay_newton(nde_linear *linear, nde_arena *arena, size_t ld);
+void nde_linear_lay_stages(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t stages, size_t ld, bool sweeps);
 void nde_linear_lay_tangents(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
 
 /* Evaluations of the right-hand side that a Jacobian and a slope by time take: those of differences. */

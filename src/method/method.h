@@ -11,7 +11,7 @@
 
 #include "nde/base.h"
 
-enum { NDE_KINDS = NDE_KIND_SWITCHING + 1 };
+enum { NDE_KINDS = NDE_KIND_COLLOCATION + 1 };
 
 #ifndef R
 typedef double nde_coefficient;
@@ -68,6 +68,8 @@ enum {
  *                        Y_i); G_0 = second(t, y); b, e and dense are those of both, or b2 and dense2 those of second: imex.c
  *   KIND_SWITCHING       a step of way[0], explicit, first same as last, or of way[1], a Rosenbrock method that is not:
  *                        see switching.c
+ *   KIND_COLLOCATION     slopes 2, 3, 4 solve k_i = F(t + c_i h, y + h sum_j collocation.a_ij k_j) together; 0 is F(t, y), 1
+ *                        the filtered error as above; no `a`: see collocation.c
  *   KIND_COUPLED         an explicit method coupled with itself backwards: see coupling.c
  *   partners             what the method carries from step to step beside y and slope 0, as so many blocks of rows behind
  *                        the state; `partner` says what they are where slope 0 is made anew: at starts, jumps, knots,
@@ -90,6 +92,13 @@ typedef struct nde_drive {
     int along, like;
 } nde_drive;
 
+/* Stages of a KIND_COLLOCATION: a = vectors diag(gamma, [real, imaginary; -imaginary, real]) inverse. */
+enum { NDE_COLLOCATED = 3 };
+typedef struct nde_collocation {
+    const nde_coefficient *a, *vectors, *inverse; /* [3][3] by rows */
+    nde_coefficient real, imaginary;
+} nde_collocation;
+
 struct nde_method {
     const char *name, *source;
     int kind, order, error_order, e2_order, dense_order;
@@ -106,8 +115,10 @@ struct nde_method {
     bool brackets;              /* part of its slopes are the brackets of the noise's columns times their areas over h */
     const nde_drive *drive;     /* [stages]; NULL: every stage has drift and noise, with W/h */
     const nde_coefficient *coupling, *lift; /* Rosenbrock */
-    nde_coefficient gamma;                  /* ... and DIRK, and stochastic methods whose slopes of the drift are solved for */
+    nde_coefficient gamma;                  /* ... and DIRK, collocation, and stochastic methods whose slopes of the drift are
+                                             * solved for */
     bool filtered;
+    const nde_collocation *collocation;
     bool additive;                          /* written by imex.c: even slopes are those of the second field */
     const nde_method *way[2];               /* switching: explicit, implicit */
     const nde_coefficient *predictor, *corrector; /* multistep: weights of order 1, 2, ..., q of order q, in one row */
@@ -138,7 +149,8 @@ static inline bool nde_method_takes_area(const nde_method *m) {
 
 /* Are its stages solved by Newton's method? */
 static inline bool nde_method_iterates(const nde_method *m) {
-    return m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX || (m->kind == NDE_KIND_STOCHASTIC && m->gamma != 0);
+    return m->kind == NDE_KIND_DIRK || m->kind == NDE_KIND_IMEX || m->kind == NDE_KIND_COLLOCATION ||
+           (m->kind == NDE_KIND_STOCHASTIC && m->gamma != 0);
 }
 
 /* Does it solve systems with the Jacobian in its steps? */

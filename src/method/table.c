@@ -213,6 +213,26 @@ static void lay_rosenbrock(nde_table *table, nde_arena *arena, const nde_method 
     }
 }
 
+/* The error before W^-1 goes to the filter; what is judged is slope 1. */
+static void lay_filter(nde_table *table, nde_arena *arena, const nde_method *m) {
+    double weight[NDE_MOST_STAGES] = { 0 };
+    weight[1] = 1;
+    table->filter = table->error;
+    lay_row(&table->error, arena, weight, m->stages);
+}
+
+/* Full rows. */
+static void lay_collocation(nde_table *table, nde_arena *arena, const nde_method *m) {
+    const int first = m->stages - NDE_COLLOCATED;
+    double weight[NDE_MOST_STAGES] = { 0 };
+    for (int i = 0; i < NDE_COLLOCATED; i++) {
+        nde_row row;
+        memcpy(weight + first, m->collocation->a + i*NDE_COLLOCATED, NDE_COLLOCATED*sizeof *weight);
+        lay_row(&row, arena, weight, m->stages);
+        if (table->row[0]) table->row[0][first + i] = row;
+    }
+}
+
 /* Rows with the diagonal. */
 static void lay_dirk(nde_table *table, nde_arena *arena, const nde_method *m) {
     double weight[NDE_MOST_STAGES] = { 0 };
@@ -223,11 +243,6 @@ static void lay_dirk(nde_table *table, nde_arena *arena, const nde_method *m) {
         lay_row(&row, arena, weight, i + 1);
         if (table->row[0]) table->row[0][i] = row;
     }
-    if (!m->filtered) return;
-    memset(weight, 0, sizeof weight);
-    weight[1] = 1;
-    table->filter = table->error;
-    lay_row(&table->error, arena, weight, m->stages);
 }
 
 nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m, size_t dim,
@@ -251,7 +266,8 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int set = 0; set <= partitioned; set++) {
         const double *a = set ? m->a2 : m->a;
         table->row[set] = nde_arena_take(arena, (size_t)table->slopes, sizeof(nde_row));
-        for (int i = 0; i < table->slopes && !table->chebyshev.most && !table->multistep.order && !m->way[0]; i++) {
+        const bool none = table->chebyshev.most || table->multistep.order || m->way[0] || m->collocation;
+        for (int i = 0; i < table->slopes && !none; i++) {
             nde_row row;
             lay_row(&row, arena, a ? a + i*(i - 1)/2 : NULL, i);
             if (table->row[set]) table->row[set][i] = row;
@@ -275,6 +291,8 @@ nde_status nde_table_lay(nde_table *table, nde_arena *arena, const nde_method *m
     for (int i = 0; i < 2; i++) lay_unseen(&table->unseen[i], arena, m, i);
     if (m->kind == NDE_KIND_ROSENBROCK) lay_rosenbrock(table, arena, m);
     if (m->kind == NDE_KIND_DIRK) lay_dirk(table, arena, m);
+    if (m->kind == NDE_KIND_COLLOCATION) lay_collocation(table, arena, m);
+    if (m->filtered) lay_filter(table, arena, m);
     if (m->kind == NDE_KIND_SWITCHING) return lay_ways(table, arena, m, dim);
     return NDE_OK;
 }
@@ -338,7 +356,7 @@ void nde_table_dense(const nde_table *table, int set, double theta, double *w, d
       [NDE_KIND_REVERSIBLE] = &nde_body_reversible_##isa, [NDE_KIND_CHEBYSHEV] = &nde_body_chebyshev_##isa,              \
       [NDE_KIND_COUPLED] = &nde_body_coupled_##isa, [NDE_KIND_NYSTROM] = &nde_body_nystrom_##isa,                 \
       [NDE_KIND_MULTISTEP] = &nde_body_multistep_##isa, [NDE_KIND_ROSENBROCK] = &nde_body_rosenbrock_##isa, \
-      [NDE_KIND_DIRK] = &nde_body_dirk_##isa, \
+      [NDE_KIND_DIRK] = &nde_body_dirk_##isa, [NDE_KIND_COLLOCATION] = &nde_body_collocation_##isa, \
       [NDE_KIND_SWITCHING] = &nde_body_switched_##isa }
 
 const nde_body *nde_body_get(int isa, int kind) {

@@ -158,13 +158,15 @@ static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver 
     nde_linear counted;
     TAKE(scratch->linear, 1, 1);
     nde_linear *of = scratch->linear ? scratch->linear : &counted;
-    const bool dirk = s->table.method->kind == NDE_KIND_DIRK;
+    const bool iterates = nde_method_iterates(s->table.method);
     nde_linear_lay(of, arena, &s->rhs, ld);
-    if (dirk) {
+    if (iterates) {
         nde_linear_lay_newton(of, arena, ld);
         scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);
     }
-    if (s->options.adjoint && !dirk) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
+    if (s->table.method->collocation)
+        nde_linear_lay_stages(of, arena, &s->rhs, NDE_COLLOCATED, ld, s->options.adjoint != NDE_ADJOINT_NONE);
+    if (s->options.adjoint && !iterates) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
 }
 
 /* What evaluates: scratch, and lanes taken out of a panel. */

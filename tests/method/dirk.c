@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dirk.c - diagonally implicit Runge-Kutta methods: order conditions of their tables, what Newton's method comes to, Jacobians
- * by differences, fields that fail on the way, and what is refused. How they solve stiff problems: implicit.c. */
+ * dirk.c - implicit Runge-Kutta methods, diagonally and fully: order conditions of their tables, what Newton's method comes
+ * to, Jacobians by differences, fields that fail on the way, and what is refused. How they solve stiff problems: implicit.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +11,15 @@
 #define IS_DOUBLE (sizeof(nde_real) == sizeof(double))
 #define EACH_METHOD(m)                                                     \
     for (size_t m##_ = 0; m##_ < nde_method_count(); m##_++)                \
-        for (const nde_method *m = nde_method_at(m##_); m && m->kind == NDE_KIND_DIRK; m = NULL)
+        for (const nde_method *m = nde_method_at(m##_); m && test_iterates(m); m = NULL)
 
 /* ---- order conditions ------------------------------------------------------------------------ */
 
 enum { MOST = 8, MOST_ORDER = 6 };
 
 static double weight(const nde_method *m, int i, int j) {
+    const int first = m->stages - NDE_COLLOCATED;
+    if (m->collocation) return i >= first && j >= first ? m->collocation->a[(i - first)*NDE_COLLOCATED + j - first] : 0;
     return j < i ? m->a[i*(i - 1)/2 + j] : j == i && i > m->filtered ? m->gamma : 0;
 }
 
@@ -45,15 +47,18 @@ static int order_of(const nde_method *m, const double *b, double theta) {
     return MOST_ORDER;
 }
 
-/* y+ for y' = lambda y from 1, z = h lambda. */
+/* y+ for y' = lambda y from 1, z = h lambda: the slopes h k of all stages by elimination. */
 static double stability(const nde_method *m, double z) {
-    double k[MOST], y = 1; /* h k */
-    for (int i = 0; i < m->stages; i++) {
-        double sum = 1;
-        for (int j = 0; j < i; j++) sum += weight(m, i, j)*k[j];
-        k[i] = i == 1 && m->filtered ? 0 : z*sum/(1 - z*weight(m, i, i));
-        y += m->b[i]*k[i];
+    const int s = m->stages;
+    double a[MOST][MOST + 1], y = 1;
+    for (int i = 0; i < s; i++) {
+        for (int j = 0; j < s; j++) a[i][j] = (i == j) - z*weight(m, i, j);
+        a[i][s] = i == 1 && m->filtered ? 0 : z;
     }
+    for (int k = 0; k < s; k++)
+        for (int i = 0; i < s; i++)
+            for (int j = s; i != k && j >= k; j--) a[i][j] -= a[i][k]/a[k][k]*a[k][j];
+    for (int i = 0; i < s; i++) y += m->b[i]*a[i][s]/a[i][i];
     return y;
 }
 
@@ -72,7 +77,7 @@ static void tables_meet_their_conditions(void **state) {
         assert_true(!m->e == !m->error_order && (m->e || !m->filtered));
         for (int i = 0; i < s; i++) {
             double node = 0;
-            for (int j = 0; j <= i; j++) node += weight(m, i, j);
+            for (int j = 0; j < s; j++) node += weight(m, i, j);
             if (!(fabs(node - m->c[i]) < 1e-15)) fail_msg("%s: node %d is %.17g, not %.17g", m->name, i, m->c[i], node);
             if (m->first_same_as_last && weight(m, s - 1, i) != m->b[i]) fail_msg("%s: weight %d", m->name, i);
             if (m->filtered && (weight(m, i, 1) != 0 || m->b[1] != 0)) fail_msg("%s: its error is used", m->name);

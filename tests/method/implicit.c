@@ -14,7 +14,7 @@
 #define IS_DOUBLE (sizeof(nde_real) == sizeof(double))
 #define EACH_METHOD(m)                                                     \
     for (size_t m##_ = 0; m##_ < nde_method_count(); m##_++)                \
-        for (const nde_method *m = nde_method_at(m##_); m && nde_method_is_implicit(m) && m->kind < NDE_KIND_IMEX; m = NULL)
+        for (const nde_method *m = nde_method_at(m##_); m && (test_iterates(m) || m->kind == NDE_KIND_ROSENBROCK); m = NULL)
 
 /* ---- solving --------------------------------------------------------------------------------- */
 
@@ -69,7 +69,7 @@ static void orders_where_nothing_is_stiff(void **state) {
     run_t *r = begin("state x, v; dx = 2*t*x*cos(t*t) + x*(v*v - cos(t)^2); dv = -sin(t) + (log(x) - sin(t*t))*v", 2, y0, 0,
                      NULL, 0, 1.5);
     EACH_METHOD(m) {
-        const int64_t steps = m->order == 1 ? 1024 : m->order == 2 || (m->kind == NDE_KIND_DIRK && m->order < 5) ? 256 : 48;
+        const int64_t steps = m->order == 1 ? 1024 : m->order == 2 || (test_iterates(m) && m->order < 5) ? 256 : 48;
         const double order = observed(r, m, steps, exact, NULL);
         print_message("%s: order %.2f\n", m->name, order);
         /* rodas4 has next to no error of its order here */
@@ -110,12 +110,12 @@ static void orders_of_van_der_pol(void **state) {
     end(r);
 }
 
-/* One step of y' = lambda y over 1 takes everything away; the midpoint rule turns it round. Slope 0 of a DIRK method is
+/* One step of y' = lambda y over 1 takes everything away; the midpoint rule turns it round. Slope 0 of those that iterate is
  * lambda: it leaves its rounding. */
 static void infinitely_stiff_parts_are_gone(void **state) {
     (void)state;
     EACH_METHOD(m) {
-        const bool dirk = m->kind == NDE_KIND_DIRK;
+        const bool dirk = test_iterates(m);
         const double y0[] = { 1 }, p[] = { dirk ? IS_DOUBLE ? -1e8 : -1e3 : -1e12 };
         run_t *r = begin("state y; param l; dy = l*y", 1, y0, 1, p, 0, 1);
         double y;
@@ -161,8 +161,8 @@ static void errors_follow_tolerances(void **state) {
                 print_message("%-6s %-12s %.0e: error %.1e, %d + %d steps, %d iterations\n", q->name, m->name, rtol, error,
                               (int)stats.accepted, (int)stats.rejected, (int)stats.newton_iterations);
                 assert_int_equal(stats.jacobians, stats.accepted + stats.rejected);
-                assert_true(m->kind != NDE_KIND_DIRK || stats.newton_iterations > stats.accepted);
-                const double left = m->kind == NDE_KIND_DIRK ? 0.01*rtol : 1e-10; /* by Newton's method */
+                assert_true(!test_iterates(m) || stats.newton_iterations > stats.accepted);
+                const double left = test_iterates(m) ? 0.01*rtol : 1e-10; /* by Newton's method */
                 if (!(error < fmax(0.5*last, left))) fail_msg("%s, %s: error %g after %g", q->name, m->name, error, last);
                 if (rtol < 2e-8 && !(error < 1e-6)) fail_msg("%s, %s: fewer than six digits", q->name, m->name);
                 last = error;
@@ -254,8 +254,13 @@ static void gradients_are_those_of_the_steps(void **state) {
         nde_problem problem = r->problem;
         problem.q = q, problem.loss = &loss;
         const nde_options options = { .rtol = rtol, .atol = rtol, .save_t = save, .n_save = 3, .steps = m->error_order ? 0 : 20,
-                                      .newton_tolerance = m->kind == NDE_KIND_DIRK ? NDE_ZERO : 0 };
+                                      .newton_tolerance = test_iterates(m) ? NDE_ZERO : 0 };
         check("one trajectory", m, &problem, options);
+        if (test_iterates(m)) {
+            nde_options differences = options;
+            differences.jacobian = NDE_JACOBIAN_DIFFERENCES;
+            check("differences", m, &problem, differences);
+        }
         nde_options backwards = options;
         backwards.save_t = back;
         problem.t0 = 1, problem.t1 = 0;

@@ -70,6 +70,7 @@ static const struct { int number, enumerator; const char *name; } given[] = {
     { 118, NDE_KENCARP5, "kencarp5" },
     { 119, NDE_ARS222, "ars222" },
     { 120, NDE_ARS443, "ars443" },
+    { 121, NDE_RADAU5, "radau5" },
     { 130, NDE_AUTO_TSIT5_RODAS5P, "auto_tsit5_rodas5p" },
     { 131, NDE_AUTO_VERN7_RODAS5P, "auto_vern7_rodas5p" },
 };

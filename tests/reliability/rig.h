@@ -536,7 +536,7 @@ static inline bool rig_method(rig *r, const nde_method *method, bool fixed) {
     r->options.method = nde_method_id(method);
     r->options.steps = fixed ? 8 : 0;
     r->options.stages = kind == NDE_KIND_CHEBYSHEV ? 3 : 0;
-    const bool slow = nde_method_order(method) <= 2 || kind == NDE_KIND_DIRK;
+    const bool slow = nde_method_order(method) <= 2 || test_iterates(method);
     if (!fixed && slow) r->options.rtol = 1e-2, r->options.atol = 1e-3; /* else thousands of steps */
     return true;
 }

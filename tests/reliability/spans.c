@@ -174,7 +174,7 @@ static void mirrored_bits(rig *back, const nde_method *method, bool fixed) {
     rig_method(&forth, method, fixed);
     forth.options.stepping = back->options.stepping;
     back->options.adjoint = NDE_ADJOINT_NONE;
-    if (method->kind == NDE_KIND_DIRK) /* the mirror has no jvp */
+    if (test_iterates(method)) /* the mirror has no jvp */
         back->options.jacobian = forth.options.jacobian = NDE_JACOBIAN_DIFFERENCES;
     back->problem.t0 = 1, back->problem.t1 = -0.125;
     forth.problem.t0 = -1, forth.problem.t1 = 0.125;
@@ -271,7 +271,7 @@ static void jumps_at_the_ends(void **state) {
 static void tolerances(rig *r, const nde_method *method, bool fixed) {
     if (fixed) return;
     static const double values[] = { 0, NDE_ZERO, 5e-324, 1e-300, 1e-20, 1e-16, 1e-10, 1e-3, 1, 1e10, 1e300 };
-    const bool dirk = method->kind == NDE_KIND_DIRK; /* whose steps take longer */
+    const bool dirk = test_iterates(method); /* whose steps take longer */
     const int64_t most_steps = dirk ? 500 : 2000;
     long ok = 0;
     for (size_t i = 0; i < LENGTH(values); i++)

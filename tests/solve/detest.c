@@ -183,7 +183,7 @@ static int64_t run(const detest *q, int method, double tolerance, double *y) {
                                          .split = nde_method_is_split(nde_method_get(method)) ? q->split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .rtol = tolerance, .atol = tolerance,
                                          .save_t = save, .n_save = TIMES,
-                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK
+                                         .jacobian = test_iterates(nde_method_get(method))
                                          ? NDE_JACOBIAN_DIFFERENCES : 0);
     nde_solution s = { 0 };
     if (nde_solve(&problem, &options, &s))

@@ -73,7 +73,7 @@ static run errors(const nde_method *method, int32_t error, size_t which, int64_t
                                          .split = partitioned ? 1 : 0);
     nde_problem one_step = problem;
     one_step.t1 = t0 + h;
-    const int32_t jacobian = nde_method_kind(method) == NDE_KIND_DIRK ? NDE_JACOBIAN_DIFFERENCES : NDE_JACOBIAN_AUTO;
+    const int32_t jacobian = test_iterates(method) ? NDE_JACOBIAN_DIFFERENCES : NDE_JACOBIAN_AUTO;
     const nde_options options = NDE_INIT(nde_options, .method = nde_method_id(method), .error = error, .steps = 1,
                                          .save_t = save, .n_save = 2, .jacobian = jacobian);
     nde_solution s = { 0 };
@@ -145,10 +145,10 @@ static void orders_are_as_claimed(int32_t error) {
          * float that of order 5 is below rounding before it shows: the same table in double
          * decides. The pairs of order 6 and more hide theirs everywhere: the trees decide. So they do for
          * doubled steps of which one is as much work as three. In float few steps after the start of a multistep method lie
-         * between too long ones and rounding: double decides. So it does for DIRK methods, each stage of which is left with a
-         * rounding. */
+         * between too long ones and rounding: double decides. So it does for methods that iterate,
+         * whose stages are left with a rounding. */
         const int kind = nde_method_kind(method);
-        const bool few = sizeof(nde_real) == sizeof(float) && (kind == NDE_KIND_MULTISTEP || kind == NDE_KIND_DIRK);
+        const bool few = sizeof(nde_real) == sizeof(float) && (kind == NDE_KIND_MULTISTEP || test_iterates(method));
         const bool reported = few || claimed > (!doubled ? 6 : sizeof(nde_real) == sizeof(float) ? 3 : 5);
         bool separated = claimed >= 6 || (sizeof(nde_real) == sizeof(float) && claimed >= 5);
         for (size_t which = 0; which < count; which++) {

@@ -81,7 +81,7 @@ static double error_of(size_t which, int method, int32_t error, double tolerance
     const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .y0 = y0, .t1 = problems[which].t1,
                                          .split = nde_method_is_split(nde_method_get(method)) ? problems[which].split : 0);
     const nde_options options = NDE_INIT(nde_options, .method = method, .error = error, .rtol = tolerance, .atol = tolerance,
-                                         .jacobian = nde_method_kind(nde_method_get(method)) == NDE_KIND_DIRK
+                                         .jacobian = test_iterates(nde_method_get(method))
                                          ? NDE_JACOBIAN_DIFFERENCES : 0, .max_steps = NDE_ZERO, .save_rows = 50000,
                                          .save_every = steps_are_few(method, error) ? 1 : 64);
     nde_solution s = { 0 };

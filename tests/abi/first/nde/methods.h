@@ -67,6 +67,7 @@ enum {
     NDE_KENCARP5 = 118,
     NDE_ARS222 = 119,
     NDE_ARS443 = 120,
+    NDE_RADAU5 = 121,
     NDE_AUTO_TSIT5_RODAS5P = 130,
     NDE_AUTO_VERN7_RODAS5P = 131,
     NDE_METHOD_TABLEAU = -1 /* options.tableau */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * radau5.c - Radau IIA of three stages and order 5: collocation at (4 - sqrt 6)/10, (4 + sqrt 6)/10 and 1, extended by the
+ * collocation polynomial; the error is the difference from a formula with F(t, y), through W^-1. Stiffly accurate, L-stable.
+ * Body: collocation.c.
+ * Source: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.5 (table 5.6), IV.8 (8.11, 8.14, 8.19).
+ * Decimals of the roots of 6, and of A's eigenvalues and vectors, from the fractions there in 60 digits. */
+#include "method/method.h"
+
+#define GAMMA D(0.2748888295956773677478286035994147792946) /* (6 + 81^(1/3) - 9^(1/3))/30 inverted: A's real eigenvalue */
+
+static const nde_coefficient full[] = {
+    D(0.1968154772236604258683861429918298896007), D(-0.06553542585019838810852278256960869180125),
+    D(0.02377097434822015242040823210718966300399),
+    D(0.3944243147390872769974116714584975806901), D(0.2920734116652284630205027458970589992882),
+    D(-0.04154875212599793019818600988496744078177),
+    D(0.3764030627004672750500754423692807946676), D(0.5124858261884216138388134465196080942213), R(1, 9),
+};
+/* F(t, y), the error, three stages */
+static const nde_coefficient b[] = {
+    R(0, 1), R(0, 1), D(0.3764030627004672750500754423692807946676), D(0.5124858261884216138388134465196080942213), R(1, 9),
+};
+static const nde_coefficient c[] = {
+    R(0, 1), R(0, 1), D(0.1550510257216821901802715925294108608034), D(0.6449489742783178098197284074705891391966), R(1, 1),
+};
+static const nde_coefficient e[] = {
+    GAMMA, R(0, 1), D(-0.4282982941153681045584200539893601219017), D(0.2450390743849165260598676515897502690386),
+    D(-0.09162960986522578924927620119980492643153),
+};
+static const nde_coefficient dense[] = {
+    R(0, 1), R(0, 1), R(0, 1),
+    R(0, 1), R(0, 1), R(0, 1),
+    D(1.558078204724922382431975370686279029316), D(-1.98694722134844293971372441426471567463),
+    D(0.8052720793239878323318244859477174399811),
+    D(-0.8914115380582557157653087040196123626496), D(3.320280554681776273047057747598049007963),
+    D(-1.916383190435098943442935597058828551092),
+    R(1, 3), R(-4, 3), R(10, 9),
+};
+
+/* Eigenvectors as columns, the real one first, then real and imaginary part of one of the pair; and the inverse. */
+static const nde_coefficient vectors[] = {
+    D(0.09443876248897524148749007950641658628681), D(-0.1412552950209542084279903838077973094093),
+    D(-0.03002919410514742449186111708905386666838),
+    D(0.2502131229653333113765090675125016843586), D(0.2041293522937999319959908102983381740865),
+    D(0.3829421127572619377954382335998732103578),
+    R(1, 1), R(1, 1), R(0, 1),
+};
+static const nde_coefficient inverse[] = {
+    D(4.17871859155190472734646265851205623), D(0.3276828207610623870825332724296162342458),
+    D(0.5233764454994495480399309159089875020601),
+    D(-4.17871859155190472734646265851205623), D(-0.3276828207610623870825332724296162342458),
+    D(0.4766235545005504519600690840910124979399),
+    D(-0.5028726349457868759512473431395442928592), D(2.571926949855605429186785353601675054694),
+    D(-0.5960392048282249249688219110993024032899),
+};
+static const nde_collocation stages = {
+    .a = full, .vectors = vectors, .inverse = inverse,
+    .real = D(0.1625555852021613161260856982002926103527), .imaginary = D(0.1849493244071407842750912237438025058142),
+};
+
+const nde_method nde_method_radau5 = {
+    .name = "radau5", .source = "E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996)",
+    .kind = NDE_KIND_COLLOCATION, .order = 5, .error_order = 3, .dense_order = 3, .stages = 5, .dense_terms = 3,
+    .filtered = true, .b = b, .c = c, .e = e, .dense = dense, .gamma = GAMMA, .collocation = &stages,
+};

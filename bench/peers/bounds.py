@@ -91,7 +91,7 @@ def table(facts, rows):
     numpy = fastest(rows, "NumPy alone", task="first_call", case="import")
     if numpy:
         lines += ["", f"`import numpy` alone takes {1e3*numpy['median']:.3g} ms there."]
-    absent = sorted({f"{row['peer']}: {row['absent']}" for row in rows if "absent" in row})
+    absent = sorted({f"{row['peer']} ({row['task']}): " + re.sub(r"\d{9,}", "...", row["absent"]) for row in rows if "absent" in row})
     return "\n".join(lines + [""]*bool(absent) + [f"- Not run: {line}" for line in absent])
 
 

@@ -3,7 +3,8 @@
 
 BUILD is Meson's folder of a release build. Every way to solve a task is a process of its own, which finds its peer, solves once and says how
 exact that is; then all of a task take turns, one sample each. FOLDER gets peers.json (all numbers), peers.md (tables), bounds.md (what
-docs/performance.md says of them) and peers.svg, anew after each comparison. What is not installed, or fails, is a line `not run`."""
+docs/performance.md says of them) and peers.svg, anew after each comparison; with --keep what it has of other comparisons stays. What is
+not installed, or fails, is a line `not run`."""
 import argparse
 import itertools
 import json
@@ -198,6 +199,14 @@ def rows_of(groups):
     return [row for rows in groups.values() for row in rows]
 
 
+def groups_of(folder):
+    """Those that are in the folder."""
+    groups = {}
+    for row in json.loads((folder/"peers.json").read_text())["rows"]:
+        groups.setdefault((row["task"], *(row[name] for name in kit.GROUP)), []).append(row)
+    return groups
+
+
 def write(folder, facts, groups):
     folder.mkdir(parents=True, exist_ok=True)
     (folder/"peers.json").write_text(json.dumps({"machine": facts, "rows": rows_of(groups)}, indent=1) + "\n")
@@ -219,11 +228,12 @@ def main():
     parser.add_argument("--repeats", type=int, default=11, help="samples of each")
     parser.add_argument("--seconds", type=float, default=60, help="of one comparison: no turn begins after these")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of all: no comparison begins after these")
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--threads", type=lambda text: [int(x) for x in text.split(",")], default=[1, 2])
     for name, choices in {"tasks": TASKS, "cases": [], "peers": [], "dtypes": kit.BOTH}.items():
         parser.add_argument("--" + name, type=lambda text: text.split(","), default=choices, help="only these, with commas")
     given = parser.parse_args()
-    groups, facts, start = {}, machine(), time.monotonic()
+    groups, facts, start = groups_of(given.folder) if given.keep else {}, machine(), time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         programs = work_precision.build(given.build, scratch) if "lorenz" in given.tasks else {}
         for threads, task in itertools.product(given.threads, given.tasks): # one thread first, everywhere

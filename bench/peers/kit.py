@@ -4,6 +4,7 @@
 The process first solves once and prints a line of JSON: version, error, evaluations, first (seconds of that call), compile (seconds of
 compilation, where it is a step of its own); or `absent`: why it cannot run. Then, for each line that it reads, it prints the
 seconds of one solve, taken over as many as last SAMPLE seconds."""
+import functools
 import importlib
 import itertools
 import json
@@ -48,6 +49,7 @@ def run(peer, **choices):
     return register
 
 
+@functools.cache # a module registers its runs only when it is first imported
 def runs_of(task):
     RUNS.clear()
     importlib.import_module("tasks." + task)

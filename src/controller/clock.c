@@ -34,7 +34,7 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
 
 static void judge(const nde_control *control, const nde_clock *clock, size_t n,
                   const nde_judgement *j) {
-    enum { CHUNK = 64 };
+    enum { CHUNK = 128 };
     const double direction = clock->direction, most_h = clock->h_max > 0 ? clock->h_max : DBL_MAX,
                  scale = j->scale;
     if (j->filter) {
@@ -78,7 +78,7 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
 static size_t attend(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new,
                      const double *watch, const int64_t *accepted, const int64_t *rejected,
                      size_t *restrict lane) {
-    enum { CHUNK = 64 };
+    enum { CHUNK = 128 };
     const double direction = clock->direction;
     const int64_t most = clock->max_steps > 0 ? clock->max_steps : INT64_MAX;
     const uint32_t look = clock->look;

@@ -4,7 +4,7 @@ C struct, and for a Python function the callbacks, whose exceptions are kept and
 import ctypes
 import inspect
 import os
-import signal
+from _signal import SIGINT, getsignal, signal as set_signal # those of signal make an enumeration of every answer
 from threading import current_thread, get_ident, main_thread
 from types import FunctionType
 
@@ -61,14 +61,14 @@ class Calls:
 
     def __enter__(self):
         self.thread = get_ident()
-        if current_thread() is main_thread() and callable(handler := signal.getsignal(signal.SIGINT)):
+        if current_thread() is main_thread() and callable(handler := getsignal(SIGINT)):
             self.handler = handler
-            signal.signal(signal.SIGINT, self.interrupt)
+            set_signal(SIGINT, self.interrupt)
 
     def __exit__(self, *_):
         handler, self.handler = self.handler, None
         if handler:
-            signal.signal(signal.SIGINT, handler)
+            set_signal(SIGINT, handler)
         raised, self.raised = self.raised, None
         if raised is not None:
             raise raised

@@ -279,7 +279,11 @@ class _Memory:
 
 def view(where, shape, dtype, owner):
     """Read-only memory of the library's as an array that keeps its owner alive; None for NULL."""
-    return None if not where else np.asarray(_Memory(where, shape, np.dtype(dtype).str, owner)).view(dtype)
+    if not where:
+        return None
+    dtype = np.dtype(dtype)
+    seen = np.asarray(_Memory(where, shape, dtype.str, owner))
+    return seen.view(dtype) if dtype.names else seen
 
 
 def array(what, given, dtype, ndim=None):

@@ -78,8 +78,9 @@ class Solution:
     @property
     def _rows(self):
         """Rows that are there: with save_every, those that the longest trajectory has."""
-        saved = view(self.found.saved, (self.n,), np.uintp, self.solver)
-        return int(saved.max()) if self.solver.options.save_every else self.found.n_save
+        if not self.solver.options.save_every:
+            return self.found.n_save
+        return int(view(self.found.saved, (self.n,), np.uintp, self.solver).max())
 
     @property
     def t(self):

@@ -50,7 +50,7 @@ class Solution:
 
     def __init__(self, solver, found, status):
         self.solver, self.found, self.result = solver, found, Status(status)
-        self.many, self.n, self.dim, self.again = solver.many, solver.n, solver.dim, False
+        self.many, self.n, self.dim, self.again, self._y = solver.many, solver.n, solver.dim, False, None
 
     def _recorded(self):
         """The solver with its record: nde.solve keeps none unless it is told so, and what needs one solves once more."""
@@ -60,7 +60,7 @@ class Solution:
             if found.y_end.tobytes() != self.y_end.tobytes():
                 raise Error(Status.E_ARG, "nde: solved again for a record, it came to another end: arrays were changed in "
                             "between, or the function is not the same; solve with adjoint=\"discrete\"")
-            self.solver, self.found = solver, found.found
+            self.solver, self.found, self._y = solver, found.found, None
         return self.solver
 
     def _view(self, name, shape, dtype=None):
@@ -90,8 +90,9 @@ class Solution:
 
     @property
     def y(self):
-        seen = self._view("y", (self.found.n_save, self.found.out, self.n))
-        return None if seen is None else seen[:self._rows]
+        if self._y is None and self.found.y:
+            self._y = self._view("y", (self.found.n_save, self.found.out, self.n))[:self._rows]
+        return self._y
 
     @property
     def y_end(self):

@@ -647,6 +647,12 @@ typedef struct nde_options {
                                     * method may leave in a stage, as a part of rtol and atol; at most 1. Gradients are those
                                     * of stages that are solved exactly, differences of runs see what is left. 0: 0.01, with
                                     * fixed steps as NDE_ZERO: until rounding ends it */
+    int32_t linear;                /* NDE_LINEAR_*: how implicit methods keep and factor their matrices. GMRES: of methods of
+                                    * NDE_KIND_DIRK and NDE_KIND_IMEX, from jvp and, for gradients, vjp: nothing of dim x dim
+                                    * numbers is kept; see problem.preconditioner. In a step to three digits, since an
+                                    * iteration corrects them; in gradients and tangents to rounding, and NaN where that
+                                    * takes more than 50 dim + 500 products */
+    int32_t krylov;                /* of GMRES: vectors between restarts, of dim numbers a lane each; 0: 30, or dim */
 } nde_options;
 
 /* nde_exponential.scheme: exponential time differencing of orders 2, 3 and 4 by Cox and Matthews, of order 4 by Krogstad; and
@@ -667,8 +673,8 @@ enum { NDE_ETDRK2 = 1, NDE_ETDRK3 = 2, NDE_ETDRK4 = 3, NDE_KROGSTAD4 = 4, NDE_LA
  * Math. Comp. 19 (1965) 577-593; C. Kelley, Iterative Methods for Linear and Nonlinear Equations (1995), 7.3 and 8.1; S.
  * Eisenstat, H. Walker, SIAM J. Sci. Comput. 17 (1996) 16-32. */
 enum { NDE_ITERATION_AUTO = 0, NDE_ANDERSON = 1, NDE_BROYDEN = 2, NDE_NEWTON = 3, NDE_NEWTON_KRYLOV = 4 };
-/* nde_implicit.linear: how derivatives solve their linear system: LU of the dense Jacobian, dim x dim numbers a lane; or
- * GMRES from vjp (and jvp). */
+/* How linear systems are solved, nde_options.linear, and those of derivatives in nde_implicit.linear: LU of the dense Jacobian,
+ * dim x dim numbers a lane; or GMRES from vjp (and jvp). */
 enum { NDE_LINEAR_AUTO = 0, NDE_LINEAR_DENSE = 1, NDE_LINEAR_GMRES = 2 };
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */

@@ -110,6 +110,30 @@ typedef struct nde_domain {
     void *ctx;
 } nde_domain;
 
+/* Where a preconditioner is asked: lanes b < n of a block, arrays ld apart.
+ *   trajectory    [n] numbers in the ensemble
+ *   t, y, h       [n], [dim][ld], [n]: of I - h J, J = dF/dy at (t, y), h being the step times the method's gamma. A lane whose
+ *                 h is 0 wants nothing
+ *   worker        number of the calling worker, as of a field
+ *   transposed    1: of (I - h J)', for gradients
+ *   again         1: t, y and h are those of this worker's call before, and what was made of them holds */
+typedef struct nde_preconditioner_site {
+    size_t n, ld;
+    const size_t *trajectory;
+    const double *t, *h;
+    const nde_real *y;
+    int32_t worker, transposed, again;
+} nde_preconditioner_site;
+
+/* Approximate solutions of (I - h J) z = r, by which GMRES needs fewer products. Linear in r; the same function of the same
+ * arguments on the way back.
+ *   solve   r, z [dim][ld], apart; from several threads when options.threads > 1. Returns what a field's eval returns */
+typedef struct nde_preconditioner {
+    size_t size;
+    int (*solve)(void *ctx, const nde_preconditioner_site *at, const nde_real *r, nde_real *z);
+    void *ctx;
+} nde_preconditioner;
+
 /* How stiff a problem is, for rkc2.
  *   radius   a bound on the spectral radius of the Jacobian of the right-hand side at (t, y), y [dim]; asked at the start of
  *            each attempt, from several threads when options.threads > 1, and again on the way back: to be a pure function.
@@ -221,6 +245,7 @@ typedef struct nde_problem {
                                  * options.adjoint the states are kept too. NULL: states */
     const nde_stream *stream;   /* NULL: none */
     const nde_reduction *reduction; /* NULL: none */
+    const nde_preconditioner *preconditioner; /* with options.linear NDE_LINEAR_GMRES; NULL: none */
 } nde_problem;
 
 typedef struct nde_solver nde_solver;

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/lanes.h"
+
 enum { USUAL = 30 }; /* vectors: beyond, to orthogonalise them costs more than shorter steps do */
 enum { MORE = NDE_PHIS - 1, SMALL = 3 }; /* rows that phi_1 ... phi_4 add to a small matrix; such matrices of one lane */
 
@@ -14,7 +16,7 @@ size_t nde_krylov_most(size_t dim, size_t asked) {
     return most < dim ? most : dim;
 }
 
-size_t nde_krylov_scratch(size_t most) { return SMALL*(most + MORE)*(most + MORE); } /* PARTS at least */
+size_t nde_krylov_scratch(size_t most) { return SMALL*(most + MORE)*(most + MORE); }
 
 void nde_krylov_lay(nde_krylov *k, nde_rows_of_work *w) {
     k->basis = nde_take_rows(w, k->most + 1, k->d);
@@ -33,63 +35,6 @@ int nde_krylov_multiply(const nde_krylov *k, bool transposed, const nde_real *x,
     if (!transposed) return k->linear->eval(k->linear, &k->site, x, to);
     memset(to, 0, k->d*k->ld*sizeof *to);
     return k->linear->vjp(k->linear, &k->site, x, x, &(nde_cotangent){ .y = to });
-}
-
-/* Sums are of PARTS interleaved ones, in the same order for a lane alone, whose rows are numbers side by side. */
-enum { PARTS = 8 };
-static nde_real sum_of(const nde_real *part, size_t apart) {
-    nde_real sum[PARTS/2];
-    for (size_t j = 0; j < PARTS/2; j++) sum[j] = part[j*apart] + part[(j + PARTS/2)*apart];
-    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
-}
-
-static nde_real dot_alone(size_t d, const nde_real *x, const nde_real *y) {
-    nde_real part[PARTS] = { 0 };
-    size_t i = 0;
-    for (; i + PARTS <= d; i += PARTS)
-        for (size_t j = 0; j < PARTS; j++) part[j] += x[i + j]*y[i + j];
-    for (size_t j = 0; i + j < d; j++) part[j] += x[i + j]*y[i + j];
-    return sum_of(part, 1);
-}
-
-/* to [ld] = x.y, lane by lane; scratch [PARTS][ld]. */
-static void dot(const nde_krylov *k, const nde_real *x, const nde_real *y, nde_real *to, nde_real *scratch) {
-    if (k->ld == 1) {
-        *to = dot_alone(k->d, x, y);
-        return;
-    }
-    memset(scratch, 0, PARTS*k->ld*sizeof *scratch);
-    for (size_t i = 0; i < k->d; i++) {
-        nde_real *part = scratch + i%PARTS*k->ld;
-        const nde_real *xi = x + i*k->ld, *yi = y + i*k->ld;
-        NDE_LANES(b, k->n) part[b] += xi[b]*yi[b];
-    }
-    for (size_t b = 0; b < k->n; b++) to[b] = sum_of(scratch + b, k->ld);
-}
-
-/* y += a x; a [ld]. */
-static void add(const nde_krylov *k, const nde_real *a, nde_real sign, const nde_real *x, nde_real *y) {
-    const nde_real by = sign*a[0];
-    if (k->ld == 1)
-        NDE_LANES(i, k->d) y[i] += by*x[i];
-    else
-        for (size_t i = 0; i < k->d*k->ld; i += k->ld) NDE_LANES(b, k->n) y[i + b] += sign*a[b]*x[i + b];
-}
-
-/* to = |x|, and x of length 1 unless it is 0. */
-static void normalise(const nde_krylov *k, nde_real *x, nde_real *to, nde_real *scratch) {
-    dot(k, x, x, to, scratch);
-    for (size_t b = 0; b < k->n; b++) to[b] = (nde_real)sqrt((double)to[b]);
-    for (size_t i = 0; i < k->d*k->ld; i += k->ld)
-        for (size_t b = 0; b < k->n; b++) x[i + b] = to[b] > 0 ? x[i + b]/to[b] : 0;
-}
-
-/* Takes vectors 0 ... j off vector j + 1, for column j of h. */
-static void take_off(const nde_krylov *k, size_t j, nde_real *scratch) {
-    for (size_t i = 0; i <= j; i++) {
-        dot(k, vector(k, i), vector(k, j + 1), coefficient(k, i, j), scratch);
-        add(k, coefficient(k, i, j), -1, vector(k, i), vector(k, j + 1));
-    }
 }
 
 /* phi of the small matrix of lane b, whose first columns are the weights, once they are near enough: then nothing is left
@@ -122,14 +67,14 @@ static void settle(nde_krylov *k, size_t b, double tau, nde_real *scratch) {
 int nde_krylov_build(nde_krylov *k, bool transposed, const nde_real *tau, const nde_real *x, nde_real *scratch) {
     memcpy(k->basis, x, k->d*k->ld*sizeof *x);
     memset(k->weight, 0, (size_t)NDE_PHI_NODES*NDE_PHIS*k->most*k->ld*sizeof *k->weight);
-    normalise(k, k->basis, k->size, scratch);
+    nde_lane_normalise(k->d, k->n, k->ld, k->basis, k->size);
     bool left = true;
     for (k->count = 0; left && k->count < k->most;) {
         const size_t j = k->count++;
         const int code = nde_krylov_multiply(k, transposed, vector(k, j), vector(k, j + 1));
         if (code) return code;
-        take_off(k, j, scratch);
-        normalise(k, vector(k, j + 1), coefficient(k, j + 1, j), scratch);
+        nde_lane_take_off(k->d, k->n, k->ld, j + 1, k->basis, vector(k, j + 1), coefficient(k, 0, j));
+        nde_lane_normalise(k->d, k->n, k->ld, vector(k, j + 1), coefficient(k, j + 1, j));
         left = false;
         for (size_t b = 0; b < k->n; b++) {
             const bool looks = k->count == k->most || (double)k->count >= (double)k->look[b];
@@ -143,5 +88,5 @@ int nde_krylov_build(nde_krylov *k, bool transposed, const nde_real *tau, const 
 }
 
 void nde_krylov_add(const nde_krylov *k, int phi, int node, nde_real w, nde_real *to) {
-    for (size_t j = 0; j < k->count; j++) add(k, weight(k, node, phi, j), w, vector(k, j), to);
+    for (size_t j = 0; j < k->count; j++) nde_lane_add(k->d, k->n, k->ld, weight(k, node, phi, j), w, vector(k, j), to);
 }

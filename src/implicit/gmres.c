@@ -7,28 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- sums over rows ---- */
-
-enum { STRIP = 16 };
-
-void nde_lane_dots(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *to) {
-    for (size_t first = 0; first < n; first += STRIP) {
-        const size_t some = n - first < STRIP ? n - first : STRIP;
-        double sum[STRIP] = { 0 };
-        for (size_t i = first; i < rows*ld + first; i += ld)
-            for (size_t b = 0; b < some; b++) sum[b] += (double)x[i + b]*(double)y[i + b];
-        for (size_t b = 0; b < some; b++) to[first + b] = (nde_real)sum[b];
-    }
-}
-
-void nde_lane_add(size_t rows, size_t n, size_t ld, const nde_real *w, const nde_real *x, nde_real *y) {
-    for (size_t i = 0; i < rows; i++, x += ld, y += ld) NDE_LANES(b, n) y[b] += w[b]*x[b];
-}
-
-void nde_lane_scale(size_t rows, size_t n, size_t ld, const nde_real *w, const nde_real *x, nde_real *y) {
-    for (size_t i = 0; i < rows; i++, x += ld, y += ld) NDE_LANES(b, n) y[b] = w[b]*x[b];
-}
-
 /* ---- the small problem: rows of `small` ---- */
 
 /* h [memory + 1][memory] by columns, then the rotations' cosines and sines, the right-hand side, |b|, and a factor. */
@@ -42,27 +20,13 @@ static nde_real *size_of_b(const nde_gmres *g) { return row_after(g, 4*g->memory
 static nde_real *factor(const nde_gmres *g) { return row_after(g, 4*g->memory + 2); }
 static nde_real *vector(const nde_gmres *g, size_t j) { return g->basis + j*g->dim*g->ld; }
 
-static nde_real inverse(nde_real x) { return x > 0 && isfinite(x) ? 1/x : 0; }
-
-/* factor = 1/|x|, or 0; returns |x| in norm. */
-static void normalise(const nde_gmres *g, nde_real *norm, nde_real *x) {
-    nde_lane_dots(g->dim, g->n, g->ld, x, x, norm);
-    for (size_t b = 0; b < g->n; b++) norm[b] = (nde_real)sqrt((double)norm[b]), factor(g)[b] = inverse(norm[b]);
-    nde_lane_scale(g->dim, g->n, g->ld, factor(g), x, x);
-}
-
-/* Column j of A V = V H, by the modified Gram-Schmidt process. */
+/* Column j of A V = V H. */
 static int extend(const nde_gmres *g, size_t j) {
     nde_real *next = vector(g, j + 1);
     const int rc = g->apply(g->ctx, vector(g, j), next);
     if (rc) return rc;
-    for (size_t i = 0; i <= j; i++) {
-        nde_real *h = entry(g, i, j);
-        nde_lane_dots(g->dim, g->n, g->ld, vector(g, i), next, h);
-        for (size_t b = 0; b < g->n; b++) factor(g)[b] = -h[b];
-        nde_lane_add(g->dim, g->n, g->ld, factor(g), vector(g, i), next);
-    }
-    normalise(g, entry(g, j + 1, j), next);
+    nde_lane_take_off(g->dim, g->n, g->ld, j + 1, vector(g, 0), next, entry(g, 0, j));
+    nde_lane_normalise(g->dim, g->n, g->ld, next, entry(g, j + 1, j));
     return 0;
 }
 
@@ -92,7 +56,7 @@ static void collect(const nde_gmres *g, size_t count, nde_real *x) {
             for (size_t i = j + 1; i < count; i++) sum -= entry(g, j, i)[b]*weight(g, i)[b];
             weight(g, j)[b] = sum/entry(g, j, j)[b];
         }
-    for (size_t j = 0; j < count; j++) nde_lane_add(g->dim, g->n, g->ld, weight(g, j), vector(g, j), x);
+    for (size_t j = 0; j < count; j++) nde_lane_add(g->dim, g->n, g->ld, weight(g, j), 1, vector(g, j), x);
 }
 
 /* Sets vector j of a lane to zero: it has no part in what follows. */
@@ -104,12 +68,13 @@ static void retire(const nde_gmres *g, size_t j, size_t b) {
 static int cycle(const nde_gmres *g, nde_real *b, const nde_real *goal, nde_real *x, size_t *products, bool *more) {
     nde_real *v = vector(g, 0);
     memcpy(v, b, g->dim*g->ld*sizeof *v);
-    normalise(g, side(g, 0), v);
+    nde_lane_normalise(g->dim, g->n, g->ld, v, side(g, 0));
     for (size_t l = 0; l < g->n; l++)
         if (!(side(g, 0)[l] > goal[l]*size_of_b(g)[l])) retire(g, 0, l), side(g, 0)[l] = 0;
     size_t j = 0;
     *more = true;
     for (; j < g->memory && *products < g->most && *more; j++) {
+        for (size_t l = 0; l < g->n && g->products; l++) g->products[l] += side(g, j)[l] > goal[l]*size_of_b(g)[l];
         const int rc = extend(g, j);
         if (rc) return rc;
         ++*products, *more = false;
@@ -127,17 +92,21 @@ static int cycle(const nde_gmres *g, nde_real *b, const nde_real *goal, nde_real
     return rc;
 }
 
+/* norm [n] = |x|. */
+static void measure(const nde_gmres *g, const nde_real *x, nde_real *norm) {
+    nde_lane_dots(g->dim, g->n, g->ld, x, x, norm);
+    for (size_t l = 0; l < g->n; l++) norm[l] = (nde_real)sqrt((double)norm[l]);
+}
+
 int nde_gmres_solve(const nde_gmres *g, nde_real *b, nde_real *goal, nde_real *x) {
     nde_real *norm = size_of_b(g), *left = factor(g);
     memset(x, 0, g->dim*g->ld*sizeof *x);
-    nde_lane_dots(g->dim, g->n, g->ld, b, b, norm);
-    for (size_t l = 0; l < g->n; l++) norm[l] = (nde_real)sqrt((double)norm[l]);
+    measure(g, b, norm);
     size_t products = 0;
     for (bool more = true; more;) {
         const int rc = cycle(g, b, goal, x, &products, &more);
         if (rc) return rc;
-        nde_lane_dots(g->dim, g->n, g->ld, b, b, left);
-        for (size_t l = 0; l < g->n; l++) left[l] = (nde_real)sqrt((double)left[l]);
+        measure(g, b, left);
         more = false;
         for (size_t l = 0; l < g->n; l++) more = more || left[l] > goal[l]*norm[l];
         more = more && products < g->most;

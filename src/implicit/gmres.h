@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone; and sums over the
- * rows of a block, lane by lane. A lane's bits do not depend on its neighbours. */
+ * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone. A lane's bits do not
+ * depend on its neighbours. */
 #ifndef NDE_IMPLICIT_GMRES_H
 #define NDE_IMPLICIT_GMRES_H
 
 #include "nde/field.h"
 #include "core/core.h"
-
-/* to [n] = sum over rows of x y, summed in double. */
-void nde_lane_dots(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *to);
-/* y += w x, w [n]. */
-void nde_lane_add(size_t rows, size_t n, size_t ld, const nde_real *w, const nde_real *x, nde_real *y);
-/* y = w x. */
-void nde_lane_scale(size_t rows, size_t n, size_t ld, const nde_real *w, const nde_real *x, nde_real *y);
+#include "core/lanes.h"
 
 /* GMRES, restarted.
  *   apply     z = A x, both [dim][ld]; returns what a field returns
  *   memory    vectors between restarts, most: products at all
  *   basis     [memory + 1][dim][ld]
- *   small     [nde_gmres_rows(memory)][ld] */
+ *   small     [nde_gmres_rows(memory)][ld]
+ *   products  [n] += those that were taken for each lane; NULL: not wanted */
 typedef struct nde_gmres {
     size_t dim, n, ld, memory, most;
     int (*apply)(const void *ctx, const nde_real *x, nde_real *z);
     const void *ctx;
     nde_real *basis, *small;
+    int *products;
 } nde_gmres;
 
 static inline size_t nde_gmres_rows(size_t memory) { return (memory + 1)*memory + 4*memory + 4; }

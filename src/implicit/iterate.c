@@ -11,7 +11,7 @@ static void subtract(const nde_unknowns *x, const nde_real *a, const nde_real *b
     for (size_t i = 0; i < x->dim*x->ld; i += x->ld) NDE_LANES(l, x->n) to[i + l] = a[i + l] - b[i + l];
 }
 static void add(const nde_unknowns *x, const nde_real *w, const nde_real *from, nde_real *to) {
-    nde_lane_add(x->dim, x->n, x->ld, w, from, to);
+    nde_lane_add(x->dim, x->n, x->ld, w, 1, from, to);
 }
 static void dot(const nde_unknowns *x, const nde_real *a, const nde_real *b, nde_real *to) {
     nde_lane_dots(x->dim, x->n, x->ld, a, b, to);

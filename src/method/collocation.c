@@ -160,7 +160,7 @@ static int attempt(const nde_attempt *s) {
     if (!rc) rc = solve_stages(s);
     leave_marks(s);
     if (rc) return rc;
-    filter(s);
+    nde_solve_rows(s, sum_error(s));
     combine(s, &s->table->out[0], s->rhs->rows, s->z);
     spoil(s);
     return 0;

@@ -15,6 +15,7 @@
  *
  * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with W of the stage's own J. */
 #include "core/isa.h"
+#include "method/matrix_free.h"
 #include "method/newton.h"
 
 static bool is_additive(const nde_attempt *s) { return s->table->method->additive; }
@@ -29,13 +30,32 @@ static void take_turns(const nde_attempt *s, int i) {
 
 /* ---- linear systems -------------------------------------------------------------------------- */
 
-/* J and W at (t, Y). */
-static int linearise(const nde_attempt *s, const double *t, const nde_real *Y) {
+static bool is_free(const nde_attempt *s) { return s->table->jacobian.krylov > 0; }
+
+/* J and W at (t, Y), where the field has left a tape if anything goes back. */
+static int linearise(const nde_attempt *s, const double *t, const nde_real *Y, nde_real *tape) {
     nde_linear *l = linear(s);
+    if (is_free(s)) {
+        nde_matrix_free_aim(s, t, Y, tape, is_additive(s));
+        return 0;
+    }
     take_turns(s, first_stage(s));
     const int rc = jacobian_at(s, t, Y, l->j);
     if (rc) return rc;
     nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, (nde_real)s->table->method->gamma, l->j);
+    return 0;
+}
+
+/* x = W^-1 x of an iteration; and of derivatives. */
+static int improve(const nde_attempt *s, nde_real *x) {
+    if (is_free(s)) return nde_matrix_free_improve(s, x);
+    nde_solve_rows(s, x);
+    return 0;
+}
+static int solve(const nde_attempt *s, bool transposed, nde_real *x) {
+    if (is_free(s)) return nde_matrix_free_solve(s, transposed, x);
+    if (transposed) nde_solve_rows_transpose(s, x);
+    else nde_solve_rows(s, x);
     return 0;
 }
 
@@ -76,11 +96,11 @@ static int iterate(const nde_attempt *s, int i, int m, size_t *busy) {
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     nde_real *Y = s->lanes->scratch->Y, *k = slope(s, s->k, i);
     combine(s, &s->table->row[0][i], s->rhs->dim, Y);
-    const int rc = evaluate(s, i, Y, l->dv, NULL);
+    int rc = evaluate(s, i, Y, l->dv, NULL);
     if (rc) return rc;
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
-        for (size_t b = 0; b < n; b++) l->dv[e + b] -= k[e + b];
-    nde_solve_rows(s, l->dv);
+        for (size_t b = 0; b < n; b++) l->dv[e + b] = l->fate[b] == BUSY ? l->dv[e + b] - k[e + b] : 0;
+    if ((rc = improve(s, l->dv))) return rc;
     measure(s, Y, k, l->dv);
     for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
         for (size_t b = 0; b < n; b++)
@@ -125,10 +145,10 @@ static int evaluate_first(const nde_attempt *s) {
 /* J and W of the step: at its start, or where noise alone leads to. */
 static int linearise_step(const nde_attempt *s) {
     nde_real *Y = s->lanes->scratch->Y;
-    if (!driven(s)) return linearise(s, s->t, s->y);
+    if (!driven(s)) return linearise(s, s->t, s->y, NULL);
     guess(s, first_stage(s));
     combine(s, &s->table->row[0][first_stage(s)], s->rhs->dim, Y);
-    return linearise(s, nde_stage_time(s, node(s, first_stage(s))), Y);
+    return linearise(s, nde_stage_time(s, node(s, first_stage(s))), Y, NULL);
 }
 
 static int attempt(const nde_attempt *s) {
@@ -141,8 +161,8 @@ static int attempt(const nde_attempt *s) {
     for (int i = first_stage(s); !rc && i <= last; i++) rc = is_solved(s, i) ? solve_stage(s, i) : evaluate_stage(s, i);
     s->lanes->turned = false;
     leave_marks(s);
+    if (!rc && s->table->method->filtered) rc = improve(s, sum_error(s));
     if (rc) return rc;
-    if (s->table->method->filtered) filter(s);
     combine(s, &s->table->out[0], s->rhs->rows, s->z);
     spoil(s);
     if (s->table->partners) memcpy(s->z + s->slab, slope(s, s->k, last), s->slab*sizeof *s->z);
@@ -175,10 +195,9 @@ static int refine_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_
 
 /* Stage i: the cotangent of its slope becomes that of its evaluation. */
 static int solve_transpose(const nde_attempt *s, int i, const nde_real *Y, nde_real *a) {
-    const int rc = linearise(s, nde_stage_time(s, node(s, i)), Y);
+    const int rc = linearise(s, nde_stage_time(s, node(s, i)), Y, nde_stage_tape(s, i));
     if (rc || by_differences(s)) return rc ? rc : refine_transpose(s, i, Y, a);
-    nde_solve_rows_transpose(s, a);
-    return 0;
+    return solve(s, true, a);
 }
 
 /* Where a stage's own slope has a part in its state, that is in W; and what depends on h there, here. */
@@ -248,16 +267,14 @@ static int stage_tangent(const nde_attempt *s, const nde_step_tangent *v, int i)
     const nde_row *row = &s->table->row[0][i];
     nde_real *Y = s->lanes->scratch->Y, *v_Y = s->lanes->scratch->a_Y, *v_k = slope(s, v->k, i);
     combine(s, row, s->rhs->dim, Y);
-    int rc = is_solved(s, i) ? linearise(s, nde_stage_time(s, node(s, i)), Y) : 0;
+    int rc = is_solved(s, i) ? linearise(s, nde_stage_time(s, node(s, i)), Y, NULL) : 0;
     if (rc) return rc;
     memset(v_k, 0, s->slab*sizeof *v_k); /* its own part in Y is in W */
     nde_combine_tangent(s, v, row, 0, s->rhs->dim, v->y, v_Y);
     take_turns(s, i);
     rc = nde_evaluate_tangent(s, v, i, node(s, i), Y, v_Y);
     if (rc || !is_solved(s, i)) return rc;
-    if (by_differences(s)) return refine_tangent(s, i, Y, v_k);
-    nde_solve_rows(s, v_k);
-    return 0;
+    return by_differences(s) ? refine_tangent(s, i, Y, v_k) : solve(s, false, v_k);
 }
 
 static int first_tangent(const nde_attempt *s, const nde_step_tangent *v) {

@@ -60,6 +60,7 @@ nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
 
 void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     const nde_field *f = part_of(of, r)->field;
+    if (of->krylov) return;
     const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !company(of, r) && !r->nz && f->sparsity_start;
     const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
     of->colours = r->dim;
@@ -77,16 +78,17 @@ int nde_jacobian_evaluations(const nde_jacobian *of, const nde_rhs *r) {
     return (of->how == NDE_JACOBIAN_DIFFERENCES ? (int)of->colours : 0) + (!of->timed && !r->autonomous ? 2 : 0);
 }
 
-void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
+void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, const nde_jacobian *jacobian, size_t ld) {
     const size_t real = sizeof(nde_real);
     size_t entries;
-    if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;
+    if (!nde_size_multiply(r->rows, jacobian->krylov ? 0 : r->dim, &entries)) arena->overflow = true, entries = 0;
     of->j = nde_arena_take_rows(arena, entries, ld, real);
     of->f_t = nde_arena_take_rows(arena, r->rows, ld, real);
     of->v = nde_arena_take_rows(arena, r->dim, ld, real);
     of->dv = nde_arena_take_rows(arena, r->rows, ld, real);
     of->t = nde_arena_take(arena, ld, sizeof *of->t);
-    nde_lu_lay(&of->lu, arena, r->dim, ld);
+    nde_lu_lay(&of->lu, arena, jacobian->krylov ? 0 : r->dim, ld);
+    if (jacobian->krylov) nde_matrix_free_lay(&of->free, arena, r, jacobian->krylov, ld);
 }
 
 void nde_linear_lay_newton(nde_linear *of, nde_arena *arena, size_t ld) {

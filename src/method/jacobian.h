@@ -5,6 +5,7 @@
 #ifndef NDE_METHOD_JACOBIAN_H
 #define NDE_METHOD_JACOBIAN_H
 
+#include "implicit/gmres.h"
 #include "implicit/lu.h"
 #include "method/rhs.h"
 
@@ -16,7 +17,22 @@ typedef struct nde_jacobian {
     size_t colours;
     size_t *colour;              /* [dim] of columns; NULL: each has its own */
     const size_t *start, *index; /* with colours: the non-zeros by rows */
+    size_t krylov;               /* vectors of GMRES, which needs no Jacobian; 0: there are matrices */
+    nde_preconditioner preconditioner; /* of GMRES; solve: NULL without */
 } nde_jacobian;
+
+/* W at a point without a matrix: see matrix_free.h. */
+typedef struct nde_matrix_free {
+    const double *t;             /* the point */
+    const nde_real *y;
+    nde_real *tape;
+    bool turned, again;
+    double *h;                   /* [ld] gamma times the step */
+    nde_real *scale, *side, *solution, *v; /* [dim][ld] each */
+    nde_real *u, *product;       /* [rows][ld] */
+    nde_real *basis, *small, *goal; /* of GMRES */
+    int *products;               /* [ld] in this step */
+} nde_matrix_free;
 
 /* What a worker needs for it: [rows][dim][ld], [rows][ld] slope by time, [dim][ld] a direction, [rows][ld] what comes of
  * it, [ld]; and W. */
@@ -29,6 +45,7 @@ typedef struct nde_linear {
     int *iterations;
     double *size, *before, *eta;
     nde_real *change, *most;
+    nde_matrix_free free;
     nde_lu pair, whole;          /* of a collocation method, as all of these: of 2 dim rows, and of all stages */
     nde_real *j_each;            /* [stages] of j; where nothing goes back NULL, as whole.a */
     nde_real *rest, *part;       /* [stages][rows][ld], [stages][dim][ld] */
@@ -38,7 +55,8 @@ typedef struct nde_linear {
 /* As options.jacobian asks. Errors: NDE_E_ARG, NDE_E_NO_JVP. */
 nde_status nde_jacobian_choose(nde_jacobian *jacobian, const nde_rhs *rhs, int asked);
 void nde_jacobian_lay(nde_jacobian *jacobian, nde_arena *arena, const nde_rhs *rhs);
-void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);
+void nde_linear_lay(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, const nde_jacobian *jacobian, size_t ld);
+void nde_matrix_free_lay(nde_matrix_free *of, nde_arena *arena, const nde_rhs *rhs, size_t krylov, size_t ld);
 void nde_linear_lay_newton(nde_linear *linear, nde_arena *arena, size_t ld);
 void nde_linear_lay_stages(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t stages, size_t ld, bool sweeps);
 void nde_linear_lay_tangents(nde_linear *linear, nde_arena *arena, const nde_rhs *rhs, size_t ld);

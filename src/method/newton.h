@@ -32,6 +32,7 @@ static inline void begin(const nde_attempt *s) {
     nde_linear *l = linear(s);
     for (size_t b = 0; b < s->lanes->site.n; b++)
         l->fate[b] = BUSY, l->eta[b] = 1, l->iterations[b] = s->lanes->scratch->count[b] = 0;
+    for (size_t b = 0; l->free.products && b < s->lanes->site.n; b++) l->free.products[b] = 0;
 }
 
 static inline void count(const nde_attempt *s, int evaluations) {
@@ -166,8 +167,8 @@ static inline size_t judge_all(const nde_attempt *s, int m, int evaluations) {
 
 /* ---- the error ------------------------------------------------------------------------------- */
 
-/* Slope 1: W^-1 sum_j e_j k_j. */
-static inline void filter(const nde_attempt *s) {
+/* Slope 1 = sum_j e_j k_j, which W^-1 makes the error of. */
+static inline nde_real *sum_error(const nde_attempt *s) {
     const nde_row *row = &s->table->filter;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     nde_real *to = slope(s, s->k, 1);
@@ -177,7 +178,7 @@ static inline void filter(const nde_attempt *s) {
         for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
             for (size_t b = 0; b < n; b++) to[e + b] += row->weight[j]*k[e + b];
     }
-    nde_solve_rows(s, to);
+    return to;
 }
 
 #endif

@@ -172,6 +172,42 @@ static nde_status choose_newton(nde_solver *s) {
     return NDE_OK;
 }
 
+/* Of a method without any. */
+static nde_status refuse_linear(const nde_solver *s, const char *name) {
+    const nde_options *o = &s->options;
+    const char *given = o->jacobian ? "options.jacobian" : o->linear ? "options.linear" : o->krylov ? "options.krylov" : NULL;
+    if (given)
+        return nde_fail(NDE_E_ARG, "%s is %d: method %s has no use for it", given,
+                        o->jacobian ? o->jacobian : o->linear ? o->linear : o->krylov, name);
+    return !s->rhs.problem.preconditioner
+           ? NDE_OK : nde_fail(NDE_E_ARG, "problem.preconditioner: method %s has no use for it", name);
+}
+
+/* Matrices, or products alone. */
+static nde_status choose_linear(nde_solver *s, const char *name) {
+    enum { VECTORS = 30 };
+    const nde_options *o = &s->options;
+    const nde_preconditioner *by = s->rhs.problem.preconditioner;
+    nde_jacobian *to = &s->table.jacobian;
+    if (o->linear != NDE_LINEAR_GMRES) {
+        if (o->linear != NDE_LINEAR_AUTO && o->linear != NDE_LINEAR_DENSE)
+            return nde_fail(NDE_E_ARG, "options.linear is %d", o->linear);
+        if (o->krylov) return nde_fail(NDE_E_ARG, "options.krylov is %d: options.linear is not GMRES", o->krylov);
+        return !by ? NDE_OK : nde_fail(NDE_E_ARG, "problem.preconditioner: options.linear is not GMRES");
+    }
+    if (s->base->kind != NDE_KIND_DIRK && s->base->kind != NDE_KIND_IMEX)
+        return nde_fail(NDE_E_ARG, "options.linear is %d: method %s factors its matrices", o->linear, name);
+    if (o->jacobian != NDE_JACOBIAN_AUTO && o->jacobian != NDE_JACOBIAN_JVP)
+        return nde_fail(NDE_E_ARG, "options.jacobian is %d: GMRES takes jvp", o->jacobian);
+    if (o->krylov < 0) return nde_fail(NDE_E_ARG, "options.krylov is %d", o->krylov);
+    if (by && !nde_read_sized(&to->preconditioner, sizeof to->preconditioner, by, sizeof to->preconditioner))
+        return nde_fail(NDE_E_ARG, "problem.preconditioner.size is %zu", by->size);
+    if (by && !to->preconditioner.solve) return nde_fail(NDE_E_ARG, "problem.preconditioner.solve is NULL");
+    const size_t asked = o->krylov ? (size_t)o->krylov : VECTORS;
+    to->krylov = asked < s->rhs.dim ? asked : s->rhs.dim;
+    return NDE_OK;
+}
+
 /* What a method that has to do with Jacobians asks of problem and options. */
 static nde_status choose_implicit(nde_solver *s) {
     const nde_options *o = &s->options;
@@ -180,12 +216,12 @@ static nde_status choose_implicit(nde_solver *s) {
     const bool newton = nde_method_iterates(m);
     if (o->newton_tolerance != 0 && !newton)
         return nde_fail(NDE_E_ARG, "options.newton_tolerance is %g: method %s has no use for it", o->newton_tolerance, name);
-    if (!nde_method_is_implicit(m))
-        return !o->jacobian ? NDE_OK : nde_fail(NDE_E_ARG, "options.jacobian is %d: method %s has no use for it",
-                                                o->jacobian, name);
+    if (!nde_method_is_implicit(m)) return refuse_linear(s, name);
     if (o->compensated) return nde_fail(NDE_E_ARG, "options.compensated is 1: method %s has plain sums only", name);
     s->table.jacobian.second = m->kind == NDE_KIND_IMEX;
-    nde_status bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, o->jacobian);
+    nde_status bad = choose_linear(s, name);
+    const int how = s->table.jacobian.krylov ? NDE_JACOBIAN_JVP : o->jacobian;
+    if (!bad) bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, how);
     if (!bad && newton) bad = choose_newton(s);
     if (bad || !o->adjoint) return bad;
     if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);

@@ -49,9 +49,10 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
     stats->accepted = p->accepted[b], stats->rejected = p->rejected[b];
     stats->evals = evaluations(s, p, b);
     if (p->implicit) stats->jacobians = stats->factorisations = p->implicit[b];
-    else if (nde_method_is_implicit(s->table.method))
+    else if (nde_method_is_implicit(s->table.method) && !p->products)
         stats->jacobians = stats->factorisations = p->accepted[b] + p->rejected[b];
     stats->newton_iterations = p->iterations ? p->iterations[b] : 0;
+    stats->linear_iterations = p->products ? p->products[b] : 0;
     stats->h_first = p->h_first[b], stats->h_last = p->h_last[b];
     stats->forced = p->forced_steps ? p->forced_steps[b] : 0;
     if (p->stiff) nde_stiff_report(p, b, stats);

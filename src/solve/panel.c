@@ -95,6 +95,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         p->h_first[b] = p->h_last[b] = 0;
         nde_forget_steps(s, p, b);
         if (p->iterations) p->iterations[b] = 0;
+        if (p->products) p->products[b] = 0;
         if (p->forced_steps) p->forced_steps[b] = 0;
         if (p->implicit) p->implicit[b] = 0;
         if (p->stiff) p->stiff[b] = (nde_stiffness){ 0 };
@@ -130,6 +131,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         if (p->past2) p->past2[b] = p->past2[last], p->h_last2[b] = p->h_last2[last];
         if (p->error_last) p->error_last[b] = p->error_last[last], p->error_last2[b] = p->error_last2[last];
         if (p->iterations) p->iterations[b] = p->iterations[last];
+        if (p->products) p->products[b] = p->products[last];
         if (p->forced_steps) p->forced_steps[b] = p->forced_steps[last];
         if (p->implicit) p->implicit[b] = p->implicit[last];
         if (p->revisits) p->revisits[b] = p->revisits[last];
@@ -307,6 +309,7 @@ int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     const int rc = s->body->attempt(&step), *beside = p->lanes.scratch->count;
     for (size_t b = 0; beside && b < n; b++) p->evals[b] += beside[b];
     for (size_t b = 0; p->iterations && b < n; b++) p->iterations[b] += p->lanes.scratch->linear->iterations[b];
+    for (size_t b = 0; p->products && b < n; b++) p->products[b] += p->lanes.scratch->linear->free.products[b];
     for (size_t b = 0; p->implicit && b < n; b++) p->implicit[b] += p->y[p->slab + b] < 0;
     return rc;
 }

@@ -68,7 +68,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->error_last, decides, capacity), TAKE(p->error_last2, decides, capacity);
     TAKE(p->rtol, s->options.rtol_n != NULL, capacity), TAKE(p->atol, s->options.atol_n != NULL, capacity);
     TAKE(p->revisit, s->revisits*NDE_MOST_REVISITS, capacity), TAKE(p->revisits, s->revisits, capacity);
-    TAKE(p->iterations, s->table.newton.most > 0, capacity);
+    TAKE(p->iterations, s->table.newton.most > 0, capacity), TAKE(p->products, s->table.jacobian.krylov > 0, capacity);
     TAKE(p->implicit, s->table.method->kind == NDE_KIND_SWITCHING, capacity);
     TAKE(p->forced_steps, s->adaptive && s->options.h_min_policy == NDE_H_MIN_ACCEPT, capacity);
     TAKE(p->stiff, s->adaptive && !s->restless && s->table.method->kind == NDE_KIND_RUNGE_KUTTA, capacity);
@@ -159,7 +159,7 @@ static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver 
     TAKE(scratch->linear, 1, 1);
     nde_linear *of = scratch->linear ? scratch->linear : &counted;
     const bool iterates = nde_method_iterates(s->table.method);
-    nde_linear_lay(of, arena, &s->rhs, ld);
+    nde_linear_lay(of, arena, &s->rhs, &s->table.jacobian, ld);
     if (iterates) {
         nde_linear_lay_newton(of, arena, ld);
         scratch->count = nde_arena_take(arena, ld, sizeof *scratch->count);

@@ -77,6 +77,7 @@ typedef struct nde_panel {
                                                      * and lie ahead, the last one last; NULL: solver.revisits is not set */
     size_t *revisits;                               /* how many */
     int64_t *iterations;                            /* of Newton's method; NULL: there is none */
+    int64_t *products;                              /* of GMRES, likewise */
     int64_t *forced_steps;                          /* accepted at the least step beyond the tolerance; NULL: none are */
     int64_t *implicit;                              /* attempts that were implicit; NULL: the method does not switch */
     nde_stiffness *stiff;                           /* NULL: steps are fixed, or the method's stability is not known */

@@ -28,7 +28,7 @@ static nde_status refuse_unknown(const nde_stiff_solver *s) {
     static const member problem[] = {
 #define P(name) OF(nde_problem, name)
         P(terms), P(n_terms), P(split), P(loss), P(norm), P(domain), P(spectrum), P(splitting), P(observe), P(stream),
-            P(reduction),
+            P(reduction), P(preconditioner),
 #undef P
     };
     static const member options[] = {
@@ -40,7 +40,7 @@ static nde_status refuse_unknown(const nde_stiff_solver *s) {
         O(damping), O(stages), O(spectral_radius), O(back), O(parameters_in_norm), O(coupling), O(save_t_each), O(discard),
             O(order),
         O(estimates), O(estimate_seed), O(directions), O(anchor_limit), O(store), O(curvature), O(convert),
-            O(newton_tolerance),
+            O(newton_tolerance), O(linear), O(krylov),
 #undef O
     };
     const char *name = first_set(&s->rhs.problem, problem, sizeof problem/sizeof *problem);

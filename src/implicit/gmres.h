@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone. A lane's bits do not
- * depend on its neighbours. */
+ * gmres.h - A x = b for a block of lanes, each with a matrix of its own that is known by its products alone. A lane's bits do
+ * not depend on its neighbours. */
 #ifndef NDE_IMPLICIT_GMRES_H
 #define NDE_IMPLICIT_GMRES_H
 

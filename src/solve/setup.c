@@ -333,7 +333,8 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
  * looked at lane by lane. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool by_rows = nde_method_is_implicit(s->table.method) || s->rhs.correction != 0 || s->rhs.follows;
+    const bool together = nde_method_iterates(s->base) && s->base->kind != NDE_KIND_STOCHASTIC;
+    const bool by_rows = (nde_method_is_implicit(s->table.method) && !together) || s->rhs.correction != 0 || s->rhs.follows;
     const bool possible = s->options.adjoint && !s->rhs.problem.n_events && !by_rows;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
     const size_t some = wanted < most ? wanted : most;

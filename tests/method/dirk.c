@@ -283,6 +283,9 @@ static void what_has_no_meaning_is_refused(void **state) {
         { { .adjoint = NDE_ADJOINT_REVERSIBLE }, NDE_E_ARG, "trbdf2" },
         { { .adjoint = NDE_ADJOINT_DISCRETE, .estimates = NDE_ESTIMATES_ALL }, NDE_E_ARG, "estimates" },
         { { .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1 }, NDE_E_ARG, "curvature" },
+        { { .method = NDE_RADAU5, .compensated = 1 }, NDE_E_ARG, "compensated" },
+        { { .method = NDE_RADAU5, .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1 }, NDE_E_ARG, "curvature" },
+        { { .method = NDE_RADAU5, .coupling = 0.9 }, NDE_E_ARG, "coupling" },
     };
     for (size_t k = 0; k < sizeof way/sizeof *way; k++) {
         nde_options o = way[k].options;

@@ -210,6 +210,70 @@ static void gradients_are_those_of_the_steps(void **state) {
     end(&r);
 }
 
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* When x, from 1 at rest, of x'' = -a x' - b x has come down to 1/2, with a > 2 sqrt b. */
+static double half_time(double a, double b) {
+    const double root = sqrt(a*a - 4*b), slow = (root - a)/2, fast = (-root - a)/2;
+    double low = 0, high = 10;
+    for (int k = 0; k < 200; k++) {
+        const double t = (low + high)/2;
+        *((fast*exp(slow*t) - slow*exp(fast*t))/(fast - slow) > 0.5 ? &low : &high) = t;
+    }
+    return low;
+}
+
+/* The derivative of that time by the parameters, into slope [2]; returns the time. */
+static double stop(run_t *r, const nde_method *m, int64_t steps, double rtol, nde_real *slope) {
+    nde_options options = NDE_INIT(nde_options, .method = nde_method_id(m), .steps = steps, .rtol = rtol, .atol = rtol,
+                                   .adjoint = NDE_ADJOINT_DISCRETE, .budget = (size_t)16 << 20, .newton_tolerance = NDE_ZERO);
+    nde_solver *solver;
+    nde_solution s = { .size = sizeof s };
+    if (nde_solver_create(&r->problem, &options, &solver)) fail_msg("%s: %s", m->name, nde_error());
+    assert_int_equal(nde_solver_run(solver, &s), NDE_EVENT);
+    const double t = s.t_end[0], one = 1;
+    const nde_seed seed = NDE_INIT(nde_seed, .t_end = &one);
+    const nde_gradient g = NDE_INIT(nde_gradient, .p = slope);
+    if (slope) assert_int_equal(nde_backward(solver, &seed, &g), NDE_OK);
+    nde_solver_destroy(solver);
+    return t;
+}
+
+static void events_are_found_and_have_gradients(void **state) {
+    (void)state;
+    if (!IS_DOUBLE) return;
+    run_t r;
+    begin(&r, "state x, v; param a, b; dx = v; dv = -b*x", "state x, v; param a, b; dx = 0*x; dv = -a*v", (double[]){ 1, 0 },
+          (double[]){ 20, 30 }, 10);
+    nde_program *half;
+    assert_int_equal(nde_program_parse("state x, v; param a, b; out = [x - 0.5]", NULL, &half), NDE_OK);
+    const nde_field g = nde_field_program(half);
+    const nde_event event = NDE_INIT(nde_event, .g = &g, .terminal = 1);
+    r.problem.events = &event, r.problem.n_events = 1;
+    const double exact = half_time(20, 30), d = 1e-3;
+    EACH_METHOD(m) {
+        nde_real slope[2];
+        double moved[2];
+        if (m->error_order) {
+            const double t = stop(&r, m, 0, 1e-6, slope);
+            assert_true(fabs(t - exact) < 1e-4);
+            assert_true(fabs((double)slope[0] - (half_time(20 + d, 30) - half_time(20 - d, 30))/(2*d)) < 1e-4);
+        }
+        stop(&r, m, 400, 0, slope);
+        for (int k = 0; k < 2; k++) {
+            for (int sign = 0; sign < 2; sign++) {
+                const nde_real by = (nde_real)(sign ? -d : d);
+                r.p[k] += by, moved[sign] = stop(&r, m, 400, 0, NULL), r.p[k] -= by;
+            }
+            const double by_differences = (moved[0] - moved[1])/(2*d);
+            if (!(fabs((double)slope[k] - by_differences) < 1e-6*fabs(by_differences)))
+                fail_msg("%s: %g, by differences %g", m->name, (double)slope[k], by_differences);
+        }
+    }
+    nde_program_destroy(half);
+    end(&r);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static void what_has_no_meaning_is_refused(void **state) {
@@ -220,6 +284,7 @@ static void what_has_no_meaning_is_refused(void **state) {
         { { .method = NDE_KENCARP4 }, 0, true, "splitting" }, { { .method = NDE_KENCARP4 }, NDE_RK4, false, "second_by" },
         { { .method = NDE_ARS222 }, 0, false, "fixed steps" }, { { .method = NDE_KVAERNO3 }, 0, false, "splitting" },
         { { .method = NDE_KENCARP3, .compensated = 1 }, 0, false, "compensated" },
+        { { .method = NDE_KENCARP3, .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1 }, 0, false, "curvature" },
         { { .method = NDE_KENCARP3, .error = NDE_ERROR_DOUBLING }, 0, false, "error" },
         { { .method = NDE_KENCARP3, .coupling = 0.9 }, 0, false, "coupling" },
     };
@@ -242,6 +307,7 @@ int main(void) {
         cmocka_unit_test(orders_are_as_claimed),
         cmocka_unit_test(what_is_stiff_belongs_to_the_second_field),
         cmocka_unit_test(gradients_are_those_of_the_steps),
+        cmocka_unit_test(events_are_found_and_have_gradients),
         cmocka_unit_test(what_has_no_meaning_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

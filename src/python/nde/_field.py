@@ -299,7 +299,7 @@ class Bridge:
     def __init__(self, field, shape):
         self.function, self.vjp, self.jvp, self.jacobian = field.function, field.vjp, field.jvp, field.jacobian
         self.vectorised = field.vectorised
-        self.shape, self.dtype = shape, shape.names.dtype
+        self.shape, self.dtype, self.out = shape, shape.names.dtype, (shape.out,)
         self.letters = field.letters
         self.sizes = {"y": shape.dim, "p": shape.np, "q": shape.nq, "u": shape.nu}
         self.real = ctypes.c_float if self.dtype.itemsize == 4 else ctypes.c_double
@@ -339,15 +339,13 @@ class Bridge:
                 given[letter] = self.rows(getattr(site, letter), self.sizes[letter], site.n, site.ld).copy()
         return given
 
-    def single(self, site, y, dy):
-        """Of one trajectory alone: functions that give its arguments, and its value, to be written."""
-        key = y, dy, site.t, *[getattr(site, letter) for letter in self.others]
-        if key not in self.alone:
-            if len(self.alone) > MOST_SEEN:
-                self.alone.clear()
-            self.alone[key] = [self.vector(site.t, 1, ctypes.c_double).item if letter == "t" else
-                               self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy
-                               for letter in self.letters], self.vector(dy, self.shape.out)
+    def single(self, key, site, y, dy):
+        """Of one trajectory alone: functions that give its arguments, and its value, to be written; kept under the key."""
+        if len(self.alone) > MOST_SEEN:
+            self.alone.clear()
+        self.alone[key] = [self.vector(site.t, 1, ctypes.c_double).item if letter == "t" else
+                           self.vector(y if letter == "y" else getattr(site, letter), self.sizes[letter]).copy
+                           for letter in self.letters], self.vector(dy, self.shape.out)
         return self.alone[key]
 
     def each(self, site, given):
@@ -372,12 +370,13 @@ class Bridge:
         return found
 
     def eval(self, _, at, y, dy):
-        site = self.site(at)
+        site = self.sites.get(at) or self.site(at)
         if site.ld == 1 and not self.vectorised:
-            given, out = self.single(site, y, dy)
+            key = (y, dy, site.t, *[getattr(site, letter) for letter in self.others]) if self.others else (y, dy, site.t)
+            given, out = self.alone.get(key) or self.single(key, site, y, dy)
             found = self.function(*[argument() for argument in given])
-            known = type(found) is np.ndarray and found.dtype == self.dtype and found.shape == out.shape
-            out[:] = found if known else self.value(found, out.shape, "the function")
+            known = type(found) is np.ndarray and found.dtype is self.dtype and found.shape == self.out
+            out[:] = found if known else self.value(found, self.out, "the function")
             return
         out, given = self.rows(dy, self.shape.out, site.n, site.ld), self.arguments(site, y)
         out[...] = 0

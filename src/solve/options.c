@@ -305,6 +305,11 @@ static nde_status check_noise(nde_solver *s) {
         if (noise->grid && noise->source != NDE_SOURCE_TREE && noise->grid % s->options.steps)
             return nde_fail(NDE_E_ARG, "noise.grid is %lld: not a multiple of options.steps %lld",
                             (long long)noise->grid, (long long)s->options.steps);
+        if (s->rhs.brackets && noise->source == NDE_SOURCE_TREE)
+            return nde_fail(NDE_E_ARG,
+                            "problem.terms[%zu].noise.source is %d: method %s needs Levy areas, and a tree has none: there is "
+                            "no law by which to draw those of parts given that of the whole", k, (int)noise->source,
+                            s->base->name);
         if (s->rhs.brackets && (noise->source != NDE_SOURCE_GRID || noise->correlation || s->rhs.term[k].rates != s->rhs.rates))
             return nde_fail(NDE_E_ARG,
                             "problem.terms[%zu].noise: method %s needs the areas of one general noise, on a grid and without "

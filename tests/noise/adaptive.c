@@ -456,6 +456,11 @@ static void refused(const rig *r, nde_status as, const char *because) {
     if (!strstr(nde_error(), because)) fail_msg("%s", nde_error());
 }
 
+static int never(const nde_field *self, const nde_site *at, const nde_real *y, const nde_tangent *v, nde_real *dv) {
+    (void)self, (void)at, (void)y, (void)v, (void)dv;
+    return 1;
+}
+
 static void what_would_be_biased_is_refused(void **state) {
     (void)state;
     rig r;
@@ -469,6 +474,11 @@ static void what_would_be_biased_is_refused(void **state) {
     make(&r, &means[0], 1, y0);
     r.options.method = NDE_EULER_MARUYAMA;
     refused(&r, NDE_E_ARG, "no error estimate with additive noise");
+    make(&r, &smooth[SMOOTH - 1], 1, y0); /* areas of rejected steps would be forgotten, those of others not add up */
+    r.options.method = NDE_LOG_ODE, r.problem.calculus = NDE_STRATONOVICH;
+    refused(&r, NDE_E_ARG, "log_ode has no error estimate with general noise");
+    r.options.steps = 8, r.g.jvp = never;
+    refused(&r, NDE_E_ARG, "a tree has none");
     make(&r, &means[2], 1, y0);
     r.options.error = NDE_ERROR_DOUBLING;
     refused(&r, NDE_E_ARG, "not with noise");

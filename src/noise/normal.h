@@ -55,18 +55,26 @@ static inline double nde_to_uniform(uint64_t bits) {
 
 /* -ln x of a normal x in (0, 1), below 1 ulp: x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1,
  * s = f/(2 + f), ln m = f - f^2/2 + s (f^2/2 + s^2 L(s^2)). The order of operations is that of
- * fdlibm's log (Sun Microsystems, 1993). */
-static inline double nde_minus_log(double x) {
+ * fdlibm's log (Sun Microsystems, 1993). In two parts: k, f and s; and the sum. */
+static inline double nde_log_parts(double x, double *k, double *f) {
     const uint64_t least = UINT64_C(0x3fe6a09e667f3bcd); /* the bits of sqrt(1/2) */
     const uint64_t u = nde_bits_of(x) - least + (UINT64_C(1023) << 52);
-    const double k = nde_from_bits(u >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    const double f = nde_from_bits((u & UINT64_C(0x000fffffffffffff)) + least) - 1;
-    const double s = f/(2 + f), z = s*s, w = z*z, half = 0.5*f*f;
+    *k = nde_from_bits(u >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    *f = nde_from_bits((u & UINT64_C(0x000fffffffffffff)) + least) - 1;
+    return *f/(2 + *f);
+}
+static inline double nde_minus_log_sum(double k, double f, double s) {
+    const double z = s*s, w = z*z, half = 0.5*f*f;
     const double odd = 0x1.99999999952e2p-2 + w*(0x1.c71c62e5800a1p-3 + w*0x1.39fe606542ddep-3);
     const double high = 0x1.7462b4ab2ef6bp-3 + w*0x1.2b584aae78a57p-3;
     const double even = 0x1.5555555555558p-1 + w*(0x1.2492492df148dp-2 + w*high);
     const double r = z*(even + z*odd), low = k*0x1.a39ef35793c76p-33; /* k ln 2 in two parts */
     return ((half - (s*(half + r) + low)) - f) - k*0x1.62e42feep-1;
+}
+static inline double nde_minus_log(double x) {
+    double k, f;
+    const double s = nde_log_parts(x, &k, &f);
+    return nde_minus_log_sum(k, f, s);
 }
 
 /* sin and cos of 2 pi x for x in (0, 1), below 2 ulp: x = q/4 + f with |f| <= 1/8, exactly. */
@@ -87,11 +95,11 @@ static inline void nde_sincos(double x, double *sine, double *cosine) {
     *cosine = nde_from_bits(((b & ~swap) | (a & swap)) ^ ((q + 1) >> 1 & 1) << 63);
 }
 
-/* Two independent standard normals, below 3.5 ulp of that function of the bits; none beyond 8.58.
+/* Two independent standard normals, below 3.5 ulp of that function of the bits; none beyond 8.58, from
+ * minus the logarithm of a uniform number and other bits.
  * Source: G. Box, M. Muller, Ann. Math. Stat. 29 (1958) 610-611. */
-static inline void nde_box_muller(uint64_t even_bits, uint64_t odd_bits, double *even,
-                                  double *odd) {
-    const double radius = sqrt(2*nde_minus_log(nde_to_uniform(even_bits)));
+static inline void nde_box_muller(double minus_log, uint64_t odd_bits, double *even, double *odd) {
+    const double radius = sqrt(2*minus_log);
     double sine, cosine;
     nde_sincos(nde_to_uniform(odd_bits), &sine, &cosine);
     *even = radius*cosine;

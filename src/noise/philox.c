@@ -18,7 +18,7 @@ double nde_normal(uint64_t seed, unsigned purpose, uint64_t trajectory, uint64_t
     uint64_t even, odd;
     double z[2];
     halves(seed, purpose, trajectory, position, component, &even, &odd);
-    nde_box_muller(even, odd, z, z + 1);
+    nde_box_muller(nde_minus_log(nde_to_uniform(even)), odd, z, z + 1);
     return z[component & 1];
 }
 

@@ -140,6 +140,9 @@ static void what_has_no_meaning_is_refused(void **state) {
         { { .jacobian = NDE_JACOBIAN_JVP }, NDE_E_NO_JVP, "jvp" },
         { { .adjoint = NDE_ADJOINT_DISCRETE }, NDE_E_NO_VJP, "vjp_jvp" },
         { { .adjoint = NDE_ADJOINT_DISCRETE, .jacobian = NDE_JACOBIAN_DIFFERENCES }, NDE_E_ARG, "differences" },
+        { { .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1 }, NDE_E_ARG, "curvature" },
+        { { .method = NDE_AUTO_TSIT5_RODAS5P, .compensated = 1 }, NDE_E_ARG, "compensated" },
+        { { .method = NDE_AUTO_TSIT5_RODAS5P, .adjoint = NDE_ADJOINT_DISCRETE, .curvature = 1 }, NDE_E_ARG, "curvature" },
         { { .method = NDE_TSIT5, .jacobian = NDE_JACOBIAN_GIVEN }, NDE_E_ARG, "tsit5" },
     };
     for (size_t k = 0; k < sizeof way/sizeof *way; k++) {

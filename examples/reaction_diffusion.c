@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * reaction_diffusion - the Brusselator on a rod by the method of lines, and what its end owes to the feed at 100 points.
+ * reaction_diffusion - the Brusselator on a rod by the method of lines, and what its end owes to the feed at 100 points: by
+ * band matrices (from the program's sparsity), dense ones, none, and Krylov spaces.
  *   reaction_diffusion [PICTURE.svg]
  * After: E. Hairer, G. Wanner, Solving Ordinary Differential Equations II (1996), IV.10. */
 #include <math.h>
@@ -14,27 +15,18 @@
 enum { POINTS = 100, DIM = 2*POINTS, TIMES = 101 };
 static const double pi = 3.14159265358979323846, duration = 10;
 /* u_t = a + u^2 v - 4 u + u_xx/50, v_t = 3 u - u^2 v + v_xx/50, u = 1 and v = 3 at the ends: 204.02 is 101^2/50. In one
- * field, and taken apart into L y, which is all that is stiff, and the rest. */
-static const char whole_text[] =
-    "state u[100], v[100]; param a[100]; r = u*u*v\n"
+ * field, and taken apart into L y, which is all that is stiff, the rest, and nothing. */
+enum { WHOLE, LINEAR, REST, NOTHING, TEXTS };
+static const char *const text[TEXTS] = {
+    ("state u[100], v[100]; param a[100]; r = u*u*v\n"
     "du = a + r - 4*u + 204.02*([1, u[0:99]] - 2*u + [u[1:100], 1])\n"
-    "dv = 3*u - r + 204.02*([3, v[0:99]] - 2*v + [v[1:100], 3])";
-static const char linear_text[] =
-    "state u[100], v[100]; du = 204.02*([0, u[0:99]] - 2*u + [u[1:100], 0]); dv = 204.02*([0, v[0:99]] - 2*v + [v[1:100], 0])";
-static const char rest_text[] =
-    "state u[100], v[100]; param a[100]; r = u*u*v; zero = 0*u[0:98]\n"
-    "du = a + r - 4*u + 204.02*[1, zero, 1]; dv = 3*u - r + 204.02*[3, zero, 3]";
-static const char nothing_text[] = "state u[100], v[100]; du = 0*u; dv = 0*v";
+    "dv = 3*u - r + 204.02*([3, v[0:99]] - 2*v + [v[1:100], 3])"),
+    "state u[100], v[100]; du = 204.02*([0, u[0:99]] - 2*u + [u[1:100], 0]); dv = 204.02*([0, v[0:99]] - 2*v + [v[1:100], 0])",
+    ("state u[100], v[100]; param a[100]; r = u*u*v; zero = 0*u[0:98]\n"
+    "du = a + r - 4*u + 204.02*[1, zero, 1]; dv = 3*u - r + 204.02*[3, zero, 3]"),
+    "state u[100], v[100]; du = 0*u; dv = 0*v" };
 
-typedef struct outcome {
-    long long steps;
-    double seconds, end[DIM], slope[POINTS]; /* of the mean of u at the end, by a */
-} outcome;
-
-static nde_field parse(const char *text, nde_program **program) {
-    need(nde_program_parse(text, NULL, program), NULL);
-    return nde_field_program(*program);
-}
+typedef struct outcome { long long steps; double seconds, end[DIM], slope[POINTS] /* of the mean of u there, by a */; } outcome;
 
 /* There and back, with the states at the times unless values is NULL. */
 static void study(const nde_problem *problem, nde_options options, outcome *to, double *values) {
@@ -65,29 +57,29 @@ int main(int argc, char **argv) {
     static outcome exact, found;
     static double values[TIMES*DIM], shade[TIMES*POINTS], x[POINTS], y0[DIM], a[POINTS];
     const char *file = command_line(argc, argv, "reaction_diffusion", 0, NULL);
-    nde_program *program[4];
-    const nde_field whole = parse(whole_text, &program[0]), linear = parse(linear_text, &program[1]);
-    const nde_field rest = parse(rest_text, &program[2]), nothing = parse(nothing_text, &program[3]);
+    nde_program *program[TEXTS];
+    nde_field field[TEXTS];
+    for (int k = 0; k < TEXTS; k++)
+        need(nde_program_parse(text[k], NULL, &program[k]), NULL), field[k] = nde_field_program(program[k]);
     for (int i = 0; i < POINTS; i++)
         x[i] = (i + 1.0)/(POINTS + 1), y0[i] = 1 + sin(2*pi*x[i]), y0[POINTS + i] = 3, a[i] = 1;
-    const nde_exponential exponential = NDE_INIT(nde_exponential, .rest = &rest, .linear = &linear, .krylov = 50,
+    const nde_exponential exponential = NDE_INIT(nde_exponential, .rest = &field[REST], .linear = &field[LINEAR], .krylov = 50,
                                                  .tolerance = 1e-8);
     const nde_field flow = nde_field_exponential(&exponential);
-    const nde_splitting splitting = NDE_INIT(nde_splitting, .second = &nothing);
-    const nde_problem problem = NDE_INIT(nde_problem, .drift = &whole, .y0 = y0, .p = a, .t1 = duration);
+    const nde_splitting splitting = NDE_INIT(nde_splitting, .second = &field[NOTHING]);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &field[WHOLE], .y0 = y0, .p = a, .t1 = duration);
     const nde_problem split = NDE_INIT(nde_problem, .drift = &flow, .splitting = &splitting, .y0 = y0, .p = a, .t1 = duration);
-    const struct { const char *name; const nde_problem *problem; nde_options options; } way[] = {
-        { "rodas5p", &problem, NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-6, .atol = 1e-8) },
-        { "rodas4", &problem, NDE_INIT(nde_options, .method = NDE_RODAS4, .rtol = 1e-6, .atol = 1e-8) },
-        { "rkc2", &problem, NDE_INIT(nde_options, .method = NDE_RKC2, .rtol = 1e-5, .atol = 1e-5, .spectral_radius = 840) },
-        { "tsit5", &problem, NDE_INIT(nde_options, .method = NDE_TSIT5, .rtol = 1e-6, .atol = 1e-8) },
-        { "exponential", &split, NDE_INIT(nde_options, .method = NDE_LIE, .steps = 200) },
+    const struct { const char *name; const nde_problem *problem; int method, linear; double rtol, radius; int steps; } way[] = {
+        { "rodas5p", &problem, NDE_RODAS5P, 0, 1e-6, 0, 0 }, { "dense", &problem, NDE_RODAS5P, NDE_LINEAR_DENSE, 1e-6, 0, 0 },
+        { "kvaerno5", &problem, NDE_KVAERNO5, 0, 1e-6, 0, 0 }, { "rkc2", &problem, NDE_RKC2, 0, 1e-5, 840, 0 },
+        { "tsit5", &problem, NDE_TSIT5, 0, 1e-6, 0, 0 }, { "exponential", &split, NDE_LIE, 0, 0, 0, 200 },
     };
 
     study(&problem, NDE_INIT(nde_options, .method = NDE_RODAS5P, .rtol = 1e-10, .atol = 1e-12), &exact, values);
     printf("%-12s %8s %10s %12s %16s\n", "method", "steps", "seconds", "error", "of the gradient");
     for (size_t w = 0; w < sizeof way/sizeof *way; w++) {
-        study(way[w].problem, way[w].options, &found, NULL);
+        study(way[w].problem, NDE_INIT(nde_options, .method = way[w].method, .linear = way[w].linear, .steps = way[w].steps,
+              .rtol = way[w].rtol, .atol = way[w].rtol/100, .spectral_radius = way[w].radius), &found, NULL);
         printf("%-12s %8lld %10.3f %12.1e %16.1e\n", way[w].name, found.steps, found.seconds, apart(DIM, found.end, exact.end),
                apart(POINTS, found.slope, exact.slope));
     }
@@ -100,6 +92,6 @@ int main(int argc, char **argv) {
                plot_range("slope", POINTS, exact.slope, 1));
     plot_line(&to, (plot_look){ "rodas5p", PLOT_BLUE, NULL, 0, false }, POINTS, x, 1, exact.slope, 1);
     plot_points(&to, (plot_look){ "exponential", PLOT_RED, NULL, 0, true }, POINTS/4, x, 4, found.slope, 4);
-    for (int k = 0; k < 4; k++) nde_program_destroy(program[k]);
+    for (int k = 0; k < TEXTS; k++) nde_program_destroy(program[k]);
     return plot_finish(&to, "reaction_diffusion", file);
 }

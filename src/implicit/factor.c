@@ -3,17 +3,42 @@
 #include "implicit/lu.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "core/blas.h"
+#include "implicit/klu.h"
+
+static int kind_of(const nde_lu *lu) { return lu->form ? lu->form->kind : NDE_LINEAR_DENSE; }
 
 void nde_lu_lay(nde_lu *lu, nde_arena *arena, size_t dim, size_t ld) {
     size_t entries;
     if (dim > INT_MAX || !nde_size_multiply(dim, dim, &entries)) arena->overflow = true, entries = 0;
-    lu->dim = dim, lu->ld = ld;
+    *lu = (nde_lu){ .dim = dim, .ld = ld };
     lu->a = nde_arena_take_rows(arena, entries, ld, sizeof *lu->a);
     lu->p = nde_arena_take_rows(arena, dim, ld, sizeof *lu->p);
     lu->x = nde_arena_take(arena, dim, sizeof *lu->x);
 }
+
+void nde_lu_lay_as(nde_lu *lu, nde_arena *arena, const nde_form *form, size_t ld) {
+    if (form->kind == NDE_LINEAR_DENSE) {
+        nde_lu_lay(lu, arena, form->dim, ld);
+        return;
+    }
+    *lu = (nde_lu){ .dim = form->dim, .ld = ld, .form = form };
+    const bool band = form->kind == NDE_LINEAR_BAND;
+    lu->a = nde_arena_take_rows(arena, form->entries, band ? ld : 1, sizeof *lu->a);
+    lu->p = nde_arena_take_rows(arena, band ? form->dim : 0, ld, sizeof *lu->p);
+    lu->x = nde_arena_take(arena, form->dim, sizeof *lu->x);
+    if (!band) nde_klu_lay(lu, arena);
+}
+
+nde_status nde_lu_open(nde_lu *lu) { return kind_of(lu) == NDE_LINEAR_SPARSE ? nde_klu_open(lu) : NDE_OK; }
+
+void nde_lu_close(nde_lu *lu) {
+    if (kind_of(lu) == NDE_LINEAR_SPARSE) nde_klu_close(lu);
+}
+
+/* ---- dense ----------------------------------------------------------------------------------- */
 
 static bool is_side_by_side(const nde_lu *lu, size_t ld) { return ld > 1 && lu->dim <= NDE_LU_ROWS; }
 
@@ -71,11 +96,6 @@ void nde_lu_factor_blocks(const nde_kernels *kernels, nde_lu *lu, size_t n, size
     }
 }
 
-void nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
-                   const nde_real *j) {
-    nde_lu_factor_blocks(kernels, lu, n, ld, h, 1, &gamma, j, 0);
-}
-
 /* Of lanes apart: each by itself. */
 static void solve_each(const nde_lu *lu, size_t n, size_t ld, nde_real *x,
                        void (*solve)(size_t d, const nde_real *a, const int *p, nde_real *x)) {
@@ -91,12 +111,68 @@ static void solve_each(const nde_lu *lu, size_t n, size_t ld, nde_real *x,
     }
 }
 
+/* ---- by the non-zeros ------------------------------------------------------------------------ */
+
+/* W of lane b, in lu->a: for a band at the lane's own place. */
+static nde_real *write_form(const nde_lu *lu, size_t b, size_t ld, nde_real by, const nde_real *j) {
+    const nde_form *f = lu->form;
+    nde_real *a = lu->a + (f->kind == NDE_LINEAR_BAND ? b*f->entries : 0);
+    memset(a, 0, f->entries*sizeof *a);
+    for (size_t e = 0; e < f->nonzeros; e++) a[f->place[e]] = -by*j[e*ld + b];
+    for (size_t i = 0; i < f->dim; i++) a[f->diagonal[i]] += 1;
+    return a;
+}
+
+static int factor_form(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
+                       const nde_real *j) {
+    const nde_form *f = lu->form;
+    for (size_t b = 0; b < n; b++) {
+        nde_real *a = write_form(lu, b, ld, gamma*h[b], j);
+        if (f->kind == NDE_LINEAR_BAND) kernels->lu->factor_band(f->dim, f->lower, f->upper, a, lu->p + b*f->dim);
+        else if (!nde_klu_factor(lu, b)) return lu->starved = true, -1;
+    }
+    return 0;
+}
+
+/* lu->x, in the order of the factors. */
+static void solve_one(const nde_kernels *kernels, const nde_lu *lu, size_t b, bool transposed) {
+    const nde_form *f = lu->form;
+    if (f->kind == NDE_LINEAR_SPARSE) {
+        nde_klu_solve(lu, b, transposed, lu->x);
+        return;
+    }
+    const nde_real *a = lu->a + b*f->entries;
+    const int *p = lu->p + b*f->dim;
+    if (transposed) kernels->lu->transpose_band(f->dim, f->lower, f->upper, a, p, lu->x);
+    else kernels->lu->solve_band(f->dim, f->lower, f->upper, a, p, lu->x);
+}
+
+static void solve_form(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, bool transposed, nde_real *x) {
+    const nde_form *f = lu->form;
+    for (size_t b = 0; b < n; b++) {
+        for (size_t i = 0; i < f->dim; i++) lu->x[f->ordered ? f->order[i] : i] = x[i*ld + b];
+        solve_one(kernels, lu, b, transposed);
+        for (size_t i = 0; i < f->dim; i++) x[i*ld + b] = lu->x[f->ordered ? f->order[i] : i];
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+int nde_lu_factor(const nde_kernels *kernels, nde_lu *lu, size_t n, size_t ld, const nde_real *h, nde_real gamma,
+                  const nde_real *j) {
+    if (lu->form) return factor_form(kernels, lu, n, ld, h, gamma, j);
+    nde_lu_factor_blocks(kernels, lu, n, ld, h, 1, &gamma, j, 0);
+    return 0;
+}
+
 void nde_lu_solve(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x) {
-    if (is_side_by_side(lu, ld)) kernels->lu->solve_lanes(lu->dim, n, ld, lu->a, lu->p, x);
+    if (lu->form) solve_form(kernels, lu, n, ld, false, x);
+    else if (is_side_by_side(lu, ld)) kernels->lu->solve_lanes(lu->dim, n, ld, lu->a, lu->p, x);
     else solve_each(lu, n, ld, x, kernels->lu->solve);
 }
 
 void nde_lu_solve_transposed(const nde_kernels *kernels, const nde_lu *lu, size_t n, size_t ld, nde_real *x) {
-    if (is_side_by_side(lu, ld)) kernels->lu->transpose_lanes(lu->dim, n, ld, lu->a, lu->p, x);
+    if (lu->form) solve_form(kernels, lu, n, ld, true, x);
+    else if (is_side_by_side(lu, ld)) kernels->lu->transpose_lanes(lu->dim, n, ld, lu->a, lu->p, x);
     else solve_each(lu, n, ld, x, kernels->lu->transpose);
 }

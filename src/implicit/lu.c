@@ -125,6 +125,69 @@ INLINE void transpose_one(size_t d, const nde_real *a, const int *p, nde_real *x
         if ((size_t)p[k] != k) nde_lu_swap(x + k, x + p[k]);
 }
 
+/* ---- a band ---------------------------------------------------------------------------------- */
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t less(size_t a, size_t by) { return a > by ? a - by : 0; }
+
+/* Column j, of which element i is at [i]. */
+static size_t column(size_t lower, size_t upper, size_t j) { return j*(2*lower + upper) + lower + upper; }
+
+/* Rows change places from column k on only: what stands left of it stays where it was eliminated. */
+static void factor_band(size_t d, size_t lower, size_t upper, nde_real *a, int *p) {
+    size_t right = 0; /* the last column that a pivot row has reached */
+    for (size_t k = 0; k < d; k++) {
+        nde_real *l = a + column(lower, upper, k);
+        const size_t end = least(d, k + lower + 1);
+        size_t at = k;
+        for (size_t i = k + 1; i < end; i++)
+            if (nde_lu_size(l[i]) > nde_lu_size(l[at])) at = i;
+        p[k] = (int)at;
+        right = right > at + upper ? right : least(d - 1, at + upper);
+        const nde_real inverse = 1/l[at];
+        l[at] = l[k], l[k] = inverse;
+        for (size_t i = k + 1; i < end; i++) l[i] *= inverse;
+        for (size_t j = k + 1; j <= right; j++) {
+            nde_real *x = a + column(lower, upper, j);
+            const nde_real u = x[at];
+            x[at] = x[k], x[k] = u;
+            NDE_IVDEP for (size_t i = k + 1; i < end; i++) x[i] -= l[i]*u;
+        }
+    }
+}
+
+static void solve_band(size_t d, size_t lower, size_t upper, const nde_real *a, const int *p, nde_real *x) {
+    for (size_t k = 0; k < d; k++) {
+        const nde_real *l = a + column(lower, upper, k);
+        const size_t end = least(d, k + lower + 1);
+        if ((size_t)p[k] != k) nde_lu_swap(x + k, x + p[k]);
+        const nde_real y = x[k];
+        NDE_IVDEP for (size_t i = k + 1; i < end; i++) x[i] -= l[i]*y;
+    }
+    for (size_t k = d; k-- > 0; ) {
+        const nde_real *u = a + column(lower, upper, k), y = x[k] *= u[k];
+        NDE_IVDEP for (size_t i = less(k, lower + upper); i < k; i++) x[i] -= u[i]*y;
+    }
+}
+
+static void transpose_band(size_t d, size_t lower, size_t upper, const nde_real *a, const int *p, nde_real *x) {
+    for (size_t j = 0; j < d; j++) {
+        const nde_real *u = a + column(lower, upper, j);
+        nde_real sum = x[j];
+        for (size_t k = less(j, lower + upper); k < j; k++) sum -= u[k]*x[k];
+        x[j] = sum*u[j];
+    }
+    for (size_t k = d; k-- > 0; ) {
+        const nde_real *l = a + column(lower, upper, k);
+        nde_real sum = x[k];
+        for (size_t i = least(d, k + lower + 1); i-- > k + 1; ) sum -= l[i]*x[i];
+        x[k] = sum;
+        if ((size_t)p[k] != k) nde_lu_swap(x + k, x + p[k]);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
 static void factor(size_t d, nde_real *a, int *p) {
 #define CALL(rows) nde_lu_factor_one(rows, a, p)
     BY_ROWS(d, CALL)
@@ -145,4 +208,5 @@ static void transpose(size_t d, const nde_real *a, const int *p, nde_real *x) {
 
 const nde_lu_kernels NDE_ISA_NAME(nde_lu_kernels) = { .factor_lanes = factor_lanes, .solve_lanes = solve_lanes,
                                                       .transpose_lanes = transpose_lanes, .factor = factor, .solve = solve,
-                                                      .transpose = transpose };
+                                                      .transpose = transpose, .factor_band = factor_band,
+                                                      .solve_band = solve_band, .transpose_band = transpose_band };

@@ -42,8 +42,8 @@ static int linearise(const nde_attempt *s, const double *t, const nde_real *Y, n
     take_turns(s, first_stage(s));
     const int rc = jacobian_at(s, t, Y, l->j);
     if (rc) return rc;
-    nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, (nde_real)s->table->method->gamma, l->j);
-    return 0;
+    return nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, (nde_real)s->table->method->gamma,
+                         l->j);
 }
 
 /* x = W^-1 x of an iteration; and of derivatives. */

@@ -34,14 +34,39 @@ static const char *company(const nde_jacobian *of, const nde_rhs *r) {
     return r->correction != 0 ? "options.convert" : part_of(of, r)->field ? NULL : "terms";
 }
 
-nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked) {
+/* Why W cannot be kept by its non-zeros; NULL: it can. */
+static const char *denied(const nde_jacobian *of, const nde_rhs *r, int asked) {
+    const nde_field *f = part_of(of, r)->field;
+    const char *with = company(of, r);
+    return with                  ? with
+           : r->nz               ? "a quadrature"
+           : !f->sparsity_start  ? "a field that has no sparsity"
+           : asked == NDE_JACOBIAN_GIVEN ? "options.jacobian NDE_JACOBIAN_GIVEN, which is dense"
+           : asked != NDE_JACOBIAN_DIFFERENCES && !f->jvp ? "a field that has no jvp"
+                                                          : NULL;
+}
+
+static nde_status choose_form(nde_jacobian *of, const nde_rhs *r, int asked, int linear, const nde_allocator *memory) {
+    const nde_field *f = part_of(of, r)->field;
+    const char *with = denied(of, r, asked);
+    of->form = (nde_form){ .kind = NDE_LINEAR_DENSE, .dim = r->dim };
+    if (linear < NDE_LINEAR_AUTO || linear > NDE_LINEAR_SPARSE)
+        return nde_fail(NDE_E_ARG, "options.linear is %d", linear);
+    if (linear == NDE_LINEAR_GMRES) return NDE_OK;
+    if (with) return linear < NDE_LINEAR_BAND ? NDE_OK : nde_fail(NDE_E_ARG, "options.linear is %d: not with %s", linear, with);
+    return nde_form_choose(&of->form, memory, r->dim, f->sparsity_start, f->sparsity_index, linear);
+}
+
+nde_status nde_jacobian_choose(nde_jacobian *of, const nde_rhs *r, int asked, int linear, const nde_allocator *memory) {
     const nde_field *no_jvp = lacking(of, r, lacks_jvp), *no_jacobian = lacking(of, r, lacks_jacobian);
     const char *with = company(of, r);
-    const bool given = !no_jacobian && !with;
-    of->how = asked != NDE_JACOBIAN_AUTO ? asked : given ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
-    of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
     if (asked < NDE_JACOBIAN_AUTO || asked > NDE_JACOBIAN_DIFFERENCES)
         return nde_fail(NDE_E_ARG, "options.jacobian is %d", asked);
+    const nde_status bad = choose_form(of, r, asked, linear, memory);
+    if (bad) return bad;
+    const bool given = !no_jacobian && !with, dense = of->form.kind == NDE_LINEAR_DENSE;
+    of->how = asked != NDE_JACOBIAN_AUTO ? asked : given && dense ? NDE_JACOBIAN_GIVEN : NDE_JACOBIAN_JVP;
+    of->timed = !no_jvp && of->how != NDE_JACOBIAN_DIFFERENCES;
     if (of->how == NDE_JACOBIAN_GIVEN && !given)
         return no_jacobian ? nde_fail(NDE_E_ARG, "options.jacobian is %d: field '%s' has no jacobian", asked,
                                       nde_field_name(no_jacobian))
@@ -62,33 +87,43 @@ void nde_jacobian_lay(nde_jacobian *of, nde_arena *arena, const nde_rhs *r) {
     const nde_field *f = part_of(of, r)->field;
     if (of->krylov) return;
     const bool sparse = of->how != NDE_JACOBIAN_GIVEN && !company(of, r) && !r->nz && f->sparsity_start;
+    const bool by_rows = of->form.kind != NDE_LINEAR_DENSE && r->autonomous;
     const size_t n = sparse ? r->dim : 0, nonzeros = sparse ? f->sparsity_start[n] : 0;
-    of->colours = r->dim;
+    of->colours = of->row_colours = r->dim;
     of->colour = nde_arena_take(arena, n, sizeof *of->colour);
+    of->row_colour = nde_arena_take(arena, by_rows ? n : 0, sizeof *of->row_colour);
     size_t *start = nde_arena_take(arena, sparse ? n + 1 : 0, sizeof *start),
         *row = nde_arena_take(arena, nonzeros, sizeof *row);
     unsigned char *taken = nde_arena_take(arena, n, 1);
-    if (!of->colour || !taken) return;
-    of->start = f->sparsity_start, of->index = f->sparsity_index;
-    nde_sparsity_columns(n, of->start, of->index, start, row);
-    of->colours = nde_colour_columns(n, start, row, of->colour, taken);
+    if (of->colour && taken) {
+        of->start = f->sparsity_start, of->index = f->sparsity_index;
+        nde_sparsity_columns(n, of->start, of->index, start, row);
+        of->colours = nde_colour_columns(n, start, row, of->colour, taken);
+        if (of->row_colour) of->row_colours = nde_colour_columns(n, of->start, of->index, of->row_colour, taken);
+    }
+    nde_form_lay(&of->form, arena, start, row);
 }
 
 int nde_jacobian_evaluations(const nde_jacobian *of, const nde_rhs *r) {
     return (of->how == NDE_JACOBIAN_DIFFERENCES ? (int)of->colours : 0) + (!of->timed && !r->autonomous ? 2 : 0);
 }
 
+static size_t entries_of(const nde_jacobian *of, const nde_rhs *r, nde_arena *arena) {
+    size_t entries = of->form.nonzeros;
+    if (of->krylov) return 0;
+    if (of->form.kind == NDE_LINEAR_DENSE && !nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;
+    return entries;
+}
+
 void nde_linear_lay(nde_linear *of, nde_arena *arena, const nde_rhs *r, const nde_jacobian *jacobian, size_t ld) {
     const size_t real = sizeof(nde_real);
-    size_t entries;
-    if (!nde_size_multiply(r->rows, jacobian->krylov ? 0 : r->dim, &entries)) arena->overflow = true, entries = 0;
-    of->j = nde_arena_take_rows(arena, entries, ld, real);
+    of->j = nde_arena_take_rows(arena, entries_of(jacobian, r, arena), ld, real);
     of->f_t = nde_arena_take_rows(arena, r->rows, ld, real);
     of->v = nde_arena_take_rows(arena, r->dim, ld, real);
     of->dv = nde_arena_take_rows(arena, r->rows, ld, real);
     of->t = nde_arena_take(arena, ld, sizeof *of->t);
-    nde_lu_lay(&of->lu, arena, jacobian->krylov ? 0 : r->dim, ld);
-    if (jacobian->krylov) nde_matrix_free_lay(&of->free, arena, r, jacobian->krylov, ld);
+    if (!jacobian->krylov) nde_lu_lay_as(&of->lu, arena, &jacobian->form, ld);
+    else nde_lu_lay(&of->lu, arena, 0, ld), nde_matrix_free_lay(&of->free, arena, r, jacobian->krylov, ld);
 }
 
 void nde_linear_lay_newton(nde_linear *of, nde_arena *arena, size_t ld) {
@@ -114,10 +149,8 @@ void nde_linear_lay_stages(nde_linear *of, nde_arena *arena, const nde_rhs *r, s
     of->given = nde_arena_take_rows(arena, sweeps ? rows : 0, ld, sizeof *of->given);
 }
 
-void nde_linear_lay_tangents(nde_linear *of, nde_arena *arena, const nde_rhs *r, size_t ld) {
-    size_t entries;
-    if (!nde_size_multiply(r->rows, r->dim, &entries)) arena->overflow = true, entries = 0;
-    of->v_j = nde_arena_take_rows(arena, entries, ld, sizeof *of->v_j);
+void nde_linear_lay_tangents(nde_linear *of, nde_arena *arena, const nde_rhs *r, const nde_jacobian *jacobian, size_t ld) {
+    of->v_j = nde_arena_take_rows(arena, entries_of(jacobian, r, arena), ld, sizeof *of->v_j);
     of->v_f_t = nde_arena_take_rows(arena, r->rows, ld, sizeof *of->v_f_t);
 }
 
@@ -164,20 +197,22 @@ static void put(const nde_lanes *lanes, const nde_real *dv, nde_real *j) {
 static void spread(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, size_t colour, const nde_real *dv,
                    nde_real *j) {
     const size_t ld = lanes->site.ld;
-    for (size_t i = 0; i < r->rows; i++, dv += ld, j += r->dim*ld) {
-        if (!of->colour) put(lanes, dv, j + colour*ld);
+    const bool dense = of->form.kind == NDE_LINEAR_DENSE;
+    for (size_t i = 0; i < r->rows; i++, dv += ld) {
+        if (!of->colour) put(lanes, dv, j + (i*r->dim + colour)*ld);
         for (size_t e = of->colour ? of->start[i] : 1, end = of->colour ? of->start[i + 1] : 0; e < end; e++)
-            if (of->colour[of->index[e]] == colour) put(lanes, dv, j + of->index[e]*ld);
+            if (of->colour[of->index[e]] == colour) put(lanes, dv, j + (dense ? i*r->dim + of->index[e] : e)*ld);
     }
 }
 
 /* j of differences: of the slopes, by that of the states. */
-static void divide(const nde_rhs *r, const nde_lanes *lanes, const nde_real *y, nde_real *j) {
-    const size_t n = lanes->site.n, ld = lanes->site.ld;
-    for (size_t e = 0; e < r->rows*r->dim; e++, j += ld) {
-        const nde_real *at = y + e % r->dim*ld;
-        for (size_t b = 0; b < n; b++) j[b] /= (at[b] + nudge(at[b])) - at[b];
-    }
+static void divide(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, const nde_real *y, nde_real *j) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld, dim = r->dim;
+    for (size_t i = 0; i < r->rows; i++)
+        for (size_t e = nde_row_start(of, dim, i), end = nde_row_start(of, dim, i + 1); e < end; e++, j += ld) {
+            const nde_real *at = y + nde_column_of(of, dim, i, e)*ld;
+            for (size_t b = 0; b < n; b++) j[b] /= (at[b] + nudge(at[b])) - at[b];
+        }
 }
 
 static void subtract(const nde_rhs *r, const nde_lanes *lanes, const nde_real *f, nde_real *dv) {
@@ -191,7 +226,7 @@ int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes
     static const nde_source still;
     const bool moved = of->how == NDE_JACOBIAN_DIFFERENCES;
     if (of->how == NDE_JACOBIAN_GIVEN) return ask_all(of, r, lanes, t, y, l->j);
-    if (of->colour) memset(l->j, 0, r->rows*r->dim*lanes->site.ld*sizeof *l->j);
+    if (of->colour && of->form.kind == NDE_LINEAR_DENSE) memset(l->j, 0, r->rows*r->dim*lanes->site.ld*sizeof *l->j);
     for (size_t colour = 0; colour < of->colours; colour++) {
         aim(of, r, lanes, colour, y, l->v);
         const int rc = moved ? nde_rhs_eval(r, lanes, t, l->v, l->dv, NULL, 0) : nde_rhs_jvp(r, lanes, t, y, l->v, &still,
@@ -200,7 +235,7 @@ int nde_jacobian_eval(const nde_jacobian *of, const nde_rhs *r, nde_lanes *lanes
         if (moved) subtract(r, lanes, f, l->dv);
         spread(of, r, lanes, colour, l->dv, l->j);
     }
-    if (moved) divide(r, lanes, y, l->j);
+    if (moved) divide(of, r, lanes, y, l->j);
     return 0;
 }
 
@@ -239,11 +274,14 @@ int nde_jacobian_eval_time(const nde_jacobian *of, const nde_rhs *r, nde_lanes *
     return nde_rhs_jvp(r, lanes, t, y, NULL, &source, l->f_t);
 }
 
-void nde_jacobian_apply(const nde_rhs *r, const nde_lanes *lanes, const nde_real *j, const nde_real *x, nde_real *to) {
-    const size_t n = lanes->site.n, ld = lanes->site.ld;
+void nde_jacobian_apply(const nde_jacobian *of, const nde_rhs *r, const nde_lanes *lanes, const nde_real *j, const nde_real *x,
+                        nde_real *to) {
+    const size_t n = lanes->site.n, ld = lanes->site.ld, dim = r->dim;
     for (size_t i = 0; i < r->rows; i++, to += ld) {
         memset(to, 0, n*sizeof *to);
-        for (size_t c = 0; c < r->dim; c++, j += ld)
-            for (size_t b = 0; b < n; b++) to[b] += j[b]*x[c*ld + b];
+        for (size_t e = nde_row_start(of, dim, i), end = nde_row_start(of, dim, i + 1); e < end; e++, j += ld) {
+            const nde_real *from = x + nde_column_of(of, dim, i, e)*ld;
+            for (size_t b = 0; b < n; b++) to[b] += j[b]*from[b];
+        }
     }
 }

@@ -37,8 +37,7 @@ static int linearise(const nde_attempt *s, const nde_real *f) {
     const nde_jacobian *of = &s->table->jacobian;
     int rc = nde_jacobian_eval(of, s->rhs, s->lanes, l, s->t, s->y, f);
     if (!rc && !s->rhs->autonomous) rc = nde_jacobian_eval_time(of, s->rhs, s->lanes, l, s->t, s->dt, s->y, f);
-    if (!rc) nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, gamma_of(s), l->j);
-    return rc;
+    return rc ? rc : nde_lu_factor(s->rhs->kernels, &l->lu, s->lanes->site.n, s->lanes->site.ld, s->h, gamma_of(s), l->j);
 }
 
 /* to = gamma (f + sum_j coupling k_j + lift h F_t); `to` may be f, f_t NULL: 0. */
@@ -133,7 +132,7 @@ static int linearise_transpose(const nde_attempt *s, const nde_step_cotangent *c
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     const nde_real *k = slope(s, s->k, i);
     if (c->h) {
-        nde_jacobian_apply(s->rhs, s->lanes, l->j, k, l->dv);
+        nde_jacobian_apply(&s->table->jacobian, s->rhs, s->lanes, l->j, k, l->dv);
         s->rhs->kernels->step->dot(s->rhs->rows, n, ld, 1, a, l->dv, c->h);
         if (!s->rhs->autonomous) s->rhs->kernels->step->dot(s->rhs->rows, n, ld, lift(s, i), a, l->f_t, c->h);
     }
@@ -194,19 +193,39 @@ static int transpose(const nde_attempt *s, const nde_step_cotangent *c) {
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
-/* The tangents of J and F_t: row by row, the transpose of the derivative along the direction. */
+/* Does row r belong to a colour? Rows of one have no column in common. */
+static bool has_colour(const nde_jacobian *of, size_t r, size_t colour) {
+    return (of->row_colour ? of->row_colour[r] : r) == colour;
+}
+
+/* What the derivative along the direction gave for the rows of a colour, x [dim][ld], in its places in v_j. */
+static void spread_rows(const nde_attempt *s, size_t colour, const nde_real *x, nde_real *v_j) {
+    const nde_jacobian *of = &s->table->jacobian;
+    const size_t ld = s->lanes->site.ld, dim = s->rhs->dim;
+    for (size_t r = 0; r < s->rhs->rows; r++) {
+        if (!has_colour(of, r, colour)) continue;
+        for (size_t e = nde_row_start(of, dim, r); e < nde_row_start(of, dim, r + 1); e++)
+            memcpy(v_j + e*ld, x + nde_column_of(of, dim, r, e)*ld, s->lanes->site.n*sizeof *x);
+    }
+}
+
+/* The tangents of J and F_t: row by row, or all of a colour, the transpose of the derivative along the direction. */
 static int linearise_tangent(const nde_attempt *s, const nde_step_tangent *v) {
     nde_linear *l = linear(s);
-    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, wide = s->rhs->dim*ld;
+    const nde_jacobian *of = &s->table->jacobian;
+    const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     const nde_tangent along = { .y = v->y, .t = s->rhs->autonomous ? NULL : v->t, .p = v->source->p, .q = v->source->q };
-    memset(l->v_j, 0, s->rhs->rows*wide*sizeof *l->v_j);
-    for (size_t r = 0; r < s->rhs->rows; r++) {
+    const size_t colours = of->row_colour ? of->row_colours : s->rhs->rows;
+    for (size_t colour = 0; colour < colours; colour++) {
         memset(l->dv, 0, s->slab*sizeof *l->dv), memset(l->t, 0, n*sizeof *l->t);
-        for (size_t b = 0; b < n; b++) l->dv[r*ld + b] = 1;
-        nde_cotangent to = { .y = l->v_j + r*wide, .t = s->rhs->autonomous ? NULL : l->t };
+        memset(l->v, 0, s->rhs->dim*ld*sizeof *l->v);
+        for (size_t r = 0; r < s->rhs->rows; r++)
+            for (size_t b = 0; b < n; b++) l->dv[r*ld + b] = has_colour(of, r, colour);
+        nde_cotangent to = { .y = l->v, .t = s->rhs->autonomous ? NULL : l->t };
         const int rc = bend(s, &along, l->dv, &to);
         if (rc) return rc;
-        for (size_t b = 0; b < n; b++) l->v_f_t[r*ld + b] = (nde_real)l->t[b];
+        spread_rows(s, colour, l->v, l->v_j);
+        for (size_t b = 0; !of->row_colour && b < n; b++) l->v_f_t[colour*ld + b] = (nde_real)l->t[b];
     }
     return 0;
 }
@@ -217,7 +236,7 @@ static void add_linear_tangent(const nde_attempt *s, const nde_step_tangent *v, 
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld;
     const nde_real up = s->rhs->autonomous ? 0 : (nde_real)lift(s, i);
     for (int part = 0; part < 2; part++) {
-        nde_jacobian_apply(s->rhs, s->lanes, part ? l->v_j : l->j, slope(s, s->k, i), l->dv);
+        nde_jacobian_apply(&s->table->jacobian, s->rhs, s->lanes, part ? l->v_j : l->j, slope(s, s->k, i), l->dv);
         const nde_real *f_t = part ? l->v_f_t : l->f_t;
         for (size_t e = 0; e < s->rhs->rows*ld; e += ld)
             for (size_t b = 0; b < n; b++)

@@ -28,7 +28,7 @@ NDE_LU_INLINE int nde_rosenbrock_linearise(const nde_rhs *rhs, const nde_table *
     int rc = nde_jacobian_eval(of, rhs, lanes, l, &t, y, f);
     if (!rc && !rhs->autonomous) rc = nde_jacobian_eval_time(of, rhs, lanes, l, &t, &dt, y, f);
     if (rc) return rc;
-    if (dim > NDE_LU_SMALL) return nde_lu_factor(rhs->kernels, &l->lu, 1, 1, &h, gamma, l->j), 0;
+    if (dim > NDE_LU_SMALL) return nde_lu_factor(rhs->kernels, &l->lu, 1, 1, &h, gamma, l->j);
     nde_lu_write_one(dim, 1, gamma*h, l->j, l->lu.a);
     nde_lu_factor_one(dim, l->lu.a, l->lu.p);
     return 0;

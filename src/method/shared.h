@@ -117,9 +117,9 @@ static inline void nde_add_rows(const nde_attempt *s, size_t rows, const nde_rea
 
 /* ---- W = I - gamma h J of implicit methods, factored ------------------------------------------ */
 
-/* The part of J whose rows are the quadrature's. */
+/* The part of J whose rows are the quadrature's: J is dense then. */
 static inline const nde_real *nde_rows_below(const nde_attempt *s) {
-    return s->lanes->scratch->linear->j + s->rhs->dim*s->rhs->dim*s->lanes->site.ld;
+    return s->rhs->nz ? s->lanes->scratch->linear->j + s->rhs->dim*s->rhs->dim*s->lanes->site.ld : NULL;
 }
 
 /* x = W^-1 x, all rows: those of the quadrature follow from those of the state. */

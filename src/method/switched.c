@@ -91,12 +91,15 @@ static double stiffness(const nde_attempt *s, size_t b) {
     const nde_row *probe = table_of(s, EXPLICIT)->probe;
     if (goes(s, EXPLICIT, b)) return norm(s, &probe[0], b)/norm(s, &probe[1], b);
     const size_t dim = s->rhs->dim, ld = s->lanes->site.ld;
+    const nde_jacobian *of = &table_of(s, IMPLICIT)->jacobian;
     const nde_real *j = s->lanes->scratch->linear->j + b;
     double most = 0;
     for (size_t r = 0; r < dim; r++) {
         double sum = 0;
-        for (size_t c = 0; c < dim; c++)
-            sum += fabs((double)j[(r*dim + c)*ld])*nde_tolerance_at(&s->table->tolerance, c, fabs((double)s->y[c*ld + b]));
+        for (size_t e = nde_row_start(of, dim, r); e < nde_row_start(of, dim, r + 1); e++) {
+            const size_t c = nde_column_of(of, dim, r, e);
+            sum += fabs((double)j[e*ld])*nde_tolerance_at(&s->table->tolerance, c, fabs((double)s->y[c*ld + b]));
+        }
         most = fmax(most, sum/nde_tolerance_at(&s->table->tolerance, r, fabs((double)s->y[r*ld + b])));
     }
     return most*fabs(s->dt[b]);

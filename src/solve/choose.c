@@ -190,8 +190,8 @@ static nde_status choose_linear(nde_solver *s, const char *name) {
     const nde_preconditioner *by = s->rhs.problem.preconditioner;
     nde_jacobian *to = &s->table.jacobian;
     if (o->linear != NDE_LINEAR_GMRES) {
-        if (o->linear != NDE_LINEAR_AUTO && o->linear != NDE_LINEAR_DENSE)
-            return nde_fail(NDE_E_ARG, "options.linear is %d", o->linear);
+        if (s->base->collocation && o->linear > NDE_LINEAR_GMRES)
+            return nde_fail(NDE_E_ARG, "options.linear is %d: the matrices of method %s are dense", o->linear, name);
         if (o->krylov) return nde_fail(NDE_E_ARG, "options.krylov is %d: options.linear is not GMRES", o->krylov);
         return !by ? NDE_OK : nde_fail(NDE_E_ARG, "problem.preconditioner: options.linear is not GMRES");
     }
@@ -221,7 +221,10 @@ static nde_status choose_implicit(nde_solver *s) {
     s->table.jacobian.second = m->kind == NDE_KIND_IMEX;
     nde_status bad = choose_linear(s, name);
     const int how = s->table.jacobian.krylov ? NDE_JACOBIAN_JVP : o->jacobian;
-    if (!bad) bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, how);
+    if (!bad)
+        bad = nde_jacobian_choose(&s->table.jacobian, &s->rhs, how,
+                                  m->collocation && !o->linear ? NDE_LINEAR_DENSE : o->linear,
+                                  o->allocator ? o->allocator : &nde_allocator_default);
     if (!bad && newton) bad = choose_newton(s);
     if (bad || !o->adjoint) return bad;
     if (o->curvature) return nde_fail(NDE_E_ARG, "options.curvature is 1: not with method %s", name);

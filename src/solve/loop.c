@@ -563,10 +563,11 @@ static void settle_lanes(nde_solver *s, nde_panel *p, nde_worker *w, const size_
 /* A return code that ends all lanes, and with joint steps everybody. */
 static void end_all_by_code(nde_solver *s, nde_panel *p, nde_worker *w, int rc) {
     const size_t n = p->live->n;
+    const bool starved = nde_worker_starved(w);
     if (rc == NDE_FIELD_STOP || s->joint) atomic_store(&s->stop, 1);
     for (size_t b = 0; b < n; b++) {
-        s->stats[p->trajectory[b]].callback = rc;
-        w->list[b] = b, w->status[b] = status_of_code(rc, fails_first(p, w, b));
+        s->stats[p->trajectory[b]].callback = starved ? 0 : rc;
+        w->list[b] = b, w->status[b] = starved ? NDE_E_NOMEM : status_of_code(rc, fails_first(p, w, b));
     }
     leave(s, p, w->list, w->status, n);
 }

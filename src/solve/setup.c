@@ -166,7 +166,7 @@ static void lay_linear(nde_scratch *scratch, nde_arena *arena, const nde_solver 
     }
     if (s->table.method->collocation)
         nde_linear_lay_stages(of, arena, &s->rhs, NDE_COLLOCATED, ld, s->options.adjoint != NDE_ADJOINT_NONE);
-    if (s->options.adjoint && !iterates) nde_linear_lay_tangents(of, arena, &s->rhs, ld);
+    if (s->options.adjoint && !iterates) nde_linear_lay_tangents(of, arena, &s->rhs, &s->table.jacobian, ld);
 }
 
 /* What evaluates: scratch, and lanes taken out of a panel. */
@@ -474,6 +474,20 @@ void nde_solver_open_record(const nde_solver *s, nde_record *record, size_t ld, 
     record->rows = s->state_rows;
 }
 
+/* What matrices have outside the block. */
+static void close_linear(nde_solver *s) {
+    for (size_t k = 0; k < s->n_workers; k++)
+        if (s->worker[k].scratch.linear) nde_lu_close(&s->worker[k].scratch.linear->lu);
+}
+
+static nde_status open_linear(nde_solver *s) {
+    nde_status bad = NDE_OK;
+    for (size_t k = 0; !bad && k < s->n_workers; k++)
+        if (s->worker[k].scratch.linear) bad = nde_lu_open(&s->worker[k].scratch.linear->lu);
+    if (bad) close_linear(s);
+    return bad;
+}
+
 /* Builds the solver in a block of exactly `total` bytes. */
 static nde_status build(nde_solver *plan, void *block, size_t total, size_t slice, nde_solver **out) {
     nde_solver *s = block;
@@ -498,19 +512,24 @@ static nde_status build(nde_solver *plan, void *block, size_t total, size_t slic
         nde_solver_open_record(s, &p->record, p->ld, base, slice);
         nde_record_attach(&p->record, &s->store, k, s->n_panels);
     }
+    nde_status refused = open_linear(s);
+    if (refused) return refused;
     if (!s->executor && s->options.threads > 1) {
         s->pool = nde_pool_create(s->options.threads, &s->allocator);
-        if (!s->pool)
+        if (!s->pool) {
+            close_linear(s);
             return nde_fail(NDE_E_NOMEM, "out of memory: a pool of %d threads",
                             (int)s->options.threads);
+        }
         s->own_executor =
             (nde_executor){ .run = nde_pool_run, .ctx = s->pool, .workers = s->options.threads };
         s->executor = &s->own_executor;
     }
     unsigned char *const end = (unsigned char *)block + total - s->curvature_bytes;
-    nde_status refused = s->back ? nde_back_make(s, end - s->back_bytes) : NDE_OK;
+    if (s->back) refused = nde_back_make(s, end - s->back_bytes);
     if (!refused && s->curvature) refused = nde_curvature_make(s, end);
     if (refused) {
+        close_linear(s);
         if (s->pool) nde_pool_destroy(s->pool, &s->allocator);
         return refused;
     }
@@ -553,6 +572,7 @@ nde_status nde_solver_create_in(void *block, size_t bytes, const nde_problem *pr
 void nde_solver_destroy(nde_solver *s) {
     if (!s) return;
     const nde_allocator allocator = s->allocator;
+    close_linear(s);
     if (s->pool) nde_pool_destroy(s->pool, &allocator);
     if (s->own_block) allocator.give(allocator.ctx, s->block, s->bytes);
 }

@@ -21,6 +21,9 @@ nde_status nde_solver_refuse_code(nde_solver *s, const char *who, int code) {
     for (size_t i = 0; i < s->n_workers; i++) unread = unread || s->worker[i].unread, s->worker[i].unread = false;
     if (code == NDE_STORE_FAILED && unread)
         return nde_solver_refuse(s, nde_fail(NDE_E_IO, "%s: options.store.read failed", who));
+    bool starved = false;
+    for (size_t i = 0; i < s->n_workers; i++) starved = nde_worker_starved(&s->worker[i]) || starved;
+    if (starved) return nde_solver_refuse(s, nde_fail(NDE_E_NOMEM, "%s: out of memory: KLU's factors", who));
     const nde_status status = code == NDE_FIELD_STOP ? NDE_STOPPED : NDE_E_FIELD;
     return nde_solver_refuse(s, nde_fail(status, "%s: a field returned %d", who, code));
 }

@@ -179,6 +179,14 @@ typedef struct nde_worker {
     struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions; NULL: one direction at a time */
 } nde_worker;
 
+/* Has a factorisation had no memory? Only once. */
+static inline bool nde_worker_starved(nde_worker *w) {
+    nde_linear *l = w->scratch.linear;
+    const bool starved = l && l->lu.starved;
+    if (starved) l->lu.starved = false;
+    return starved;
+}
+
 /* Sums of one shard. */
 typedef struct nde_shard {
     size_t first, count;   /* panels */

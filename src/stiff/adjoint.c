@@ -257,10 +257,10 @@ static nde_status check(const nde_stiff_solver *s, const nde_seed *seed, const n
         gradient->loss_error || gradient->reconstruction || gradient->recomputed || gradient->loss_spread)
         return nde_fail(NDE_E_ARG, "nde_stiff_backward: of gradient only y0, p, q and back are known");
     for (size_t i = 0; i < s->rhs.N; i++) {
-        if (s->counts[i].restarts) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu has a jump, clip or reset",
-                                                   i);
-        if (s->status[i] == NDE_EVENT) return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu was ended by an event",
-                                                       i);
+        const char *what = s->counts[i].restarts ? "has a jump, clip or reset" : "was ended by an event";
+        if (s->counts[i].restarts || s->status[i] == NDE_EVENT)
+            return nde_fail(NDE_E_ARG, "nde_stiff_backward: trajectory %zu %s, through which CVODES' adjoint does not go: "
+                            "libnde's own methods do", i, what);
     }
     return NDE_OK;
 }

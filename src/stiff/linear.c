@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - LU of full and band matrices, as SUNDIALS' linear solver too. Debian's SUNDIALS has no LAPACK: large full ones go
- * there from here. Source: G. Golub, C. Van Loan, Matrix Computations (2013), 3.4, 4.3. */
+ * linear.c - LU of full and band matrices by libnde's kernels, as SUNDIALS' linear solver too. Debian's SUNDIALS has no LAPACK:
+ * large full ones go there from here. */
 #include "stiff/sun.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "core/isa.h"
+#include "implicit/lu.h"
+
+static bool is_full(const nde_sun_matrix *m) { return m->shift == 0 && m->stride == m->n; }
 
 #ifdef NDE_HAVE_OPENBLAS
 void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *pivot, int *info);
@@ -14,18 +19,23 @@ void dgetrs_(const char *transposed, const int *n, const int *columns, const dou
 enum { LAPACK_PAYS = 64 };
 
 static bool goes_to_lapack(const nde_sun_matrix *m, bool lapack) {
-    return lapack && m->shift == 0 && m->stride == m->n && m->n >= LAPACK_PAYS;
+    return lapack && is_full(m) && m->n >= LAPACK_PAYS;
 }
 #endif
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static const nde_lu_kernels *kernels(void) { return nde_kernels_get(NDE_ISA_AUTO, false)->lu; }
 
-/* Rows are swapped from column k on only: what stands left of it stays where it was eliminated. */
+/* The kernels leave the inverses of the pivots. */
+static size_t without_pivot(const nde_sun_matrix *m) {
+    for (size_t k = 0; k < m->n; k++)
+        if (isinf(*nde_sun_at(m, k, k))) return k + 1;
+    return 0;
+}
+
 size_t nde_sun_factor(const nde_sun_matrix *m, int *pivot, bool lapack) {
-    const size_t n = m->n, fill = m->lower + m->upper;
 #ifdef NDE_HAVE_OPENBLAS
     if (goes_to_lapack(m, lapack)) {
-        const int size = (int)n;
+        const int size = (int)m->n;
         int info;
         dgetrf_(&size, &size, m->a, &size, pivot, &info);
         return info > 0 ? (size_t)info : 0;
@@ -33,34 +43,15 @@ size_t nde_sun_factor(const nde_sun_matrix *m, int *pivot, bool lapack) {
 #else
     (void)lapack;
 #endif
-    for (size_t k = 0; k < n; k++) {
-        const size_t below = least(n - 1, k + m->lower), right = least(n - 1, k + fill);
-        double *column = nde_sun_at(m, 0, k);
-        size_t p = k;
-        for (size_t i = k + 1; i <= below; i++)
-            if (fabs(column[i]) > fabs(column[p])) p = i;
-        pivot[k] = (int)p;
-        if (!(column[p] != 0)) return k + 1;
-        for (size_t j = k; p != k && j <= right; j++) {
-            double *a = nde_sun_at(m, p, j), *b = nde_sun_at(m, k, j), swap = *a;
-            *a = *b, *b = swap;
-        }
-        const double inverse = 1/column[k];
-        for (size_t i = k + 1; i <= below; i++) column[i] *= inverse;
-        for (size_t j = k + 1; j <= right; j++) {
-            double *to = nde_sun_at(m, 0, j);
-            const double factor = to[k];
-            for (size_t i = k + 1; factor != 0 && i <= below; i++) to[i] -= factor*column[i];
-        }
-    }
-    return 0;
+    if (is_full(m)) kernels()->factor(m->n, m->a, pivot);
+    else kernels()->factor_band(m->n, m->lower, m->upper, m->a, pivot);
+    return without_pivot(m);
 }
 
 void nde_sun_substitute(const nde_sun_matrix *m, const int *pivot, bool lapack, double *x) {
-    const size_t n = m->n, fill = m->lower + m->upper;
 #ifdef NDE_HAVE_OPENBLAS
     if (goes_to_lapack(m, lapack)) {
-        const int size = (int)n, one = 1;
+        const int size = (int)m->n, one = 1;
         int info;
         dgetrs_("N", &size, &one, m->a, &size, pivot, x, &size, &info, 1);
         return;
@@ -68,17 +59,8 @@ void nde_sun_substitute(const nde_sun_matrix *m, const int *pivot, bool lapack, 
 #else
     (void)lapack;
 #endif
-    for (size_t k = 0; k < n; k++) {
-        const size_t p = (size_t)pivot[k], below = least(n - 1, k + m->lower);
-        const double *column = nde_sun_at(m, 0, k), value = x[p];
-        x[p] = x[k], x[k] = value;
-        for (size_t i = k + 1; i <= below; i++) x[i] -= value*column[i];
-    }
-    for (size_t k = n; k-- > 0;) {
-        const double *column = nde_sun_at(m, 0, k);
-        x[k] /= column[k];
-        for (size_t i = k > fill ? k - fill : 0; i < k; i++) x[i] -= x[k]*column[i];
-    }
+    if (is_full(m)) kernels()->solve(m->n, m->a, pivot, x);
+    else kernels()->solve_band(m->n, m->lower, m->upper, m->a, pivot, x);
 }
 
 /* ---- SUNDIALS' face ---------------------------------------------------------------------------------------------- */

@@ -16,6 +16,6 @@ stiff = "libnde-stiff" in library
 check(re.search(r"SONAME.*\[libnde" + ("-stiff" if stiff else "") + r"\.so\.\d+\]", dynamic), "no soname")
 check("__stack_chk_fail" in output("nm", "-D", "-u", library), "no stack protector")
 needed = set(re.findall(r"NEEDED.*\[([a-z_-]+)", dynamic))
-check(needed <= {"libm", "libc", "liblbfgs", "libfftw", "libpthread", "libdl", "ld-linux-x"} |
+check(needed <= {"libm", "libc", "liblbfgs", "libklu", "libfftw", "libpthread", "libdl", "ld-linux-x"} |
       ({"libopenblas", "libsundials_cvodes", "libsundials_idas", "libsundials_core"} if stiff else set()), f"needs {needed}")
 finish()

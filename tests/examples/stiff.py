@@ -52,10 +52,11 @@ def rod(reaction_diffusion):
     text = study(reaction_diffusion, labels=["x", "t", "x", "slope"], lines=[100], wrong=[["-x"]])
     rows = {row[0]: [float(x) for x in row[1:]] for row in
             re.findall(rf"^(\w+) +(\d+) +{NUMBER} +{NUMBER} +{NUMBER}$", text, re.M)}
-    check(set(rows) == {"rodas5p", "rodas4", "rkc2", "tsit5", "exponential"}, f"reaction_diffusion: {text}")
+    check(set(rows) == {"rodas5p", "dense", "kvaerno5", "rkc2", "tsit5", "exponential"}, f"reaction_diffusion: {text}")
     for name, (_, _, error, of_gradient) in rows.items():
         most = 30 if name == "rkc2" else 1 # its tolerance is 1e-5
         check(error < most*1e-5 and of_gradient < most*1e-4, f"reaction_diffusion: {name} is {error}, {of_gradient} off")
+    check(rows["dense"][0] == rows["rodas5p"][0], f"reaction_diffusion: a band and a dense matrix differ: {text}")
 
 
 for example, program in zip((reactions, network, battery, rod), sys.argv[1:], strict=True):

@@ -172,11 +172,92 @@ static void refusals(void **state) {
     assert_int_equal(nde_stiff_create(&problem, &options, NULL, &solver), NDE_E_NO_VJP);
 }
 
+/* ---- what CVODES' adjoint does not go through ------------------------------------------------------------------------ */
+
+static int add_one(const nde_field *self, const nde_site *at, const double *y, double *z) {
+    for (size_t i = 0; i < self->dim*at->ld; i++) z[i] = y[i];
+    for (size_t b = 0; b < at->n; b++) z[b] += 1;
+    return 0;
+}
+static int add_one_vjp(const nde_field *self, const nde_site *at, const double *y, const double *a, nde_cotangent *to) {
+    (void)y;
+    for (size_t i = 0; i < self->dim*at->ld; i++) to->y[i] += a[i];
+    return 0;
+}
+static int below(const nde_field *self, const nde_site *at, const double *y, double *g) {
+    (void)self;
+    for (size_t b = 0; b < at->n; b++) g[b] = y[b] - 0.5;
+    return 0;
+}
+
+/* The run is fine, and there is no gradient of it, which is left as it was. */
+static void has_none(const nde_problem *problem, nde_options options, const char *why) {
+    nde_stiff_solver *solver;
+    double a_p[2] = { 7, 7 };
+    const nde_seed seed = NDE_INIT(nde_seed, .y_end = problem->y0);
+    options.size = sizeof options, options.adjoint = NDE_ADJOINT_INTERPOLATED;
+    assert_int_equal(nde_stiff_create(problem, &options, NULL, &solver), NDE_OK);
+    assert_true(nde_stiff_run(solver, NULL) >= 0);
+    assert_int_equal(nde_stiff_backward(solver, &seed, &NDE_INIT(nde_gradient, .p = a_p)), NDE_E_ARG);
+    if (!strstr(nde_stiff_error(solver), why)) fail_msg("'%s' is not in '%s'", why, nde_stiff_error(solver));
+    assert_true(a_p[0] == 7 && a_p[1] == 7);
+    nde_stiff_destroy(solver);
+}
+
+static void what_is_not_smooth_has_no_gradient(void **state) {
+    (void)state;
+    example hires = HIRES;
+    nde_pointwise one = example_pointwise(&hires);
+    const nde_field field = nde_field_pointwise(&one, 8, 2);
+    const nde_field jump = NDE_INIT(nde_field, .dim = 8, .out = 8, .eval = add_one, .vjp = add_one_vjp);
+    const nde_field g = NDE_INIT(nde_field, .dim = 8, .out = 1, .eval = below);
+    const nde_event resets = NDE_INIT(nde_event, .g = &g, .direction = -1, .reset = &jump);
+    const nde_event ends = NDE_INIT(nde_event, .g = &g, .terminal = 1), looks = NDE_INIT(nde_event, .g = &g);
+    const double at = 1;
+    nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = 2, .y0 = hires.y0, .p = hires.p);
+    has_none(&problem, (nde_options){ .clip_t = &at, .n_clip = 1 }, "trajectory 0 has a jump, clip or reset");
+    problem.jump = &jump, problem.jump_t = &at, problem.n_jumps = 1;
+    has_none(&problem, (nde_options){ 0 }, "has a jump, clip or reset");
+    problem.jump = NULL, problem.jump_t = NULL, problem.n_jumps = 0, problem.n_events = 1;
+    problem.events = &resets, has_none(&problem, (nde_options){ 0 }, "has a jump, clip or reset");
+    problem.events = &ends, has_none(&problem, (nde_options){ 0 }, "trajectory 0 was ended by an event");
+    nde_stiff_solver *solver; /* one that only looks on is no trouble */
+    double a_p[2];
+    problem.events = &looks;
+    const nde_options options = NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_INTERPOLATED);
+    assert_int_equal(nde_stiff_create(&problem, &options, NULL, &solver), NDE_OK);
+    assert_int_equal(nde_stiff_run(solver, NULL), NDE_OK);
+    const nde_seed seed = NDE_INIT(nde_seed, .y_end = hires.y0);
+    assert_int_equal(nde_stiff_backward(solver, &seed, &NDE_INIT(nde_gradient, .p = a_p)), NDE_OK);
+    nde_stiff_destroy(solver);
+}
+
+static void other_adjoints_are_not_known(void **state) {
+    (void)state;
+    example hires = HIRES;
+    nde_pointwise one = example_pointwise(&hires);
+    const nde_field field = nde_field_pointwise(&one, 8, 2);
+    const nde_problem problem = NDE_INIT(nde_problem, .drift = &field, .t1 = 2, .y0 = hires.y0, .p = hires.p);
+    const nde_stiff_options dae = NDE_INIT(nde_stiff_options, .method = NDE_STIFF_DAE);
+    nde_options options = NDE_INIT(nde_options, .adjoint = NDE_ADJOINT_INTERPOLATED);
+    nde_stiff_solver *solver;
+    assert_int_equal(nde_stiff_create(&problem, &options, &dae, &solver), NDE_E_ARG);
+    assert_non_null(strstr(nde_stiff_error(NULL), "NDE_STIFF_DAE"));
+    for (int32_t adjoint = -1; adjoint <= 6; adjoint++) {
+        options.adjoint = adjoint;
+        if (adjoint == NDE_ADJOINT_NONE || adjoint == NDE_ADJOINT_INTERPOLATED) continue;
+        assert_int_equal(nde_stiff_create(&problem, &options, NULL, &solver), NDE_E_ARG);
+        assert_non_null(strstr(nde_stiff_error(NULL), "NDE_ADJOINT_INTERPOLATED"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agree),
         cmocka_unit_test(closed_form),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(what_is_not_smooth_has_no_gradient),
+        cmocka_unit_test(other_adjoints_are_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

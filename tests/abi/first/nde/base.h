@@ -504,7 +504,8 @@ enum { NDE_ADAM = 1, NDE_ADAMW = 2, NDE_SGD = 3, NDE_RMSPROP = 4, NDE_ADADELTA =
 enum { NDE_SCHEDULE_CONSTANT = 0, NDE_SCHEDULE_EXPONENTIAL = 1, NDE_SCHEDULE_COSINE = 2 };
 
 /* options.jacobian: dF/dy of implicit methods.
- *   AUTO         nde_field.jacobian where drift and quadrature have one and there are no terms but noise, else jvp
+ *   AUTO         nde_field.jacobian where drift and quadrature have one, there are no terms but noise, and matrices are dense
+ *                (options.linear), else jvp
  *   GIVEN        nde_field.jacobian
  *   JVP          one jvp a column; where the drift stands alone and has a sparsity, one for all columns that share no row
  *   DIFFERENCES  of values: one evaluation a column, with steps of sqrt(eps max(1e-5, |y|)). Not with an adjoint of a
@@ -647,7 +648,8 @@ typedef struct nde_options {
                                     * method may leave in a stage, as a part of rtol and atol; at most 1. Gradients are those
                                     * of stages that are solved exactly, differences of runs see what is left. 0: 0.01, with
                                     * fixed steps as NDE_ZERO: until rounding ends it */
-    int32_t linear;                /* NDE_LINEAR_*: how implicit methods keep and factor their matrices. GMRES: of methods of
+    int32_t linear;                /* NDE_LINEAR_*: how implicit methods keep and factor their matrices; radau5 DENSE
+                                    * alone. GMRES: of methods of
                                     * NDE_KIND_DIRK and NDE_KIND_IMEX, from jvp and, for gradients, vjp: nothing of dim x dim
                                     * numbers is kept; see problem.preconditioner. In a step to three digits, since an
                                     * iteration corrects them; in gradients and tangents to rounding, and NaN where that
@@ -673,9 +675,20 @@ enum { NDE_ETDRK2 = 1, NDE_ETDRK3 = 2, NDE_ETDRK4 = 3, NDE_KROGSTAD4 = 4, NDE_LA
  * Math. Comp. 19 (1965) 577-593; C. Kelley, Iterative Methods for Linear and Nonlinear Equations (1995), 7.3 and 8.1; S.
  * Eisenstat, H. Walker, SIAM J. Sci. Comput. 17 (1996) 16-32. */
 enum { NDE_ITERATION_AUTO = 0, NDE_ANDERSON = 1, NDE_BROYDEN = 2, NDE_NEWTON = 3, NDE_NEWTON_KRYLOV = 4 };
-/* How linear systems are solved, nde_options.linear, and those of derivatives in nde_implicit.linear: LU of the dense Jacobian,
- * dim x dim numbers a lane; or GMRES from vjp (and jvp). */
-enum { NDE_LINEAR_AUTO = 0, NDE_LINEAR_DENSE = 1, NDE_LINEAR_GMRES = 2 };
+/* How linear systems are solved: nde_options.linear; of derivatives, nde_implicit.linear (DENSE, GMRES).
+ *   DENSE   LU of the dense matrix, dim x dim numbers a lane
+ *   GMRES   from vjp (and jvp), without a matrix
+ *   BAND    LU of the band that the field's sparsity leaves, with rows and columns in their order or in that of Cuthill and
+ *           McKee, reversed, whichever is narrower: (2 lower + upper + 1) dim numbers a lane
+ *   SPARSE  LU of the non-zeros by KLU, in double where the library was built with it (option klu); KLU's memory is its own, by
+ *           malloc
+ * BAND and SPARSE need a right-hand side of one field that has a sparsity, without terms and quadrature, and its jvp or
+ * differences. AUTO of nde_options: where all that is there and dim > 16, SPARSE if KLU says that it takes fewer operations by
+ * far, else BAND if it takes at most half the memory of DENSE; the Jacobian is then by jvp, even if the field has one, which
+ * would be dense. All else is DENSE.
+ * Sources: E. Cuthill, J. McKee, Proc. 24th ACM National Conference (1969) 157-172; A. George, Computer implementation of the
+ * finite element method (1971); T. Davis, E. Palamadai Natarajan, ACM TOMS 37 (2010) 36. */
+enum { NDE_LINEAR_AUTO = 0, NDE_LINEAR_DENSE = 1, NDE_LINEAR_GMRES = 2, NDE_LINEAR_BAND = 3, NDE_LINEAR_SPARSE = 4 };
 
 /* What one trajectory cost and how it ended. Solutions hold arrays of it: its layout never changes. */
 typedef struct nde_stats {

@@ -4,7 +4,7 @@
  * of the squares of what both are away from 1 at 0, 0.1, ... 1. By libnde's methods with dense, band and sparse matrices, and by
  * CVODES; errors against rodas5p at a tolerance of 1e-11.
  *
- * nde-brusselator [seconds of each line, 1]
+ * nde-brusselator [processor seconds of each line, 1]
  * Source of problem, loss and tolerances (1e-7 and 1e-5): SciMLBenchmarks, AutomaticDifferentiation/BrussScaling. */
 #include <math.h>
 #include <stdio.h>

@@ -133,6 +133,16 @@ static void compare(const nde_method *m, const nde_problem *problem, nde_options
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
+/* KLU's malloc, where no sanitizer has its own. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#define INTERPOSED 1
+static long mallocs, malloc_fails = -1;
+void *__libc_malloc(size_t bytes);
+void *malloc(size_t bytes) { return mallocs++ == malloc_fails ? NULL : __libc_malloc(bytes); }
+#else
+#define INTERPOSED 0
+#endif
+
 /* radau5 has dense matrices alone. */
 #define EACH_METHOD(m)                                       \
     for (size_t m##_ = 0; m##_ < nde_method_count(); m##_++)  \
@@ -313,12 +323,43 @@ static void memory_may_lack(void **state) {
     drop(m);
 }
 
+/* What KLU takes itself: wherever that fails, in making a solver or in a run, it is said, and the next run is as ever. */
+static void klu_may_lack_memory(void **state) {
+    (void)state;
+#if INTERPOSED
+    if (!nde_klu_is_there()) return;
+    model_t *m = rod(POINTS, false);
+    const nde_problem problem = problem_of(m);
+    const nde_options options = NDE_INIT(nde_options, .method = NDE_RODAS5P, .linear = NDE_LINEAR_SPARSE, .steps = 3);
+    nde_solver *solver;
+    long failed = 0, made = 0;
+    for (long k = 0; k < 200; k++) {
+        mallocs = 0, malloc_fails = k;
+        const nde_status status = nde_solver_create(&problem, &options, &solver);
+        malloc_fails = -1;
+        assert_true(status == NDE_OK || status == NDE_E_NOMEM);
+        if (status) {
+            made++;
+            continue;
+        }
+        mallocs = 0, malloc_fails = k - made;
+        const nde_status ran = nde_solver_run(solver, NULL);
+        malloc_fails = -1, failed += ran != NDE_OK;
+        if (ran) assert_int_equal(ran, NDE_E_NOMEM);
+        assert_int_equal(nde_solver_run(solver, NULL), NDE_OK);
+        nde_solver_destroy(solver);
+    }
+    assert_true(made > 0 && failed > 0);
+    drop(m);
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_gives_the_same),  cmocka_unit_test(two_dimensions),
         cmocka_unit_test(lanes_do_not_see_each_other), cmocka_unit_test(steps_are_repeated_to_the_bit),
         cmocka_unit_test(memory_is_that_of_the_band), cmocka_unit_test(what_cannot_be_is_refused),
-        cmocka_unit_test(memory_may_lack),
+        cmocka_unit_test(memory_may_lack),            cmocka_unit_test(klu_may_lack_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,11 +51,12 @@ const nde_field *nde_events_without(const nde_solver *s, bool jvp) {
 
 /* ---- one hit --------------------------------------------------------------------------------- */
 
-/* Event e at t in the attempted step of lane b, which stands alone in the worker's group. */
+/* Event e at t in the attempted step of lane b, which stands alone in the worker's group; x: the worker with its cotangents, or
+ * its tangents along a direction, in that column. */
 typedef struct hit {
     nde_solver *s;
-    nde_worker *w;
-    size_t b, e;
+    nde_worker *w, *x;
+    size_t b, column, e;
     double t, theta;
     const nde_panel *from;  /* where its slopes are */
     size_t lane;
@@ -64,12 +65,13 @@ typedef struct hit {
 
 static bool is_extended(const nde_solver *s) { return s->table.slopes > s->table.stages; }
 
-static hit look_at(nde_solver *s, nde_worker *w, size_t b, size_t e, double t) {
+/* Along direction d of those that x has. */
+static hit look_at(nde_solver *s, nde_worker *w, nde_worker *x, size_t d, size_t b, size_t e, double t) {
     const nde_panel *r = &w->replica;
-    const size_t rows = s->rhs.rows;
+    const size_t rows = s->rhs.rows, column = d*r->live->n + b;
     nde_real *to = w->at_hit;
-    const hit h = { s, w, b, e, t, (t - r->t[b])/r->dt[b], is_extended(s) ? &w->inside : r, is_extended(s) ? 0 : b,
-                    to, to + rows, to + 2*rows, to + 3*rows };
+    const hit h = { s, w, x, b, column, e, t, (t - r->t[b])/r->dt[b], is_extended(s) ? &x->inside : &x->replica,
+                    is_extended(s) ? d : column, to, to + rows, to + 2*rows, to + 3*rows };
     nde_save_state_inside(s, h.from, h.lane, h.theta, h.y, h.rate, 1);
     return h;
 }
@@ -141,7 +143,7 @@ static int undo_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, 
     const size_t who = w->replica.trajectory[b], N = s->N, ld = w->replica.ld;
     const int failed = load(s, w, b);
     if (failed) return failed;
-    const hit h = look_at(s, w, b, e, t);
+    const hit h = look_at(s, w, w, 0, b, e, t);
     double a_t = cut ? w->a_since[b] : 0;
     for (size_t i = 0; i < s->rhs.rows; i++) {
         h.a[i] = cut ? w->a_y[i*ld + b] : 0;
@@ -218,24 +220,21 @@ void nde_saltation_start_transpose(nde_solver *s, nde_worker *w, size_t b, const
 
 /* ---- tangent --------------------------------------------------------------------------------- */
 
-/* Takes lane b out, with the tangents of its step. */
-static int load_tangent(nde_solver *s, nde_worker *w, size_t b, const nde_source *source) {
-    nde_group *g = &w->group;
-    if (is_extended(s)) return nde_inside_tangent(s, &w->replica, w, w, 1, &b, 1, source);
+/* Takes lane b out, with the tangents of its step along k directions. */
+static int load_tangents(nde_solver *s, nde_worker *w, nde_worker *x, size_t k, size_t b, const nde_source *source) {
+    if (is_extended(s)) return nde_inside_tangent(s, &w->replica, w, x, k, &b, 1, source);
     nde_group_gather(s, &w->replica, w, &b, 1);
-    for (size_t i = 0; i < s->rhs.nq; i++) g->a_q[i] = w->a_q[i*w->replica.ld + b];
     return 0;
 }
 
 /* The tangent of Y(t) at fixed t. */
 static void out_of_step(const hit *h) {
-    const nde_worker *w = h->w;
-    const nde_group *g = &w->group;
-    const size_t b = h->b;
+    const nde_worker *x = h->x;
+    const nde_group *g = &x->group;
+    const size_t b = h->column;
     const bool own = is_extended(h->s);
-    const nde_save_tangent v = {
-        .y = own ? g->a_y : w->a_y + b, .k = own ? g->a_k : w->a_k + b, .t = w->a_t[b], .h = w->a_h[b]
-    };
+    const nde_save_tangent v = { .y = own ? g->a_y + h->lane : x->a_y + b, .k = own ? g->a_k + h->lane : x->a_k + b,
+                                 .t = x->a_t[b], .h = x->a_h[b] };
     nde_save_inside_tangent(h->s, h->from, h->lane, h->theta, h->s->rhs.rows, &v, -v.t - h->theta*v.h, h->a, 1);
 }
 
@@ -255,32 +254,45 @@ static int along_zero(const hit *h, const nde_source *source, double *v_t) {
     return 0;
 }
 
-static int move_hit(nde_solver *s, nde_worker *w, size_t b, size_t e, double t, size_t row, const nde_output_tangent *out,
-                    bool cut, const nde_source *source) {
-    const size_t who = w->replica.trajectory[b], N = s->N, ld = w->replica.ld;
-    const int failed = load_tangent(s, w, b, source);
-    if (failed) return failed;
-    const hit h = look_at(s, w, b, e, t);
-    nde_source from = *source;
+/* Directions d of k that a walk follows at once: x has their tangents, out and source are of the first of them. */
+typedef struct fan {
+    nde_worker *x;
+    size_t k;
+    const nde_output_tangent *out;
+    const nde_source *source;
+} fan;
+
+/* Along direction d; the lane is loaded. */
+static int move_hit(nde_solver *s, nde_worker *w, const fan *f, size_t d, size_t b, size_t e, double t, size_t row, bool cut) {
+    const size_t who = w->replica.trajectory[b], N = s->N, dim = s->rhs.dim;
+    const hit h = look_at(s, w, f->x, d, b, e, t);
+    nde_source from = nde_source_along(&s->rhs, f->source, d);
+    nde_real *const q = w->group.a_q;
     double v_t;
-    from.q = source->q ? w->group.a_q : NULL, from.t = from.h = from.v_h = NULL;
+    for (size_t i = 0; i < s->rhs.nq; i++) q[i] = f->x->a_q[i*f->x->replica.ld + h.column];
+    from.q = f->source->q ? q : NULL, from.t = from.h = from.v_h = NULL;
     out_of_step(&h);
     const int rc = along_zero(&h, &from, &v_t);
     if (rc) return rc;
-    if (row != SIZE_MAX && out->event_t) out->event_t[row*N + who] = v_t;
-    for (size_t i = 0; row != SIZE_MAX && out->event_y && i < s->rhs.dim; i++)
-        out->event_y[(row*s->rhs.dim + i)*N + who] = h.a[i];
-    for (size_t i = 0; cut && i < s->rhs.rows; i++) w->a_z[i*ld + b] = h.a[i];
-    if (cut) w->a_since[b] = v_t;
+    if (row != SIZE_MAX && f->out->event_t) f->out->event_t[(d*s->hits.rows + row)*N + who] = v_t;
+    for (size_t i = 0; row != SIZE_MAX && f->out->event_y && i < dim; i++)
+        f->out->event_y[((d*s->hits.rows + row)*dim + i)*N + who] = h.a[i];
+    for (size_t i = 0; cut && i < s->rhs.rows; i++) f->x->a_z[i*f->x->replica.ld + h.column] = h.a[i];
+    if (cut) *nde_since_tangent(w, f->x, d, b) = v_t;
     return 0;
 }
 
-static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const nde_output_tangent *out,
-                     const nde_source *source) {
+static int move_hits(nde_solver *s, nde_worker *w, const fan *f, size_t b, size_t e, double t, size_t row, bool cut) {
+    int rc = load_tangents(s, w, f->x, f->k, b, f->source);
+    for (size_t d = 0; d < f->k && !rc; d++) rc = move_hit(s, w, f, d, b, e, t, row, cut);
+    return rc;
+}
+
+static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b, size_t k, const fan *f) {
     const nde_hits *hits = &s->hits;
     const nde_panel *r = &w->replica;
     const size_t who = r->trajectory[b], N = s->N;
-    const bool cut = k < e->cuts.n, asked = out->event_t || out->event_y;
+    const bool cut = k < e->cuts.n, asked = f->out->event_t || f->out->event_y;
     const size_t by = cut ? e->cuts.event[k]%NDE_CUT_TIED : SIZE_MAX;
     const double end = s->direction*(cut ? e->cuts.t[k] : r->t_new[b]);
     bool open = cut;
@@ -289,35 +301,36 @@ static int move_lane(nde_solver *s, nde_worker *w, const nde_entry *e, size_t b,
     for (; !rc && w->hit[b] < hits->kept[who] && s->direction*hits->t[w->hit[b]*N + who] <= end; w->hit[b]++) {
         const size_t row = w->hit[b], which = (size_t)hits->which[row*N + who];
         const bool same = open && which == by && hits->t[row*N + who] == e->cuts.t[k];
-        if (same || asked) rc = move_hit(s, w, b, which, hits->t[row*N + who], row, out, same, source);
+        if (same || asked) rc = move_hits(s, w, f, b, which, hits->t[row*N + who], row, same);
         open = open && !same;
     }
-    if (!rc && open) rc = move_hit(s, w, b, by, e->cuts.t[k], SIZE_MAX, out, true, source);
+    if (!rc && open) rc = move_hits(s, w, f, b, by, e->cuts.t[k], SIZE_MAX, true);
     return rc;
 }
 
-int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_output_tangent *out,
-                          const nde_source *source) {
+int nde_saltation_tangent(nde_solver *s, nde_worker *w, nde_worker *x, size_t directions, const nde_entry *e,
+                          const nde_output_tangent *out, const nde_source *source) {
     const nde_panel *r = &w->replica;
+    const fan f = { x, directions, out, source };
     for (size_t b = 0, k; b < e->n; b++) {
         if (!r->accept[b]) continue;
         for (k = 0; k < e->cuts.n && e->cuts.lane[k] != b;) k++;
-        const int rc = s->status[r->trajectory[b]] < 0 ? 0 : move_lane(s, w, e, b, k, out, source);
+        const int rc = s->status[r->trajectory[b]] < 0 ? 0 : move_lane(s, w, e, b, k, &f);
         if (rc) return rc;
         if (k < e->cuts.n) w->since[b] = e->cuts.t[k];
     }
     return 0;
 }
 
-void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, size_t b, const nde_direction *along,
-                                 const nde_output_tangent *out) {
-    const size_t who = w->replica.trajectory[b], N = s->N;
-    w->hit[b] = 0, w->since[b] = (double)NAN, w->a_since[b] = 0;
+void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, nde_worker *x, size_t d, size_t b,
+                                 const nde_direction *along, const nde_output_tangent *out) {
+    const size_t who = w->replica.trajectory[b], N = s->N, dim = s->rhs.dim, column = d*w->replica.live->n + b;
+    w->hit[b] = 0, w->since[b] = (double)NAN, *nde_since_tangent(w, x, d, b) = 0;
     if (s->status[who] < 0) return;
     for (; w->hit[b] < s->hits.kept[who] && s->hits.t[w->hit[b]*N + who] == nde_start_of(s, who); w->hit[b]++) {
-        const size_t row = w->hit[b];
+        const size_t row = d*s->hits.rows + w->hit[b];
         if (out->event_t) out->event_t[row*N + who] = along->t0 ? along->t0[who] : 0;
-        for (size_t i = 0; out->event_y && i < s->rhs.dim; i++)
-            out->event_y[(row*s->rhs.dim + i)*N + who] = w->a_y[i*w->replica.ld + b];
+        for (size_t i = 0; out->event_y && i < dim; i++)
+            out->event_y[(row*dim + i)*N + who] = x->a_y[i*x->replica.ld + column];
     }
 }

@@ -23,12 +23,17 @@ int nde_saltation_transpose(nde_solver *s, nde_worker *w, const nde_entry *e, co
                             size_t *lanes);
 /* After it. */
 void nde_saltation_state_transpose(const nde_solver *s, nde_worker *w, size_t lanes);
-/* After the tangent of step e: tangents of hits in it, and of the state after it (w->a_z) and its time where it is cut. */
-int nde_saltation_tangent(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_output_tangent *out,
-                          const nde_source *source);
+/* The tangent along direction d of the time when an event last cut a step of lane b. */
+static inline double *nde_since_tangent(const nde_worker *w, const nde_worker *x, size_t d, size_t b) {
+    return &x->a_since[d*w->replica.capacity + b];
+}
+/* After the tangent of step e along several directions, which x has (w itself, or w->wide): tangents of hits in it, and of the
+ * state after it (x->a_z) and its time where it is cut. */
+int nde_saltation_tangent(nde_solver *s, nde_worker *w, nde_worker *x, size_t directions, const nde_entry *e,
+                          const nde_output_tangent *out, const nde_source *source);
 /* Hits at the start of a trajectory. */
 void nde_saltation_start_transpose(nde_solver *s, nde_worker *w, size_t b, const nde_seed *seed);
-void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, size_t b, const nde_direction *along,
-                                 const nde_output_tangent *out);
+void nde_saltation_start_tangent(const nde_solver *s, nde_worker *w, nde_worker *x, size_t d, size_t b,
+                                 const nde_direction *along, const nde_output_tangent *out);
 
 #endif

@@ -30,29 +30,33 @@ static nde_real *rows_of(const course *c, size_t d) {
     return c->out->y ? c->out->y + d*c->s->rows_saved*c->s->rhs.dim*c->s->N : NULL;
 }
 
-static double boundary_tangent(const course *c, const nde_direction *v, size_t b, ptrdiff_t boundary) {
-    if (boundary == NDE_BOUNDARY_EVENT) return c->w->a_since[b];
+/* Of the time when an event last cut a step of lane b. */
+static double since_tangent(const course *c, size_t d, size_t b) { return *nde_since_tangent(c->w, c->wide, d, b); }
+
+/* v: direction d. */
+static double boundary_tangent(const course *c, size_t d, const nde_direction *v, size_t b, ptrdiff_t boundary) {
+    if (boundary == NDE_BOUNDARY_EVENT) return since_tangent(c, d, b);
     return nde_boundary_tangent(c->s, v, c->w->replica.trajectory[b], boundary);
 }
 
 /* The tangent of the time at which lane b stands, when that is a boundary. */
-static double standing_tangent(const course *c, const nde_direction *v, size_t b) {
+static double standing_tangent(const course *c, size_t d, const nde_direction *v, size_t b) {
     const nde_panel *r = &c->w->replica;
     const size_t f = nde_forced_after(c->s, r->t[b]);
-    if (r->t[b] == nde_since(c->w, b)) return c->w->a_since[b];
+    if (r->t[b] == nde_since(c->w, b)) return since_tangent(c, d, b);
     const bool forced = f > 0 && c->s->forced.t[f - 1] == r->t[b] &&
                         r->t[b] != nde_start_of(c->s, r->trajectory[b]);
-    return boundary_tangent(c, v, b, forced ? (ptrdiff_t)f - 1 : NDE_BOUNDARY_START);
+    return boundary_tangent(c, d, v, b, forced ? (ptrdiff_t)f - 1 : NDE_BOUNDARY_START);
 }
 
 /* v_t and v_h of a step, by what its segment's ends do. */
-static void step_times(const course *c, const nde_direction *v, size_t b, size_t f, double t, double dt, double *v_t,
+static void step_times(const course *c, size_t d, const nde_direction *v, size_t b, size_t f, double t, double dt, double *v_t,
                        double *v_h) {
     nde_share share[3];
     const size_t count = nde_step_shares(c->s, c->w->replica.trajectory[b], f, nde_since(c->w, b), t, dt, share);
     *v_t = *v_h = 0;
     for (size_t k = 0; k < count; k++) {
-        const double moved = boundary_tangent(c, v, b, share[k].boundary);
+        const double moved = boundary_tangent(c, d, v, b, share[k].boundary);
         *v_t += share[k].t*moved, *v_h += share[k].h*moved;
     }
 }
@@ -84,7 +88,7 @@ static void enter_along(course *c, size_t d, size_t b, size_t who, size_t rows) 
         v_y(c)[i*ld + column] = i < s->rhs.dim && v.y0 ? v.y0[i*N + who] : 0;
     for (size_t i = 0; i < s->rhs.rows; i++) v_carry(c)[i*ld + column] = 0;
     for (size_t i = 0; i < s->rhs.nq; i++) v_q(c)[i*ld + column] = v.q ? v.q[i*N + who] : 0;
-    if (c->w->hit) nde_saltation_start_tangent(s, c->w, b, &v, c->out);
+    if (c->w->hit) nde_saltation_start_tangent(s, c->w, c->wide, d, b, &v, c->out);
     for (size_t row = 0; row < rows; row++)
         for (size_t i = 0; i < s->rhs.dim; i++) y[(row*s->rhs.dim + i)*N + who] = v_y(c)[i*ld + column];
 }
@@ -111,16 +115,16 @@ static void enter(course *c, const nde_entry *e) {
 }
 
 /* Where a trajectory ended: at an event, at t1, or, stopped, at a step's end. */
-static double end_time(const course *c, const nde_direction *v, size_t b) {
+static double end_time(const course *c, size_t d, const nde_direction *v, size_t b) {
     const nde_solver *s = c->s;
     const size_t who = c->w->replica.trajectory[b];
     const double now = s->t_end[who];
     double v_t, v_h;
     size_t f = nde_forced_after(s, now);
     if (f > 0 && s->forced.t[f - 1] == now) f--;
-    if (now == nde_since(c->w, b)) return c->w->a_since[b];
-    if (now == nde_start_of(s, who)) return boundary_tangent(c, v, b, NDE_BOUNDARY_START);
-    step_times(c, v, b, f, now, 0, &v_t, &v_h);
+    if (now == nde_since(c->w, b)) return since_tangent(c, d, b);
+    if (now == nde_start_of(s, who)) return boundary_tangent(c, d, v, b, NDE_BOUNDARY_START);
+    step_times(c, d, v, b, f, now, 0, &v_t, &v_h);
     return v_t;
 }
 
@@ -136,7 +140,7 @@ static void leave_along(course *c, size_t d, size_t b) {
     }
     for (size_t i = 0; c->out->quadrature && i < nz; i++)
         c->out->quadrature[(d*nz + i)*N + who] = v_y(c)[(dim + i)*ld + column];
-    if (c->out->t_end) c->out->t_end[d*N + who] = end_time(c, &v, b);
+    if (c->out->t_end) c->out->t_end[d*N + who] = end_time(c, d, &v, b);
 }
 
 static void leave(course *c, const nde_entry *e) {
@@ -153,7 +157,8 @@ static void leave(course *c, const nde_entry *e) {
             nde_move_column(v_carry(c), s->rhs.rows, ld, last, to);
             nde_move_column(v_q(c), s->rhs.nq, ld, last, to);
         }
-        if (w->since) w->since[b] = w->since[n - 1], w->a_since[b] = w->a_since[n - 1], w->hit[b] = w->hit[n - 1];
+        if (w->since) w->since[b] = w->since[n - 1], w->hit[b] = w->hit[n - 1];
+        for (size_t d = 0; w->since && d < c->k; d++) *nde_since_tangent(w, c->wide, d, b) = since_tangent(c, d, n - 1);
         part_lanes(c, n, n - 1);
         nde_panel_leave(s, r, b);
     }
@@ -177,7 +182,7 @@ static nde_group *gather(course *c, const size_t *lane, size_t m) {
             const size_t from = d*n + lane[j], to = d*m + j;
             for (size_t i = 0; i < s->rhs.dim; i++) g->a_y[i*ld + to] = v_y(c)[i*c->ld + from];
             for (size_t i = 0; i < s->rhs.nq; i++) g->a_q[i*ld + to] = v_q(c)[i*c->ld + from];
-            g->a_t[to] = standing_tangent(c, &v, lane[j]);
+            g->a_t[to] = standing_tangent(c, d, &v, lane[j]);
         }
     }
     return g;
@@ -263,14 +268,15 @@ static bool is_cut(const nde_entry *e, size_t b) {
     return false;
 }
 
-/* Hits in the step, and where they cut it, its end. */
-static int take_hits(course *c, const nde_entry *e, const nde_source *source) {
+/* Hits in the step, and where they cut it, its end. all: the panel of all directions. */
+static int take_hits(course *c, nde_panel *all, const nde_entry *e, const nde_source *source) {
     nde_panel *r = &c->w->replica;
-    int rc = nde_saltation_tangent(c->s, c->w, e, c->out, source);
+    int rc = nde_saltation_tangent(c->s, c->w, c->wide, c->k, e, c->out, source);
     for (size_t k = 0; !rc && k < e->cuts.n; k++) {
         const size_t b = e->cuts.lane[k];
         rc = nde_events_cut(c->s, r, c->w, b, e->cuts.t[k]);
         if (c->s->t_end[r->trajectory[b]] == e->cuts.t[k]) r->t1[b] = e->cuts.t[k];
+        for (size_t d = 0; d < c->k; d++) all->t_new[d*e->n + b] = r->t_new[b], all->t1[d*e->n + b] = r->t1[b];
     }
     return rc;
 }
@@ -310,7 +316,7 @@ static void move_times(course *c, const nde_panel *r, size_t n) {
         const nde_direction v = along(c, d);
         for (size_t b = 0; b < n; b++) {
             double *v_t = &c->wide->a_t[d*n + b], *v_h = &c->wide->a_h[d*n + b];
-            if (r->accept[b]) step_times(c, &v, b, nde_forced_after(c->s, r->t[b]), r->t[b], r->dt[b], v_t, v_h);
+            if (r->accept[b]) step_times(c, d, &v, b, nde_forced_after(c->s, r->t[b]), r->t[b], r->dt[b], v_t, v_h);
             else *v_t = *v_h = 0;
         }
     }
@@ -359,7 +365,7 @@ static int step(course *c, const nde_entry *e) {
                                  .source = &source };
     if ((rc = s->body->tangent(&at, &v))) return rc;
     if (c->out->error_estimate || c->out->stiffness_estimate) nde_estimate_tangent(s, c->wide, r, v_k(c), e->n, c->out);
-    if (w->hit && (rc = take_hits(c, e, &source))) return rc;
+    if (w->hit && (rc = take_hits(c, r, e, &source))) return rc;
     if ((rc = save_inside(c, r, e, &source))) return rc;
     save(c, r, e);
     accept(c, r);

@@ -540,12 +540,6 @@ void nde_rhs_input_tangents(const nde_rhs *r, nde_lanes *lanes, const double *t,
                                from->x_input, from->t, lanes->scratch->a_u);
 }
 
-int nde_part_jvp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
-                 const nde_real *v_y, const nde_source *from, nde_real *v) {
-    if (part->field->nu) nde_rhs_input_tangents(r, lanes, t, from);
-    return jvp_part(r, lanes, part, t, y, v_y, lanes->scratch->a_u, from, v);
-}
-
 /* Lanes and source of direction d alone. */
 static void narrow(const nde_rhs *r, size_t d, nde_lanes *lanes, nde_scratch *s, nde_source *from) {
     const size_t b = d*from->lanes;
@@ -611,6 +605,34 @@ int nde_rhs_jvp(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_r
         rc = jvp_all(r, &part, t + b, y + b, v_y + b, &along, v_k + b);
     }
     return rc;
+}
+
+static int jvp_beside(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                      const nde_real *v_y, const nde_source *from, nde_real *v) {
+    if (part->field->nu) nde_rhs_input_tangents(r, lanes, t, from);
+    return jvp_part(r, lanes, part, t, y, v_y, lanes->scratch->a_u, from, v);
+}
+
+int nde_part_jvp(const nde_rhs *r, nde_lanes *lanes, const nde_part *part, const double *t, const nde_real *y,
+                 const nde_real *v_y, const nde_source *from, nde_real *v) {
+    int rc = 0;
+    if (are_together(from, knows_directions(part->field))) return jvp_beside(r, lanes, part, t, y, v_y, from, v);
+    for (size_t d = 0, b = 0; d < from->directions && !rc; d++, b += from->lanes) {
+        nde_lanes some = *lanes;
+        nde_scratch scratch;
+        nde_source along = *from;
+        narrow(r, d, &some, &scratch, &along);
+        rc = jvp_beside(r, &some, part, t + b, y + b, v_y + b, &along, v + b);
+    }
+    return rc;
+}
+
+nde_source nde_source_along(const nde_rhs *r, const nde_source *all, size_t d) {
+    nde_source from = *all;
+    if (from.p) from.p += d*r->np;
+    if (from.x_input) from.x_input += d*path_reals(r, r->problem.input);
+    from.first += d, from.directions = 1;
+    return from;
 }
 
 /* ---- jumps ----------------------------------------------------------------------------------- */

@@ -202,6 +202,8 @@ typedef struct nde_source {
     size_t directions, lanes; /* > 1: so many, each of so many lanes */
     size_t first;             /* the first one's number in x_term */
 } nde_source;
+/* Direction d alone, with the lanes' own tangents yet to be put in. */
+nde_source nde_source_along(const nde_rhs *rhs, const nde_source *all, size_t d);
 /* v_k [rows][ld] along v_y and the source. */
 int nde_rhs_jvp(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *y, const nde_real *v_y,
                 const nde_source *source, nde_real *v_k);

@@ -203,6 +203,7 @@ static void lay_wide(nde_worker *w, nde_arena *arena, const nde_solver *s, size_
     lay_evaluation(x, arena, s, capacity, ld);
     lay_replica(x, arena, s, capacity, ld);
     lay_estimates(&x->estimates, arena, s, ld);
+    TAKE(x->a_since, s->rhs.problem.n_events > 0, capacity);
     x->scratch.worker = w->scratch.worker;
 }
 
@@ -329,13 +330,13 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
     for (size_t j = 0; s->atol_n && j < s->N; j++) s->atol_n[j] = fmax(o->atol_n[j], DBL_MIN);
 }
 
-/* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. Hits of events are
- * looked at lane by lane. */
+/* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool together = nde_method_iterates(s->base) && s->base->kind != NDE_KIND_STOCHASTIC;
+    const bool iterates = nde_method_iterates(s->base) && s->base->kind != NDE_KIND_STOCHASTIC,
+               together = iterates && !s->rhs.problem.n_events;
     const bool by_rows = (nde_method_is_implicit(s->table.method) && !together) || s->rhs.correction != 0 || s->rhs.follows;
-    const bool possible = s->options.adjoint && !s->rhs.problem.n_events && !by_rows;
+    const bool possible = s->options.adjoint && !by_rows;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;
     const size_t some = wanted < most ? wanted : most;
     return some > 1 ? some : 1;

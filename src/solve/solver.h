@@ -176,7 +176,8 @@ typedef struct nde_worker {
     nde_obstacle obstacle;
     bool turn;             /* with slopes in pieces: which of two tapes is that of the state that steps undone have come to */
     bool unread;           /* the store has not read a state: NDE_STORE_FAILED is then no code of a field */
-    struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions; NULL: one direction at a time */
+    struct nde_worker *wide; /* scratch, group, replica and a_* for lanes x directions (a_since [directions][capacity]);
+                              * NULL: one direction at a time */
 } nde_worker;
 
 /* Has a factorisation had no memory? Only once. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * directions.c - many directions at once: the bits of one call for each. */
-#include "adjoint/cases.h"
+#include "adjoint/hits.h"
 #include "adjoint/noisy.h"
+#include "solve/solver.h"
 
 enum { COUNT = 5 };
 
@@ -12,6 +13,8 @@ typedef struct fan {
     const nde_real *term[2];
     nde_real *y, *end, *z;
     double *estimate[2];
+    nde_real *hit;       /* of events; NULL without */
+    double *when, *last;
 } fan;
 
 static fan fan_make(proof *f, size_t count) {
@@ -27,6 +30,9 @@ static fan fan_make(proof *f, size_t count) {
     a.z = proof_seed(f, count*f->nz*f->n, 0);
     for (int k = 0; k < 2; k++)
         if (f->out_estimate[k]) a.estimate[k] = proof_take(f, count*f->n, sizeof(double));
+    const size_t hits = f->problem.n_events ? f->solution.event_rows*f->n : 0;
+    if (hits) a.hit = proof_seed(f, count*hits*f->dim, 0), a.when = proof_times(f, count*hits, 0);
+    if (hits) a.last = proof_times(f, count*f->n, 0);
     return a;
 }
 
@@ -55,12 +61,17 @@ static void same_bits(const nde_real *one, const nde_real *many, size_t count, c
     fail_msg("%s along direction %zu has other bits: by %g of %g", what, d, worst, size);
 }
 
+static void same_times(const double *one, const double *many, size_t count, const char *what, size_t d) {
+    if (many && memcmp(one, many + d*count, count*sizeof *one)) fail_msg("%s along direction %zu has other bits", what, d);
+}
+
 static void check_run(proof *f, unsigned without) {
     fan many = fan_make(f, COUNT);
     const nde_direction along = direction_of(f, &many, 0, without);
     const nde_output_tangent out = NDE_INIT(nde_output_tangent, .y = many.y, .y_end = many.end,
                                             .quadrature = f->nz ? many.z : NULL, .error_estimate = many.estimate[0],
-                                            .stiffness_estimate = many.estimate[1]);
+                                            .stiffness_estimate = many.estimate[1], .event_y = many.hit,
+                                            .event_t = many.when, .t_end = many.last);
     if (nde_forward_many(f->solver, COUNT, &along, &out) != NDE_OK) fail_msg("%s", nde_solver_error(f->solver));
     bool moved = false;
     for (size_t d = 0; d < COUNT; d++) {
@@ -68,24 +79,31 @@ static void check_run(proof *f, unsigned without) {
         const nde_direction one = direction_of(f, &many, d, without);
         const nde_output_tangent to = NDE_INIT(nde_output_tangent, .y = f->out_y, .y_end = f->out_end,
                                                .quadrature = f->nz ? f->out_z : NULL, .error_estimate = f->out_estimate[0],
-                                               .stiffness_estimate = f->out_estimate[1]);
+                                               .stiffness_estimate = f->out_estimate[1],
+                                               .event_y = many.hit ? f->out_hit : NULL,
+                                               .event_t = many.hit ? f->out_when : NULL, .t_end = many.hit ? f->out_t : NULL);
         assert_int_equal(nde_forward(f->solver, &one, &to), NDE_OK);
         same_bits(f->out_y, many.y + d*y, y, "y", d);
         same_bits(f->out_end, many.end + d*end, end, "y_end", d);
         same_bits(f->out_z, many.z + d*z, z, "quadrature", d);
-        for (int k = 0; k < 2; k++)
-            if (many.estimate[k]) assert_memory_equal(f->out_estimate[k], many.estimate[k] + d*f->n, f->n*sizeof(double));
+        const size_t hits = many.hit ? f->solution.event_rows*f->n : 0;
+        if (hits) same_bits(f->out_hit, many.hit + d*hits*f->dim, hits*f->dim, "event_y", d);
+        same_times(f->out_when, many.when, hits, "event_t", d), same_times(f->out_t, many.last, f->n, "t_end", d);
+        for (int k = 0; k < 2; k++) same_times(f->out_estimate[k], many.estimate[k], f->n, "an estimate", d);
         for (size_t i = 0; i < end; i++) moved = moved || f->out_end[i] != 0;
     }
     assert_true(moved);
 }
+
+static size_t *n_followed; /* directions that the solver follows at once; NULL: nobody asks */
 
 /* Every input moves; or those that fields see for all directions in one call. */
 static void check(proof *f, size_t directions) {
     f->options.directions = directions;
     proof_create(f);
     const nde_status status = proof_run(f);
-    if (status != NDE_OK) fail_msg("run: %s", nde_solver_error(f->solver));
+    if (status != NDE_OK && status != NDE_EVENT) fail_msg("run: %s", nde_solver_error(f->solver));
+    if (n_followed) *n_followed = f->solver->directions;
     check_run(f, 0);
     check_run(f, 1u << IN_P | 1u << IN_INPUT_X | 1u << IN_TERM_X);
     proof_end(f);
@@ -240,6 +258,26 @@ static void observations(void **state) {
     check(&f, 3);
 }
 
+/* Times of events, what they do to trajectories, and the rows in the steps that they cut. */
+static void through_events(void **state) {
+    (void)state;
+    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_REVERSIBLE_HEUN };
+    for (size_t k = 0; k < LENGTH(methods); k++)
+        for (int way = 0; way < 5; way++) {
+            size_t followed = 0;
+            proof f;
+            if (way < 3) oscillators(&f, 70, way == 1 ? 61 : 0, way == 2 ? 3 : 0);
+            else if (way == 3) reaction(&f, true);
+            else driven(&f, methods[k]);
+            f.options.method = methods[k];
+            if (way == 0) proof_no_saves(&f), f.options.save_every = 2, f.options.save_rows = 64;
+            n_followed = &followed;
+            check(&f, way ? COUNT : 2);
+            n_followed = NULL;
+            assert_true(followed == (way ? COUNT : 2));
+        }
+}
+
 static void estimates(void **state) {
     (void)state;
     proof f;
@@ -287,6 +325,7 @@ int main(void) {
         cmocka_unit_test(pointwise),
         cmocka_unit_test(own_save_times_every_step_and_the_end),
         cmocka_unit_test(observations),
+        cmocka_unit_test(through_events),
         cmocka_unit_test(estimates),
         cmocka_unit_test(threads),
         cmocka_unit_test(what_is_refused),

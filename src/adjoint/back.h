@@ -76,7 +76,7 @@ nde_status nde_back_make(nde_solver *s, void *block);
 /* Gradients of a finished run. */
 nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient *gradient);
 
-/* ---- sweep.c ---- */
+/* ---- gradient.c ---- */
 /* Gradients before anything is added to them; results of the shards, added in their order, go to the caller. */
 void nde_gradient_clear(nde_solver *s);
 void nde_gradient_deliver(nde_solver *s, const nde_gradient *gradient);

@@ -2,11 +2,11 @@
  * sweep.c - back over the record: the mirror of the loop. Each entry calls the transpose of what
  * it did; where a trajectory left, its lane's cotangent starts at its seeds; where it entered,
  * the lane is stored to it. Steps that keep too little are made again (recall.c), or undone (reverse.c). */
-#include "adjoint/back.h"
 #include "adjoint/recall.h"
 #include "adjoint/replay.h"
 #include "adjoint/reverse.h"
 #include "adjoint/saltation.h"
+#include "adjoint/sweep.h"
 
 #include <math.h>
 #include <string.h>
@@ -342,64 +342,85 @@ static int load_inside(sweep *v) {
     return v->inside ? nde_inside_load_transpose(s, r, w, w->list, v->inside) : 0;
 }
 
-static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
+/* Of the slopes of a step that of the last one alone, which the next step was handed; of all else none. */
+static void begin_cotangents(sweep *v, bool mixed) {
     const nde_solver *s = v->s;
-    if (v->alone) return s->retrace(v->s, v->w, e, y, v->seed, &v->sink);
     nde_worker *w = v->w;
-    nde_panel *r = &w->replica;
-    const size_t n = v->n, ld = v->ld, slab = r->slab, stages = (size_t)s->table.stages;
-    const bool mixed = e->flags & NDE_ENTRY_MIXED;
-    nde_real *tape;
-    int rc = materialise(v, e, y, &tape);
-    if (rc) return rc;
+    const size_t slab = w->replica.slab, stages = (size_t)s->table.stages;
     memset(w->a_k, 0, stages*slab*sizeof *w->a_k);
-    memset(w->a_t, 0, n*sizeof *w->a_t), memset(w->a_h, 0, n*sizeof *w->a_h);
-    memset(w->loss, 0, n*sizeof *w->loss);
-    if (s->table.fsal) {
-        nde_real *last = w->a_k + (stages - 1)*slab;
-        memcpy(last, w->a_carry, slab*sizeof *last);
-        for (size_t b = 0; mixed && b < n; b++)
-            if (!r->accept[b]) zero_column(last, s->rhs.rows, ld, b);
-    }
+    memset(w->a_t, 0, v->n*sizeof *w->a_t), memset(w->a_h, 0, v->n*sizeof *w->a_h);
+    memset(w->loss, 0, v->n*sizeof *w->loss);
+    if (!s->table.fsal) return;
+    nde_real *last = w->a_k + (stages - 1)*slab;
+    memcpy(last, w->a_carry, slab*sizeof *last);
+    for (size_t b = 0; mixed && b < v->n; b++)
+        if (!w->replica.accept[b]) zero_column(last, s->rhs.rows, v->ld, b);
+}
+
+/* From all outputs of the step: its rows, hits of events in it (of so many lanes), its estimates. */
+static int take_outputs(sweep *v, const nde_entry *e, size_t *hits) {
+    const nde_solver *s = v->s;
+    nde_worker *w = v->w;
     const bool every = s->saving == NDE_SAVE_EVERY; /* rows at the end of a step that is cut are the event's */
-    size_t hits = 0;
+    int rc = 0;
     if (every) each_save(v, NULL);
-    if (w->hit && (rc = nde_saltation_transpose(v->s, w, e, v->seed, &v->sink, &hits))) return rc;
+    if (w->hit && (rc = nde_saltation_transpose(v->s, w, e, v->seed, &v->sink, hits))) return rc;
     if ((rc = load_inside(v))) return rc;
     if (!every) each_save(v, NULL);
     if (v->inside && (rc = nde_inside_transpose(s, w, w->list, v->inside, v->times, &v->sink))) return rc;
     if (v->seed->error_estimate || v->seed->stiffness_estimate) nde_estimate_transpose(s, w, v->seed, v->times);
-    const nde_attempt step = nde_panel_step(s, r, tape);
-    const nde_step_cotangent c = {
-        .y = w->a_y,
-        .k = w->a_k,
-        .t = v->times ? w->a_t : NULL,
-        .h = v->times ? w->a_h : NULL,
-        .loss = v->loss ? w->loss : NULL,
-        .sink = &v->sink,
-    };
+    return 0;
+}
+
+static int transpose_step(sweep *v, nde_real *tape, bool mixed) {
+    const nde_solver *s = v->s;
+    nde_worker *w = v->w;
+    const size_t rows = s->tangent_rows, ld = v->ld;
+    const nde_attempt step = nde_panel_step(s, &w->replica, tape);
+    const nde_step_cotangent c = { .y = w->a_y, .k = w->a_k, .t = v->times ? w->a_t : NULL, .h = v->times ? w->a_h : NULL,
+                                   .loss = v->loss ? w->loss : NULL, .sink = &v->sink };
     const bool held = mixed && s->table.partners; /* a step of no length may move partners: the state of lanes that did not
                                                    * step stays */
-    if (held) memcpy(w->a_z, w->a_y, s->tangent_rows*ld*sizeof *w->a_z);
-    for (size_t b = 0; held && b < n; b++)
-        if (!r->accept[b]) zero_column(w->a_y, s->tangent_rows, ld, b);
-    if ((rc = s->body->transpose(&step, &c))) return rc;
-    for (size_t i = 0; held && i < s->tangent_rows; i++)
-        for (size_t b = 0; b < n; b++)
-            if (!r->accept[b]) w->a_y[i*ld + b] = w->a_z[i*ld + b];
-    if (v->inside) nde_inside_state_transpose(s, w, w->list, v->inside);
-    if (hits) nde_saltation_state_transpose(s, w, hits);
-    each_save(v, nde_save_after);
-    for (size_t b = 0; b < n; b++) {
+    if (held) memcpy(w->a_z, w->a_y, rows*ld*sizeof *w->a_z);
+    for (size_t b = 0; held && b < v->n; b++)
+        if (!w->replica.accept[b]) zero_column(w->a_y, rows, ld, b);
+    const int rc = s->body->transpose(&step, &c);
+    for (size_t i = 0; held && !rc && i < rows; i++)
+        for (size_t b = 0; b < v->n; b++)
+            if (!w->replica.accept[b]) w->a_y[i*ld + b] = w->a_z[i*ld + b];
+    return rc;
+}
+
+/* Lanes stand at the start of the step. */
+static void go_to_start(sweep *v) {
+    const nde_solver *s = v->s;
+    nde_worker *w = v->w;
+    const nde_panel *r = &w->replica;
+    for (size_t b = 0; b < v->n; b++) {
         if (!r->accept[b]) continue;
-        for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++)
-            w->a_carry[i*ld + b] = w->a_k[i*ld + b];
+        for (size_t i = 0; s->table.fsal && i < s->rhs.rows; i++) w->a_carry[i*v->ld + b] = w->a_k[i*v->ld + b];
         if (v->loss) v->shard->loss_error += w->loss[b], v->shard->loss_squares += w->loss[b]*w->loss[b];
         if (v->times) add_step_times(v, b, r->t[b], r->dt[b], w->a_t[b], w->a_h[b]);
         w->now[b] = r->t[b];
         w->accepted[b]--;
         if (w->forced[b] > 0 && s->forced.t[w->forced[b] - 1] == r->t[b]) w->forced[b]--;
     }
+}
+
+static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
+    const nde_solver *s = v->s;
+    const bool mixed = e->flags & NDE_ENTRY_MIXED;
+    nde_real *tape;
+    size_t hits = 0;
+    if (v->alone) return s->retrace(v->s, v->w, e, y, v->seed, &v->sink);
+    int rc = materialise(v, e, y, &tape);
+    if (rc) return rc;
+    begin_cotangents(v, mixed);
+    if ((rc = take_outputs(v, e, &hits)) || (rc = transpose_step(v, tape, mixed))) return rc;
+    if (v->inside) nde_inside_state_transpose(s, v->w, v->w->list, v->inside);
+    if (hits) nde_saltation_state_transpose(s, v->w, hits);
+    each_save(v, nde_save_after);
+    go_to_start(v);
     return 0;
 }
 
@@ -449,7 +470,7 @@ static int sweep_panel(sweep *v) {
     return rc ? rc : nde_window_flush(&v->w->window, &v->s->rhs, &r->lanes, v->sink.p);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- all shards ------------------------------------------------------------------------------ */
 
 typedef struct order {
     nde_solver *s;
@@ -502,153 +523,8 @@ static void sweep_shard(void *arg, size_t i, int worker) {
     }
 }
 
-static void copy_out(void *to, const void *from, size_t count, size_t bytes) {
-    if (to && from && count) memcpy(to, from, count*bytes);
-}
-
-static size_t count_of(const nde_solver *s, const nde_shard *shard) {
-    size_t count = 0;
-    for (size_t k = 0; k < shard->count; k++) count += s->panel[shard->first + k].count;
-    return count;
-}
-
-/* The standard error of a sum over trajectories, from the sums of independent groups of them. */
-static double spread_of_sums(const nde_solver *s, size_t i) {
-    const double all = (double)s->N;
-    double sum = 0, square = 0;
-    for (size_t k = 0; k < s->n_shards; k++) sum += s->shard[k].p[i];
-    for (size_t k = 0; k < s->n_shards; k++) {
-        const double some = (double)count_of(s, &s->shard[k]), off = s->shard[k].p[i]/some - sum/all;
-        square += some*off*off;
-    }
-    return s->n_shards > 1 ? sqrt(all*square/(double)(s->n_shards - 1)) : (double)NAN;
-}
-
-void nde_gradient_deliver(nde_solver *s, const nde_gradient *g) {
-    const nde_problem *q = &s->rhs.problem;
-    enum { CHUNK = 64 };
-    for (size_t first = 0; g->p && first < s->rhs.np; first += CHUNK) {
-        const size_t count = s->rhs.np - first < CHUNK ? s->rhs.np - first : CHUNK;
-        double sum[CHUNK] = { 0 };
-        for (size_t k = 0; k < s->n_shards; k++)
-            for (size_t i = 0; i < count; i++) sum[i] += s->shard[k].p[first + i];
-        for (size_t i = 0; i < count; i++) g->p[first + i] = (nde_real)sum[i];
-    }
-    for (size_t i = 0; g->p_error && i < s->rhs.np; i++) g->p_error[i] = spread_of_sums(s, i);
-    if (s->save_lane) copy_out(g->save_t, s->g_save_t, s->rows_saved*s->N, sizeof *g->save_t);
-    for (size_t i = 0; g->save_t && !s->save_lane && i < s->options.n_save; i++) {
-        g->save_t[i] = 0;
-        for (size_t k = 0; k < s->n_shards; k++) g->save_t[i] += s->shard[k].save_t[i];
-    }
-    for (size_t i = 0; g->jump_t && i < q->n_jumps; i++) {
-        g->jump_t[i] = 0;
-        for (size_t k = 0; k < s->n_shards; k++) g->jump_t[i] += s->shard[k].jump_t[i];
-    }
-    if (g->loss_error) {
-        *g->loss_error = 0;
-        for (size_t k = 0; k < s->n_shards; k++) *g->loss_error += s->shard[k].loss_error;
-    }
-    if (g->recomputed) {
-        *g->recomputed = 0;
-        for (size_t k = 0; k < s->n_shards; k++) *g->recomputed += s->shard[k].recomputed;
-    }
-    if (g->loss_spread) {
-        *g->loss_spread = 0;
-        for (size_t k = 0; k < s->n_shards; k++) *g->loss_spread += s->shard[k].loss_squares;
-        *g->loss_spread = sqrt(*g->loss_spread);
-    }
-    copy_out(g->reconstruction, s->g_apart, s->N, sizeof *g->reconstruction);
-    copy_out(g->y0, s->g_y0, s->rhs.dim*s->N, sizeof *g->y0);
-    copy_out(g->q, s->g_q, s->rhs.nq*s->N, sizeof *g->q);
-    copy_out(g->t0, s->g_t0, s->N, sizeof *g->t0);
-    copy_out(g->t1, s->g_t1, s->N, sizeof *g->t1);
-    copy_out(g->jump_u, s->g_jump_u, q->n_jumps*q->jump_inputs*s->N, sizeof *g->jump_u);
-    if (q->input)
-        copy_out(g->input_x, s->g_input, q->input->knots*q->input->channels*s->N,
-                 sizeof *g->input_x);
-    for (size_t k = 0; g->term_x && k < q->n_terms; k++)
-        if (q->terms[k].path)
-            copy_out(g->term_x[k], s->g_term[k],
-                     q->terms[k].path->knots*q->terms[k].path->channels*s->N, sizeof(nde_real));
-}
-
-void nde_gradient_clear(nde_solver *s) {
-    const nde_problem *q = &s->rhs.problem;
-    memset(s->g_t0, 0, s->N*sizeof *s->g_t0), memset(s->g_t1, 0, s->N*sizeof *s->g_t1);
-    if (s->rhs.observe.field && s->rhs.nq) memset(s->g_q, 0, s->rhs.nq*s->N*sizeof *s->g_q);
-    if (s->g_apart) memset(s->g_apart, 0, s->N*sizeof *s->g_apart);
-    if (s->g_save_t) memset(s->g_save_t, 0, s->rows_saved*s->N*sizeof *s->g_save_t);
-    if (s->g_jump_u) memset(s->g_jump_u, 0, q->n_jumps*q->jump_inputs*s->N*sizeof *s->g_jump_u);
-    if (s->g_input)
-        memset(s->g_input, 0, q->input->knots*q->input->channels*s->N*sizeof *s->g_input);
-    for (size_t k = 0; k < q->n_terms; k++)
-        if (q->terms[k].path)
-            memset(s->g_term[k], 0,
-                   q->terms[k].path->knots*q->terms[k].path->channels*s->N*sizeof(nde_real));
-}
-
-nde_status nde_backward(nde_solver *s, const nde_seed *seed, const nde_gradient *gradient) {
-    nde_seed from;
-    nde_gradient to;
-    if (!s) return nde_fail(NDE_E_ARG, "nde_backward: solver is NULL");
-    if (!gradient) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient is NULL"));
-    const nde_seed own = nde_seed_of_loss(s);
-    if (!seed && !s->a_out)
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: seed is NULL, and there is no problem.loss"));
-    if (!seed) seed = &own;
-    if (!nde_read_sized(&from, sizeof from, seed, sizeof from) ||
-        !nde_read_sized(&to, sizeof to, gradient, sizeof to))
-        return nde_solver_refuse(
-            s,
-            nde_fail(NDE_E_ARG,
-                     "nde_backward: size of seed or gradient is not a layout that this library knows"));
-    if (!(s->recorded || s->adjoint == NDE_ADJOINT_BACKSOLVE) || !s->finished)
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_backward: there is no complete record: options.adjoint, and a "
-                                   "run to its end, are needed"));
-    const bool cut = nde_events_have_cut(s);
-    nde_status bad = nde_saltation_check(s, "nde_backward", from.event_t || from.event_y);
-    if (bad) return bad;
-    if (to.save_t && s->saving != NDE_SAVE_TIMES)
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_backward: gradient.save_t without options.save_t"));
-    const nde_status absent = nde_estimate_check(s, "nde_backward", "seed", from.error_estimate, from.stiffness_estimate);
-    if (absent) return nde_solver_refuse(s, absent);
-    const nde_field *without = nde_rhs_without_vjp(&s->rhs);
-    if (!without && (cut || from.event_t || from.event_y)) without = nde_events_without(s, false);
-    if (without)
-        return nde_solver_refuse(s, nde_fail(NDE_E_NO_VJP, "nde_backward: field '%s' has no %s",
-                                             without->name ? without->name : "field", without->vjp ? "vjp_jvp" : "vjp"));
-    if (s->back && (from.error_estimate || from.stiffness_estimate))
-        return nde_solver_refuse(s,
-                                 nde_fail(NDE_E_ARG,
-                                          "nde_backward: seed.%s_estimate: continuous adjoints know no steps of the solve",
-                                             from.error_estimate ? "error" : "stiffness"));
-    if (s->back) return nde_back_run(s, &from, &to);
-    if (to.back || (to.reconstruction && !s->undoes))
-        return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_backward: gradient.%s without a continuous adjoint",
-                                             to.back ? "back" : "reconstruction"));
-    order o = { .s = s, .seed = &from, .gradient = &to, .cut = cut };
-    nde_gradient_clear(s);
-    nde_saltation_begin(s);
+int nde_sweep(nde_solver *s, const nde_seed *seed, const nde_gradient *gradient, bool cut) {
+    order o = { .s = s, .seed = seed, .gradient = gradient, .cut = cut };
     const int rc = nde_solver_tasks(s, s->n_shards, sweep_shard, &o);
-    if (rc || atomic_load(&o.failed))
-        return nde_saltation_refuse(s, "nde_backward", rc ? rc : atomic_load(&o.failed));
-    nde_gradient_deliver(s, &to);
-    return NDE_OK;
-}
-
-nde_status nde_value_and_gradient(nde_solver *s, double *value, const nde_gradient *gradient) {
-    if (!s) return nde_fail(NDE_E_ARG, "nde_value_and_gradient: solver is NULL");
-    if (!value || !gradient)
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_value_and_gradient: %s is NULL", value ? "gradient" : "value"));
-    if (!s->a_out)
-        return nde_solver_refuse(
-            s, nde_fail(NDE_E_ARG, "nde_value_and_gradient: problem.loss and options.adjoint are needed"));
-    const nde_status status = nde_solver_run(s, NULL);
-    *value = s->loss_value;
-    if (status != NDE_OK && status != NDE_EVENT && status != NDE_E_LANES) return status;
-    const nde_status bad = nde_backward(s, NULL, gradient);
-    return bad ? bad : status;
+    return rc ? rc : atomic_load(&o.failed);
 }

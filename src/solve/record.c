@@ -1,138 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * record.c - the log of block steps in an arena of fixed size. */
-#include "solve/record.h"
-
+ * record.c - the log of block steps in an arena of fixed size: forms, and what is appended. What is read back is in walk.c. */
 #include <string.h>
 
 #include "adjoint/checkpoint.h"
-
-typedef struct header {
-    uint32_t kind; /* NDE_ENTRY_* and flags */
-    uint32_t n;
-    uint32_t units, back; /* size of this entry and of the one before, in units of 8 bytes */
-} header;
-
-/* An entry's place is its offset in units, and in a run the number of the step there, of at most PLACES. */
-enum { UNIT = 8, LINE = 64, KIND = 15, PLACE_BITS = sizeof(size_t) > 4 ? 24 : 4 };
-static const size_t PLACES = (size_t)1 << PLACE_BITS;
-
-static size_t round_up(size_t x, size_t to) { return (x + to - 1) & ~(to - 1); } /* to: a power of two */
-static void *at(const nde_record *r, size_t offset) { return (void *)(r->base + offset); }
-static size_t place_of(size_t offset, size_t k) { return offset/UNIT << PLACE_BITS | k; }
-static size_t offset_of(size_t place) { return (place >> PLACE_BITS)*UNIT; }
-static bool in_runs(const nde_record *r) { return r->form >= NDE_RECORD_STATES; }
+#include "solve/entry.h"
 
 /* ---- entries --------------------------------------------------------------------------------- */
-
-/* Where the parts of an entry at offset `at` stand; scalars: where they end. */
-typedef struct layout {
-    size_t first, second, scalars, y, k, tape, end;
-} layout;
-
-static size_t times_of(uint32_t kind, size_t n) { return kind & NDE_ENTRY_UNIFORM ? 1 : n; }
-
-/* What a list keeps of states in the form times. */
-static uint32_t list_keeps(const nde_record *r, int kind) {
-    const bool loses = kind == NDE_ENTRY_LEAVE || kind == NDE_ENTRY_FRESH || kind == NDE_ENTRY_JUMP || kind == NDE_ENTRY_CUT;
-    return r->form == NDE_RECORD_TIMES && loses ? NDE_KEEPS_Y : 0;
-}
-
-static size_t list_rows(const nde_record *r, uint32_t kind) {
-    const uint32_t what = kind & KIND;
-    return kind & NDE_KEEPS_Y ? r->rows : what == NDE_ENTRY_JUMP || what == NDE_ENTRY_RESET ? r->dim : 0;
-}
-
-/* Of a run: with its first step. */
-static layout lay(const nde_record *r, size_t at, uint32_t kind, size_t n) {
-    layout l = { .first = at + sizeof(header) };
-    if (kind & NDE_ENTRY_RUN) l.first += sizeof(size_t);
-    size_t end = l.second = l.first + times_of(kind, n)*sizeof(double); /* lane, who, t or t_new: 8 bytes each */
-    switch (kind & KIND) {
-    case NDE_ENTRY_LEAVE: end += n*sizeof(size_t); break;
-    case NDE_ENTRY_CUT: end += n*(sizeof(size_t) + 2*sizeof(double)); break;
-    case NDE_ENTRY_RESET:
-    case NDE_ENTRY_JUMP: end += n*sizeof(size_t); break;
-    case NDE_ENTRY_STEP: end += times_of(kind, n)*sizeof(double); break;
-    default: break;
-    }
-    l.scalars = end;
-    if ((kind & KIND) != NDE_ENTRY_STEP) {
-        l.y = end;
-        l.end = round_up(end + n*list_rows(r, kind)*sizeof(nde_real), UNIT);
-        return l;
-    }
-    end = round_up(end, UNIT);
-    if (kind & NDE_KEEPS_Y) l.y = round_up(end, r->line), end = l.y + r->y_reals*sizeof(nde_real);
-    if (kind & NDE_KEEPS_STAGES)
-        l.k = round_up(end, r->line), end = l.k + r->stage_reals*sizeof(nde_real);
-    if (kind & NDE_KEEPS_TAPE)
-        l.tape = round_up(end, r->line), end = l.tape + r->tape_reals*sizeof(nde_real);
-    l.end = round_up(end, UNIT);
-    return l;
-}
-
-/* Steps of the run at an offset. */
-static size_t run_length(const nde_record *r, size_t offset) {
-    const header *h = at(r, offset);
-    return ((size_t)h->units*UNIT - sizeof *h - sizeof(size_t))/(times_of(h->kind, h->n)*sizeof(double)) - 1;
-}
-
-static nde_cuts cuts_at(const nde_record *r, size_t offset, size_t n) {
-    const layout l = lay(r, offset, NDE_ENTRY_CUT, n);
-    const size_t t = l.second + n*sizeof(size_t);
-    return (nde_cuts){ .n = n, .lane = at(r, l.first), .event = at(r, l.second), .t = at(r, t),
-                       .since = at(r, t + n*sizeof(double)) };
-}
-
-static void take_apart(const nde_record *r, size_t offset, uint32_t kind, size_t n, nde_entry *e) {
-    const layout l = lay(r, offset, kind, n);
-    const int what = (int)(kind & KIND);
-    *e = (nde_entry){ .at = place_of(offset, 0), .kind = what, .flags = (int)(kind & ~(uint32_t)KIND), .n = n };
-    if (what == NDE_ENTRY_STEP) {
-        e->t = at(r, l.first);
-        e->t_new = at(r, l.second);
-        e->stride = kind & NDE_ENTRY_UNIFORM ? 0 : 1;
-        e->bytes = kind & NDE_ENTRY_RUN ? 0 : l.end - offset;
-    } else if (what == NDE_ENTRY_CUT) {
-        e->cuts = cuts_at(r, offset, n), e->lane = e->cuts.lane;
-    } else {
-        if (what != NDE_ENTRY_ENTER) e->lane = at(r, l.first);
-        e->who = what == NDE_ENTRY_ENTER   ? at(r, l.first)
-                 : what == NDE_ENTRY_FRESH ? NULL
-                                           : at(r, l.second);
-    }
-    if (what != NDE_ENTRY_STEP) e->rows = list_rows(r, kind);
-    e->y = kind & NDE_KEEPS_Y || e->rows ? at(r, l.y) : NULL;
-    e->k = kind & NDE_KEEPS_STAGES ? at(r, l.k) : NULL;
-    e->tape = kind & NDE_KEEPS_TAPE ? at(r, l.tape) : NULL;
-}
-
-/* The like of step e at another offset; false: its parts would not stand in it as they do in e. */
-static bool shift(const nde_record *r, size_t offset, nde_entry *e) {
-    const size_t from = offset_of(e->at), by = offset - from;
-    if (!e->bytes || by % r->line || e->t != at(r, from + sizeof(header))) return false;
-    e->at = place_of(offset, 0);
-    e->t = at(r, offset + sizeof(header));
-    e->t_new = e->t + times_of((uint32_t)e->flags, e->n);
-    if (e->y) e->y = at(r, (size_t)((unsigned char *)e->y - r->base) + by);
-    if (e->k) e->k = at(r, (size_t)((unsigned char *)e->k - r->base) + by);
-    if (e->tape) e->tape = at(r, (size_t)((unsigned char *)e->tape - r->base) + by);
-    return true;
-}
-
-/* So many steps along the run of e, back if negative. */
-static void go_along(ptrdiff_t steps, nde_entry *e) {
-    const ptrdiff_t times = e->stride ? (ptrdiff_t)e->n : 1;
-    e->step += (size_t)steps, e->at += (size_t)steps;
-    e->t += steps*times, e->t_new += steps*times;
-    bool mixed = false;
-    for (ptrdiff_t b = 0; e->n > 1 && b < times; b++) mixed |= e->t[b] == e->t_new[b];
-    e->flags = mixed ? e->flags | NDE_ENTRY_MIXED : e->flags & ~NDE_ENTRY_MIXED;
-}
-
-void nde_record_find(const nde_record *r, nde_entry *e) {
-    if (e->flags & NDE_ENTRY_RUN) e->y = nde_slots_find(&r->slots, e->at, &e->rank);
-}
 
 static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
     const size_t back = r->last == SIZE_MAX ? 0 : r->used - r->last;
@@ -317,9 +190,6 @@ size_t nde_record_bytes(const nde_record *r) { return r->used + r->slots.count*r
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-/* Where number i of its states stands: a slot. */
-static uint64_t offset_in_store(const nde_record *r, size_t i) { return ((uint64_t)i*r->of + r->index)*r->slots.bytes; }
-
 /* The first state goes to the store, and all others that are in memory are given up: a stretch has ended. */
 static bool end_stretch(nde_record *r) {
     nde_entry first;
@@ -332,21 +202,6 @@ static bool end_stretch(nde_record *r) {
     nde_slots_clear(&r->slots, first_spacing(r));
     r->form = NDE_RECORD_CHECKPOINTS;
     return !r->failed;
-}
-
-/* The last state there whose place is not behind `place`: the first one is of step 0. */
-static int read_state(const nde_record *r, size_t place, nde_real *y, size_t *found) {
-    const nde_store *s = &r->store;
-    size_t low = 0, high = r->stored, key;
-    while (high - low > 1) {
-        const size_t middle = low + (high - low)/2;
-        if (s->read(s->ctx, offset_in_store(r, middle), &key, sizeof key)) return NDE_STORE_FAILED;
-        if (key <= place) low = middle;
-        else high = middle;
-    }
-    const uint64_t at = offset_in_store(r, low);
-    if (s->read(s->ctx, at, found, sizeof *found) || *found > place) return NDE_STORE_FAILED;
-    return s->read(s->ctx, at + NDE_SLOT_HEAD, y, r->y_reals*sizeof *y) ? NDE_STORE_FAILED : 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -441,117 +296,4 @@ double *nde_record_extend(nde_record *r, size_t steps) {
     h->units += (uint32_t)(steps*times);
     r->used += steps*times*sizeof *ends, r->steps += steps;
     return ends;
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-static void read(const nde_record *r, size_t offset, size_t k, nde_entry *entry) {
-    const header *h = at(r, offset), *next = at(r, offset + (size_t)h->units*UNIT);
-    take_apart(r, offset, h->kind, h->n, entry);
-    const bool last = !(h->kind & NDE_ENTRY_RUN) || k + 1 == run_length(r, offset);
-    if (h->kind & NDE_ENTRY_RUN) {
-        entry->step = *(const size_t *)at(r, offset + sizeof *h);
-        go_along((ptrdiff_t)k, entry);
-    }
-    if (h->kind & NDE_ENTRY_CUTS && last) entry->cuts = cuts_at(r, offset + (size_t)h->units*UNIT, next->n);
-}
-
-void nde_record_read(const nde_record *r, size_t place, nde_entry *entry) {
-    read(r, offset_of(place), place & (PLACES - 1), entry);
-    nde_record_find(r, entry);
-}
-
-size_t nde_record_begin(size_t place) { return place & ~(PLACES - 1); }
-
-size_t nde_record_number(const nde_record *r, size_t place) {
-    return *(const size_t *)at(r, offset_of(place) + sizeof(header)) + (place & (PLACES - 1));
-}
-
-static size_t last_step(const nde_record *r, size_t offset) {
-    return ((const header *)at(r, offset))->kind & NDE_ENTRY_RUN ? run_length(r, offset) - 1 : 0;
-}
-
-bool nde_record_before(const nde_record *r, size_t place, nde_entry *entry) {
-    if (place == 0 || r->last == SIZE_MAX) return false;
-    if (place != SIZE_MAX && place & (PLACES - 1)) {
-        read(r, offset_of(place), (place & (PLACES - 1)) - 1, entry);
-        return true;
-    }
-    const size_t offset = offset_of(place);
-    const size_t before = place == SIZE_MAX ? r->last : offset - (size_t)((const header *)at(r, offset))->back*UNIT;
-    read(r, before, last_step(r, before), entry);
-    return true;
-}
-
-bool nde_record_back(const nde_record *r, nde_entry *e) {
-    if (e->at & (PLACES - 1)) {
-        go_along(-1, e);
-        e->cuts = (nde_cuts){ 0 };
-        return true;
-    }
-    const size_t offset = offset_of(e->at);
-    const header *h = at(r, offset), *before = at(r, offset - (size_t)h->back*UNIT);
-    const bool alike = h->back && before->kind == h->kind && before->n == h->n && !(h->kind & NDE_ENTRY_CUTS);
-    return (alike && shift(r, offset - (size_t)h->back*UNIT, e)) || nde_record_before(r, e->at, e);
-}
-
-bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {
-    const size_t offset = place == SIZE_MAX ? 0 : offset_of(place);
-    if (place != SIZE_MAX && (place & (PLACES - 1)) < last_step(r, offset)) {
-        read(r, offset, (place & (PLACES - 1)) + 1, entry);
-        return true;
-    }
-    const size_t after = place == SIZE_MAX ? 0 : offset + (size_t)((const header *)at(r, offset))->units*UNIT;
-    if (after >= r->used) return false;
-    read(r, after, 0, entry);
-    return true;
-}
-
-bool nde_record_forth(const nde_record *r, nde_entry *e) {
-    /* it may have been cut */
-    if ((e->at & (PLACES - 1)) + 1 >= last_step(r, offset_of(e->at))) return nde_record_after(r, e->at, e);
-    go_along(1, e);
-    return true;
-}
-
-size_t nde_record_ahead(const nde_record *r, const nde_entry *e) {
-    return e->bytes ? 1 : run_length(r, offset_of(e->at)) - (e->at & (PLACES - 1));
-}
-
-bool nde_record_is_here(const nde_record *r, size_t place) { return r->slots.count && nde_slots_key(&r->slots, 0) <= place; }
-
-int nde_record_state_before(const nde_record *r, size_t place, nde_real *buffer, nde_entry *entry) {
-    size_t found = place;
-    if (in_runs(r)) {
-        const bool here = nde_record_is_here(r, place);
-        const int rc = here ? 0 : read_state(r, place, buffer, &found);
-        if (rc) return rc;
-        if (here) found = nde_slots_key(&r->slots, nde_slots_rank(&r->slots, place));
-    }
-    nde_record_read(r, found, entry);
-    if (!entry->y) entry->y = buffer;
-    return 0;
-}
-
-unsigned char *nde_record_tail(const nde_record *r, size_t *bytes) {
-    const size_t from = round_up(r->used, LINE), end = r->size - r->slots.taken*r->slots.bytes;
-    *bytes = from < end ? end - from : 0;
-    return r->base + from;
-}
-
-/* ---- the way back ---------------------------------------------------------------------------- */
-
-void nde_record_forget(nde_record *r, size_t place) {
-    nde_slots_forget(&r->slots, nde_record_is_here(r, place) ? nde_slots_rank(&r->slots, place) + 1 : 0);
-}
-
-void nde_record_rewind(nde_record *r) {
-    if (r->stored) nde_slots_forget(&r->slots, 0);
-}
-
-size_t nde_record_room(const nde_record *r) { return (r->size - r->used)/r->slots.bytes - r->slots.count; }
-
-void nde_record_keep(nde_record *r, const nde_entry *step, const nde_real *y) {
-    memcpy(nde_slots_place(&r->slots), y, r->y_reals*sizeof *y);
-    nde_slots_push(&r->slots, step->at, step->step);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * solver.h - what a solver is made of. Its life: options.c reads what is wanted, choose.c picks method, kernels and controller,
  * setup.c lays it out, solver.c runs it, loop.c steps, panel.c carries out what the loop decides (and what the sweep replays),
- * record.c logs it, adjoint/ walks the log back.
+ * record.c logs it (walk.c reads that), adjoint/ walks the log back.
  *
  * A panel is a block of lanes with everything it needs; a shard is what one task works on: with independent steps one panel
  * with a queue of trajectories, with joint steps a run of panels that hold all of theirs. Shards depend on n and dim only. */

@@ -19,13 +19,25 @@ NDE_LU_INLINE int nde_rosenbrock_eval(const nde_rhs *rhs, nde_lanes *lanes, int 
     return rc;
 }
 
-/* J, F_t and W at the start of the step, where F is f. */
+/* J at the start of the step, where F is f. */
+NDE_LU_INLINE int nde_rosenbrock_jacobian(const nde_rhs *rhs, const nde_jacobian *of, nde_lanes *lanes, double t,
+                                          const nde_real *y, const nde_real *f) {
+    nde_linear *l = lanes->scratch->linear;
+    const nde_field *drift = rhs->drift.field;
+    nde_site *at = &lanes->site;
+    if (of->how != NDE_JACOBIAN_GIVEN) return nde_jacobian_eval(of, rhs, lanes, l, &t, y, f);
+    lanes->scratch->t[0] = t;
+    at->t = lanes->scratch->t, at->tape = NULL;
+    return drift->jacobian(drift, at, y, l->j);
+}
+
+/* J, F_t and W there. */
 NDE_LU_INLINE int nde_rosenbrock_linearise(const nde_rhs *rhs, const nde_table *table, nde_lanes *lanes, size_t dim, double t,
                                            double dt, nde_real h, const nde_real *y, const nde_real *f) {
     nde_linear *l = lanes->scratch->linear;
     const nde_jacobian *of = &table->jacobian;
     const nde_real gamma = (nde_real)table->method->gamma;
-    int rc = nde_jacobian_eval(of, rhs, lanes, l, &t, y, f);
+    int rc = nde_rosenbrock_jacobian(rhs, of, lanes, t, y, f);
     if (!rc && !rhs->autonomous) rc = nde_jacobian_eval_time(of, rhs, lanes, l, &t, &dt, y, f);
     if (rc) return rc;
     if (dim > NDE_LU_SMALL) return nde_lu_factor(rhs->kernels, &l->lu, 1, 1, &h, gamma, l->j);

@@ -13,7 +13,7 @@ import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = ["first_solve", "train", "sdes", "gradients", "programs", "embedding", "a_method"]
-PAGES = ["architecture", "glossary", "reliability", "performance", "work_precision/README"]
+PAGES = ["architecture", "glossary", "reliability", "performance", "work_precision/README", "peers/peers"]
 COMMENT = re.compile(r"\s*/\*(.*?)\*/\n?", re.S)
 DECLARED = re.compile(r"\b(nde_\w+)(?=\()|^(?:typedef )?(?:struct|enum) (nde_\w+)|\b(NDE_[A-Z0-9_]+) =|^#define (NDE_\w+)", re.M)
 STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 0 auto; padding: 0 1em 4em; color: #222 }
@@ -158,7 +158,8 @@ class Site:
     def pictures(self):
         found = sorted((self.build/"pictures").glob("*.svg"))
         (self.folder/"pictures").mkdir(parents=True, exist_ok=True)
-        shutil.copytree(ROOT/"docs/work_precision", self.folder/"work_precision", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md"))
+        for name in ("work_precision", "peers"):
+            shutil.copytree(ROOT/"docs"/name, self.folder/name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "*.json"))
         body = ["<h1>Pictures</h1><p>Made by the examples.</p>"]
         for file in found:
             shutil.copy(file, self.folder/"pictures")

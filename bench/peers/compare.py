@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """libnde beside its peers on the same tasks, in one run: compare.py BUILD FOLDER [options]
 
-BUILD is Meson's folder of a release build. Every way to solve a task is a process of its own, which finds its peer, solves once and says how
-exact that is; then all of a task take turns, one sample each. FOLDER gets peers.json (all numbers), peers.md (tables), bounds.md (what
-docs/performance.md says of them) and peers.svg, anew after each comparison; with --keep what it has of other comparisons stays. What is
-not installed, or fails, is a line `not run`."""
+BUILD is Meson's folder of a release build. Every way to solve a task is a process of its own, which finds its peer, solves
+once and says how exact that is; then all of a task take turns, one sample each. FOLDER gets peers.json (all numbers),
+peers.md (tables) and peers.svg, anew after each comparison; with --keep what it has of other comparisons stays. What is not
+installed, or fails, is a line `not run`."""
 import argparse
 import itertools
 import json
@@ -19,7 +19,6 @@ import threading
 import time
 from pathlib import Path
 
-import bounds
 import kit
 import work_precision
 
@@ -210,11 +209,11 @@ def groups_of(folder):
 def write(folder, facts, groups):
     folder.mkdir(parents=True, exist_ok=True)
     (folder/"peers.json").write_text(json.dumps({"machine": facts, "rows": rows_of(groups)}, indent=1) + "\n")
-    lines = ["# libnde and its peers", "", "By `bench/peers/compare.py`, " + ", ".join(f"{name} {value}" for name, value in facts.items()) + "."]
+    lines = ["# libnde and its peers", "", "By `bench/peers/compare.py`, " + ", ".join(f"{name} {value}" for name, value in facts.items()) + ".", "",
+             "![times over that of libnde](peers.svg)"]
     for (task, *key), rows in groups.items():
         lines += ["", f"## {task}: {title(key)}", "", *table(rows)]
     (folder/"peers.md").write_text("\n".join(lines) + "\n")
-    (folder/"bounds.md").write_text(bounds.table(facts, rows_of(groups)) + "\n")
     try:
         picture(folder/"peers.svg", groups)
     except ImportError as error:

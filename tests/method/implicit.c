@@ -172,6 +172,23 @@ static void errors_follow_tolerances(void **state) {
     }
 }
 
+/* From a state off the slow solution, as loose tolerances leave one, the stages of a long step are solved too. */
+static void loose_tolerances_reject_little(void **state) {
+    (void)state;
+    const stiff_problem *q = &stiff_problems[0];
+    assert_string_equal(q->name, "ROBER");
+    run_t *r = begin(q->text, q->dim, q->y0, q->np, q->p, 0, q->t1);
+    EACH_METHOD(m) {
+        double y[3];
+        nde_stats stats;
+        if (!m->error_order) continue;
+        assert_int_equal(solve(r, m, (nde_options){ .rtol = 1e-3, .atol = 1e-6 }, y, &stats), NDE_OK);
+        if (4*stats.rejected > stats.accepted)
+            fail_msg("%s: %d steps, %d rejected", m->name, (int)stats.accepted, (int)stats.rejected);
+    }
+    end(r);
+}
+
 /* ---- linear problems at random --------------------------------------------------------------- */
 
 /* y' = Q D Q' y, Q from Householder's reflections, D from -1 to -1e12. */
@@ -356,6 +373,7 @@ int main(void) {
         cmocka_unit_test(orders_of_van_der_pol),
         cmocka_unit_test(infinitely_stiff_parts_are_gone),
         cmocka_unit_test(errors_follow_tolerances),
+        cmocka_unit_test(loose_tolerances_reject_little),
         cmocka_unit_test(rotated_spectra),
         cmocka_unit_test(gradients_are_those_of_the_steps),
         cmocka_unit_test(jacobians_may_fail),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * nde-brusselator.c - a gradient by 1156 parameters of a stiff problem of 578 states: the Brusselator on a periodic grid of 17 x
- * 17 points from 0 to 1, where reaction rates, feed and both diffusions are of each point their own, and the loss is half the sum
- * of the squares of what both are away from 1 at 0, 0.1, ... 1. By libnde's methods with dense, band and sparse matrices, and by
- * CVODES; errors against rodas5p at a tolerance of 1e-11.
+ * nde-brusselator.c - a gradient by 1156 parameters of a stiff problem of 578 states: the Brusselator on a periodic grid of
+ * 17 x 17 points from 0 to 1, where reaction rates, feed and both diffusions are of each point their own, and the loss is
+ * half the sum of the squares of what both are away from 1 at 0, 0.1, ... 1. By libnde's methods with dense, band and sparse
+ * matrices, and by CVODES; errors against rodas5p at a tolerance of 1e-11.
  *
  * nde-brusselator [processor seconds of each line, 1]
  * Source of problem, loss and tolerances (1e-7 and 1e-5): SciMLBenchmarks, AutomaticDifferentiation/BrussScaling. */
@@ -35,7 +35,8 @@ static void need(nde_status status, const char *why) {
 static char *neighbours(char *at, char name, int group, int by) {
     at += sprintf(at, "[");
     for (int first = 0; first < POINTS; first += group)
-        at += sprintf(at, "%s%c[%d:%d], %c[%d:%d]", first ? ", " : "", name, first + by, first + group, name, first, first + by);
+        at += sprintf(at, "%s%c[%d:%d], %c[%d:%d]", first ? ", " : "", name, first + by, first + group, name, first,
+                      first + by);
     return at + sprintf(at, "]");
 }
 

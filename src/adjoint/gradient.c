@@ -127,7 +127,8 @@ static nde_status check(nde_solver *s, const nde_seed *from, const nde_gradient 
     if (to->save_t && s->saving != NDE_SAVE_TIMES) return refuse(s, "gradient.save_t without options.save_t");
     const nde_status absent = nde_estimate_check(s, "nde_backward", "seed", from->error_estimate, from->stiffness_estimate);
     if (absent) return nde_solver_refuse(s, absent);
-    if (s->back && from->error_estimate) return refuse(s, "seed.error_estimate: continuous adjoints know no steps of the solve");
+    if (s->back && from->error_estimate)
+        return refuse(s, "seed.error_estimate: continuous adjoints know no steps of the solve");
     if (s->back && from->stiffness_estimate)
         return refuse(s, "seed.stiffness_estimate: continuous adjoints know no steps of the solve");
     if (!s->back && to->back) return refuse(s, "gradient.back without a continuous adjoint");

@@ -71,7 +71,8 @@ typedef struct nde_panel {
     double *refused;                                /* 1: the last attempt was rejected; 0 */
     int64_t *refusals;                              /* attempts rejected in a row */
     double *past2, *h_last2;                        /* of the accepted step before the last; NULL: no controller asks */
-    double *error_last, *error_last2;               /* of the last accepted steps, at least 1e-4; NULL: the caller does not decide */
+    double *error_last, *error_last2;               /* of the last accepted steps, at least 1e-4; NULL: the caller does not
+                                                     * decide */
     double *rtol, *atol;                            /* of the lanes; NULL: one for all */
     double *revisit;                                /* [NDE_MOST_REVISITS][capacity] ends of attempts that were rejected
                                                      * and lie ahead, the last one last; NULL: solver.revisits is not set */

@@ -32,8 +32,10 @@ static const char prior[] = "state y[3]; param p[2]; own q; dy = [-y[0], p[1] - 
 static const struct { const char *text; int32_t kind; size_t inputs; } noises[] = {
     { "state y[3]; param p[2]; own q; dy = [1 + y[0]^2, 2 + p[0]*t/2, exp(q/2)]", NDE_NOISE_DIAGONAL, 0 },
     { "state y[3]; input u; param p[2]; own q; dy = [1.5 + u*y[0]/4, 2 + p[0]*t/2, exp(q/2)]", NDE_NOISE_DIAGONAL, 1 },
-    { "state y[3]; input u[3]; param p[2]; own q; dy = [2*u[0] + y[0]*u[1]/2, p[0]*u[0]/2 + 2*u[1] + q*u[2]/4, 2*u[2] + t*u[0]/2]", NDE_NOISE_GENERAL, 0 },
-    { "state y[3]; input w, u[4]; param p[2]; own q; dy = [2*u[0] + y[0]*u[1]/2, w*u[0]/2 + 2*u[1] + q*u[3]/4, p[1]*u[3] + 2*u[2] + t*u[0]/2]",
+    { "state y[3]; input u[3]; param p[2]; own q;"
+      " dy = [2*u[0] + y[0]*u[1]/2, p[0]*u[0]/2 + 2*u[1] + q*u[2]/4, 2*u[2] + t*u[0]/2]", NDE_NOISE_GENERAL, 0 },
+    { "state y[3]; input w, u[4]; param p[2]; own q;"
+      " dy = [2*u[0] + y[0]*u[1]/2, w*u[0]/2 + 2*u[1] + q*u[3]/4, p[1]*u[3] + 2*u[2] + t*u[0]/2]",
       NDE_NOISE_COMMUTATIVE, 1 },
     { "state y[3]; input u[2]; param p[2]; own q; dy = [2*u[0], p[0]*u[0] + 2*u[1] + t*u[0]/2, y[0]*u[1]/2 + q*u[0]/3]",
       NDE_NOISE_ADDITIVE, 0 },

@@ -5,8 +5,8 @@
  * All stages of a lane are solved together by Newton's method with J at the start of the step. With a = V D V^-1, D of a real
  * number gamma and a block [r, m; -m, r], the system of an iteration is one with W = I - gamma h J and one of twice the rows
  * with I - h [r J, m J; -m J, r J]. Unknowns are the slopes, as in dirk.c, so that nothing is multiplied with J to have them;
- * the first guess is the old state in all stages: of the step alone, so that a step repeated is the same to the bit, and near
- * where k_0, large off the slow solution, would lead away from it.
+ * the first guess is W^-1 k_0 in all stages: of the step alone, so that a step repeated is the same to the bit, and without
+ * what of k_0 is large off the slow solution.
  *
  * Derivatives are those of stages that are solved exactly, by the implicit function theorem: with I - h [a_ij J_i], J_i of
  * stage i, which no change of variables takes apart.
@@ -81,7 +81,10 @@ static void solve(const nde_attempt *s) {
 /* ---- Newton's method ------------------------------------------------------------------------- */
 
 static void guess(const nde_attempt *s) {
-    for (int i = 0; i < S; i++) memset(stage(s, s->k, i), 0, s->slab*sizeof *s->k);
+    nde_real *k = stage(s, s->k, 0);
+    memcpy(k, s->k, s->slab*sizeof *k);
+    nde_solve_rows(s, k);
+    for (int i = 1; i < S; i++) memcpy(stage(s, s->k, i), k, s->slab*sizeof *k);
 }
 
 static size_t settle_all(const nde_attempt *s) {

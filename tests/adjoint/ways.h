@@ -62,6 +62,31 @@ static inline double distance(const proof *f, const proof_copy *c, int *of) {
     return worst;
 }
 
+/* A solve with its discrete gradient, and again with the reversible one: how far apart they are, relative to their size, of
+ * which input; differs: an input whose bits are others, or NULL. */
+typedef struct undone {
+    double apart;
+    int of;
+    const char *differs;
+} undone;
+
+static inline undone undo(proof *f) {
+    undone found = { .of = 0 };
+    proof_solve(f);
+    const proof_copy c = proof_keep(f);
+    f->options.adjoint = NDE_ADJOINT_REVERSIBLE;
+    proof_solve(f);
+    assert_int_equal(f->solution.record, NDE_RECORD_TIMES);
+    found.differs = proof_differs(f, &c);
+    found.apart = distance(f, &c, &found.of);
+    return found;
+}
+static inline void check_undone(const undone *of, const char *what, double quantum, double most) {
+    if (getenv("PROOF_VERBOSE")) fprintf(stderr, "%s: %.1e of %s\n", what, of->apart, input_names[of->of]);
+    if (quantum > 0 && of->differs) fail_msg("%s: other bits of %s, %g apart", what, of->differs, of->apart);
+    if (!(of->apart <= most)) fail_msg("%s: gradient of %s is off by %g", what, input_names[of->of], of->apart);
+}
+
 /* The same case forwards, and backwards in time. */
 static inline void turn_time(proof *f) {
     const double t0 = f->problem.t0, t1 = f->problem.t1, sum = t0 + t1;

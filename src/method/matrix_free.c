@@ -3,7 +3,9 @@
  * with its transpose, preconditioned from the right by the caller. Rows are scaled by what is wanted of them, so that residuals
  * are compared as errors are; their transposes the other way round. Rows of the quadrature follow from those of the state.
  * Source: A. Hindmarsh and others, ACM Trans. Math. Softw. 31 (2005) 363-396, 2.1 (scaling). */
+#include "core/isa.h"
 #include "method/matrix_free.h"
+#include "method/shared.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,13 +29,6 @@ void nde_matrix_free_lay(nde_matrix_free *of, nde_arena *arena, const nde_rhs *r
     of->goal = nde_arena_take(arena, ld, real);
     of->h = nde_arena_take(arena, ld, sizeof *of->h);
     of->products = nde_arena_take(arena, ld, sizeof *of->products);
-}
-
-/* to += x in `rows` rows. */
-static void add(const nde_attempt *s, size_t rows, const nde_real *x, nde_real *to) {
-    const size_t ld = s->lanes->site.ld;
-    for (size_t e = 0; e < rows*ld; e += ld)
-        for (size_t b = 0; b < s->lanes->site.n; b++) to[e + b] += x[e + b];
 }
 
 static nde_matrix_free *free_of(const nde_attempt *s) { return &s->lanes->scratch->linear->free; }
@@ -131,7 +126,7 @@ static int gather_quadrature(const nde_attempt *s, nde_real *a) {
     memset(of->u, 0, dim*ld*sizeof *of->u);
     memcpy(of->u + dim*ld, a + dim*ld, s->rhs->nz*ld*sizeof *of->u);
     const int rc = multiply(s, true);
-    if (!rc) add(s, dim, of->product, a);
+    if (!rc) nde_add_rows(s, dim, of->product, a);
     return rc;
 }
 
@@ -142,7 +137,7 @@ static int spread_quadrature(const nde_attempt *s, nde_real *x) {
     if (!s->rhs->nz) return 0;
     memcpy(of->v, x, dim*ld*sizeof *x);
     const int rc = multiply(s, false);
-    if (!rc) add(s, s->rhs->nz, of->product + dim*ld, x + dim*ld);
+    if (!rc) nde_add_rows(s, s->rhs->nz, of->product + dim*ld, x + dim*ld);
     return rc;
 }
 

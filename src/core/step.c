@@ -89,6 +89,45 @@ static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const n
     } while (first < row->count);
 }
 
+/* The same for one h: rows are no matter. */
+static inline __attribute__((always_inline)) void combine_flat(int count, size_t size, nde_real h, const nde_row *row,
+                                                               int first, const nde_real *k, size_t slab, const nde_real *y,
+                                                               nde_real *z) {
+    terms t;
+    vec c[MOST];
+    read_terms(&t, count, row, first, k, slab);
+    for (int j = 0; j < count; j++) c[j] = h*t.w[j] - (vec){ 0 };
+    for (size_t at = 0; at < size; at += LANES) {
+        vec s = load(y + at);
+        for (int j = 0; j < count; j++) s += c[j]*load(t.k[j] + at);
+        store(z + at, s);
+    }
+}
+
+static void combine_equal(size_t rows, size_t ld, nde_real h, const nde_row *row, const nde_real *k, size_t slab,
+                          const nde_real *y, nde_real *z) {
+    int first = 0;
+    do {
+        const int count = row->count - first < MOST ? row->count - first : MOST;
+        switch (count) {
+#define CASE(count) \
+    case count: combine_flat(count, rows*ld, h, row, first, k, slab, y, z); break
+            CASE(0);
+            CASE(1);
+            CASE(2);
+            CASE(3);
+            CASE(4);
+            CASE(5);
+            CASE(6);
+            CASE(7);
+            CASE(8);
+#undef CASE
+        }
+        y = z;
+        first += MOST;
+    } while (first < row->count);
+}
+
 typedef double wide __attribute__((vector_size(LANES*8))); /* as many lanes, in double */
 typedef int64_t wide_mask __attribute__((vector_size(LANES*8)));
 
@@ -301,6 +340,7 @@ static void follow(size_t rows, size_t n, size_t ld, const double *h, size_t r_r
 
 const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .combine = combine,
+    .combine_equal = combine_equal,
     .error = error,
     .measure = measure,
     .blend = blend,

@@ -44,6 +44,9 @@ typedef struct nde_step_kernels {
     /* z = y + sum_j (h w_j) k_j */
     void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
                     size_t slab, const nde_real *y, nde_real *z);
+    /* The same with one h for all lanes, padding included: whole slabs in one loop. */
+    void (*combine_equal)(size_t rows, size_t ld, nde_real h, const nde_row *row, const nde_real *k, size_t slab,
+                          const nde_real *y, nde_real *z);
     /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol
      * max(|y|, |z|); NaN when z is not finite. row->count = 0: only that. */
     void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,

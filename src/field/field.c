@@ -30,7 +30,7 @@ nde_status nde_field_validate(const nde_field *field, const char *who) {
         if (sizes[i].value > PTRDIFF_MAX/sizeof(double)/4)
             return nde_fail(NDE_E_SIZE, "%s (%s): %s is %zu", who, name, sizes[i].name, sizes[i].value);
 
-    if (f.step && (f.step->size < sizeof *f.step || !f.step->run || !f.step->method))
+    if (f.step && (f.step->size < offsetof(nde_step, measures) || !f.step->run || !f.step->method))
         return nde_fail(NDE_E_ARG, "%s (%s): step.size is %zu, run %s, method %s", who, name, f.step->size,
                         f.step->run ? "given" : "NULL", f.step->method ? f.step->method : "NULL");
     if (f.step && (f.step->dim != f.dim || f.step->nq != f.nq))

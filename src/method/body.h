@@ -106,6 +106,7 @@ typedef struct nde_attempt {
     const nde_table *table;
     nde_lanes *lanes;
     const double *t, *t_new, *dt; /* [n] */
+    bool equal;                   /* all lanes have one dt */
     const nde_real *h;            /* [n] dt in nde_real */
     const nde_real *y;            /* [rows][ld], and what the method carries behind */
     nde_real *z;                  /* the same, out: new state */
@@ -115,6 +116,8 @@ typedef struct nde_attempt {
                                    * its own; z may be y */
     nde_real *tape;               /* stage i at tape + i*tape_slab, [tape][ld]; NULL: none kept */
     size_t tape_slab;
+    const nde_tolerance *tolerance; /* of the errors that a compiled step measures */
+    double *error;                /* [ld] out, by a compiled step only */
 } nde_attempt;
 
 /* The time of a node; the end of a step is the forced time itself. */

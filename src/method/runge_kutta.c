@@ -14,6 +14,10 @@ static void combine(const nde_attempt *s, const nde_row *first, const nde_row *s
     const nde_step_kernels *use = s->rhs->kernels->step;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, split = s->table->split,
                  dim = s->rhs->dim;
+    if (split == dim && s->equal) {
+        use->combine_equal(rows, ld, s->h[0], first, k, s->slab, y, z);
+        return;
+    }
     if (split == dim) {
         use->combine(rows, n, ld, s->h, first, k, s->slab, y, z);
         return;
@@ -103,7 +107,8 @@ static int evaluate(const nde_attempt *s, int first, int end) {
 static int attempt_compiled(const nde_attempt *s) {
     const nde_site *at = &s->lanes->site;
     const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt,
-                                 .p = at->p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane };
+                                 .p = at->p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane, .rtol = s->tolerance->rtol,
+                                 .atol = s->tolerance->atol, .atol_each = s->tolerance->atol_each, .error = s->error };
     s->lanes->scratch->stage = 1;
     return s->rhs->step->run(&site);
 }

@@ -295,11 +295,13 @@ static nde_status check_parts(const nde_problem *q, const nde_method *m) {
 static void choose_step(nde_solver *s) {
     const nde_method *m = s->table.method;
     nde_field f;
-    s->rhs.step = NULL;
+    s->rhs.step = NULL, s->measured_inside = false;
     if (!nde_read_sized(&f, sizeof f, s->rhs.problem.drift, sizeof f) || !f.step) return;
     if (!s->rhs.plain || s->options.compensated || f.tape || m->kind != NDE_KIND_RUNGE_KUTTA || m != s->base || !m->name)
         return;
-    if (!strcmp(m->name, f.step->method)) s->rhs.step = f.step;
+    if (strcmp(m->name, f.step->method)) return;
+    s->rhs.step = f.step;
+    s->measured_inside = s->adaptive && !s->measured && f.step->size >= sizeof *f.step && f.step->measures;
 }
 
 static const char *const noise_names[] = { "no", "diagonal", "scalar", "additive", "commutative", "general" };

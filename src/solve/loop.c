@@ -329,6 +329,7 @@ static void fail_nonfinite(nde_panel *p, const nde_real *x, size_t rows) {
 /* Squares of the norm of an error estimate; what the caller's norm refuses is rejected. */
 static int measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum) {
     const size_t n = p->live->n;
+    if (s->measured_inside && p->ld > 1) return 0;
     if (!s->measured || !s->adaptive) {
         s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->y, p->z, &s->tolerance, sum);
         return 0;

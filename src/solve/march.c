@@ -125,6 +125,7 @@ static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     memcpy(p->kept, p->y, state*sizeof *p->y), memcpy(p->kept + state, p->carry, slope*sizeof *p->y);
     for (size_t b = 0; b < p->live->n; b++) p->h_real[b] = (nde_real)p->dt[b];
     step.t_new = p->t_new, step.z = p->y;
+    step.equal = p->ld > 1 && p->live->n + 2*NDE_LANE_UNIT >= p->ld && are_equal(p);
     step.onward = s->table.last_is_new;
     if (s->rhs.step && p->ld > 1) done = run_compiled(s, p, most);
     else

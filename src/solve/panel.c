@@ -297,6 +297,8 @@ nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape) {
         .slab = p->slab,
         .tape = tape,
         .tape_slab = s->rhs.tape*p->ld,
+        .tolerance = &s->tolerance,
+        .error = p->error,
     };
 }
 

@@ -256,6 +256,7 @@ struct nde_solver {
     nde_error_norm norm;   /* of: NULL without */
     nde_domain domain;     /* guarded: there is one */
     bool measured;         /* errors are measured otherwise than in kernels->error */
+    bool measured_inside;  /* by the compiled step */
     bool largest;          /* the norm is the largest of its parts, over rows and joint lanes, instead of their mean */
     bool guarded;
     double counted;        /* parts of the mean: dim, or what weights leave of it; 1 when largest */

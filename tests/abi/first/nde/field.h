@@ -68,6 +68,9 @@ typedef struct nde_step_site {
     nde_real *z;                  /* [dim][ld] out: the new state; steps > 0: in, the state */
     nde_real *k;                  /* in: slope 0; out: steps 0: all the others; steps > 0: slope 0 of the step to come */
     unsigned char *lane;          /* [n] a lane may be marked RETRY or STOP; NULL never */
+    double rtol, atol;            /* steps 0: what the error of component i is measured by, atol + rtol max(|y|, |z|) */
+    const double *atol_each;      /* [dim] in place of atol, or NULL */
+    double *error;                /* [ld] out: steps 0: the sum of (error of component i over that)^2; NaN: z is not finite */
 } nde_step_site;
 
 /* A method's steps with a field compiled in: NDE_INLINE_STEP of nde/inline.h makes one, and says what it is good for. */
@@ -76,6 +79,7 @@ typedef struct nde_step {
     const char *method;           /* which one's */
     size_t dim, nq;               /* of the field */
     int (*run)(const nde_step_site *at); /* returns what eval may return */
+    int measures;                 /* 1: fills error; 0: the library measures */
 } nde_step;
 
 /* A field. Only dim, out and eval are required. The struct belongs to the caller and must outlive every solver made with

@@ -35,7 +35,7 @@ static int stand(const nde_recall *c, size_t n, const nde_entry *from, const nde
 
 /* The state at the start of a step that keeps none: from the last one before that does, with states of steps between on
  * the way. Those behind the step are not needed any more. */
-static int recall_state(nde_recall *c, size_t n, const nde_entry *e, const nde_real **y) {
+static int recall_state(nde_recall *c, size_t n, nde_entry *e) {
     const nde_panel *r = &c->w->replica;
     nde_entry at;
     int rc = find(c, e, &at);
@@ -51,7 +51,7 @@ static int recall_state(nde_recall *c, size_t n, const nde_entry *e, const nde_r
         keep = next_kept(at.step, e->step - at.step, nde_record_room(c->record));
     }
     memcpy(c->w->a_z, r->y, c->s->state_rows*r->ld*sizeof *r->y);
-    *y = c->w->a_z;
+    e->y = c->w->a_z;
     return rc;
 }
 
@@ -169,10 +169,9 @@ static int recall_piece(nde_recall *c, size_t n, const nde_entry *e) {
     return rc;
 }
 
-int nde_recall_step(nde_recall *c, size_t n, nde_entry *e, const nde_real **y) {
+int nde_recall_step(nde_recall *c, size_t n, nde_entry *e) {
     if (e->step - c->first < c->count) {
         point(c, e->step, e);
-        *y = e->y;
         return 0;
     }
     if (!c->arranged || !nde_record_is_here(c->record, e->at)) {
@@ -183,13 +182,11 @@ int nde_recall_step(nde_recall *c, size_t n, nde_entry *e, const nde_real **y) {
     }
     if (!c->length) {
         nde_record_find(c->record, e);
-        return (*y = e->y) ? 0 : recall_state(c, n, e, y);
+        return e->y ? 0 : recall_state(c, n, e);
     }
     const int rc = recall_piece(c, n, e);
-    if (rc) return rc;
-    point(c, e->step, e);
-    *y = e->y;
-    return 0;
+    if (!rc) point(c, e->step, e);
+    return rc;
 }
 
 bool nde_recall_before(const nde_recall *c, nde_entry *e) {

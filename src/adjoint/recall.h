@@ -21,9 +21,9 @@ typedef struct nde_recall {
     nde_place place;       /* each so */
 } nde_recall;
 
-/* State of a step of the n lanes in w->who, and where it is at hand what a record of the form tape keeps. Returns what a field
- * returned, or NDE_STORE_FAILED and sets w->unread. */
-int nde_recall_step(nde_recall *recall, size_t n, nde_entry *step, const nde_real **y);
+/* Finds the state of a step of the n lanes in w->who, and where it is at hand what a record of the form tape keeps. Returns
+ * what a field returned, or NDE_STORE_FAILED and sets w->unread. */
+int nde_recall_step(nde_recall *recall, size_t n, nde_entry *step);
 /* From such a step of a lane that is alone to the one before it; false: that is not at hand. */
 bool nde_recall_before(const nde_recall *recall, nde_entry *step);
 

@@ -1,140 +1,233 @@
 /* SPDX-License-Identifier: MIT
- * retrace.c - steps of one trajectory made again, and the way back over one, with everything at hand; compiled once for each
- * instruction set. The
- * cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim of a state; slab j
- * of a [s + 1][dim] is the cotangent of slope j until then, afterwards that of the state of stage j; slab s is that of the
- * new state. */
+ * retrace.c - steps of one trajectory made again, and the way back over those that are at hand, in a loop; compiled once for
+ * each instruction set. The cotangent of slope j is gathered by a column of the table when its stage has its turn. Letters: dim
+ * of a state; slab j of a [s][dim] is the cotangent of slope j until then, afterwards that of the state of stage j; slab j of A
+ * is the latter, slab s that of the new state. */
 #include "adjoint/retrace.h"
 #include "core/isa.h"
 #include "method/one.h"
+#include "solve/entry.h"
 
 #include <string.h>
 
-static void zero(nde_real *x, size_t rows) {
-    for (size_t i = 0; i < rows; i++) x[i] = 0;
+enum { KNOWN_DIM = 3, KNOWN = 8*KNOWN_DIM }; /* where the table is known: rows of a state, and of the slabs of A */
+static const nde_real nothing[KNOWN_DIM] = { 0 };
+
+static inline __attribute__((always_inline)) void zero(size_t dim, nde_real *x) {
+    for (size_t i = 0; i < dim; i++) x[i] = 0;
 }
 
-static void add(nde_real *x, const nde_real *from, size_t rows) {
-    for (size_t i = 0; i < rows; i++) x[i] += from[i];
+static inline __attribute__((always_inline)) void copy(size_t dim, const nde_real *from, nde_real *x) {
+    if (dim == 2) nde_pair_put(nde_pair_at(from), x);
+    else
+        for (size_t i = 0; i < dim; i++) x[i] = from[i];
 }
 
-/* Puts the step into the replica, as far as anything after it looks there, with slopes and tape: those of the record, else
- * attempted again. */
-static inline __attribute__((always_inline)) int load(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
-                                                      const nde_entry *e, const nde_real *y, nde_real **tape) {
+static inline __attribute__((always_inline)) void add(size_t dim, const nde_real *from, nde_real *x) {
+    if (dim == 2) nde_pair_put(nde_pair_at(x) + nde_pair_at(from), x);
+    else
+        for (size_t i = 0; i < dim; i++) x[i] += from[i];
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+/* What a step is undone with. */
+typedef struct way {
+    nde_solver *s;
+    nde_worker *w;
+    const nde_seed *seed;
+    const nde_sink *sink;
+    nde_cotangent to;
+    bool windowed, saved, adaptive;
+    nde_real *a, *a_y, *carry;   /* carry: the cotangent of the slope that was handed on */
+    nde_real h, *tape;           /* of the step */
+    const nde_real *k;
+} way;
+
+static way begin(nde_solver *s, nde_worker *w, const nde_seed *seed, const nde_sink *sink) {
+    const nde_field *f = s->rhs.drift.field;
     nde_panel *r = &w->replica;
-    r->trajectory[0] = w->who[0];
+    r->trajectory[0] = w->who[0], r->mark[0] = NDE_LANE_OK, r->accept[0] = 1;
     nde_panel_resize(r, 1);
-    for (size_t i = 0; i < dim; i++) r->y[i] = y[i];
-    r->t[0] = e->t[0], r->t_new[0] = e->t_new[0], r->dt[0] = nde_step_length(s, w->who[0], e->t[0], e->t_new[0]);
-    r->mark[0] = NDE_LANE_OK, r->accept[0] = 1;
-    *tape = e->tape;
-    if ((r->k = e->k) && (e->tape || !s->rhs.tape)) return 0;
-    r->k = r->own_k, *tape = w->tape;
-    const int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
-    if (rc) return rc;
-    return nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z, r->k,
-                             w->tape, s->rhs.tape);
+    r->lanes.site.t = w->scratch.t, r->lanes.site.tape_ld = 1;
+    return (way){
+        .s = s, .w = w, .seed = seed, .sink = sink, .a = w->a_k, .a_y = w->a_y, .carry = w->a_carry,
+        .to = { .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL },
+        .windowed = s->rhs.cotape && sink->p, .adaptive = s->options.steps <= 0,
+        .saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0
+    };
 }
 
-/* x = v, two by two: a field that reads two of them at once need not wait for two stores to meet. */
-static inline __attribute__((always_inline)) void put(size_t dim, const nde_real *v, nde_real *x) {
-    typedef nde_real two __attribute__((vector_size(2*sizeof(nde_real)), aligned(sizeof(nde_real)), may_alias));
-    for (; dim > 1; dim -= 2, x += 2, v += 2) *(two *)(void *)x = (two){ v[0], v[1] };
-    if (dim) x[0] = v[0];
+/* Puts the step into the replica, as far as anything after it looks there. */
+static void stand(size_t dim, const way *v, const nde_entry *e) {
+    nde_panel *r = &v->w->replica;
+    for (size_t i = 0; i < dim; i++) r->y[i] = e->y[i];
+    r->t[0] = e->t[0], r->t_new[0] = e->t_new[0];
+    r->dt[0] = nde_step_length(v->s, v->w->who[0], e->t[0], e->t_new[0]);
+}
+
+/* Slopes and tape of the step: those of the record, else attempted again. */
+static inline __attribute__((always_inline)) int load(size_t dim, const nde_method *known, way *v, const nde_entry *e) {
+    nde_solver *s = v->s;
+    nde_panel *r = &v->w->replica;
+    v->tape = e->tape;
+    if ((v->k = r->k = e->k) && (e->tape || !s->rhs.tape)) return 0;
+    stand(dim, v, e);
+    v->k = r->k = r->own_k, v->tape = v->w->tape;
+    const int rc = s->table.fsal ? nde_rhs_eval(&s->rhs, &r->lanes, r->t, r->y, r->k, NULL, 0) : 0;
+    return rc ? rc : nde_attempt_sized(known, &s->rhs, &s->table, &r->lanes, dim, r->t[0], r->t_new[0], r->dt[0], r->y, r->z,
+                                       r->k, v->tape, s->rhs.tape);
 }
 
 /* z = y + h sum over who has a share of slope j, in the order of nde_table.column. */
 static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j,
-                                                         nde_real h, const nde_real *a, const nde_real *y, nde_real *z) {
+                                                         nde_real h, const nde_real *A, const nde_real *y, nde_real *z) {
     if (!known) {
-        nde_combine_one(dim, h, &table->column[j], a, dim, y, z);
+        nde_combine_one(dim, h, &table->column[j], A, dim, y, z);
         return;
     }
-    nde_real all[3];
+    const size_t new = (size_t)known->stages;
+    if (dim == 2) {
+        const nde_pair by = { h, h };
+        nde_pair sum = nde_pair_at(y);
+        if (known->b[j] != 0) sum += by*(nde_real)known->b[j]*nde_pair_at(A + new*dim);
+        NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
+            if (known->a[i*(i - 1)/2 + j] != 0)
+                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*nde_pair_at(A + (size_t)i*dim);
+        nde_pair_put(sum, z);
+        return;
+    }
     NDE_UNROLL for (size_t r = 0; r < dim; r++) {
         nde_real sum = y[r];
-        if (known->b[j] != 0) sum += h*(nde_real)known->b[j]*a[(size_t)known->stages*dim + r];
+        if (known->b[j] != 0) sum += h*(nde_real)known->b[j]*A[new*dim + r];
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
-            if (known->a[i*(i - 1)/2 + j] != 0) sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*a[(size_t)i*dim + r];
-        all[r] = sum;
+            if (known->a[i*(i - 1)/2 + j] != 0) sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*A[(size_t)i*dim + r];
+        z[r] = sum;
     }
-    put(dim, all, z);
 }
 
-/* The state of stage i > 0. */
-static inline __attribute__((always_inline)) void stage_state(size_t dim, const nde_method *known, const nde_table *table,
-                                                              int i, nde_real h, const nde_real *k, const nde_real *y,
-                                                              nde_real *Y) {
-    if (!known) {
-        nde_combine_one(dim, h, &table->row[0][i], k, dim, y, Y);
-        return;
+/* Adds to a what the field makes of cotangent b of slope i. */
+static inline __attribute__((always_inline)) int spread(size_t dim, const nde_method *known, way *v, int i,
+                                                        const nde_entry *e, double dt, const nde_real *b, nde_real *a) {
+    const nde_table *table = &v->s->table;
+    nde_lanes *lanes = &v->w->replica.lanes;
+    const nde_field *f = v->s->rhs.drift.field;
+    const double c = (known ? known : table->method)->c[i];
+    const nde_real *state = e->y;
+    double *const t = v->w->scratch.t;
+    if (i) {
+        nde_real *const Y = v->w->scratch.Y;
+        if (known) nde_known_state(known, i, dim, v->h, v->k, e->y, Y);
+        else nde_combine_one(dim, v->h, &table->row[0][i], v->k, dim, e->y, Y);
+        state = Y;
     }
-    NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, known->a + i*(i - 1)/2, k, dim, r, y[r]);
+    t[0] = c == 0 ? e->t[0] : c == 1 ? e->t_new[0] : e->t[0] + c*dt;
+    lanes->site.tape = v->tape ? v->tape + (size_t)i*v->s->rhs.tape : NULL;
+    v->to.y = a;
+    return v->windowed ? nde_rhs_vjp(&v->s->rhs, lanes, t, state, b, lanes->site.tape, 1, a, v->sink)
+                       : f->vjp(f, &lanes->site, state, b, &v->to);
+}
+
+/* Does the step have rows? */
+static inline __attribute__((always_inline)) bool is_due(const way *v, const nde_entry *e) {
+    const nde_solver *s = v->s;
+    const size_t row = v->w->saved[0];
+    if (!v->saved || s->saving != NDE_SAVE_TIMES) return v->saved;
+    return row && s->direction*nde_save_time(s, row - 1, v->w->who[0]) > s->direction*e->t[0];
+}
+
+static nde_save_sink rows_go_to(const way *v) { return (nde_save_sink){ .y = v->a_y, .k = v->a, .ld = 1, .t = v->w->a_t }; }
+
+/* Of the slopes that of the last one alone, which the next step was handed; and of the step's rows. */
+static __attribute__((noinline)) void begin_cotangents(size_t dim, const way *v, const nde_entry *e, bool due) {
+    const nde_table *table = &v->s->table;
+    const size_t last = (size_t)(table->stages - 1)*dim;
+    nde_worker *w = v->w;
+    zero(last + dim, v->a);
+    for (size_t i = 0; table->fsal && i < dim; i++) v->a[last + i] = v->carry[i];
+    if (!due) return;
+    const nde_save_sink to = rows_go_to(v);
+    stand(dim, v, e);
+    nde_save_before(v->s, &w->replica, 0, w->saved[0], w->accepted[0], v->seed, &to);
+}
+
+static __attribute__((noinline)) void end_cotangents(const way *v) {
+    nde_worker *w = v->w;
+    const nde_save_sink to = rows_go_to(v);
+    nde_save_after(v->s, &w->replica, 0, &w->saved[0], w->accepted[0], v->seed, &to);
+}
+
+static inline __attribute__((always_inline)) int undo(size_t dim, const nde_method *known, way *v, const nde_entry *e) {
+    const nde_table *table = &v->s->table;
+    const bool fsal = known || table->fsal, due = is_due(v, e), bare = known && !due; /* bare: all else of a is nothing */
+    const int last = (known ? known->stages : table->stages) - 1, first = fsal ? 1 : 0;
+    const double dt = v->adaptive ? e->t_new[0] - e->t[0] : nde_step_length(v->s, v->w->who[0], e->t[0], e->t_new[0]);
+    nde_real mine[KNOWN], *const a = v->a, *const A = known ? mine : a, *const A_new = A + (size_t)(last + 1)*dim,
+             *const b = v->w->scratch.a_Y;
+    v->h = (nde_real)dt;
+    if (!bare) begin_cotangents(dim, v, e, due);
+    copy(dim, v->a_y, A_new);
+    NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
+        nde_real *const ai = a + (size_t)i*dim, *const Ai = A + (size_t)i*dim;
+        gather(dim, known, table, i, v->h, A, !bare ? ai : i == last ? v->carry : nothing, b);
+        bool idle = i == last && fsal;
+        for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0;
+        zero(dim, ai);
+        if (!idle) {
+            const int rc = spread(dim, known, v, i, e, dt, b, ai);
+            if (rc) return rc;
+            if (dim == 2) nde_pair_put(nde_pair_as_written(ai), Ai);
+            else if (known) copy(dim, ai, Ai);
+            add(dim, Ai, v->a_y);
+        }
+        if (i == last && (known || table->last_is_new)) copy(dim, v->a_y, A_new);
+    }
+    if (fsal) gather(dim, known, table, 0, v->h, A, bare ? nothing : a, v->carry);
+    if (due) end_cotangents(v);
+    return 0;
+}
+
+/* ---- the way --------------------------------------------------------------------------------- */
+
+/* To the step before, if it is at hand. */
+static inline bool before(const nde_recall *c, nde_entry *e) {
+    return e->bytes ? alike_before(c->record, e) : nde_recall_before(c, e);
 }
 
 /* dim: that of the problem; a constant once compiled, where it is small. known: its method's table, first same as last,
  * where it is known. */
-static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
-                                                         const nde_entry *e, const nde_real *y, const nde_seed *seed,
-                                                         const nde_sink *sink) {
-    const nde_table *table = &s->table;
-    const double *c = known ? known->c : table->method->c;
-    const bool fsal = known || table->fsal;
-    const int last = (known ? known->stages : table->stages) - 1, first = fsal ? 1 : 0;
-    nde_panel *r = &w->replica;
-    nde_real *tape, *const a = w->a_k, *const a_new = a + (size_t)(last + 1)*dim, *const a_y = w->a_y, *const Y = w->scratch.Y,
-             *const b = w->scratch.a_Y;
-    int rc = load(dim, known, s, w, e, y, &tape);
-    if (rc) return rc;
-    const nde_real h = (nde_real)r->dt[0], *const k = r->k;
-    const bool saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0;
-    const nde_save_sink save = { .y = w->a_y, .k = a, .ld = 1, .t = w->a_t };
-    const nde_field *f = s->rhs.drift.field;
-    const bool windowed = s->rhs.cotape && sink->p;
-    double *const t = w->scratch.t;
-    nde_site *at = &r->lanes.site;
-    nde_cotangent to = { .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL };
-    at->t = t, at->tape_ld = 1;
-    zero(a, (size_t)(last + 1)*dim);
-    if (fsal)
-        for (size_t i = 0; i < dim; i++) a[(size_t)last*dim + i] = w->a_carry[i];
-    if (saved) nde_save_before(s, r, 0, w->saved[0], w->accepted[0], seed, &save);
-    for (size_t i = 0; i < dim; i++) a_new[i] = a_y[i];
-    NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
-        nde_real *ai = a + (size_t)i*dim;
-        gather(dim, known, table, i, h, a, ai, b);
-        bool idle = i == last && fsal;
-        for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0, ai[j] = 0;
-        if (!idle) {
-            const nde_real *state = y;
-            at->tape = tape ? tape + (size_t)i*s->rhs.tape : NULL;
-            if (i) stage_state(dim, known, table, i, h, k, y, Y), state = Y;
-            t[0] = c[i] == 0 ? r->t[0] : c[i] == 1 ? r->t_new[0] : r->t[0] + c[i]*r->dt[0];
-            to.y = ai;
-            rc = windowed ? nde_rhs_vjp(&s->rhs, &r->lanes, t, state, b, at->tape, 1, ai, sink) : f->vjp(f, at, state, b, &to);
-            if (rc) return rc;
-            add(a_y, ai, dim);
-        }
-        if (i == last && (known || table->last_is_new))
-            for (size_t j = 0; j < dim; j++) a_new[j] = a_y[j];
+static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_method *known, const nde_recall *c,
+                                                         nde_entry *e, const nde_seed *seed, const nde_sink *sink) {
+    nde_solver *s = c->s;
+    nde_worker *w = c->w;
+    way v = begin(s, w, seed, sink);
+    nde_real a_y[KNOWN_DIM], carry[KNOWN_DIM];
+    if (known) {
+        copy(dim, w->a_y, a_y), copy(dim, w->a_carry, carry);
+        v.a_y = a_y, v.carry = carry;
     }
-    if (fsal) gather(dim, known, table, 0, h, a, a, w->a_carry);
-    if (saved) nde_save_after(s, r, 0, &w->saved[0], w->accepted[0], seed, &save);
-    w->now[0] = r->t[0];
-    w->accepted[0]--;
-    if (w->forced[0] > 0 && s->forced.t[w->forced[0] - 1] == r->t[0]) w->forced[0]--;
+    do {
+        int rc = load(dim, known, &v, e);
+        if (!rc) rc = undo(dim, known, &v, e);
+        if (rc) return rc;
+        w->accepted[0]--;
+        if (w->forced[0] > 0 && s->forced.t[w->forced[0] - 1] == e->t[0]) w->forced[0]--;
+    } while (before(c, e));
+    stand(dim, &v, e);
+    w->now[0] = e->t[0];
+    if (known) copy(dim, a_y, w->a_y), copy(dim, carry, w->a_carry);
     return 0;
 }
 
-NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y,
-                                         const nde_seed *seed, const nde_sink *sink) {
-#define RETRACE(dim, known) return retrace(dim, known, s, w, e, y, seed, sink)
-    NDE_BY_SIZE_AND_TABLE(RETRACE, s->rhs.dim, s->table.method);
+NDE_SCALAR int NDE_ISA_NAME(nde_retrace)(const nde_recall *recall, nde_entry *e, const nde_seed *seed, const nde_sink *sink) {
+#define RETRACE(dim, known) return retrace(dim, known, recall, e, seed, sink)
+    NDE_BY_SIZE_AND_TABLE(RETRACE, recall->s->rhs.dim, recall->s->table.method);
 #undef RETRACE
 }
 
-/* As above. */
+/* ---- steps made again -------------------------------------------------------------------------- */
+
+/* dim, known: as above. */
 static inline __attribute__((always_inline)) int remake(size_t dim, const nde_method *known, nde_solver *s, nde_worker *w,
                                                         const nde_made *m) {
     nde_panel *r = &w->replica;

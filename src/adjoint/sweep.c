@@ -407,13 +407,14 @@ static void go_to_start(sweep *v) {
     }
 }
 
-static int undo_step(sweep *v, const nde_entry *e, const nde_real *y) {
+/* With steps that are alone it goes on to those before that are at hand; *e: the last one that is undone. */
+static int undo_step(sweep *v, nde_entry *e) {
     const nde_solver *s = v->s;
     const bool mixed = e->flags & NDE_ENTRY_MIXED;
     nde_real *tape;
     size_t hits = 0;
-    if (v->alone) return s->retrace(v->s, v->w, e, y, v->seed, &v->sink);
-    int rc = materialise(v, e, y, &tape);
+    if (v->alone) return s->retrace(&v->recall, e, v->seed, &v->sink);
+    int rc = materialise(v, e, e->y, &tape);
     if (rc) return rc;
     begin_cotangents(v, mixed);
     if ((rc = take_outputs(v, e, &hits)) || (rc = transpose_step(v, tape, mixed))) return rc;
@@ -442,16 +443,14 @@ static int undo_list(sweep *v, const nde_entry *e) {
 
 /* ---- the way ---------------------------------------------------------------------------------- */
 
-/* Undoes a step, and with it those before that are at hand. */
+/* Undoes a step, and perhaps some before it. */
 static int undo_steps(sweep *v, nde_entry *e) {
-    if (e->k) return undo_step(v, e, e->y);
-    const nde_real *y = NULL;
+    if (e->k) return undo_step(v, e);
     nde_entry full = *e;
     int rc = 0;
-    if (v->s->undoes) nde_record_find(v->record, &full), y = full.y;
-    else rc = nde_recall_step(&v->recall, v->n, &full, &y);
-    if (!rc) rc = undo_step(v, &full, y);
-    while (!rc && nde_recall_before(&v->recall, &full)) rc = undo_step(v, &full, full.y);
+    if (v->s->undoes) nde_record_find(v->record, &full);
+    else rc = nde_recall_step(&v->recall, v->n, &full);
+    if (!rc) rc = undo_step(v, &full);
     e->at = full.at, e->step = full.step, e->t = full.t, e->t_new = full.t_new;
     return rc;
 }

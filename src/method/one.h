@@ -58,12 +58,39 @@ static inline __attribute__((always_inline)) int nde_attempt_one(const nde_rhs *
         else X(dim, NULL);                                                            \
     } while (0)
 
+/* A state of two rows as one vector. A field stores its rows one by one: one load of both would wait until they are in the
+ * cache, where two loads take them from the stores. */
+typedef nde_real nde_pair __attribute__((vector_size(2*sizeof(nde_real)), aligned(sizeof(nde_real)), may_alias));
+static inline __attribute__((always_inline)) nde_pair nde_pair_at(const nde_real *x) {
+    return *(const nde_pair *)(const void *)x;
+}
+static inline __attribute__((always_inline)) void nde_pair_put(nde_pair v, nde_real *x) { *(nde_pair *)(void *)x = v; }
+static inline __attribute__((always_inline)) nde_pair nde_pair_as_written(const nde_real *x) {
+    const volatile nde_real *each = x; /* so that compilers do not make one load of it */
+    return (nde_pair){ each[0], each[1] };
+}
+
 /* sum + sum_j (h w_j) k_j of row r, in the order of nde_combine_one. */
 static inline __attribute__((always_inline)) nde_real nde_known_sum(int count, nde_real h, const nde_coefficient *w,
                                                                     const nde_real *k, size_t slab, size_t r, nde_real sum) {
     NDE_UNROLL for (int j = 0; j < count; j++)
         if (w[j] != 0) sum += h*(nde_real)w[j]*k[(size_t)j*slab + r];
     return sum;
+}
+
+/* The state of stage i > 0. */
+static inline __attribute__((always_inline)) void nde_known_state(const nde_method *m, int i, size_t dim, nde_real h,
+                                                                  const nde_real *k, const nde_real *y, nde_real *Y) {
+    const nde_coefficient *w = m->a + i*(i - 1)/2;
+    if (dim == 2) {
+        const nde_pair by = { h, h };
+        nde_pair sum = nde_pair_at(y);
+        NDE_UNROLL for (int j = 0; j < i; j++)
+            if (w[j] != 0) sum += by*(nde_real)w[j]*nde_pair_at(k + (size_t)j*dim);
+        nde_pair_put(sum, Y);
+        return;
+    }
+    NDE_UNROLL for (size_t r = 0; r < dim; r++) Y[r] = nde_known_sum(i, h, w, k, dim, r, y[r]);
 }
 
 /* nde_attempt_one by a method that is known, first same as last; slabs are dim apart. */
@@ -74,20 +101,21 @@ static inline __attribute__((always_inline)) int nde_known_attempt(const nde_met
     nde_site *at = &lanes->site;
     const nde_field *f = rhs->drift.field;
     double *const time = lanes->scratch->t;
-    nde_real *const X = lanes->scratch->Y;
+    nde_real *const X = lanes->scratch->Y, pairs[2*NDE_ONE_MOST], *const K = dim == 2 ? pairs : k;
     at->tape_ld = 1;
     at->tape = NULL;
     at->t = time;
     if (!f->tape) tape = NULL;
+    if (dim == 2) nde_pair_put(nde_pair_at(k), K);
     NDE_UNROLL for (int i = 1; i < m->stages; i++) {
         nde_real *const Y = i == m->stages - 1 ? z : X, *const ki = k + (size_t)i*dim;
-        NDE_UNROLL for (size_t r = 0; r < dim; r++)
-            Y[r] = nde_known_sum(i, (nde_real)dt, m->a + i*(i - 1)/2, k, dim, r, y[r]);
+        nde_known_state(m, i, dim, (nde_real)dt, K, y, Y);
         time[0] = m->c[i] == 1 ? t_new : t + m->c[i]*dt;
         if (tape) at->tape = tape + (size_t)i*tape_slab;
         ki[0] = (nde_real)NAN;
         const int rc = f->eval(f, at, Y, ki);
         if (rc) return lanes->scratch->stage = i, rc;
+        if (dim == 2) nde_pair_put(nde_pair_as_written(ki), K + (size_t)i*dim);
     }
     return 0;
 }
@@ -107,9 +135,12 @@ static inline __attribute__((always_inline)) double nde_known_error(const nde_me
                                                                     const nde_tolerance *tolerance) {
     const double rtol = tolerance->rtol, atol = tolerance->atol, *each = tolerance->atol_each;
     double total = 0, bad = 0;
+    nde_pair sum = { 0, 0 }, by = { h, h };
+    NDE_UNROLL for (int j = 0; j < m->stages; j++)
+        if (dim == 2 && m->e[j] != 0) sum += by*(nde_real)m->e[j]*nde_pair_as_written(k + (size_t)j*dim);
     NDE_UNROLL for (size_t r = 0; r < dim; r++) {
         const double scale = 1/((each ? each[r] : atol) + rtol*(double)nde_larger_size(y[r], z[r]));
-        const double e = (double)nde_known_sum(m->stages, h, m->e, k, dim, r, 0)*scale;
+        const double e = (double)(dim == 2 ? sum[r] : nde_known_sum(m->stages, h, m->e, k, dim, r, 0))*scale;
         total += e*e;
         bad += (double)(z[r] - z[r]);
     }

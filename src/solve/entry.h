@@ -28,6 +28,15 @@ typedef struct layout {
 
 static inline size_t times_of(uint32_t kind, size_t n) { return kind & NDE_ENTRY_UNIFORM ? 1 : n; }
 
+/* Ends the log with an entry that stands at its old end, and ends there. */
+static inline void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
+    const size_t back = r->last == SIZE_MAX ? 0 : r->used - r->last;
+    *(header *)at(r, r->used) =
+        (header){ kind, (uint32_t)n, (uint32_t)((end - r->used)/UNIT), (uint32_t)(back/UNIT) };
+    r->last = r->used;
+    r->used = end;
+}
+
 /* What a list keeps of states in the form times. */
 static inline uint32_t list_keeps(const nde_record *r, int kind) {
     const bool loses = kind == NDE_ENTRY_LEAVE || kind == NDE_ENTRY_FRESH || kind == NDE_ENTRY_JUMP || kind == NDE_ENTRY_CUT;
@@ -115,6 +124,21 @@ static inline bool shift(const nde_record *r, size_t offset, nde_entry *e) {
     if (e->k) e->k = at(r, (size_t)((unsigned char *)e->k - r->base) + by);
     if (e->tape) e->tape = at(r, (size_t)((unsigned char *)e->tape - r->base) + by);
     return true;
+}
+
+/* Keeps the reserved step e, of all lanes, and reserves the like of it; false: only the former. */
+static inline bool keep_alike(nde_record *r, nde_entry *e) {
+    close_entry(r, (uint32_t)e->kind | (uint32_t)e->flags, e->n, r->used + e->bytes);
+    r->steps++;
+    return r->size - r->used >= e->bytes && shift(r, r->used, e);
+}
+
+/* From a step to the like right before it; false: there is none. */
+static inline bool alike_before(const nde_record *r, nde_entry *e) {
+    const size_t offset = offset_of(e->at);
+    const header *h = at(r, offset), *before = at(r, offset - (size_t)h->back*UNIT);
+    return h->back && before->kind == h->kind && before->n == h->n && !(h->kind & NDE_ENTRY_CUTS) &&
+        shift(r, offset - (size_t)h->back*UNIT, e);
 }
 
 /* So many steps along the run of e, back if negative. */

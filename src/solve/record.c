@@ -7,14 +7,6 @@
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-static void close_entry(nde_record *r, uint32_t kind, size_t n, size_t end) {
-    const size_t back = r->last == SIZE_MAX ? 0 : r->used - r->last;
-    *(header *)at(r, r->used) =
-        (header){ kind, (uint32_t)n, (uint32_t)((end - r->used)/UNIT), (uint32_t)(back/UNIT) };
-    r->last = r->used;
-    r->used = end;
-}
-
 /* Can the last entry go on with a step of times t? It ends with the times that it has reached. */
 static bool goes_on(const nde_record *r, uint32_t kind, size_t n, const double *t) {
     if (r->last == SIZE_MAX) return false;

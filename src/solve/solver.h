@@ -209,8 +209,8 @@ typedef struct nde_hits {
 #define NDE_ROWS_UNLIMITED (SIZE_MAX/2)
 
 /* See adjoint/retrace.h. */
-typedef int (*nde_retrace)(nde_solver *s, nde_worker *w, const nde_entry *e, const nde_real *y, const nde_seed *seed,
-                           const nde_sink *sink);
+struct nde_recall;
+typedef int (*nde_retrace)(const struct nde_recall *recall, nde_entry *step, const nde_seed *seed, const nde_sink *sink);
 
 /* Steps in a row of one trajectory: where a record of the form tape would keep them. */
 typedef struct nde_made {

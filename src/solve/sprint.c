@@ -6,8 +6,15 @@
 #include "controller/weigh.h"
 #include "core/isa.h"
 #include "method/rosenbrock_one.h"
+#include "solve/entry.h"
 
 enum { FEW = 8 }; /* refusals in a row after which the loop looks whether there is progress */
+
+/* Does anybody look after this attempt, who may stop the run? */
+static inline bool is_watched(const nde_solver *s, const nde_panel *p) {
+    return p->live->attempts % 16 == 0 &&
+        (s->options.progress || s->options.max_seconds > 0 || atomic_load_explicit(&s->stop, memory_order_relaxed));
+}
 
 /* Goes back for a smaller step, as decide, move_clocks and settle_lanes of loop.c do. False: they have to, nothing has
  * happened. */
@@ -15,7 +22,7 @@ static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, 
     double past, good, h, t_next, dt_next;
     const double t = p->t[0];
     if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most ||
-        p->live->attempts % 16 == 0 || s->filter.on)
+        is_watched(s, p) || s->filter.on)
         return false;
     nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->past[0], t, p->t_new[0], p->dt[0], p->stop[0],
               &past, &good, &h, &t_next, &dt_next);
@@ -37,12 +44,20 @@ static bool reserve(const nde_solver *s, nde_panel *p) {
     return true;
 }
 
-/* Keeps it, as keep of loop.c does. */
-static void keep(const nde_solver *s, nde_panel *p) {
+static inline __attribute__((always_inline)) void hand_on(size_t dim, const nde_real *slope, nde_real *x) {
+    if (dim == 2) nde_pair_put(nde_pair_as_written(slope), x);
+    else
+        for (size_t i = 0; i < dim; i++) x[i] = slope[i];
+}
+
+/* Keeps it, as keep of loop.c does, and goes on to the place of the next one if that is the like of it: true. */
+static inline __attribute__((always_inline)) bool keep(size_t dim, nde_panel *p) {
     nde_entry *entry = &p->slot;
     entry->t[0] = p->t[0], entry->t_new[0] = p->t_new[0];
-    for (size_t i = 0; entry->y && i < s->rhs.rows; i++) entry->y[i] = p->y[i];
+    for (size_t i = 0; entry->y && i < dim; i++) entry->y[i] = p->y[i];
+    if (entry->bytes && entry->k) return keep_alike(&p->record, entry);
     nde_record_commit(&p->record, entry, false);
+    return false;
 }
 
 /* dim: that of the problem, and the distance of slopes; a constant once compiled, where it is small. known: its method's
@@ -58,15 +73,16 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
     const int64_t most = s->clock.max_steps > 0 ? s->clock.max_steps : INT64_MAX;
     const size_t last = (size_t)(table->stages - 1)*slab, tape_slab = rhs->tape;
     const bool recorded = s->recorded;
+    bool ready = !recorded; /* is there room for the attempt? */
     nde_real *k = p->own_k, *tape = NULL;
     p->tried = true;
     p->error_scale = scale;
     p->mark[0] = NDE_LANE_OK;
     for (;;) {
         const double t = p->t[0], t_new = p->t_new[0], dt = p->dt[0];
-        if (recorded) {
+        if (!ready) {
             if (!reserve(s, p)) return;
-            k = p->k, tape = p->slot.tape;
+            k = p->k, tape = p->slot.tape, ready = true;
         }
         live->attempts++, live->lane_attempts++, live->lane_room++;
         p->h_real[0] = (nde_real)dt;
@@ -92,7 +108,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         }
         if (direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||
-            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || live->attempts % 16 == 0 || s->filter.on ||
+            (s->step_limit >= 0 && live->accepted + 1 >= p->step_goal) || is_watched(s, p) || s->filter.on ||
                 nde_clock_looks(s->clock.look, p->accepted[0] + 1))
             return;
         double past = p->past[0], good, h, t_next, dt_next;
@@ -100,12 +116,15 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
                                  p->stop[0], &past, &h, &t_next, &dt_next))
             nde_weigh(&s->control, direction, most_h, error*scale, p->refused[0], past, t, t_new, dt,
                       p->stop[0], &past, &good, &h, &t_next, &dt_next);
-        if (recorded) keep(s, p);
+        const nde_real *const slope = k + last;
+        if (recorded && (ready = keep(dim, p))) {
+            p->k = k = p->slot.k, tape = p->slot.tape;
+            if (table->fsal) hand_on(dim, slope, k);
+        }
+        if (table->fsal) hand_on(dim, slope, p->carry);
         nde_real *const y = p->y;
         p->y = p->z, p->z = y;
         live->flip = !live->flip;
-        if (table->fsal)
-            for (size_t i = 0; i < dim; i++) p->carry[i] = k[last + i];
         if (p->accepted[0] == 0) p->h_first[0] = dt;
         p->past[0] = past, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
         p->t[0] = t_new, p->h_last[0] = dt;

@@ -6,8 +6,8 @@
 #include "solve/solver.h"
 
 /* Steps the one lane of an adaptive panel of nde_is_one as long as nothing is to be done but the next step, and
- * returns with the first attempt that needs to be settled, made but not judged; at the latest every 16th, so that stop requests
- * and progress are not kept waiting. */
+ * returns with the first attempt that needs to be settled, made but not judged; every 16th is one where there is a stop
+ * request, progress to report or a time limit. */
 void nde_sprint_baseline(nde_solver *s, nde_panel *p);
 void nde_sprint_v3(nde_solver *s, nde_panel *p);
 void nde_sprint_v4(nde_solver *s, nde_panel *p);

@@ -55,10 +55,7 @@ bool nde_record_back(const nde_record *r, nde_entry *e) {
         e->cuts = (nde_cuts){ 0 };
         return true;
     }
-    const size_t offset = offset_of(e->at);
-    const header *h = at(r, offset), *before = at(r, offset - (size_t)h->back*UNIT);
-    const bool alike = h->back && before->kind == h->kind && before->n == h->n && !(h->kind & NDE_ENTRY_CUTS);
-    return (alike && shift(r, offset - (size_t)h->back*UNIT, e)) || nde_record_before(r, e->at, e);
+    return alike_before(r, e) || nde_record_before(r, e->at, e);
 }
 
 bool nde_record_after(const nde_record *r, size_t place, nde_entry *entry) {

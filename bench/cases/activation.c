@@ -36,7 +36,7 @@ static bool libm(job *j) {
 }
 static bool own(job *j) {
     memcpy(j->z, j->x, sizeof j->z);
-    j->own->value(j->id, 1, COUNT, j->z, COUNT);
+    j->own->value(j->id, 1, COUNT, j->z, COUNT, j->z, COUNT);
     return true;
 }
 static bool slope(job *j) {

@@ -11,9 +11,8 @@
 #define main native_main
 #include "native/node_roofline.c"
 #undef main
+#include "products.h"
 #include "serve.h"
-
-#include <unistd.h>
 
 static const double ends[] = { 0, 1 };
 static double tenths[10];
@@ -115,17 +114,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 10; i++) tenths[i] = 0.25*i/9;
     while (argc == 3 && net < nets + NETS && strcmp(argv[1], net->name) != 0) net++;
     if (argc != 3 || net == nets + NETS) return no_case(argv[0]);
-#ifdef __AVX512F__
-    const char *kernels = "SkylakeX";
-#else
-    const char *kernels = "Haswell";
-#endif
-    const char *set = getenv("OPENBLAS_CORETYPE"); /* read when OpenBLAS is loaded; it may not know the CPU */
-    if (net->products && !(set && strcmp(set, kernels) == 0)) {
-        setenv("OPENBLAS_CORETYPE", kernels, 1);
-        execv("/proc/self/exe", argv);
-        return 1;
-    }
+    if (net->products && !has_own_products(argv)) return 1;
     static job_d exact;
     SETUP(_d, &exact, 1e-10, 1e-10, 400);
     step_d(&exact);

@@ -4,11 +4,13 @@
 #define main native_main
 #include "native/sde_train_roofline.c"
 #undef main
+#include "products.h"
 #include "serve.h"
 
 int main(int argc, char **argv) {
     static double answer[1 + 2*NP];
     if (argc != 3 || strcmp(argv[1], "sde_train") != 0) return no_case(argv[0]);
+    if (!has_own_products(argv)) return 1;
     uint64_t state = 5;
     for (int q = 0; q < NS; q++)
         for (int i = 0; i < B*D; i++) {

@@ -121,17 +121,20 @@ INLINE void write_row(nde_real *row, const nde_real *pad, size_t n) {
 
 #define EACH_VECTOR(b, last) for (size_t b = 0, more = 1; more; more = b != last, b = b + LANES < last ? b + LANES : last)
 
-INLINE void value_rows(const int id, size_t rows, size_t n, nde_real *z, size_t ldz) {
-    if (id == NDE_IDENTITY) return;
-    join(&rows, &n, ldz == n);
+INLINE void value_rows(const int id, size_t rows, size_t n, const nde_real *z, size_t ldz, nde_real *x, size_t ldx) {
+    if (id == NDE_IDENTITY) {
+        for (; x != z && rows > 0; rows--) memcpy(x + (rows - 1)*ldx, z + (rows - 1)*ldz, n*sizeof *x);
+        return;
+    }
+    join(&rows, &n, ldz == n && ldx == n);
     nde_real pad[LANES] = { 0 };
     const size_t last = n < LANES ? 0 : n - LANES;
-    for (; rows > 0; rows--, z += ldz) {
+    for (; rows > 0; rows--, z += ldz, x += ldx) {
         const nde_real *from = read_row(pad, z, n);
-        nde_real *to = n < LANES ? pad : z;
+        nde_real *to = n < LANES ? pad : x;
         const vec end = load(from + last);
         EACH_VECTOR(b, last) store(to + b, value_of(id, b == last ? end : load(from + b)));
-        write_row(z, pad, n);
+        write_row(x, pad, n);
     }
 }
 
@@ -178,8 +181,8 @@ INLINE void curve_rows(const int id, size_t rows, size_t n, size_t ld, const nde
 
 #define EACH_ACTIVATION(call) switch (id) { NDE_ACTIVATION_LIST(call) }
 
-static void value(int id, size_t rows, size_t n, nde_real *z, size_t ldz) {
-#define NDE_X(name, number, text) case number: value_rows(number, rows, n, z, ldz); break;
+static void value(int id, size_t rows, size_t n, const nde_real *z, size_t ldz, nde_real *x, size_t ldx) {
+#define NDE_X(name, number, text) case number: value_rows(number, rows, n, z, ldz, x, ldx); break;
     EACH_ACTIVATION(NDE_X)
 #undef NDE_X
 }

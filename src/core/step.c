@@ -162,10 +162,7 @@ static inline __attribute__((always_inline)) void error_some(
             total += r*r;
             bad += __builtin_convertvector(zi - zi, wide);
         }
-        if (count)
-            total += bad;
-        else
-            total = bad;
+        total += bad;
         memcpy(sum + b, &total, sizeof total);
     }
 }
@@ -194,6 +191,13 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
     }
 }
 
+/* sum [n] = 0, or NaN where a row is not finite; row after row, which may be far apart. */
+static void see_finite(size_t rows, size_t n, size_t ld, const nde_real *z, double *restrict sum) {
+    for (size_t b = 0; b < n; b++) sum[b] = 0;
+    for (size_t i = 0; i < rows*ld; i += ld)
+        for (size_t b = 0; b < n; b++) sum[b] += (double)(z[i + b] - z[i + b]);
+}
+
 static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
                   const nde_real *k, size_t slab, const nde_real *y, const nde_real *z,
                   const nde_tolerance *tolerance, double *restrict sum) {
@@ -202,9 +206,9 @@ static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde
         return;
     }
     switch (row->count) {
+    case 0: see_finite(rows, n, ld, z, sum); break;
 #define CASE(count)                                                                                    \
     case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break
-        CASE(0);
         CASE(1);
         CASE(2);
         CASE(3);
@@ -274,9 +278,10 @@ static void multiply(size_t rows, size_t n, size_t ld, const nde_real *x, const 
         for (size_t b = i; b < i + n; b++) z[b] = x[b]*y[b];
 }
 
-static void multiply_add(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *restrict z) {
-    for (size_t i = 0; i < rows*ld; i += ld)
-        for (size_t b = i; b < i + n; b++) z[b] += x[b]*y[b];
+static void multiply_add(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, const nde_real *y0,
+                         nde_real *z) {
+    for (size_t i = 0; i < rows*ld; i += ld) NDE_IVDEP
+        for (size_t b = i; b < i + n; b++) z[b] = y0[b] + x[b]*y[b];
 }
 
 static void scale(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *restrict z) {

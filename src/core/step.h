@@ -61,9 +61,10 @@ typedef struct nde_step_kernels {
     void (*accumulate)(size_t rows, size_t n, size_t ld, const nde_real *h, nde_real w, const nde_real *x, nde_real *y);
     /* d [n] += w sum_rows x y */
     void (*dot)(size_t rows, size_t n, size_t ld, double w, const nde_real *x, const nde_real *y, double *d);
-    /* z = x y and z += x y, entry by entry; z may be x */
+    /* z = x y and z = y0 + x y, entry by entry; z may be x, or y0 */
     void (*multiply)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
-    void (*multiply_add)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
+    void (*multiply_add)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, const nde_real *y0,
+                         nde_real *z);
     /* z = f x, f [n] */
     void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *z);
     /* What a stage of a stochastic method multiplies its noise with, over h: r = W/h and a, the integral of W over h^2, make

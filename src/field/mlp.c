@@ -127,8 +127,7 @@ static void forward(const nde_field *self, const nde_site *at, const nde_real *y
                                  keep ? z.x + rows*ldx : NULL, kept.x, kept.ld);
         }
         if (last && !out && by_input) return;
-        if (s.x != kept.x) copy_rows(rows, n, kept.x, kept.ld, s.x, s.ld);
-        kernels->activation->value(k.id, rows, n, s.x, s.ld);
+        kernels->activation->value(k.id, rows, n, kept.x, kept.ld, s.x, s.ld);
         if (last && !out) return;
         if (k.residual) kernels->norm->add(rows, n, s.x, s.ld, from, ld, next.x, next.ld);
         else if (s.x != next.x) copy_rows(rows, n, s.x, s.ld, next.x, next.ld);

@@ -22,11 +22,14 @@ int nde_pieces_eval(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
 
 void nde_pieces_sum(const nde_rhs *r, const nde_lanes *lanes, const nde_real *pieces, size_t slab, nde_real *k) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    memcpy(k, pieces, slab*sizeof *k);
+    const nde_real *sum = pieces;
     for (size_t j = 0; j < r->problem.n_terms; j++) {
         const nde_real *g = piece_at(r, j, pieces, slab);
-        if (g) r->kernels->step->multiply_add(r->dim, n, ld, g, nde_rhs_rate(r, lanes, j), k);
+        if (!g) continue;
+        r->kernels->step->multiply_add(r->dim, n, ld, g, nde_rhs_rate(r, lanes, j), sum, k);
+        sum = k;
     }
+    memcpy(k + r->dim*ld, pieces + r->dim*ld, r->nz*ld*sizeof *k);
 }
 
 /* As dW/h goes like 1/sqrt(h): its derivative by h is -1/(2h) times it. */
@@ -38,7 +41,7 @@ void nde_pieces_sum_transpose(const nde_rhs *r, const nde_lanes *lanes, const do
     for (size_t j = 0; j < r->problem.n_terms; j++) {
         const nde_real *g = piece_at(r, j, pieces, slab), *rate = nde_rhs_rate(r, lanes, j);
         if (!g) continue;
-        r->kernels->step->multiply_add(r->dim, n, ld, a_k, rate, a_pieces + (g - pieces));
+        r->kernels->step->multiply_add(r->dim, n, ld, a_k, rate, a_pieces + (g - pieces), a_pieces + (g - pieces));
         for (size_t i = 0; a_h && i < r->dim*ld; i += ld)
             for (size_t b = 0; b < n; b++)
                 a_h[b] -= dt[b] != 0 ? 0.5*(double)a_k[i + b]*(double)g[i + b]*(double)rate[i + b]/dt[b] : 0;

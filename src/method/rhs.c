@@ -187,7 +187,7 @@ static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
 void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     if (is_diagonal(term_at(r, k))) {
-        r->kernels->step->multiply_add(r->dim, n, ld, value, nde_rhs_rate(r, lanes, k), to);
+        r->kernels->step->multiply_add(r->dim, n, ld, value, nde_rhs_rate(r, lanes, k), to, to);
         return;
     }
     for (size_t i = 0; i < r->dim; i++)

@@ -133,14 +133,27 @@ static void by_cells(const piece *p) {
                      p->out[2] ? p->out[2] + i*ld : NULL);
 }
 
-/* Steps of one cell each. */
+/* Steps of one cell each, the same one of lanes that stand beside each other: rows as they are stored. */
+static bool is_block(const piece *p) {
+    const int64_t *first = p->at->first + p->begin;
+    bool is = true;
+    for (size_t b = 1; b < p->n; b++) is &= p->trajectory[b] == p->trajectory[0] + b && first[b] == first[0];
+    return is;
+}
+
 static void of_store(const piece *p) {
     const nde_noise_at *at = p->at;
     const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
+    const bool block = is_block(p);
     for (size_t what = 0; what < 3 && p->out[what]; what++)
-        for (size_t i = 0; i < p->m; i++)
-            for (size_t b = 0; b < p->n; b++)
-                p->out[what][i*at->ld + b] = from[what][((size_t)at->first[p->begin + b]*p->m + i)*at->N + p->trajectory[b]];
+        for (size_t i = 0; i < p->m; i++) {
+            const double *row = from[what] + i*at->N;
+            double *to = p->out[what] + i*at->ld;
+            const size_t cell = p->m*at->N;
+            if (block) memcpy(to, row + (size_t)at->first[p->begin]*cell + p->trajectory[0], p->n*sizeof *to);
+            else
+                for (size_t b = 0; b < p->n; b++) to[b] = row[(size_t)at->first[p->begin + b]*cell + p->trajectory[b]];
+        }
 }
 
 /* Correlated, W is rounded at both ends of the step: its differences are exact. */

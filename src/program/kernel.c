@@ -220,9 +220,10 @@ static void run_COPY(const instruction *i, const frame *f) {
 }
 
 static void run_ACTIVATE(const instruction *i, const frame *f) {
-    nde_real *to = target(f, &i->to);
-    if (view_of(f, &i->x[0]).x != to) run_COPY(i, f);
-    f->kernels->activation->value(i->detail, i->rows, f->n, to, f->ld[i->to.space]);
+    const operands o = operands_of(i, f, 1);
+    const size_t ld = f->ld[i->to.space];
+    if (o.x.flat) run_COPY(i, f);
+    f->kernels->activation->value(i->detail, i->rows, f->n, o.x.flat ? o.to : o.x.x, o.x.flat ? ld : o.x.step, o.to, ld);
 }
 
 static void run_SLOPE(const instruction *i, const frame *f) {

@@ -330,13 +330,31 @@ static void fail_nonfinite(nde_panel *p, const nde_real *x, size_t rows) {
 static int measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum) {
     const size_t n = p->live->n;
     if (s->measured_inside && p->ld > 1) return 0;
-    if (!s->measured || !s->adaptive) {
+    if (!s->measured) {
         s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, row, p->k, p->slab, p->y, p->z, &s->tolerance, sum);
         return 0;
     }
     p->rc = nde_measure(s, p, row, sum);
     for (size_t b = 0; p->rc && b < n; b++) p->error[b] = (double)NAN;
     return p->rc;
+}
+
+/* With fixed steps: 0, or NaN where a row of the new state is not finite. */
+static void see_state(const nde_solver *s, nde_panel *p) {
+    static const nde_row none;
+    static const nde_tolerance any = { .atol = 1 };
+    s->rhs.kernels->step->error(s->tangent_rows, p->live->n, p->ld, p->h_real, &none, p->k, p->slab, p->z, p->z, &any, p->error);
+}
+
+static int measure_all(const nde_solver *s, nde_panel *p) {
+    if (measure(s, p, &s->table.error, p->error)) return p->rc;
+    if (s->table.error2.count) {
+        if (measure(s, p, &s->table.error2, p->error2)) return p->rc;
+        for (size_t b = 0; b < p->live->n; b++) p->error[b] = nde_error_of_two(p->error[b], p->error2[b]);
+    }
+    /* outside the norm, but finite: the quadrature and partners */
+    fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->tangent_rows - s->rhs.dim);
+    return 0;
 }
 
 /* Errors of the lanes of an attempt; NaN where something is not in order. */
@@ -346,14 +364,9 @@ static void inspect(nde_solver *s, nde_panel *p) {
         for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
     }
-    static const nde_row none;
-    if (measure(s, p, s->adaptive ? &s->table.error : &none, p->error)) return;
-    if (s->adaptive && s->table.error2.count) {
-        if (measure(s, p, &s->table.error2, p->error2)) return;
-        for (size_t b = 0; b < n; b++) p->error[b] = nde_error_of_two(p->error[b], p->error2[b]);
-    }
-    /* outside the norm, but finite: the quadrature, partners, and slopes that only the extension or the next step will use */
-    fail_nonfinite(p, p->z + s->rhs.dim*p->ld, s->tangent_rows - s->rhs.dim);
+    if (!s->adaptive) see_state(s, p);
+    else if (measure_all(s, p)) return;
+    /* slopes that only the extension or the next step will use */
     const nde_row *unseen = &s->table.unseen[s->adaptive];
     for (int j = 0; j < unseen->count; j++) fail_nonfinite(p, p->k + (size_t)unseen->index[j]*p->slab, s->rhs.dim);
     unsigned char marked = 0;

@@ -32,14 +32,16 @@ nde_division nde_solver_divide(const nde_solver *s) {
         d.panels = (n + d.each - 1)/d.each;
         d.capacity = d.each;
         d.shards = d.panels < MOST_SHARDS ? d.panels : MOST_SHARDS;
-    } else { /* blocks that stay in the first-level cache, with a queue of several each */
+    } else { /* blocks that stay in the first-level cache, with a queue of several each; wider ones where columns
+              * would have to be gathered for gradients of parameters */
         const size_t lanes = dim <= 4 ? 128 : 64;
         d.each = s->options.group ? s->options.group
                  : n <= lanes     ? n
                                   : ceil_to((n + MOST_SHARDS - 1)/MOST_SHARDS, lanes);
         if (!s->options.group && n > lanes && d.each < 8*lanes) d.each = 8*lanes;
         if (d.each > n) d.each = n;
-        d.capacity = d.each < lanes ? d.each : lanes;
+        const size_t wide = s->rhs.cotape ? NDE_WINDOW_DIRECT*sizeof(double)/sizeof(nde_real) : lanes;
+        d.capacity = d.each < wide ? d.each : wide;
         d.panels = d.shards = (n + d.each - 1)/d.each;
     }
     return d;

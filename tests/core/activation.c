@@ -135,8 +135,7 @@ static void accuracy(void **state) {
             state_of_numbers = 1;
             for (size_t round = 0; round < rounds; round++) {
                 inputs(round, x);
-                memcpy(z, x, sizeof z);
-                kernels->value(id, 1, N, z, N);
+                kernels->value(id, 1, N, x, N, z, N);
                 for (size_t i = 0; i < N; i++)
                     value = fmax(value, ulps(z[i], exact_value(id, (long double)x[i]), tiny));
                 const nde_real *kept = nde_activation_keeps_input(id) ? x : z;
@@ -187,7 +186,7 @@ static void limits(void **state) {
         for (size_t i = 0; i < sizeof list/sizeof *list && kernels; i++) {
             const int id = list[i].id;
             nde_real kept = list[i].x, value = kept, one = 1, a = 0, b = 1, d;
-            kernels->value(id, 1, 1, &value, 1);
+            kernels->value(id, 1, 1, &value, 1, &value, 1);
             if (!nde_activation_keeps_input(id)) kept = value;
             kernels->slope(id, 1, 1, &kept, 1, &one, 1, &d, 1);
             kernels->curve(id, 1, 1, 1, &kept, &one, &a, &b);
@@ -202,7 +201,7 @@ static void limits(void **state) {
         }
         for (int id = FIRST; id <= LAST && kernels; id++) {
             nde_real value = nan, one = 1, a = 0, b = 1, d;
-            kernels->value(id, 1, 1, &value, 1);
+            kernels->value(id, 1, 1, &value, 1, &value, 1);
             kernels->slope(id, 1, 1, &value, 1, &one, 1, &d, 1);
             kernels->curve(id, 1, 1, 1, &value, &one, &a, &b);
             assert_true(isnan(value));
@@ -221,10 +220,15 @@ static nde_real x[N + 1], dz[N + 1], p[N + 1], q[N + 1];
 
 static void run_all(const nde_activation_kernels *kernels, int id, size_t from, size_t rows, size_t n, size_t ld, outcome *o) {
     const size_t size = (rows*ld + 1)*sizeof *x;
-    nde_real kept[N + 1];
+    nde_real kept[N + 1], beside[N + 1];
     memcpy(o->value, x + from, size), memcpy(o->slope, q + from, size), memcpy(o->a, p + from, size),
         memcpy(o->b, q + from, size);
-    kernels->value(id, rows, n, o->value, ld);
+    memcpy(beside, q + from, size);
+    for (size_t i = 0; i < rows; i++) memcpy(beside + i*ld + n, x + from + i*ld + n, (ld - n)*sizeof *x);
+    beside[rows*ld] = x[from + rows*ld];
+    kernels->value(id, rows, n, x + from, ld, beside, ld);
+    kernels->value(id, rows, n, o->value, ld, o->value, ld);
+    assert_memory_equal(beside, o->value, size);
     memcpy(kept, nde_activation_keeps_input(id) ? x + from : o->value, size);
     kernels->slope(id, rows, n, kept, ld, o->slope, ld, o->slope, ld);
     kernels->curve(id, rows, n, ld, kept, dz + from, o->a, o->b);
@@ -317,9 +321,9 @@ static void differences(void **state) {
             nde_real a0[FEW], b0[FEW], slope[FEW];
             memcpy(a0, f, sizeof f), memcpy(b0, g, sizeof g);
             memcpy(kept[0], z, sizeof z), memcpy(kept[1], up, sizeof z), memcpy(kept[2], down, sizeof z);
-            kernels->value(id, 1, FEW, z, FEW);
-            kernels->value(id, 1, FEW, up, FEW);
-            kernels->value(id, 1, FEW, down, FEW);
+            kernels->value(id, 1, FEW, z, FEW, z, FEW);
+            kernels->value(id, 1, FEW, up, FEW, up, FEW);
+            kernels->value(id, 1, FEW, down, FEW, down, FEW);
             if (!nde_activation_keeps_input(id))
                 memcpy(kept[0], z, sizeof z), memcpy(kept[1], up, sizeof z), memcpy(kept[2], down, sizeof z);
             kernels->slope(id, 1, FEW, kept[0], FEW, ones, FEW, slope, FEW);

@@ -22,6 +22,13 @@ bool nde_size_add(size_t a, size_t b, size_t *sum);
  * n = 1. 0 when it does not fit. */
 size_t nde_leading_dimension(size_t n, size_t bytes);
 
+/* Are all of x [n] one number? */
+static inline bool nde_are_equal(size_t n, const double *x) {
+    bool equal = true;
+    for (size_t b = 1; b < n; b++) equal &= x[b] == x[0];
+    return equal;
+}
+
 /* ---- struct growth ---- */
 
 /* Copies a sized struct of the caller into `to` (bytes of today's layout), zero-extended; `first` is the size of the first

@@ -289,57 +289,52 @@ static void scale(size_t rows, size_t n, size_t ld, const double *f, const doubl
         for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*x[i + b]);
 }
 
-/* One row of multipliers, by what it has a part of; unrolled by the compiler for constant flags. */
-static inline __attribute__((always_inline)) void drive_some(bool moves, bool powers, size_t n, const nde_multipliers *m,
-                                                             const double *root, const double *inverse, const double *on,
-                                                             const nde_real *r, const nde_real *a, nde_real *restrict z) {
-    const double third = m->thrice/6, half = m->twice*0.5;
+static void scale_sum(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y, nde_real *restrict z) {
+    for (size_t i = 0; i < rows*ld; i += ld)
+        for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*(x[i + b] + 0.5*y[i + b]));
+}
+
+/* The multipliers as polynomials in x: c [4]. */
+typedef struct polynomial {
+    nde_real c[4], area;
+} polynomial;
+static polynomial read_multipliers(const nde_multipliers *m) {
+    return (polynomial){ { (nde_real)(m->root - m->twice/2), (nde_real)(m->w - m->thrice/2), (nde_real)(m->twice/2),
+                           (nde_real)(m->thrice/6) }, (nde_real)m->area };
+}
+
+/* One row, by what its multipliers have a part of. */
+static inline __attribute__((always_inline)) void drive_row(bool moves, bool powers, bool like, size_t n, const polynomial *p,
+                                                            const nde_driven *d, size_t row, const nde_real *x, bool adds,
+                                                            nde_real *z) {
+    const nde_real c0 = p->c[0], c1 = p->c[1], c2 = p->c[2], c3 = p->c[3], area = p->area;
+    const nde_real *r = d->r + row, *a = d->a + row, *root = d->root, *inverse = d->inverse;
+    NDE_IVDEP
     for (size_t b = 0; b < n; b++) {
-        double sum = m->root;
-        if (moves || powers) {
-            const double x = (double)r[b]*root[b], square = x*x;
-            sum = m->w*x + sum;
-            if (powers) sum += half*(square - 1) + third*(square - 3)*x;
+        nde_real m = c0;
+        if (powers) {
+            const nde_real y = r[b]*root[b];
+            m = ((c3*y + c2)*y + c1)*y + c0;
+        } else if (moves) {
+            m = c1*(r[b]*root[b]) + c0;
         }
-        z[b] = (nde_real)(sum*inverse[b] + (moves && m->area != 0 ? m->area*(double)a[b]*on[b] : 0));
+        m *= inverse[b];
+        if (moves && area != 0) m += area*a[b]; /* else a is not there */
+        if (like) m *= root[b];
+        if (x) m *= x[b];
+        z[b] = adds ? z[b] + m : m;
     }
 }
 
-/* In chunks of lanes, so that roots are taken once. */
-static void drive(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r,
-                  const nde_real *a, nde_real *restrict z) {
-    enum { CHUNK = 64 };
-    const nde_multipliers m = *by;
-    for (size_t from = 0; from < n; from += CHUNK) {
-        const size_t end = n - from < CHUNK ? n - from : CHUNK;
-        double root[CHUNK], inverse[CHUNK], on[CHUNK];
-        for (size_t b = 0; b < end; b++) {
-            on[b] = h[from + b] > 0 ? 1 : 0;
-            root[b] = sqrt(h[from + b] > 0 ? h[from + b] : 1);
-            inverse[b] = on[b]/root[b];
-        }
-        for (size_t i = from; i < rows*ld; i += ld)
-            if (m.twice != 0 || m.thrice != 0) drive_some(true, true, end, &m, root, inverse, on, r + i, a + i, z + i);
-            else if (m.w != 0 || m.area != 0) drive_some(true, false, end, &m, root, inverse, on, r + i, a + i, z + i);
-            else drive_some(false, false, end, &m, root, inverse, on, r + i, a + i, z + i);
-    }
-}
-
-static void follow(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x,
-                   bool adds, nde_real *restrict z) {
-    enum { CHUNK = 64 };
-    for (size_t from = 0; from < n; from += CHUNK) {
-        const size_t end = n - from < CHUNK ? n - from : CHUNK;
-        double root[CHUNK];
-        for (size_t b = 0; b < end; b++) root[b] = h[from + b] > 0 ? sqrt(h[from + b]) : 0;
-        for (size_t i = 0; i < rows; i++) {
-            const nde_real *by = r + i%r_rows*ld + from, *xi = x + i*ld + from;
-            nde_real *zi = z + i*ld + from;
-            if (adds)
-                for (size_t b = 0; b < end; b++) zi[b] += (nde_real)((double)by[b]*root[b])*xi[b];
-            else
-                for (size_t b = 0; b < end; b++) zi[b] = (nde_real)((double)by[b]*root[b])*xi[b];
-        }
+static void drive(size_t rows, size_t n, size_t ld, const nde_driven *d, bool like, const nde_real *x, bool adds, nde_real *z) {
+    const polynomial p = read_multipliers(&d->by);
+    const bool powers = p.c[2] != 0 || p.c[3] != 0, moves = powers || p.c[1] != 0 || p.area != 0;
+    for (size_t i = 0, j = 0; i < rows; i++, z += ld) {
+        if (powers) drive_row(true, true, like, n, &p, d, j*ld, x, adds, z);
+        else if (moves) drive_row(true, false, like, n, &p, d, j*ld, x, adds, z);
+        else drive_row(false, false, like, n, &p, d, j*ld, x, adds, z);
+        if (x) x += ld;
+        if (++j == d->rows) j = 0;
     }
 }
 
@@ -354,6 +349,6 @@ const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .multiply = multiply,
     .multiply_add = multiply_add,
     .scale = scale,
+    .scale_sum = scale_sum,
     .drive = drive,
-    .follow = follow,
 };

@@ -40,6 +40,13 @@ typedef struct nde_multipliers {
     double w, area, root, twice, thrice;
 } nde_multipliers;
 
+/* Of a step: r = W/h and a, the integral of W over h^2, [rows][ld]; sqrt(h) and its inverse, [n], both 0 where h is not > 0. */
+typedef struct nde_driven {
+    nde_multipliers by;
+    size_t rows;
+    const nde_real *r, *a, *root, *inverse;
+} nde_driven;
+
 typedef struct nde_step_kernels {
     /* z = y + sum_j (h w_j) k_j */
     void (*combine)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
@@ -65,15 +72,13 @@ typedef struct nde_step_kernels {
     void (*multiply)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
     void (*multiply_add)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, const nde_real *y0,
                          nde_real *z);
-    /* z = f x, f [n] */
+    /* z = f x, and z = f (x + y/2), f [n] */
     void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *z);
-    /* What a stage of a stochastic method multiplies its noise with, over h: r = W/h and a, the integral of W over h^2, make
-     * z = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h); 0 where h is not > 0 */
-    void (*drive)(size_t rows, size_t n, size_t ld, const double *h, const nde_multipliers *by, const nde_real *r,
-                  const nde_real *a, nde_real *z);
-    /* z = (r sqrt(h)) x, or that added to z: row i of r is that of i modulo its rows; 0 where h is not > 0 */
-    void (*follow)(size_t rows, size_t n, size_t ld, const double *h, size_t r_rows, const nde_real *r, const nde_real *x,
-                   bool adds, nde_real *z);
+    void (*scale_sum)(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y, nde_real *z);
+    /* z = m x, or that added to z, x NULL: 1; m is what a stage of a stochastic method multiplies its noise with, over h:
+     * m = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h), of row i modulo d.rows;
+     * `like`: m sqrt(h). 0 where h is not > 0. z may be x */
+    void (*drive)(size_t rows, size_t n, size_t ld, const nde_driven *d, bool like, const nde_real *x, bool adds, nde_real *z);
 } nde_step_kernels;
 
 /* Two sums of nde_step_kernels.error, of an estimate and of one of lower order, as one: the square of |e|^2/sqrt(|e|^2 +

@@ -22,29 +22,56 @@ static void clear(nde_real *x, size_t rows, size_t n, size_t ld) {
 
 static bool moves(const nde_drive *d) { return d->w != 0 || d->area != 0 || d->root != 0 || d->twice != 0 || d->thrice != 0; }
 
-void nde_rhs_turn(const nde_rhs *r, nde_lanes *lanes, const double *dt, const nde_drive *d) {
-    const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *w = lanes->rate, *area = w + r->rates*ld;
-    const nde_multipliers by = { .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
+void nde_rhs_turn(nde_lanes *lanes, const nde_drive *d) {
+    lanes->by = (nde_multipliers){ .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
     lanes->turn = moves(d) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
-    if (lanes->turn == NDE_TURN_NOISE) r->kernels->step->drive(r->rates, n, ld, dt, &by, w, area, lanes->rate + 2*r->rates*ld);
 }
 
-/* Row i of a slope by its component's multiplier of this stage over sqrt(h), added to what is there or not. */
-static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, bool adds,
-                        nde_real *to) {
-    const size_t n = lanes->site.n, ld = lanes->site.ld;
-    r->kernels->step->follow(r->dim, n, ld, dt, r->rates, lanes->rate + 2*r->rates*ld, from, adds, to);
+/* Of `rows` multipliers from `first` on. */
+static nde_driven driven(const nde_rhs *r, const nde_lanes *lanes, size_t first, size_t rows) {
+    const size_t ld = lanes->site.ld;
+    const nde_real *of = lanes->rate + first*ld, *root = lanes->rate + 3*r->rates*ld;
+    return (nde_driven){ .by = lanes->by, .rows = rows, .r = of, .a = of + r->rates*ld, .root = root, .inverse = root + ld };
 }
 
-void nde_like_eval(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k) {
-    times_ratio(r, lanes, dt, from, false, k);
+const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
+    const nde_part *part = &r->term[k];
+    const size_t ld = lanes->site.ld;
+    if (!lanes->rate || lanes->turn != NDE_TURN_NOISE) return lanes->rate ? lanes->rate + part->rate*ld : NULL;
+    const nde_driven d = driven(r, lanes, part->rate, part->rates);
+    nde_real *to = lanes->rate + (2*r->rates + part->rate)*ld;
+    r->kernels->step->drive(part->rates, lanes->site.n, ld, &d, false, NULL, false, to);
+    return to;
+}
+
+void nde_rhs_times_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *x, bool adds, nde_real *z) {
+    const nde_part *part = &r->term[k];
+    const nde_step_kernels *use = r->kernels->step;
+    const size_t n = lanes->site.n, ld = lanes->site.ld, rows = part->rates;
+    if (lanes->turn == NDE_TURN_NOISE) {
+        const nde_driven d = driven(r, lanes, part->rate, rows);
+        use->drive(rows, n, ld, &d, false, x, adds, z);
+    } else if (adds) {
+        use->multiply_add(rows, n, ld, x, lanes->rate + part->rate*ld, z, z);
+    } else {
+        use->multiply(rows, n, ld, x, lanes->rate + part->rate*ld, z);
+    }
+}
+
+/* Rows of a slope by their component's multipliers of this stage over sqrt(h), added to what is there or not. */
+static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const nde_real *from, bool adds, nde_real *to) {
+    const nde_driven d = driven(r, lanes, 0, r->rates);
+    r->kernels->step->drive(r->dim, lanes->site.n, lanes->site.ld, &d, true, from, adds, to);
+}
+
+void nde_like_eval(const nde_rhs *r, const nde_lanes *lanes, const nde_real *from, nde_real *k) {
+    times_ratio(r, lanes, from, false, k);
     clear(k + r->dim*lanes->site.ld, r->nz, lanes->site.n, lanes->site.ld);
 }
 
 /* It is diagonal. */
-void nde_like_vjp(const nde_rhs *r, const nde_lanes *lanes, const double *dt, const nde_real *a, nde_real *a_from) {
-    times_ratio(r, lanes, dt, a, true, a_from);
+void nde_like_vjp(const nde_rhs *r, const nde_lanes *lanes, const nde_real *a, nde_real *a_from) {
+    times_ratio(r, lanes, a, true, a_from);
 }
 
 /* ---- along a direction ----------------------------------------------------------------------- */

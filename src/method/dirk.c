@@ -25,7 +25,7 @@ static const nde_drive *driven(const nde_attempt *s) { return s->table->method->
 /* Which field slope i is of. */
 static void take_turns(const nde_attempt *s, int i) {
     s->lanes->turned = is_additive(s) && i % 2 == 0;
-    if (driven(s)) nde_rhs_turn(s->rhs, s->lanes, s->dt, driven(s) + i);
+    if (driven(s)) nde_rhs_turn(s->lanes, driven(s) + i);
 }
 
 /* ---- linear systems -------------------------------------------------------------------------- */

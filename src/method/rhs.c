@@ -105,8 +105,8 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
         from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
         to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
         s->cell[b] = t[b] + dt[b];
-        s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
     }
+    for (size_t b = 0; b < n; b++) s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
                               .t = back ? t : s->cell, .first = s->cell_first, .count = cells,
                               .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .work = s->noise[k],
@@ -115,19 +115,30 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     else nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld;
     double *inverse = s->cell;
-    for (size_t b = 0; b < n; b++) inverse[b] = dt[b] != 0 ? 1/fabs(dt[b]) : 0;
+    const size_t count = nde_are_equal(n, dt) ? 1 : n;
+    for (size_t b = 0; b < count; b++) inverse[b] = dt[b] != 0 ? 1/fabs(dt[b]) : 0;
+    for (size_t b = count; b < n; b++) inverse[b] = inverse[0];
     r->kernels->step->scale(part->rates, n, ld, inverse, s->dw, rate);
     if (r->brackets) r->kernels->step->scale(r->pairs, n, ld, inverse, s->area, lanes->rate + r->rates*ld);
     if (!r->areas) return;
-    for (size_t i = 0; i < part->rates*ld; i += ld)
-        for (size_t b = 0; b < n; b++) s->dh[i + b] += 0.5*s->dw[i + b];
-    r->kernels->step->scale(part->rates, n, ld, inverse, s->dh, rate + r->rates*ld);
+    r->kernels->step->scale_sum(part->rates, n, ld, inverse, s->dh, s->dw, rate + r->rates*ld);
+}
+
+/* Rows of sqrt(h) and its inverse. */
+static void put_roots(size_t n, const double *dt, nde_real *root, size_t ld) {
+    const size_t count = nde_are_equal(n, dt) ? 1 : n;
+    for (size_t b = 0; b < count; b++) {
+        const double h = dt[b] > 0 ? sqrt(dt[b]) : 0;
+        root[b] = (nde_real)h, root[ld + b] = (nde_real)(h > 0 ? 1/h : 0);
+    }
+    for (size_t b = count; b < n; b++) root[b] = root[0], root[ld + b] = root[ld];
 }
 
 void nde_rhs_begin(const nde_rhs *r, const nde_lanes *lanes, const double *t, const double *dt,
                    const int64_t *step) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_problem *q = &r->problem;
+    if (r->driven) put_roots(n, dt, lanes->rate + 3*r->rates*ld, ld);
     if (q->splitting && r->paced) /* what stands still multiplies its slope with 0, which must be finite */
         for (size_t b = 0; b < n; b++) lanes->rate[b] = dt[b] != 0 ? (nde_real)dt[b] : 1;
     for (size_t k = 0; k < q->n_terms; k++) {
@@ -187,7 +198,7 @@ static bool is_out(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
 void nde_rhs_add(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *value, nde_real *to) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     if (is_diagonal(term_at(r, k))) {
-        r->kernels->step->multiply_add(r->dim, n, ld, value, nde_rhs_rate(r, lanes, k), to, to);
+        nde_rhs_times_rate(r, lanes, k, value, true, to);
         return;
     }
     for (size_t i = 0; i < r->dim; i++)
@@ -201,19 +212,36 @@ static void zero(nde_real *x, size_t rows, size_t n, size_t ld) {
 /* All bits set are a NaN. */
 static void poison(nde_real *x, size_t n) { memset(x, 0xff, n*sizeof *x); }
 
+/* Term j, added to k; `alone`: it is all of k. */
+static int eval_term(const nde_rhs *r, nde_lanes *lanes, size_t j, const double *t, const nde_real *y, nde_real *k, bool alone,
+                     nde_real *tape, size_t tape_ld) {
+    const nde_field *f = r->term[j].field;
+    const size_t piece = piece_of(r, lanes, j);
+    nde_real *value = piece ? k + piece : alone ? k : lanes->scratch->value;
+    nde_site at = nde_rhs_site(r, lanes, &r->term[j], tape, tape_ld);
+    drive(r, lanes, j);
+    at.t = t, at.u = f->nu ? lanes->scratch->u : NULL;
+    poison(value, lanes->site.n);
+    const int rc = f->eval(f, &at, y, value);
+    if (rc || piece) return rc;
+    if (!alone) nde_rhs_add(r, lanes, j, value, k);
+    else if (is_diagonal(term_at(r, j))) nde_rhs_times_rate(r, lanes, j, k, false, k);
+    return 0;
+}
+
 static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const nde_real *y, nde_real *k,
                     nde_real *tape, size_t tape_ld) {
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     const nde_real *u = lanes->scratch->u;
     nde_rhs_inputs(r, lanes, t);
     const nde_part *drift = part_in_turn(r, lanes);
-    const bool still = lanes->turn == NDE_TURN_NOISE;
+    const bool still = lanes->turn == NDE_TURN_NOISE, alone = still && r->problem.n_terms == 1 && !r->brackets;
     if (drift->field && !still) {
         nde_site at = nde_rhs_site(r, lanes, drift, tape, tape_ld);
         at.t = t, at.u = drift->field->nu ? u : NULL;
         const int rc = drift->field->eval(drift->field, &at, y, k);
         if (rc) return rc;
-    } else {
+    } else if (!alone) {
         zero(k, r->dim, n, ld);
     }
     if (r->correction != 0 && !still) {
@@ -226,16 +254,8 @@ static int eval_all(const nde_rhs *r, nde_lanes *lanes, const double *t, const n
     }
     for (size_t j = 0; j < r->problem.n_terms; j++) {
         if (is_out(r, lanes, j)) continue;
-        const nde_field *f = r->term[j].field;
-        const size_t piece = piece_of(r, lanes, j);
-        nde_real *value = piece ? k + piece : lanes->scratch->value;
-        nde_site at = nde_rhs_site(r, lanes, &r->term[j], tape, tape_ld);
-        drive(r, lanes, j);
-        at.t = t, at.u = f->nu ? u : NULL;
-        poison(value, n);
-        const int rc = f->eval(f, &at, y, value);
+        const int rc = eval_term(r, lanes, j, t, y, k, alone, tape, tape_ld);
         if (rc) return rc;
-        if (!piece) nde_rhs_add(r, lanes, j, value, k);
     }
     if (!r->nz) return 0;
     if (still) return zero(k + r->dim*ld, r->nz, n, ld), 0;
@@ -346,7 +366,6 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
     const nde_part *part = &r->term[k];
     nde_scratch *s = lanes->scratch;
     const size_t n = lanes->site.n, ld = lanes->site.ld;
-    const nde_real *rate = nde_rhs_rate(r, lanes, k);
     const size_t piece = piece_of(r, lanes, k);
     drive(r, lanes, k);
     if (piece) {
@@ -357,12 +376,13 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             at.t = t, at.u = part->field->nu ? s->u : NULL;
             const int rc = part->field->eval(part->field, &at, y, s->value);
             if (rc) return rc;
+            const nde_real *rate = nde_rhs_rate(r, lanes, k);
             for (size_t i = 0; i < r->dim; i++)
                 for (size_t b = 0; b < n; b++)
                     sink->noise[b] -= 0.5*(double)a[i*ld + b]*(double)s->value[i*ld + b] *
                                       (double)rate[i*ld + b];
         }
-        r->kernels->step->multiply(r->dim, n, ld, a, rate, s->value);
+        nde_rhs_times_rate(r, lanes, k, a, false, s->value);
         a = s->value;
     }
     nde_real *a_x = sink->x_term ? sink->x_term[k] : NULL;
@@ -376,6 +396,7 @@ static int vjp_term(const nde_rhs *r, nde_lanes *lanes, size_t k, const double *
             nde_path_slope_transpose(term->path, r->N, n, ld, lanes->site.index,
                                      lanes->piece + part->piece*ld, a_drive, a_x);
     } else if (sink->noise && !is_diagonal(term)) {
+        const nde_real *rate = nde_rhs_rate(r, lanes, k);
         for (size_t i = 0; i < part->rates; i++)
             for (size_t b = 0; b < n; b++)
                 sink->noise[b] -= 0.5*(double)a_drive[i*ld + b]*(double)rate[i*ld + b];

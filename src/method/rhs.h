@@ -96,9 +96,10 @@ typedef struct nde_lanes {
     nde_site site;      /* complete for the drift but for t and tape */
     size_t *piece;      /* [paths][ld] */
     nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it
-                         * [rates][ld] of the integral of W over the step, over h^2, and the multipliers of the stage, over
-                         * h. rhs.brackets: behind it [pairs][ld] of the Levy areas, over h */
+                         * [rates][ld] of the integral of W over the step, over h^2, as many that nde_rhs_rate writes, and
+                         * sqrt(h) and its inverse, 0 where h is not > 0. rhs.brackets: behind it [pairs][ld] of the Levy areas, over h */
     int turn;           /* NDE_TURN_*: what the stage evaluates */
+    nde_multipliers by; /* of NDE_TURN_NOISE */
     bool turned;        /* of a splitting: second is evaluated, not the drift */
     nde_real share;     /* of the step that this flow takes */
     size_t apart;       /* > 0: slopes are evaluated in their pieces, so far apart */
@@ -108,11 +109,10 @@ typedef struct nde_lanes {
 /* Does the field stand for its own flow: with the length of the sub-step behind its inputs? */
 static inline bool nde_is_flow(const nde_rhs *r, const nde_field *field) { return field && field->nu == r->channels + 1; }
 
-/* What multiplies the noise of term k in this stage, over h. */
-static inline const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k) {
-    return lanes->rate ? lanes->rate + (r->term[k].rate + (lanes->turn == NDE_TURN_NOISE ? 2*r->rates : 0))*lanes->site.ld
-        : NULL;
-}
+/* What multiplies the noise of term k in this stage, over h: [rates][ld]. */
+const nde_real *nde_rhs_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k);
+/* z [rates][ld] = x times that, or added to z; z may be x. */
+void nde_rhs_times_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k, const nde_real *x, bool adds, nde_real *z);
 
 enum { NDE_MOST_TERMS = 32 };
 
@@ -213,11 +213,11 @@ int nde_part_jvp(const nde_rhs *rhs, nde_lanes *lanes, const nde_part *part, con
 
 /* Whose turn it is in a stage, and with which multipliers. */
 struct nde_drive;
-void nde_rhs_turn(const nde_rhs *rhs, nde_lanes *lanes, const double *dt, const struct nde_drive *drive);
+void nde_rhs_turn(nde_lanes *lanes, const struct nde_drive *drive);
 /* k [rows][ld] = what the noise of slope `from`, whose multiplier is sqrt(h), is with that of this stage: their ratio times
  * `from`, and so are tangents; and the transpose, which adds to a_from. */
-void nde_like_eval(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *from, nde_real *k);
-void nde_like_vjp(const nde_rhs *rhs, const nde_lanes *lanes, const double *dt, const nde_real *a, nde_real *a_from);
+void nde_like_eval(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *from, nde_real *k);
+void nde_like_vjp(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *a, nde_real *a_from);
 /* k [rows][ld] = derivative of the noise at (t, y) along h v: v [dim][ld]. */
 int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y,
                    const nde_real *v, nde_real *k);

@@ -62,7 +62,7 @@ static const nde_real *sum_exactly(const nde_attempt *s) {
 static void take_turn(const nde_attempt *s, int i) {
     const nde_method *m = s->table->method;
     if (m->part) s->lanes->turned = m->part[i] != 0, s->lanes->share = (nde_real)m->share[i];
-    if (m->drive) nde_rhs_turn(s->rhs, s->lanes, s->dt, &m->drive[i]);
+    if (m->drive) nde_rhs_turn(s->lanes, &m->drive[i]);
 }
 
 /* The slope along which stage i is a derivative of the noise; -1: it is none. */
@@ -91,7 +91,7 @@ static int evaluate(const nde_attempt *s, int first, int end) {
         take_turn(s, i);
         const int like = likened(s, i);
         if (like >= 0) {
-            nde_like_eval(s->rhs, s->lanes, s->dt, s->k + (size_t)like*s->slab, s->k + (size_t)i*s->slab);
+            nde_like_eval(s->rhs, s->lanes, s->k + (size_t)like*s->slab, s->k + (size_t)i*s->slab);
             continue;
         }
         const bool is_new = i == table->stages - 1 && table->last_is_new;
@@ -173,7 +173,7 @@ static int evaluate_transpose(const nde_attempt *s, const nde_step_cotangent *c,
         take_turn(s, i);
         const int like = likened(s, i);
         if (like >= 0) {
-            nde_like_vjp(s->rhs, s->lanes, s->dt, c->k + (size_t)i*s->slab, c->k + (size_t)like*s->slab);
+            nde_like_vjp(s->rhs, s->lanes, c->k + (size_t)i*s->slab, c->k + (size_t)like*s->slab);
             continue;
         }
         const nde_real *Y = idle ? NULL : stage_state(s, i, scratch->Y);
@@ -241,7 +241,7 @@ static int evaluate_tangent(const nde_attempt *s, const nde_step_tangent *v, int
         take_turn(s, i);
         const int like = likened(s, i);
         if (like >= 0) {
-            nde_like_eval(s->rhs, s->lanes, s->dt, v->k + (size_t)like*s->slab, v->k + (size_t)i*s->slab);
+            nde_like_eval(s->rhs, s->lanes, v->k + (size_t)like*s->slab, v->k + (size_t)i*s->slab);
             continue;
         }
         const nde_real *Y = stage_state(s, i, scratch->Y), *v_Y = v->y;

@@ -151,11 +151,16 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
         lanes->first[b] = (uint64_t)first[b];
     }
     for (size_t b = n; b % (AT_ONCE*WORDS); b++) lanes->trajectory[b] = lanes->first[b] = 0;
-    for (size_t b = 0; b < n; b++) {
+    const size_t count = nde_are_equal(n, cell) ? 1 : n;
+    for (size_t b = 0; b < count; b++) {
         lanes->scale[0][b] = sqrt(cell[b]);
         lanes->scale[1][b] = sqrt(cell[b]/12);
         lanes->scale[2][b] = sqrt(cell[b]/720);
         lanes->round[b] = nde_unit_round(lanes->scale[0][b]*root);
+    }
+    for (size_t b = count; b < n; b++) {
+        for (size_t what = 0; what < 3; what++) lanes->scale[what][b] = lanes->scale[what][0];
+        lanes->round[b] = lanes->round[0];
     }
 }
 

@@ -196,15 +196,16 @@ void nde_noise_clear(const nde_noise *noise, void *work, size_t lanes) {
 }
 
 /* The lanes from `begin` on; of a pair both see the path of one number. */
-static piece take(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t begin) {
-    piece p = { .noise = noise, .at = at, .m = m, .begin = begin, .n = at->n - begin < PIECE ? at->n - begin : PIECE };
-    for (size_t b = 0; b < p.n; b++) {
-        const double span = at->t1[begin + b] - at->t0[begin + b];
-        p.trajectory[b] = at->trajectory[begin + b] >> (noise->antithetic ? 1 : 0);
-        p.cell[b] = span/(double)at->grid; /* the span's own cells: one path for any number of steps */
-        p.round[b] = noise->correlation ? nde_unit_round(sqrt(span)) : 0;
+static void take(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t begin, piece *p) {
+    p->noise = noise, p->at = at, p->m = m, p->begin = begin, p->n = at->n - begin < PIECE ? at->n - begin : PIECE;
+    const double *from = at->t0 + begin, *to = at->t1 + begin;
+    const size_t spans = nde_are_equal(p->n, from) && nde_are_equal(p->n, to) ? 1 : p->n;
+    for (size_t b = 0; b < p->n; b++) p->trajectory[b] = at->trajectory[begin + b] >> (noise->antithetic ? 1 : 0);
+    for (size_t b = 0; b < spans; b++) {
+        p->cell[b] = (to[b] - from[b])/(double)at->grid; /* the span's own cells: one path for any number of steps */
+        p->round[b] = noise->correlation ? nde_unit_round(sqrt(to[b] - from[b])) : 0;
     }
-    return p;
+    for (size_t b = spans; b < p->n; b++) p->cell[b] = p->cell[0], p->round[b] = p->round[0];
 }
 
 static void negate(const nde_noise_at *at, size_t m, size_t begin, size_t n, double *rows) {
@@ -214,8 +215,9 @@ static void negate(const nde_noise_at *at, size_t m, size_t begin, size_t n, dou
 }
 
 void nde_noise_over(const nde_noise *noise, const nde_noise_at *at, size_t m, double *w, double *h, double *k) {
+    piece p;
     for (size_t begin = 0; begin < at->n; begin += PIECE) {
-        piece p = take(noise, at, m, begin);
+        take(noise, at, m, begin, &p);
         p.out[0] = w + begin, p.out[1] = h ? h + begin : NULL, p.out[2] = k ? k + begin : NULL;
         if (noise->source == NDE_SOURCE_TREE) of_tree(&p);
         else if (noise->source == NDE_SOURCE_STORED && at->count == 1) of_store(&p);

@@ -42,21 +42,24 @@ typedef struct cursor {
     int64_t begin;        /* in ticks */
 } cursor;
 
-/* What a lane is asked for. */
+/* What n lanes beside each other are asked for, which stand at one place and go to one place: the first one's cursor moves. */
 typedef struct quest {
     cursor *at;
+    size_t n, ld;        /* of lanes; rows of levels stand ld apart */
     double *levels;
     double tick;
     int64_t from, x, to; /* in ticks; x: how far the sums go */
     int64_t target;      /* of the cut that is due */
     bool moving;         /* it has found `from` */
-    double *start;       /* NULL, or where W(from) goes */
+    double *sum[3];      /* where W, H and K go, sum_ld apart; NULL: not wanted */
+    size_t sum_ld;
+    double *start;       /* NULL, or where W(from) goes: [m][NDE_NOISE_PIECE] */
 } quest;
 
-/* Rows of m of one level: W from t0 to the beginning; W, H, K of the interval; W, H, K of its right sibling, when it is a
- * left half. */
+/* Rows of lanes, m of each, of one level: W from t0 to the beginning; W, H, K of the interval; W, H, K of its right sibling,
+ * when it is a left half. */
 typedef struct shape {
-    size_t m, levy, rows, level; /* level: reals of one */
+    size_t m, levy, rows, level; /* level: rows of one */
     int depth;
 } shape;
 
@@ -70,12 +73,12 @@ static shape shape_of(const nde_noise *noise, size_t m) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Cursors, levels, normals, the part of a cut that is not kept and a row beside. */
+/* Cursors, levels, normals, the part of a cut that is not kept and a chord. */
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t row, all, normals, cursors;
     const shape s = shape_of(noise, 1);
     if (!nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, s.rows*((size_t)s.depth + 2), &all) ||
-        !nde_size_multiply(all, lanes, &all) || !nde_size_multiply(row, s.levy*(NDE_NOISE_PIECE + 1) + 1, &normals) ||
+        !nde_size_multiply(all, lanes, &all) || !nde_size_multiply(row, (2*s.levy + 1)*NDE_NOISE_PIECE, &normals) ||
         !nde_size_multiply(lanes, sizeof(cursor), &cursors) || !nde_size_add(all, normals, &all) ||
         !nde_size_add(all, cursors, &all))
         return SIZE_MAX;
@@ -105,37 +108,53 @@ static bool is_left(const shape *s, const cursor *c, int level) {
     return level && level <= s->depth && !(c->begin >> (TICKS - level) & 1);
 }
 
-/* Another part behind the sums: `ticks` long, with rows of W, H, K; NULL: zero. W alone needs no sum: see settle. */
-static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld,
-                   double *const *sum) {
-    const double r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks), rest = 1 - r;
-    for (size_t i = 0; i < s->m && sum[1]; i++) {
-        const double w1 = sum[0][i*ld], w2 = w[i], skew = rest*w1 - r*w2, h1 = sum[1][i*ld], h2 = h ? h[i] : 0;
-        sum[0][i*ld] = w1 + w2;
-        sum[1][i*ld] = r*h1 + rest*h2 + 0.5*skew;
-        if (!sum[2]) continue;
-        sum[2][i*ld] = r*r*sum[2][i*ld] + rest*rest*(k ? k[i] : 0) + 0.5*r*rest*(h1 - h2) + (rest - r)*skew/12;
+/* Lanes of a row, and of all rows of one kind. */
+#define EACH_LANE(l, q) for (size_t l = 0; l < (q)->n; l++)
+#define EACH_ENTRY(i, l, s, q) for (size_t i = 0; i < (s)->m; i++) EACH_LANE(l, q)
+
+static double *level_of(const shape *s, const quest *q, int level) { return q->levels + (size_t)level*s->level*q->ld; }
+
+/* Rows of W, H or K behind those of W; NULL: there are none. */
+static const double *kind_of(const double *w, size_t what, const shape *s, size_t ld) {
+    return what < s->levy ? w + what*s->m*ld : NULL;
+}
+
+/* One row of append. */
+static void append_row(const quest *q, double r, size_t i, const double *w, const double *h, const double *k) {
+    const double rest = 1 - r;
+    double *W = q->sum[0] + i*q->sum_ld, *H = q->sum[1] + i*q->sum_ld, *K = q->sum[2] ? q->sum[2] + i*q->sum_ld : NULL;
+    EACH_LANE(l, q) {
+        const double w1 = W[l], w2 = w[l], skew = rest*w1 - r*w2, h1 = H[l], h2 = h ? h[l] : 0;
+        W[l] = w1 + w2;
+        H[l] = r*h1 + rest*h2 + 0.5*skew;
+        if (K) K[l] = r*r*K[l] + rest*rest*(k ? k[l] : 0) + 0.5*r*rest*(h1 - h2) + (rest - r)*skew/12;
     }
+}
+
+/* Another part behind the sums: `ticks` long, with rows of W, H, K; NULL: zero. W alone needs no sum: see settle. */
+static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld) {
+    const double r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks);
+    for (size_t i = 0; i < s->m && q->sum[1]; i++)
+        append_row(q, r, i, w + i*ld, h ? h + i*ld : NULL, k ? k + i*ld : NULL);
     q->x += ticks;
 }
 
-static const double *row(const double *rows, size_t what, const shape *s) { return what < s->levy ? rows + what*s->m : NULL; }
-
 /* Takes the whole interval at which the cursor stands into the sums and goes behind it. */
-static void pass(const shape *s, quest *q, size_t ld, double *const *sum) {
+static void pass(const shape *s, quest *q) {
     cursor *c = q->at;
-    const double *own = q->levels + (size_t)c->level*s->level + s->m;
+    const size_t ld = q->ld, kinds = s->levy*s->m*ld;
+    const double *own = level_of(s, q, c->level) + s->m*ld;
     const int64_t end = end_at(s, c, c->level);
-    append(s, q, end - c->begin, own, row(own, 1, s), row(own, 2, s), ld, sum);
+    append(s, q, end - c->begin, own, kind_of(own, 1, s, ld), kind_of(own, 2, s, ld), ld);
     while (c->level > 0 && !is_left(s, c, c->level)) c->level--;
     c->begin = end;
     if (!c->level) {
         c->level = END;
         return;
     }
-    double *at = q->levels + (size_t)c->level*s->level; /* on to its sibling */
-    for (size_t i = 0; i < s->m; i++) at[i] += at[s->m + i];
-    memcpy(at + s->m, at + s->m + s->levy*s->m, s->levy*s->m*sizeof *at);
+    double *at = level_of(s, q, c->level), *w = at + s->m*ld; /* on to its sibling */
+    EACH_ENTRY(i, l, s, q) at[i*ld + l] += w[i*ld + l];
+    for (size_t i = 0; i < kinds; i += ld) memcpy(w + i, w + kinds + i, q->n*sizeof *w);
 }
 
 /* Up to the interval that holds `target`, from which cuts lead to it; of those that begin there to the longest: what is
@@ -152,17 +171,28 @@ static void climb(const shape *s, cursor *c, int64_t target) {
 
 /* W from t0 to where the cursor stands: [m]. */
 static const double *w_here(const shape *s, const quest *q) {
-    return q->levels + (q->at->level == END ? s->m : (size_t)q->at->level*s->level);
+    return q->at->level == END ? q->levels + s->m*q->ld : level_of(s, q, q->at->level);
 }
 
 /* W alone: at the end less at the start, exactly; areas were summed on the way. */
-static void settle(const shape *s, const quest *q, size_t ld, double *const *sum) {
-    const double *w = q->moving && !sum[1] ? w_here(s, q) : NULL;
-    for (size_t i = 0; w && i < s->m; i++) sum[0][i*ld] = w[i] - sum[0][i*ld];
+static void settle(const shape *s, const quest *q) {
+    const double *w = q->moving && !q->sum[1] ? w_here(s, q) : NULL;
+    for (size_t i = 0; w && i < s->m; i++)
+        EACH_LANE(l, q) q->sum[0][i*q->sum_ld + l] = w[i*q->ld + l] - q->sum[0][i*q->sum_ld + l];
+}
+
+/* The cursor stands at `from`. */
+static void depart(const shape *s, quest *q) {
+    const double *w = w_here(s, q);
+    q->moving = true;
+    for (size_t i = 0; i < s->m; i++) {
+        if (q->start) memcpy(q->start + i*NDE_NOISE_PIECE, w + i*q->ld, q->n*sizeof *w);
+        if (!q->sum[1]) memcpy(q->sum[0] + i*q->sum_ld, w + i*q->ld, q->n*sizeof *w);
+    }
 }
 
 /* Goes on until a cut is due, at q->target: true; or the sums are complete: false. */
-static bool advance(const shape *s, quest *q, size_t ld, double *const *sum) {
+static bool advance(const shape *s, quest *q) {
     cursor *c = q->at;
     if (q->x == q->to) return false;
     if (c->level == EMPTY) return true;
@@ -170,12 +200,9 @@ static bool advance(const shape *s, quest *q, size_t ld, double *const *sum) {
         climb(s, c, q->from);
         q->target = q->from;
         if (c->begin != q->from) return true;
-        q->moving = true;
-        const double *w = w_here(s, q);
-        for (size_t i = 0; q->start && i < s->m; i++) q->start[i*NDE_NOISE_PIECE] = w[i];
-        for (size_t i = 0; !sum[1] && i < s->m; i++) sum[0][i*ld] = w[i];
+        depart(s, q);
     }
-    while (q->x < q->to && end_at(s, c, c->level) <= q->to) pass(s, q, ld, sum);
+    while (q->x < q->to && end_at(s, c, c->level) <= q->to) pass(s, q);
     q->target = q->to;
     return q->x < q->to;
 }
@@ -192,46 +219,61 @@ static uint64_t number(const shape *s, const cursor *c) {
 static void draw_root(const shape *s, quest *q, const double *z) {
     static const double divisor[3] = { 1, 12, 720 };
     cursor *c = q->at;
+    const size_t ld = q->ld, kind = s->m*ld;
     const double span = c->t1 - c->t0;
-    for (size_t i = 0; i < s->m; i++) q->levels[i] = 0;
+    EACH_ENTRY(i, l, s, q) q->levels[i*ld + l] = 0;
     for (size_t what = 0; what < s->levy; what++) {
         const double scale = sqrt(span/divisor[what]);
-        double *to = q->levels + (1 + what)*s->m;
-        for (size_t i = 0; i < s->m; i++) to[i] = scale*z[(what*s->m + i)*NDE_NOISE_PIECE];
+        double *to = q->levels + (1 + what)*kind;
+        EACH_ENTRY(i, l, s, q) to[i*ld + l] = scale*z[(what*s->m + i)*NDE_NOISE_PIECE + l];
     }
-    for (size_t i = 0; i < s->m; i++) q->levels[s->m + i] = nde_to_unit(q->levels[s->m + i], c->round);
+    EACH_ENTRY(i, l, s, q) q->levels[kind + i*ld + l] = nde_to_unit(q->levels[kind + i*ld + l], c->round);
     c->level = 0, c->begin = 0;
 }
 
-/* The parts [W; H; K] of an interval of rows `from` that is cut at r times its length. */
-static void halve(const shape *s, double r, double length, double round, const double *z, const double *from, double *left,
-                  double *right) {
-    const size_t m = s->m, levy = s->levy, next = m*NDE_NOISE_PIECE;
-    const double rest = 1 - r, x = r*rest, skew = rest - r, p = 1 - 3*x, v = 1 - 5*x + 5*x*x, g = 1 - 8*x + 20*x*x;
-    const double of_b = sqrt(length*x*(levy == 1 ? 1 : levy == 2 ? p : g));
-    const double *start = from, *w = from + m, *h = w + m, *k = h + m;
-    for (size_t i = 0; i < m; i++) {
-        const double mean = levy == 1 ? 0 : levy == 2 ? 6*x*h[i] : 6*x*h[i] + 60*x*skew*k[i];
-        left[i] = nde_to_unit(start[i] + (r*w[i] + mean + of_b*z[i*NDE_NOISE_PIECE]), round) - start[i];
-        right[i] = w[i] - left[i];
+/* An interval that is cut at r times its length, of rows `from`, its start and [W; H; K]; and its parts [W; H; K]. */
+typedef struct halves {
+    double r, length, round;
+    const double *z, *from;
+    double *left, *right;
+    size_t ld, left_ld, right_ld;
+} halves;
+
+/* W of the parts, row i. */
+static void halve_w(const shape *s, const quest *q, const halves *c, size_t i) {
+    const double r = c->r, rest = 1 - r, x = r*rest, p = 1 - 3*x, g = 1 - 8*x + 20*x*x;
+    const double of_h = 6*x, of_k = 60*x*(rest - r), of_b = sqrt(c->length*x*(s->levy == 1 ? 1 : s->levy == 2 ? p : g));
+    const size_t kind = s->m*c->ld;
+    const double *start = c->from + i*c->ld, *w = start + kind, *h = w + kind, *k = h + kind, *z = c->z + i*NDE_NOISE_PIECE;
+    double *left = c->left + i*c->left_ld, *right = c->right + i*c->right_ld;
+    EACH_LANE(l, q) {
+        const double mean = s->levy == 1 ? 0 : s->levy == 2 ? of_h*h[l] : of_h*h[l] + of_k*k[l], whole_w = w[l];
+        left[l] = nde_to_unit(start[l] + (r*whole_w + mean + of_b*z[l]), c->round) - start[l];
+        right[l] = whole_w - left[l];
     }
-    if (levy == 1) return;
-    const double of_d = sqrt(length*x*(levy == 2 ? 1/p : v/g)/12), of_y = sqrt(length*x/(720*v));
-    for (size_t i = 0; i < m; i++) {
-        const double bend = left[i] - r*w[i], mean = h[i] - 0.5*bend, tilt = -skew*mean/p;
-        const double *normal = z + i*NDE_NOISE_PIECE + next;
-        const double drop = levy > 2 ? k[i] - skew*bend/12 : 0;
-        const double d = tilt + (levy > 2 ? 30*x*x*(drop - 0.5*x*tilt)/g : 0) + of_d*normal[0];
-        left[m + i] = mean + rest*d, right[m + i] = mean - r*d;
-        if (levy == 2) continue;
-        const double sum = drop - 0.5*x*d, y = of_y*normal[next];
-        left[2*m + i] = r*r*r*sum/v + rest*rest*y, right[2*m + i] = rest*rest*rest*sum/v - r*r*y;
+}
+
+/* H and K. */
+static void halve_areas(const shape *s, const quest *q, const halves *c, size_t i) {
+    const double r = c->r, rest = 1 - r, x = r*rest, skew = rest - r, p = 1 - 3*x, v = 1 - 5*x + 5*x*x, g = 1 - 8*x + 20*x*x;
+    const double of_d = sqrt(c->length*x*(s->levy == 2 ? 1/p : v/g)/12), of_y = sqrt(c->length*x/(720*v));
+    const size_t kind = s->m*c->ld, left_kind = s->m*c->left_ld, right_kind = s->m*c->right_ld, next = s->m*NDE_NOISE_PIECE;
+    const double *w = c->from + kind + i*c->ld, *h = w + kind, *k = h + kind, *z = c->z + next + i*NDE_NOISE_PIECE;
+    double *left = c->left + i*c->left_ld, *right = c->right + i*c->right_ld;
+    EACH_LANE(l, q) {
+        const double bend = left[l] - r*w[l], mean = h[l] - 0.5*bend, tilt = -skew*mean/p;
+        const double drop = s->levy > 2 ? k[l] - skew*bend/12 : 0;
+        const double d = tilt + (s->levy > 2 ? 30*x*x*(drop - 0.5*x*tilt)/g : 0) + of_d*z[l];
+        left[left_kind + l] = mean + rest*d, right[right_kind + l] = mean - r*d;
+        if (s->levy == 2) continue;
+        const double sum = drop - 0.5*x*d, y = of_y*z[next + l];
+        left[2*left_kind + l] = r*r*r*sum/v + rest*rest*y, right[2*right_kind + l] = rest*rest*rest*sum/v - r*r*y;
     }
 }
 
 /* Cuts the interval at which the cursor stands and takes the part that holds the target. left: rows for one that is
  * not kept. */
-static void cut(const shape *s, quest *q, const double *z, double *left, size_t ld, double *const *sum) {
+static void cut(const shape *s, quest *q, const double *z, double *left) {
     cursor *c = q->at;
     if (c->level == EMPTY) {
         draw_root(s, q, z);
@@ -239,19 +281,27 @@ static void cut(const shape *s, quest *q, const double *z, double *left, size_t 
     }
     const bool again = c->level > s->depth; /* moving on within one cell: the path from the first time is a chord */
     if (again) c->level = s->depth;
+    const size_t m = s->m, ld = q->ld, spare = NDE_NOISE_PIECE;
     const int64_t begin = begin_at(s, c, c->level), length = length_at(c->level);
     const int64_t middle = c->level == s->depth ? q->target : begin + length/2;
     const bool stays = q->target < middle;
-    const double *parent = q->levels + (size_t)c->level*s->level;
-    double *child = q->levels + (size_t)(c->level + 1)*s->level, *own = child + s->m, *chord = left + s->levy*s->m;
-    if (again) for (size_t i = 0; i < s->m; i++) chord[i] = -child[i];
-    halve(s, (double)(middle - begin)/(double)length, (double)length*q->tick, c->round, z, parent, stays ? own : left,
-          stays ? own + s->levy*s->m : own);
-    for (size_t i = 0; i < s->m; i++) child[i] = parent[i] + (stays ? 0 : left[i]);
+    const double *parent = level_of(s, q, c->level);
+    double *child = level_of(s, q, c->level + 1), *own = child + m*ld, *chord = left + s->levy*m*spare;
+    if (again) EACH_ENTRY(i, l, s, q) chord[i*spare + l] = -child[i*ld + l];
+    const halves parts = { .r = (double)(middle - begin)/(double)length, .length = (double)length*q->tick, .round = c->round,
+                           .z = z, .from = parent, .left = stays ? own : left, .right = stays ? own + s->levy*m*ld : own,
+                           .ld = ld, .left_ld = stays ? ld : spare, .right_ld = ld };
+    for (size_t i = 0; i < m; i++) {
+        halve_w(s, q, &parts, i);
+        if (s->levy > 1) halve_areas(s, q, &parts, i);
+    }
+    EACH_ENTRY(i, l, s, q) child[i*ld + l] = parent[i*ld + l] + (stays ? 0 : left[i*spare + l]);
     if (again) {
-        for (size_t i = 0; i < s->m; i++) chord[i] += child[i];
-        append(s, q, middle - c->begin, chord, NULL, NULL, ld, sum);
-    } else if (q->moving && !stays) append(s, q, middle - begin, left, row(left, 1, s), row(left, 2, s), ld, sum);
+        EACH_ENTRY(i, l, s, q) chord[i*spare + l] += child[i*ld + l];
+        append(s, q, middle - c->begin, chord, NULL, NULL, spare);
+    } else if (q->moving && !stays) {
+        append(s, q, middle - begin, left, kind_of(left, 1, s, spare), kind_of(left, 2, s, spare), spare);
+    }
     c->level++;
     c->begin = stays ? begin : middle;
 }
@@ -260,45 +310,72 @@ static void cut(const shape *s, quest *q, const double *z, double *left, size_t 
 
 static int64_t ticks(double share) { return share > 0 ? share < 1 ? (int64_t)(share*0x1p48 + 0.5) : whole : 0; }
 
-static void ask(quest *q, cursor *c, uint64_t seed, size_t trajectory, double t0, double t1, double s, double t) {
-    if (c->level == EMPTY || c->seed != seed || c->trajectory != trajectory || c->t0 != t0 || c->t1 != t1)
-        *c = (cursor){ .seed = seed, .trajectory = trajectory, .t0 = t0, .t1 = t1, .level = EMPTY,
-                       .round = nde_unit_round(sqrt(t1 - t0)) };
-    q->at = c;
-    q->tick = (t1 - t0)*0x1p-48;
-    q->from = q->x = ticks((s - t0)/(t1 - t0));
-    q->to = ticks((t - t0)/(t1 - t0));
+/* Where a lane that is asked for (s, t) of [t0, t1] stands; at nothing of use: nowhere. */
+static void place(cursor *c, uint64_t seed, size_t trajectory, double t0, double t1) {
+    if (c->level != EMPTY && c->seed == seed && c->trajectory == trajectory && c->t0 == t0 && c->t1 == t1) return;
+    *c = (cursor){ .seed = seed, .trajectory = trajectory, .t0 = t0, .t1 = t1, .level = EMPTY,
+                   .round = nde_unit_round(sqrt(t1 - t0)) };
+}
+
+static bool stand_together(const cursor *a, const cursor *b) {
+    return a->level == b->level && a->begin == b->begin && a->t0 == b->t0 && a->t1 == b->t1;
+}
+
+static void ask(quest *q, double s, double t) {
+    const cursor *c = q->at;
+    const double span = c->t1 - c->t0;
+    q->tick = span*0x1p-48;
+    q->from = q->x = ticks((s - c->t0)/span);
+    q->to = ticks((t - c->t0)/span);
     q->moving = false;
+}
+
+/* Lanes from `first` on as quests; their count. The sums begin at zero. */
+static size_t ask_all(const nde_noise *noise, const nde_noise_at *at, const shape *s, size_t first, size_t n,
+                      const size_t *trajectory, double *const out[3], double *start, quest *q) {
+    cursor *c = (cursor *)at->work + first;
+    double *levels = (double *)((cursor *)at->work + at->room) + first;
+    size_t count = 0;
+    for (size_t b = 0; b < n; b++) {
+        const size_t a = first + b;
+        place(&c[b], noise->seed, trajectory[b], at->t0[a], at->t1[a]);
+        if (b && stand_together(&c[b], q[count - 1].at) && at->s[a] == at->s[a - 1] && at->t[a] == at->t[a - 1]) {
+            q[count - 1].n++;
+            continue;
+        }
+        quest *new = &q[count++];
+        *new = (quest){ .at = &c[b], .n = 1, .ld = at->room, .levels = levels + b, .sum_ld = at->ld,
+                        .start = start ? start + b : NULL };
+        for (size_t what = 0; what < 3; what++) new->sum[what] = out[what] ? out[what] + b : NULL;
+        ask(new, at->s[a], at->t[a]);
+    }
+    for (size_t what = 0; what < 3; what++)
+        for (size_t i = 0; i < s->m && out[what]; i++) memset(out[what] + i*at->ld, 0, n*sizeof *out[what]);
+    return count;
 }
 
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
                    double *w, double *h, double *k, double *start) {
     const shape s = shape_of(noise, m);
-    cursor *c = (cursor *)at->work + first;
     double *levels = (double *)((cursor *)at->work + at->room), *z = levels + ((size_t)s.depth + 2)*s.level*at->room,
         *left = z + s.levy*m*NDE_NOISE_PIECE;
     quest q[NDE_NOISE_PIECE];
-    size_t who[NDE_NOISE_PIECE], lane[NDE_NOISE_PIECE], due;
+    size_t who[NDE_NOISE_PIECE], cuts[NDE_NOISE_PIECE], due, lanes;
     uint64_t position[NDE_NOISE_PIECE];
-    for (size_t b = 0; b < n; b++) {
-        const size_t a = first + b;
-        ask(&q[b], &c[b], noise->seed, trajectory[b], at->t0[a], at->t1[a], at->s[a], at->t[a]);
-        q[b].levels = levels + a*((size_t)s.depth + 2)*s.level;
-        q[b].start = start ? start + b : NULL;
-        for (size_t i = 0; i < m; i++) {
-            w[i*at->ld + b] = 0;
-            if (h) h[i*at->ld + b] = 0;
-            if (k) k[i*at->ld + b] = 0;
-        }
-    }
-#define SUM(b) (double *const[]){ w + (b), h ? h + (b) : NULL, k ? k + (b) : NULL }
+    const size_t count = ask_all(noise, at, &s, first, n, trajectory, (double *const[]){ w, h, k }, start, q);
+    const nde_noise_kernels *kernels = nde_noise_kernels_get(NDE_ISA_AUTO);
     do {
-        due = 0;
-        for (size_t b = 0; b < n; b++)
-            if (advance(&s, &q[b], at->ld, SUM(b)))
-                who[due] = trajectory[b], position[due] = number(&s, q[b].at), lane[due++] = b;
-        if (due) nde_noise_kernels_get(NDE_ISA_AUTO)->normals(noise->seed, NDE_PURPOSE_TREE, m, due, who, position, s.levy, z);
-        for (size_t j = 0; j < due; j++) cut(&s, &q[lane[j]], z + j, left, at->ld, SUM(lane[j]));
+        due = lanes = 0;
+        for (size_t j = 0; j < count; j++) {
+            if (!advance(&s, &q[j])) continue;
+            for (size_t l = 0; l < q[j].n; l++) who[lanes] = q[j].at[l].trajectory, position[lanes++] = number(&s, q[j].at);
+            cuts[due++] = j;
+        }
+        if (lanes) kernels->normals(noise->seed, NDE_PURPOSE_TREE, m, lanes, who, position, s.levy, z);
+        for (size_t j = 0, from = 0; j < due; from += q[cuts[j++]].n) cut(&s, &q[cuts[j]], z + from, left);
     } while (due);
-    for (size_t b = 0; b < n; b++) settle(&s, &q[b], at->ld, SUM(b));
+    for (size_t j = 0; j < count; j++) {
+        settle(&s, &q[j]);
+        for (size_t l = 1; l < q[j].n; l++) q[j].at[l].level = q[j].at->level, q[j].at[l].begin = q[j].at->begin;
+    }
 }

@@ -354,7 +354,7 @@ static nde_status choose_calculus(nde_solver *s) {
     r->brackets = m->brackets && r->noise == NDE_NOISE_GENERAL;
     r->pairs = r->brackets ? r->rates*(r->rates - 1)/2 : 0;
     r->rate_rows = r->rates + r->pairs;
-    if (r->driven) r->rate_rows = 3*r->rates, r->cotape = 0; /* a window would mix columns of drift and noise */
+    if (r->driven) r->rate_rows = 3*r->rates + 2, r->cotape = 0; /* a window would mix columns of drift and noise */
     return check_second(s, other && convert ? "options.convert" : name);
 }
 

@@ -100,9 +100,7 @@ static bool stays_visible(const nde_table *table) {
 
 /* The drift's own code takes steps of one length in all lanes. */
 static bool are_equal(const nde_panel *p) {
-    bool equal = true;
-    for (size_t b = 1; b < p->live->n; b++) equal = equal && p->dt[b] == p->dt[0];
-    return equal;
+    return nde_are_equal(p->live->n, p->dt);
 }
 
 /* By it; the count of steps done. */

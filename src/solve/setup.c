@@ -15,7 +15,7 @@
 #include "path/path.h"
 #include "solve/sprint.h"
 
-/* ---- how trajectories are divided: by n and dim only ----------------------------------------- */
+/* ---- how trajectories are divided: by the problem alone --------------------------------------- */
 
 enum { MOST_SHARDS = 64 };
 

@@ -356,7 +356,7 @@ void nde_choose_retrace(int isa, nde_retrace *retrace, nde_remake *remake);
 /* Reads the problem and the options into a solver without memory, and counts its bytes and those of each panel's record. */
 nde_status nde_solver_measure(nde_solver *s, const nde_problem *problem, const nde_options *options, size_t *total,
                               size_t *slice);
-/* How trajectories are divided, by n and dim only; each: trajectories of a panel, capacity: its lanes. */
+/* How trajectories are divided, by the problem alone; each: trajectories of a panel, capacity: its lanes. */
 typedef struct nde_division {
     size_t panels, shards, capacity, each;
 } nde_division;

@@ -2,7 +2,8 @@
  * proportion.c - tolerance proportionality: for every adaptive method of the registry the error follows the tolerance. The
  * slope of log error against log tolerance over 1e-3 ... 1e-10 is within 0.7 and 1.3 on five problems with known
  * solutions: within 0.3 of p/(q + 1), p the order of the solution that is continued and q that of the estimate. That is 1
- * with local extrapolation; the Chebyshev method, which cannot have it without losing its stability, has 2/3.
+ * with local extrapolation; the Chebyshev method, which cannot have it without losing its stability, has 2/3: its published
+ * estimate is as h^3, like the error of a step, and that of the solution as h^2.
  *
  * Source: L. F. Shampine, ACM Trans. Math. Softw. 4 (1978) 41-53, on what to ask of an error control. */
 #include <math.h>
@@ -67,8 +68,9 @@ static const struct {
 };
 enum { PROBLEMS = sizeof problems/sizeof *problems };
 
-static bool steps_are_few(int method, int32_t error) {
-    return nde_method_order(nde_method_get(method)) + (error == NDE_ERROR_DOUBLING) > 2;
+/* So few that each can be looked at. */
+static bool steps_are_few(int method, int32_t error, double tolerance) {
+    return tolerance >= 1e-6 || nde_method_order(nde_method_get(method)) + (error == NDE_ERROR_DOUBLING) > 2;
 }
 
 /* Largest error at the times, of the values of the steps: the continuous extension has an order of its own. */
@@ -83,7 +85,7 @@ static double error_of(size_t which, int method, int32_t error, double tolerance
     const nde_options options = NDE_INIT(nde_options, .method = method, .error = error, .rtol = tolerance, .atol = tolerance,
                                          .jacobian = test_iterates(nde_method_get(method))
                                          ? NDE_JACOBIAN_DIFFERENCES : 0, .max_steps = NDE_ZERO, .save_rows = 50000,
-                                         .save_every = steps_are_few(method, error) ? 1 : 64);
+                                         .save_every = steps_are_few(method, error, tolerance) ? 1 : 64);
     nde_solution s = { 0 };
     if (nde_solve(&problem, &options, &s))
         fail_msg("%s at %g: %s", problems[which].name, tolerance, s.error ? s.error : nde_error());
@@ -124,11 +126,12 @@ static void follow(int32_t error) {
             print_message("  %s %.2f", problems[which].name, slope);
             const double expected = doubled ? 1 : (double)nde_method_order(method)/(nde_method_estimate_order(method) + 1);
             /* the doubled steps of the others are for the report */
-            if ((!doubled || !nde_method_error_order(method)) && !(fabs(slope - fmin(1, expected)) <= 0.3)) wrong++;
+            const double apart = nde_method_order(method) > 2 ? 0.3 : 0.1; /* steps of these are short at any tolerance */
+            if ((!doubled || !nde_method_error_order(method)) && !(fabs(slope - fmin(1, expected)) <= apart)) wrong++;
         }
         print_message("\n");
     }
-    if (wrong) fail_msg("%d slopes are not within 0.7 and 1.3", wrong);
+    if (wrong) fail_msg("%d slopes are not what they should be", wrong);
 }
 
 static void the_error_follows_the_tolerance(void **state) { (void)state, follow(NDE_ERROR_EMBEDDED); }

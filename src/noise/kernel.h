@@ -5,6 +5,25 @@
 
 #include "noise/noise.h"
 
+/* Intervals of a tree, of n lanes and m components, that are cut at r times their length: rows [m] of W at the start, W, H and
+ * K in `from`, and W, H, K of the parts; normals z [levy][m][NDE_NOISE_PIECE]. The law is in tree.c. */
+typedef struct nde_tree_halves {
+    size_t m, n, levy;
+    double r, length, round; /* adding and subtracting round rounds to the unit of W */
+    const double *z, *from;
+    double *left, *right;
+    size_t ld, left_ld, right_ld;
+} nde_tree_halves;
+
+/* Sums of W, H and K over r of an interval, and over the rest of it w, h, k; K, h and k NULL: not wanted, zero. */
+typedef struct nde_tree_sum {
+    size_t m, n;
+    double r, *sum[3];
+    size_t sum_ld;
+    const double *w, *h, *k;
+    size_t ld;
+} nde_tree_sum;
+
 typedef struct nde_noise_kernels {
     /* nde_noise_cells. */
     void (*cells)(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
@@ -13,7 +32,16 @@ typedef struct nde_noise_kernels {
      * n <= NDE_NOISE_PIECE. */
     void (*normals)(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory, const uint64_t *position,
                     size_t sets, double *z);
+    void (*halve)(const nde_tree_halves *parts);
+    void (*append)(const nde_tree_sum *to); /* the sums become those of both */
 } nde_noise_kernels;
+
+void nde_tree_halve_baseline(const nde_tree_halves *parts);
+void nde_tree_halve_v3(const nde_tree_halves *parts);
+void nde_tree_halve_v4(const nde_tree_halves *parts);
+void nde_tree_append_baseline(const nde_tree_sum *to);
+void nde_tree_append_v3(const nde_tree_sum *to);
+void nde_tree_append_v4(const nde_tree_sum *to);
 
 extern const nde_noise_kernels nde_noise_kernels_baseline, nde_noise_kernels_v3, nde_noise_kernels_v4;
 

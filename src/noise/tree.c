@@ -61,10 +61,11 @@ typedef struct quest {
 typedef struct shape {
     size_t m, levy, rows, level; /* level: rows of one */
     int depth;
+    const nde_noise_kernels *kernels;
 } shape;
 
 static shape shape_of(const nde_noise *noise, size_t m) {
-    shape s = { .m = m, .levy = (size_t)noise->levy };
+    shape s = { .m = m, .levy = (size_t)noise->levy, .kernels = nde_noise_kernels_get(NDE_ISA_AUTO) };
     s.rows = 1 + 2*s.levy, s.level = s.rows*m;
     (void)frexp(noise->tolerance, &s.depth); /* tolerance = f 2^depth, f in [1/2, 1) */
     s.depth = 1 - s.depth;
@@ -119,23 +120,12 @@ static const double *kind_of(const double *w, size_t what, const shape *s, size_
     return what < s->levy ? w + what*s->m*ld : NULL;
 }
 
-/* One row of append. */
-static void append_row(const quest *q, double r, size_t i, const double *w, const double *h, const double *k) {
-    const double rest = 1 - r;
-    double *W = q->sum[0] + i*q->sum_ld, *H = q->sum[1] + i*q->sum_ld, *K = q->sum[2] ? q->sum[2] + i*q->sum_ld : NULL;
-    EACH_LANE(l, q) {
-        const double w1 = W[l], w2 = w[l], skew = rest*w1 - r*w2, h1 = H[l], h2 = h ? h[l] : 0;
-        W[l] = w1 + w2;
-        H[l] = r*h1 + rest*h2 + 0.5*skew;
-        if (K) K[l] = r*r*K[l] + rest*rest*(k ? k[l] : 0) + 0.5*r*rest*(h1 - h2) + (rest - r)*skew/12;
-    }
-}
-
 /* Another part behind the sums: `ticks` long, with rows of W, H, K; NULL: zero. W alone needs no sum: see settle. */
 static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld) {
-    const double r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks);
-    for (size_t i = 0; i < s->m && q->sum[1]; i++)
-        append_row(q, r, i, w + i*ld, h ? h + i*ld : NULL, k ? k + i*ld : NULL);
+    const nde_tree_sum to = { .m = s->m, .n = q->n, .sum = { q->sum[0], q->sum[1], q->sum[2] }, .sum_ld = q->sum_ld,
+                              .w = w, .h = h, .k = k, .ld = ld,
+                              .r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks) };
+    if (q->sum[1]) s->kernels->append(&to);
     q->x += ticks;
 }
 
@@ -231,46 +221,6 @@ static void draw_root(const shape *s, quest *q, const double *z) {
     c->level = 0, c->begin = 0;
 }
 
-/* An interval that is cut at r times its length, of rows `from`, its start and [W; H; K]; and its parts [W; H; K]. */
-typedef struct halves {
-    double r, length, round;
-    const double *z, *from;
-    double *left, *right;
-    size_t ld, left_ld, right_ld;
-} halves;
-
-/* W of the parts, row i. */
-static void halve_w(const shape *s, const quest *q, const halves *c, size_t i) {
-    const double r = c->r, rest = 1 - r, x = r*rest, p = 1 - 3*x, g = 1 - 8*x + 20*x*x;
-    const double of_h = 6*x, of_k = 60*x*(rest - r), of_b = sqrt(c->length*x*(s->levy == 1 ? 1 : s->levy == 2 ? p : g));
-    const size_t kind = s->m*c->ld;
-    const double *start = c->from + i*c->ld, *w = start + kind, *h = w + kind, *k = h + kind, *z = c->z + i*NDE_NOISE_PIECE;
-    double *left = c->left + i*c->left_ld, *right = c->right + i*c->right_ld;
-    EACH_LANE(l, q) {
-        const double mean = s->levy == 1 ? 0 : s->levy == 2 ? of_h*h[l] : of_h*h[l] + of_k*k[l], whole_w = w[l];
-        left[l] = nde_to_unit(start[l] + (r*whole_w + mean + of_b*z[l]), c->round) - start[l];
-        right[l] = whole_w - left[l];
-    }
-}
-
-/* H and K. */
-static void halve_areas(const shape *s, const quest *q, const halves *c, size_t i) {
-    const double r = c->r, rest = 1 - r, x = r*rest, skew = rest - r, p = 1 - 3*x, v = 1 - 5*x + 5*x*x, g = 1 - 8*x + 20*x*x;
-    const double of_d = sqrt(c->length*x*(s->levy == 2 ? 1/p : v/g)/12), of_y = sqrt(c->length*x/(720*v));
-    const size_t kind = s->m*c->ld, left_kind = s->m*c->left_ld, right_kind = s->m*c->right_ld, next = s->m*NDE_NOISE_PIECE;
-    const double *w = c->from + kind + i*c->ld, *h = w + kind, *k = h + kind, *z = c->z + next + i*NDE_NOISE_PIECE;
-    double *left = c->left + i*c->left_ld, *right = c->right + i*c->right_ld;
-    EACH_LANE(l, q) {
-        const double bend = left[l] - r*w[l], mean = h[l] - 0.5*bend, tilt = -skew*mean/p;
-        const double drop = s->levy > 2 ? k[l] - skew*bend/12 : 0;
-        const double d = tilt + (s->levy > 2 ? 30*x*x*(drop - 0.5*x*tilt)/g : 0) + of_d*z[l];
-        left[left_kind + l] = mean + rest*d, right[right_kind + l] = mean - r*d;
-        if (s->levy == 2) continue;
-        const double sum = drop - 0.5*x*d, y = of_y*z[next + l];
-        left[2*left_kind + l] = r*r*r*sum/v + rest*rest*y, right[2*right_kind + l] = rest*rest*rest*sum/v - r*r*y;
-    }
-}
-
 /* Cuts the interval at which the cursor stands and takes the part that holds the target. left: rows for one that is
  * not kept. */
 static void cut(const shape *s, quest *q, const double *z, double *left) {
@@ -288,13 +238,11 @@ static void cut(const shape *s, quest *q, const double *z, double *left) {
     const double *parent = level_of(s, q, c->level);
     double *child = level_of(s, q, c->level + 1), *own = child + m*ld, *chord = left + s->levy*m*spare;
     if (again) EACH_ENTRY(i, l, s, q) chord[i*spare + l] = -child[i*ld + l];
-    const halves parts = { .r = (double)(middle - begin)/(double)length, .length = (double)length*q->tick, .round = c->round,
-                           .z = z, .from = parent, .left = stays ? own : left, .right = stays ? own + s->levy*m*ld : own,
-                           .ld = ld, .left_ld = stays ? ld : spare, .right_ld = ld };
-    for (size_t i = 0; i < m; i++) {
-        halve_w(s, q, &parts, i);
-        if (s->levy > 1) halve_areas(s, q, &parts, i);
-    }
+    const nde_tree_halves parts = { .m = m, .n = q->n, .levy = s->levy, .r = (double)(middle - begin)/(double)length,
+                                    .length = (double)length*q->tick, .round = c->round, .z = z, .from = parent,
+                                    .left = stays ? own : left, .right = stays ? own + s->levy*m*ld : own, .ld = ld,
+                                    .left_ld = stays ? ld : spare, .right_ld = ld };
+    s->kernels->halve(&parts);
     EACH_ENTRY(i, l, s, q) child[i*ld + l] = parent[i*ld + l] + (stays ? 0 : left[i*spare + l]);
     if (again) {
         EACH_ENTRY(i, l, s, q) chord[i*spare + l] += child[i*ld + l];
@@ -363,7 +311,6 @@ void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, siz
     size_t who[NDE_NOISE_PIECE], cuts[NDE_NOISE_PIECE], due, lanes;
     uint64_t position[NDE_NOISE_PIECE];
     const size_t count = ask_all(noise, at, &s, first, n, trajectory, (double *const[]){ w, h, k }, start, q);
-    const nde_noise_kernels *kernels = nde_noise_kernels_get(NDE_ISA_AUTO);
     do {
         due = lanes = 0;
         for (size_t j = 0; j < count; j++) {
@@ -371,7 +318,7 @@ void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, siz
             for (size_t l = 0; l < q[j].n; l++) who[lanes] = q[j].at[l].trajectory, position[lanes++] = number(&s, q[j].at);
             cuts[due++] = j;
         }
-        if (lanes) kernels->normals(noise->seed, NDE_PURPOSE_TREE, m, lanes, who, position, s.levy, z);
+        if (lanes) s.kernels->normals(noise->seed, NDE_PURPOSE_TREE, m, lanes, who, position, s.levy, z);
         for (size_t j = 0, from = 0; j < due; from += q[cuts[j++]].n) cut(&s, &q[cuts[j]], z + from, left);
     } while (due);
     for (size_t j = 0; j < count; j++) {

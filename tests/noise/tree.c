@@ -30,16 +30,23 @@ static void end(asker *a) { free(a->work); }
 
 enum { MOST = 512 };
 
-/* x [3][m n]: W, H, K over [s, t] of trajectories first to first + n - 1, as far as the tree knows them. */
-static void ask(asker *a, size_t first, double s, double t, double *x) {
-    size_t who[MOST];
-    double t0[MOST], t1[MOST], from[MOST], to[MOST];
+/* x [3][m n]: W, H, K of lanes' trajectories over [from, to], as far as the tree knows them. */
+static void ask_each(asker *a, const size_t *who, const double *from, const double *to, double *x) {
+    double t0[MOST], t1[MOST];
     const int64_t cell[MOST] = { 0 };
-    for (size_t b = 0; b < a->n; b++) who[b] = first + b, t0[b] = a->t0, t1[b] = a->t1, from[b] = s, to[b] = t;
+    for (size_t b = 0; b < a->n; b++) t0[b] = a->t0, t1[b] = a->t1;
     const nde_noise_at at = { .n = a->n, .ld = a->n, .trajectory = who, .t0 = t0, .t1 = t1, .s = from, .t = to,
                               .first = cell, .count = 1, .grid = 1, .N = a->n, .work = a->work, .room = a->n };
     const size_t all = a->m*a->n;
     nde_noise_over(&a->noise, &at, a->m, x, a->noise.levy > 1 ? x + all : NULL, a->noise.levy > 2 ? x + 2*all : NULL);
+}
+
+/* The same of trajectories first to first + n - 1 over [s, t]. */
+static void ask(asker *a, size_t first, double s, double t, double *x) {
+    size_t who[MOST];
+    double from[MOST], to[MOST];
+    for (size_t b = 0; b < a->n; b++) who[b] = first + b, from[b] = s, to[b] = t;
+    ask_each(a, who, from, to, x);
 }
 
 /* Random questions, in order and out of it, answered with memory and without: the same bits, in every order. */
@@ -68,6 +75,37 @@ static void no_order_matters(void **state) {
             assert_memory_equal(x, y, sizeof x);
         }
         end(&with);
+    }
+}
+
+/* Lanes that are asked for one step after different ones, or change places: each as if it were alone. */
+static void lanes_part_and_meet(void **state) {
+    (void)state;
+    enum { M = 3, N = 7 };
+    double stored[M*N];
+    for (size_t i = 0; i < M*N; i++) stored[i] = (double)i;
+    for (int levy = 0; levy <= 3; levy++) { /* 0: stored */
+        const nde_noise tree = { .seed = 8, .source = NDE_SOURCE_TREE, .levy = levy, .tolerance = 0x1p-6 };
+        asker together = begin(levy ? tree : (nde_noise){ .source = NDE_SOURCE_STORED, .w = stored }, M, N, 0, 1);
+        for (size_t round = 0; round < 400; round++) {
+            size_t who[N];
+            double from[N], to[N], x[3*M*N], y[3*M];
+            for (size_t b = 0; b < N; b++) {
+                const size_t draw = round % 2 ? b/(1 + round % 5) : 0;
+                const double s = floor(8*nde_uniform(2, 200, round, draw, 0))/8, t = nde_uniform(2, 200, round, draw, 1);
+                who[b] = round % 9 < 6 ? b : (b*(1 + round % 6) + round) % N;
+                from[b] = fmin(s, t), to[b] = fmax(s, t);
+            }
+            ask_each(&together, who, from, to, x);
+            for (size_t b = 0; b < N && levy; b++) {
+                asker alone = begin(tree, M, 1, 0, 1);
+                ask_each(&alone, &who[b], &from[b], &to[b], y);
+                end(&alone);
+                for (size_t i = 0; i < M*(size_t)levy; i++) assert_true(x[i*N + b] == y[i]);
+            }
+            for (size_t i = 0; i < M*N && !levy; i++) assert_true(x[i] == stored[i/N*N + who[i % N]]);
+        }
+        end(&together);
     }
 }
 
@@ -351,7 +389,7 @@ static void golden_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_order_matters), cmocka_unit_test(increments_add_exactly),
+        cmocka_unit_test(no_order_matters), cmocka_unit_test(lanes_part_and_meet), cmocka_unit_test(increments_add_exactly),
             cmocka_unit_test(areas_are_those_of_the_parts),
         cmocka_unit_test(laws), cmocka_unit_test(the_wrong_bridge_is_seen), cmocka_unit_test(pairs_are_opposite),
         cmocka_unit_test(factors), cmocka_unit_test(stored_increments_come_back), cmocka_unit_test(arguments),

@@ -154,6 +154,28 @@ static void same_failures(void **state) {
             }
 }
 
+static int unmeasured(const nde_step_site *at) {
+    const int rc = lorenz_by_dopri5.run(at);
+    for (size_t b = 0; !at->steps && b < at->n; b++) at->error[b] = (double)NAN;
+    return rc;
+}
+
+/* One that does not say that it measures, or is older than errors in a step. */
+static void what_a_step_does_not_measure_the_library_does(void **state) {
+    (void)state;
+    scene c;
+    double less;
+    nde_step older[] = { lorenz_by_dopri5, lorenz_by_dopri5 };
+    const nde_options standard = NDE_INIT(nde_options, .rtol = 0);
+    older[0].measures = 0, older[1].size = offsetof(nde_step, measures);
+    for (size_t i = 0; i < LENGTH(older); i++) {
+        const struct variant v = { "unmeasured", lorenz_field, &older[i] };
+        older[i].run = unmeasured;
+        assert_int_equal(both_ways(&v, scene_make(&c, &v, 20), &standard, &less), NDE_OK);
+        assert_true(less < 0.75);
+    }
+}
+
 static void only_where_it_is_meant(void **state) {
     (void)state;
     scene c;
@@ -180,7 +202,8 @@ static void only_where_it_is_meant(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits), cmocka_unit_test(same_failures), cmocka_unit_test(only_where_it_is_meant),
+        cmocka_unit_test(same_bits), cmocka_unit_test(same_failures),
+        cmocka_unit_test(what_a_step_does_not_measure_the_library_does), cmocka_unit_test(only_where_it_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * callbacks.c - every call of every callback fails once in every way. Whatever it returns or writes, the status is the
- * documented one, states are accepted ones and finite, and the solver, run again, gives the bits of a new one. */
+ * callbacks.c - every call of every callback fails, the ways to fail taking turns (each in every way with NDE_TEST_LONG).
+ * Whatever it returns or writes, the status is the documented one, states are accepted ones and finite, and the solver, run
+ * again, gives the bits of a new one. */
 #include "rig.h"
 
 #include <errno.h>
@@ -8,6 +9,9 @@
 #include <limits.h>
 
 static long injected; /* solves and sweeps with one failure */
+
+/* Of so many ways to fail, is way i one for call k? One is, in turn; all with NDE_TEST_LONG. */
+static bool is_its_turn(long k, size_t i, size_t ways) { return (size_t)k % ways == i || getenv("NDE_TEST_LONG"); }
 
 /* ---- the healthy run --------------------------------------------------------------------------------------------- */
 
@@ -247,6 +251,7 @@ static void values(healthy *h) {
     nde_status status;
     for (size_t component = 0; component < h->r.field[role].out; component++)
         for (size_t i = 0; i < LENGTH(poison); i++) {
+            if (!is_its_turn(k + (long)component, i, LENGTH(poison))) continue;
             aim(h, role, k, 0, component, poison[i]);
             status = run_injected(h);
             check_always(h, status);
@@ -353,6 +358,7 @@ static void sabotage_way(healthy *h, int which) {
         for (int what = 0; what < CALLS; what++)
             for (long k = 0; k < calls[role][what]; k++) {
                 for (size_t i = 0; i < LENGTH(all); i++) {
+                    if (!is_its_turn(k, i, LENGTH(all))) continue;
                     put_checkpoints_back(h);
                     aim(h, role, k, all[i], SIZE_MAX, 0);
                     h->r.bad.what = what;
@@ -369,6 +375,7 @@ static void sabotage_way(healthy *h, int which) {
                     EXPECT(strstr(nde_solver_error(h->r.solver), text));
                 }
                 for (size_t component = 0; what != EVAL && component < 3; component++) {
+                    if (!is_its_turn(k, component, 3)) continue;
                     put_checkpoints_back(h);
                     aim(h, role, k, 0, component, (double)NAN);
                     h->r.bad.what = what;

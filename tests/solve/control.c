@@ -366,8 +366,8 @@ static void evaluations_are_limited(void **state) {
 }
 
 static int slow(double t, const nde_real *y, const nde_real *q, nde_real *dy, void *ctx) {
-    const struct timespec ms = { .tv_nsec = 1000000 };
-    nanosleep(&ms, NULL);
+    const struct timespec pause = { .tv_nsec = 100000 };
+    nanosleep(&pause, NULL);
     return pendulum(t, y, q, dy, ctx);
 }
 

@@ -139,12 +139,12 @@ static void more_in_the_file(void **state) {
 static void many(void **state) {
     (void)state;
     enum { COUNT = 3000 };
-    static char names[COUNT][256];
+    static char names[COUNT][262];
     static nde_tensor all[COUNT];
     static int64_t values[COUNT], back[COUNT];
     for (int i = 0; i < COUNT; i++) {
         memset(names[i], 'a' + i%26, (size_t)(i%250));
-        snprintf(names[i] + i%250, 6, "%d", i);
+        snprintf(names[i] + i%250, 12, "%d", i);
         values[i] = i;
         all[i] = tensor(names[i], NDE_I64, 0, NULL, &values[i]);
     }
@@ -163,7 +163,9 @@ static void too_many_names(void **state) {
     assert_true(all && names);
     for (int i = 0; i < COUNT; i++) {
         memset(names[i], 1 + i%31, 255); /* written as six bytes each */
-        snprintf(names[i], 6, "%05d", i), names[i][5] = '-';
+        char number[12];
+        snprintf(number, sizeof number, "%05d", i);
+        memcpy(names[i], number, 5);
         all[i] = tensor(names[i], NDE_F64, 1, (size_t[]){ 0 }, NULL);
     }
     unlink(path);

@@ -289,7 +289,8 @@ static void scale(size_t rows, size_t n, size_t ld, const double *f, const doubl
         for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*x[i + b]);
 }
 
-static void scale_sum(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y, nde_real *restrict z) {
+static void scale_sum(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y,
+                      nde_real *restrict z) {
     for (size_t i = 0; i < rows*ld; i += ld)
         for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*(x[i + b] + 0.5*y[i + b]));
 }

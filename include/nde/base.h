@@ -283,9 +283,9 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
  *                 where a trajectory ends, jumps or begins anew, and as anchors (options.anchor_limit). Of alf,
  *                 reversible_heun, options.coupling, the compositions and velocity_verlet (which is then run as one, as with
  *                 options.quantum). Right to rounding times what it grows by on the way back; with options.quantum the bits
- *                 of DISCRETE. Not through events that cut steps
- * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips,
- * events that cut steps, loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic
+ *                 of DISCRETE
+ * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips, hits of events
+ * without a row (event_rows), loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic
  * adjoint: the Stratonovich problem of state, adjoint and integrals along the same path, made again; right to the order of
  * the steps (see options.back; 0: heun where the method is for forwards only), which may be others on the same grid. Save
  * times are at nodes then, but for trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs

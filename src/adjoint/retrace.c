@@ -39,7 +39,7 @@ typedef struct way {
     const nde_sink *sink;
     nde_cotangent to;
     bool windowed, saved, adaptive;
-    nde_real *a, *a_y, *carry;   /* carry: the cotangent of the slope that was handed on */
+    nde_real *a, *a_y;
     nde_real h, *tape;           /* of the step */
     const nde_real *k;
 } way;
@@ -51,7 +51,7 @@ static way begin(nde_solver *s, nde_worker *w, const nde_seed *seed, const nde_s
     nde_panel_resize(r, 1);
     r->lanes.site.t = w->scratch.t, r->lanes.site.tape_ld = 1;
     return (way){
-        .s = s, .w = w, .seed = seed, .sink = sink, .a = w->a_k, .a_y = w->a_y, .carry = w->a_carry,
+        .s = s, .w = w, .seed = seed, .sink = sink, .a = w->a_k, .a_y = w->a_y,
         .to = { .q = f->nq ? sink->q : NULL, .p = sink->p && f->np ? sink->p + f->p_first : NULL },
         .windowed = s->rhs.cotape && sink->p, .adaptive = s->options.steps <= 0,
         .saved = seed->y && s->saving != NDE_SAVE_END && s->status[w->who[0]] >= 0
@@ -79,9 +79,11 @@ static inline __attribute__((always_inline)) int load(size_t dim, const nde_meth
                                        r->k, v->tape, s->rhs.tape);
 }
 
-/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. */
+/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. The newest slab, for which all wait, is read
+ * as the field wrote it: of what is live across a call compilers only have a copy in memory. */
 static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j,
-                                                         nde_real h, const nde_real *A, const nde_real *y, nde_real *z) {
+                                                         nde_real h, const nde_real *A, const nde_real *a, const nde_real *y,
+                                                         nde_real *z) {
     if (!known) {
         nde_combine_one(dim, h, &table->column[j], A, dim, y, z);
         return;
@@ -93,7 +95,8 @@ static inline __attribute__((always_inline)) void gather(size_t dim, const nde_m
         if (known->b[j] != 0) sum += by*(nde_real)known->b[j]*nde_pair_at(A + new*dim);
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
             if (known->a[i*(i - 1)/2 + j] != 0)
-                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*nde_pair_at(A + (size_t)i*dim);
+                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*
+                    (i == j + 1 ? nde_pair_as_written(a + (size_t)i*dim) : nde_pair_at(A + (size_t)i*dim));
         nde_pair_put(sum, z);
         return;
     }
@@ -138,26 +141,22 @@ static inline __attribute__((always_inline)) bool is_due(const way *v, const nde
 
 static nde_save_sink rows_go_to(const way *v) { return (nde_save_sink){ .y = v->a_y, .k = v->a, .ld = 1, .t = v->w->a_t }; }
 
-/* Of the slopes that of the last one alone, which the next step was handed; and of the step's rows. */
-static __attribute__((noinline)) void begin_cotangents(size_t dim, const way *v, const nde_entry *e, bool due) {
-    const nde_table *table = &v->s->table;
-    const size_t last = (size_t)(table->stages - 1)*dim;
+static __attribute__((noinline)) void begin_rows(size_t dim, const way *v, const nde_entry *e) {
     nde_worker *w = v->w;
-    zero(last + dim, v->a);
-    for (size_t i = 0; table->fsal && i < dim; i++) v->a[last + i] = v->carry[i];
-    if (!due) return;
     const nde_save_sink to = rows_go_to(v);
     stand(dim, v, e);
     nde_save_before(v->s, &w->replica, 0, w->saved[0], w->accepted[0], v->seed, &to);
 }
 
-static __attribute__((noinline)) void end_cotangents(const way *v) {
+static __attribute__((noinline)) void end_rows(const way *v) {
     nde_worker *w = v->w;
     const nde_save_sink to = rows_go_to(v);
     nde_save_after(v->s, &w->replica, 0, &w->saved[0], w->accepted[0], v->seed, &to);
 }
 
-static inline __attribute__((always_inline)) int undo(size_t dim, const nde_method *known, way *v, const nde_entry *e) {
+/* carry: the cotangent of the slope that was handed on. */
+static inline __attribute__((always_inline)) int undo(size_t dim, const nde_method *known, way *v, const nde_entry *e,
+                                                      nde_real *carry) {
     const nde_table *table = &v->s->table;
     const bool fsal = known || table->fsal, due = is_due(v, e), bare = known && !due; /* bare: all else of a is nothing */
     const int last = (known ? known->stages : table->stages) - 1, first = fsal ? 1 : 0;
@@ -165,11 +164,13 @@ static inline __attribute__((always_inline)) int undo(size_t dim, const nde_meth
     nde_real mine[KNOWN], *const a = v->a, *const A = known ? mine : a, *const A_new = A + (size_t)(last + 1)*dim,
              *const b = v->w->scratch.a_Y;
     v->h = (nde_real)dt;
-    if (!bare) begin_cotangents(dim, v, e, due);
+    if (!bare) zero((size_t)(last + 1)*dim, a);
+    if (!bare && fsal) copy(dim, carry, a + (size_t)last*dim);
+    if (due) begin_rows(dim, v, e);
     copy(dim, v->a_y, A_new);
     NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
         nde_real *const ai = a + (size_t)i*dim, *const Ai = A + (size_t)i*dim;
-        gather(dim, known, table, i, v->h, A, !bare ? ai : i == last ? v->carry : nothing, b);
+        gather(dim, known, table, i, v->h, A, a, !bare ? ai : i == last ? carry : nothing, b);
         bool idle = i == last && fsal;
         for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0;
         zero(dim, ai);
@@ -182,8 +183,8 @@ static inline __attribute__((always_inline)) int undo(size_t dim, const nde_meth
         }
         if (i == last && (known || table->last_is_new)) copy(dim, v->a_y, A_new);
     }
-    if (fsal) gather(dim, known, table, 0, v->h, A, bare ? nothing : a, v->carry);
-    if (due) end_cotangents(v);
+    if (fsal) gather(dim, known, table, 0, v->h, A, a, bare ? nothing : a, carry);
+    if (due) end_rows(v);
     return 0;
 }
 
@@ -201,14 +202,11 @@ static inline __attribute__((always_inline)) int retrace(size_t dim, const nde_m
     nde_solver *s = c->s;
     nde_worker *w = c->w;
     way v = begin(s, w, seed, sink);
-    nde_real a_y[KNOWN_DIM], carry[KNOWN_DIM];
-    if (known) {
-        copy(dim, w->a_y, a_y), copy(dim, w->a_carry, carry);
-        v.a_y = a_y, v.carry = carry;
-    }
+    nde_real a_y[KNOWN_DIM], own[KNOWN_DIM], *const carry = known ? own : w->a_carry;
+    if (known) copy(dim, w->a_y, a_y), copy(dim, w->a_carry, carry), v.a_y = a_y;
     do {
         int rc = load(dim, known, &v, e);
-        if (!rc) rc = undo(dim, known, &v, e);
+        if (!rc) rc = undo(dim, known, &v, e, carry);
         if (rc) return rc;
         w->accepted[0]--;
         if (w->forced[0] > 0 && s->forced.t[w->forced[0] - 1] == e->t[0]) w->forced[0]--;

@@ -78,8 +78,8 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
     p->tried = true;
     p->error_scale = scale;
     p->mark[0] = NDE_LANE_OK;
+    double t = p->t[0], t_new = p->t_new[0], dt = p->dt[0];
     for (;;) {
-        const double t = p->t[0], t_new = p->t_new[0], dt = p->dt[0];
         if (!ready) {
             if (!reserve(s, p)) return;
             k = p->k, tape = p->slot.tape, ready = true;
@@ -103,8 +103,9 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         }
         p->error[0] = error;
         if (!(error*scale <= 1)) {
-            if (refuse(s, p, error*scale, most_h, most)) continue;
-            return;
+            if (!refuse(s, p, error*scale, most_h, most)) return;
+            t_new = p->t_new[0], dt = p->dt[0];
+            continue;
         }
         if (direction*t_new >= direction*p->watch[0] ||
             p->accepted[0] + p->rejected[0] + 1 >= most ||
@@ -131,6 +132,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         p->accepted[0]++;
         p->refused[0] = 0, p->refusals[0] = 0;
         live->accepted++;
+        t = t_new, t_new = t_next, dt = dt_next;
     }
 }
 

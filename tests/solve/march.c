@@ -184,6 +184,13 @@ static void progress_is_called(void **state) {
     assert_int_equal(calls, 5);
     assert_true(s.t_end[0] < 0.1);
     nde_solution_free(&s);
+
+    calls = 0, p.n = 1; /* every 16 attempts in the sprint, too */
+    o.method = NDE_DOPRI5, o.steps = 0, o.h_max = 0.01, o.rtol = 1e-5;
+    assert_int_equal(nde_solve(&p, &o, &s), NDE_STOPPED);
+    assert_int_equal(calls, 5);
+    assert_int_equal(s.stats[0].accepted + s.stats[0].rejected, 80);
+    nde_solution_free(&s);
 }
 
 int main(void) {

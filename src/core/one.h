@@ -20,6 +20,7 @@
 #endif
 
 enum { NDE_ONE_LANES = NDE_VECTOR_BYTES/(int)sizeof(nde_real), NDE_ONE_MOST = 8 /* slopes a pass */ };
+#define NDE_EACH_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 typedef nde_real nde_one_vector __attribute__((vector_size(NDE_VECTOR_BYTES), aligned(sizeof(nde_real)), may_alias));
 
 /* z = y + the sum of `count` slopes, a constant once compiled, as is wide: by vectors of rows first. */
@@ -49,16 +50,9 @@ static inline __attribute__((always_inline)) void nde_combine_passes(bool wide, 
     const nde_real *w = row->weight;
     for (int left = row->count;; left -= NDE_ONE_MOST, at += NDE_ONE_MOST, w += NDE_ONE_MOST, y = z) {
         switch (left) {
-#define CASE(count) case count: nde_combine_some(count, wide, rows, h, w, at, k, slab, y, z); return
-            CASE(0);
-            CASE(1);
-            CASE(2);
-            CASE(3);
-            CASE(4);
-            CASE(5);
-            CASE(6);
-            CASE(7);
-            CASE(8);
+#define CASE(count) case count: nde_combine_some(count, wide, rows, h, w, at, k, slab, y, z); return;
+            CASE(0)
+            NDE_EACH_COUNT(CASE)
 #undef CASE
         default: nde_combine_some(NDE_ONE_MOST, wide, rows, h, w, at, k, slab, y, z);
         }

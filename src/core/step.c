@@ -31,23 +31,41 @@ static inline void read_terms(terms *t, int count, const nde_row *row, int first
         t->w[j] = row->weight[first + j], t->k[j] = k + (size_t)row->index[first + j]*slab;
 }
 
-/* z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. */
-static inline __attribute__((always_inline)) void combine_some(int count, size_t rows, size_t n,
-                                                               size_t ld, const nde_real *h,
-                                                               const nde_row *row, int first,
-                                                               const nde_real *k, size_t slab,
-                                                               const nde_real *y, nde_real *z) {
+/* z = y + sum over `count` slopes from `first` on; unrolled by the compiler for constant count. equal: h [1] is that of all. */
+static inline __attribute__((always_inline)) void combine_some(int count, bool equal, size_t rows, size_t n, size_t ld,
+                                                               const nde_real *h, const nde_row *row, int first,
+                                                               const nde_real *k, size_t slab, const nde_real *y,
+                                                               nde_real *z) {
     terms t;
+    vec c[MOST];
     read_terms(&t, count, row, first, k, slab);
+    for (int j = 0; equal && j < count; j++) c[j] = h[0]*t.w[j] - (vec){ 0 };
     for (size_t b = 0; b < n; b += LANES) {
-        vec c[MOST];
-        for (int j = 0; j < count; j++) c[j] = load(h + b)*t.w[j];
+        for (int j = 0; !equal && j < count; j++) c[j] = load(h + b)*t.w[j];
         for (size_t i = 0, at = b; i < rows; i++, at += ld) {
             vec s = load(y + at);
             for (int j = 0; j < count; j++) s += c[j]*load(t.k[j] + at);
             store(z + at, s);
         }
     }
+}
+
+/* In passes of so many slopes as stay in registers. */
+static inline __attribute__((always_inline)) void combine_passes(bool equal, size_t rows, size_t n, size_t ld,
+                                                                 const nde_real *h, const nde_row *row, const nde_real *k,
+                                                                 size_t slab, const nde_real *y, nde_real *z) {
+    int first = 0;
+    do {
+        const int count = row->count - first < MOST ? row->count - first : MOST;
+        switch (count) {
+#define CASE(count) case count: combine_some(count, equal, rows, n, ld, h, row, first, k, slab, y, z); break;
+            CASE(0)
+            NDE_EACH_COUNT(CASE)
+#undef CASE
+        }
+        y = z;
+        first += MOST;
+    } while (first < row->count);
 }
 
 NDE_SCALAR static void combine_one(size_t rows, nde_real h, const nde_row *row, const nde_real *k,
@@ -67,65 +85,13 @@ static void combine(size_t rows, size_t n, size_t ld, const nde_real *h, const n
         combine_one(rows, h[0], row, k, slab, y, z);
         return;
     }
-    int first = 0;
-    do {
-        const int count = row->count - first < MOST ? row->count - first : MOST;
-        switch (count) {
-#define CASE(count)                                                                                    \
-    case count: combine_some(count, rows, n, ld, h, row, first, k, slab, y, z); break
-            CASE(0);
-            CASE(1);
-            CASE(2);
-            CASE(3);
-            CASE(4);
-            CASE(5);
-            CASE(6);
-            CASE(7);
-            CASE(8);
-#undef CASE
-        }
-        y = z;
-        first += MOST;
-    } while (first < row->count);
+    combine_passes(false, rows, n, ld, h, row, k, slab, y, z);
 }
 
-/* The same for one h: rows are no matter. */
-static inline __attribute__((always_inline)) void combine_flat(int count, size_t size, nde_real h, const nde_row *row,
-                                                               int first, const nde_real *k, size_t slab, const nde_real *y,
-                                                               nde_real *z) {
-    terms t;
-    vec c[MOST];
-    read_terms(&t, count, row, first, k, slab);
-    for (int j = 0; j < count; j++) c[j] = h*t.w[j] - (vec){ 0 };
-    for (size_t at = 0; at < size; at += LANES) {
-        vec s = load(y + at);
-        for (int j = 0; j < count; j++) s += c[j]*load(t.k[j] + at);
-        store(z + at, s);
-    }
-}
-
+/* Rows are no matter. */
 static void combine_equal(size_t rows, size_t ld, nde_real h, const nde_row *row, const nde_real *k, size_t slab,
                           const nde_real *y, nde_real *z) {
-    int first = 0;
-    do {
-        const int count = row->count - first < MOST ? row->count - first : MOST;
-        switch (count) {
-#define CASE(count) \
-    case count: combine_flat(count, rows*ld, h, row, first, k, slab, y, z); break
-            CASE(0);
-            CASE(1);
-            CASE(2);
-            CASE(3);
-            CASE(4);
-            CASE(5);
-            CASE(6);
-            CASE(7);
-            CASE(8);
-#undef CASE
-        }
-        y = z;
-        first += MOST;
-    } while (first < row->count);
+    combine_passes(true, 1, rows*ld, 0, &h, row, k, slab, y, z);
 }
 
 typedef double wide __attribute__((vector_size(LANES*8))); /* as many lanes, in double */
@@ -191,8 +157,8 @@ static void error_many(size_t rows, size_t n, size_t ld, const nde_real *h, cons
     }
 }
 
-/* sum [n] = 0, or NaN where a row is not finite; row after row, which may be far apart. */
-static void see_finite(size_t rows, size_t n, size_t ld, const nde_real *z, double *restrict sum) {
+/* Row after row, which may be far apart. */
+static void finite(size_t rows, size_t n, size_t ld, const nde_real *z, double *restrict sum) {
     for (size_t b = 0; b < n; b++) sum[b] = 0;
     for (size_t i = 0; i < rows*ld; i += ld)
         for (size_t b = 0; b < n; b++) sum[b] += (double)(z[i + b] - z[i + b]);
@@ -206,17 +172,8 @@ static void error(size_t rows, size_t n, size_t ld, const nde_real *h, const nde
         return;
     }
     switch (row->count) {
-    case 0: see_finite(rows, n, ld, z, sum); break;
-#define CASE(count)                                                                                    \
-    case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-        CASE(5);
-        CASE(6);
-        CASE(7);
-        CASE(8);
+#define CASE(count) case count: error_some(count, rows, n, ld, h, row, k, slab, y, z, tolerance, sum); break;
+        NDE_EACH_COUNT(CASE)
 #undef CASE
     default: error_many(rows, n, ld, h, row, k, slab, y, z, tolerance, sum);
     }
@@ -343,6 +300,7 @@ const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .combine = combine,
     .combine_equal = combine_equal,
     .error = error,
+    .finite = finite,
     .measure = measure,
     .blend = blend,
     .accumulate = accumulate,

@@ -55,10 +55,12 @@ typedef struct nde_step_kernels {
     void (*combine_equal)(size_t rows, size_t ld, nde_real h, const nde_row *row, const nde_real *k, size_t slab,
                           const nde_real *y, nde_real *z);
     /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol
-     * max(|y|, |z|); NaN when z is not finite. row->count = 0: only that. */
+     * max(|y|, |z|); NaN when z is not finite */
     void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
                   size_t slab, const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, double *sum);
-    /* The same, measured so; with row->count = 0 too. */
+    /* sum [n]: 0; NaN when z is not finite */
+    void (*finite)(size_t rows, size_t n, size_t ld, const nde_real *z, double *sum);
+    /* Errors, measured so; with row->count = 0 too. */
     void (*measure)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k, size_t slab,
                     const nde_real *y, const nde_real *z, const nde_tolerance *tolerance, const nde_measurement *how,
                     double *sum);

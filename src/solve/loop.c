@@ -339,13 +339,6 @@ static int measure(const nde_solver *s, nde_panel *p, const nde_row *row, double
     return p->rc;
 }
 
-/* With fixed steps: 0, or NaN where a row of the new state is not finite. */
-static void see_state(const nde_solver *s, nde_panel *p) {
-    static const nde_row none;
-    static const nde_tolerance any = { .atol = 1 };
-    s->rhs.kernels->step->error(s->tangent_rows, p->live->n, p->ld, p->h_real, &none, p->k, p->slab, p->z, p->z, &any, p->error);
-}
-
 static int measure_all(const nde_solver *s, nde_panel *p) {
     if (measure(s, p, &s->table.error, p->error)) return p->rc;
     if (s->table.error2.count) {
@@ -364,7 +357,7 @@ static void inspect(nde_solver *s, nde_panel *p) {
         for (size_t b = 0; b < n; b++) p->error[b] = (double)NAN;
         return;
     }
-    if (!s->adaptive) see_state(s, p);
+    if (!s->adaptive) s->rhs.kernels->step->finite(s->tangent_rows, n, p->ld, p->z, p->error);
     else if (measure_all(s, p)) return;
     /* slopes that only the extension or the next step will use */
     const nde_row *unseen = &s->table.unseen[s->adaptive];

@@ -28,12 +28,11 @@ static int64_t free_steps(const nde_solver *s, const nde_panel *p) {
 
 /* Are the state and the slopes all finite, and no lane marked? */
 static bool in_order(const nde_solver *s, nde_panel *p, const nde_real *state, const nde_real *const *slopes, int count) {
-    static const nde_row none;
     const size_t n = p->live->n;
     double sum[8] = { 0 }; /* not one chain of additions */
     for (int j = -1; j < count; j++) {
         const nde_real *x = j < 0 ? state : slopes[j];
-        s->rhs.kernels->step->error(s->rhs.dim, n, p->ld, p->h_real, &none, p->k, p->slab, x, x, &s->tolerance, p->error);
+        s->rhs.kernels->step->finite(s->rhs.dim, n, p->ld, x, p->error);
         size_t b = 0;
         for (; b + 8 <= n; b += 8)
             for (size_t l = 0; l < 8; l++) sum[l] += p->error[b + l];

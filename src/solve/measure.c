@@ -45,13 +45,12 @@ static int own_norms(const nde_solver *s, nde_panel *p, const part *parts, int c
 }
 
 int nde_measure(const nde_solver *s, nde_panel *p, const nde_row *row, double *sum) {
-    static const nde_row none;
     const size_t n = p->live->n;
     const nde_step_kernels *use = s->rhs.kernels->step;
     part parts[2];
     const int count = parts_of(s, row, parts);
     if (s->norm.of) {
-        use->error(s->rhs.dim, n, p->ld, p->h_real, &none, p->k, p->slab, p->y, p->z, &s->tolerance, sum);
+        use->finite(s->rhs.dim, n, p->ld, p->z, sum);
         return own_norms(s, p, parts, count, sum);
     }
     for (int i = 0; i < count; i++) {

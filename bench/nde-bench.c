@@ -110,7 +110,7 @@ enum { CASES = sizeof cases/sizeof cases[0] };
 static const char *const precision_names[] = { "double", "single" };
 
 typedef struct settings {
-    bool wanted[CASES], any, json;
+    bool wanted[CASES], any, json, cpu;
     int precision, threads, isa, pairs; /* pairs 0: nobody says */
 } settings;
 
@@ -159,13 +159,15 @@ typedef struct side {
     child *reference; /* NULL: subject and state */
 } side;
 
+static clockid_t bench_clock = CLOCK_MONOTONIC; /* --cpu: another */
+
 /* Seconds of `times` runs; negative: it failed. */
 static double sample(const side *of, long times) {
     if (of->reference) return child_run(of->reference, times);
-    const double start = now(CLOCK_MONOTONIC);
+    const double start = now(bench_clock);
     for (long i = 0; i < times; i++)
         if (!of->subject->run(of->state)) return -1;
-    return now(CLOCK_MONOTONIC) - start;
+    return now(bench_clock) - start;
 }
 
 /* Runs of a sample; 0: it failed. */
@@ -297,7 +299,7 @@ static void print(const settings *set, const bench_case *c, const char *who, int
 /* Standard output holds nothing but objects with --json. */
 static void print_head(const settings *set) {
     FILE *out = set->json ? stderr : stdout;
-    fprintf(out, "# %s\n", nde_build_info());
+    fprintf(out, "# %s%s\n", nde_build_info(), set->cpu ? ", processor time" : "");
     for (size_t i = 0; i < sizeof native_files/sizeof native_files[0]; i++)
         fprintf(out, "# %s  reference/native/%s\n", native_files[i].sha256, native_files[i].file);
     if (!set->json)
@@ -439,7 +441,8 @@ static bool run(const settings *set, const bench_case *c) {
 
 static const char usage[] =
     "usage: nde-bench [--list] [--case NAME]... [--precision single|double] [--threads N]\n"
-    "                 [--isa baseline|v3|v4] [--pairs N] [--json]\n";
+    "                 [--isa baseline|v3|v4] [--pairs N] [--cpu] [--json]\n"
+    "--cpu: processor time, of what is not held up by other programs' turns\n";
 
 static int misuse(const char *what, const char *value) {
     fprintf(stderr, "nde-bench: %s %s\n%s", what, value, usage);
@@ -465,7 +468,7 @@ static int parse(int argc, char **argv, settings *set) {
         { "list", no_argument, NULL, 'l' }, { "case", required_argument, NULL, 'c' },
         { "precision", required_argument, NULL, 'p' }, { "threads", required_argument, NULL, 't' },
         { "isa", required_argument, NULL, 'i' }, { "pairs", required_argument, NULL, 'n' },
-        { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "json", no_argument, NULL, 'j' }, { "cpu", no_argument, NULL, 'u' }, { "help", no_argument, NULL, 'h' }, { 0 },
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int i = 0;
@@ -473,6 +476,7 @@ static int parse(int argc, char **argv, settings *set) {
         case 'l': list(); return 1;
         case 'h': printf("%s", usage); return 1;
         case 'j': set->json = true; break;
+        case 'u': set->cpu = true; break;
         case 'c':
             while (i < CASES && strcmp(optarg, cases[i].name) != 0) i++;
             if (i == CASES) return 1 + misuse("there is no case", optarg);
@@ -501,6 +505,7 @@ static int parse(int argc, char **argv, settings *set) {
         default: fprintf(stderr, "%s", usage); return 3;
         }
     }
+    if (set->cpu && set->threads > 1) return 1 + misuse("--cpu: the processor time of several threads is no", "speed");
     return optind < argc ? 1 + misuse("what is", argv[optind]) : 0;
 }
 
@@ -511,6 +516,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < CASES; i++)
         if (set.wanted[i] && !cases[i].subject[set.precision])
             return misuse("not in this precision:", cases[i].name);
+    if (set.cpu) bench_clock = CLOCK_PROCESS_CPUTIME_ID, setenv("NDE_BENCH_CPU", "1", 1);
     signal(SIGPIPE, SIG_IGN);
     /* For the references: this process has loaded OpenBLAS, which read its own then. */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);

@@ -328,7 +328,8 @@ nde_status nde_gradient_check(const nde_problem *problem, const nde_options *opt
     if (!seed && !problem->loss) return nde_fail(NDE_E_ARG, "nde_gradient_check: seed is NULL, and there is no problem.loss");
     if (asked.observe || asked.stream || asked.reduction || chosen.discard || (chosen.n_save && chosen.save_t_each))
         return nde_fail(NDE_E_ARG,
-                        "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known here");
+                        "nde_gradient_check: problem.observe, stream and reduction, options.discard and save_t_each are not known "
+                        "here");
     if (c.seed.event_t || c.seed.event_y || c.seed.t_end)
         return nde_fail(NDE_E_ARG, "nde_gradient_check: seed.%s is not known here",
                         c.seed.t_end ? "t_end" : c.seed.event_t ? "event_t" : "event_y");

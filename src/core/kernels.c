@@ -19,7 +19,8 @@
       .update = &nde_update_kernels_##isa_name, .program = &nde_program_kernels_##isa_name, .lu = &nde_lu_kernels_##isa_name }
 
 #ifdef NDE_HAVE_OPENBLAS
-#define BOTH(isa_name, number) KERNELS(isa_name, number, nde_openblas_gemm, nde_openblas_threads), KERNELS(isa_name, number, NULL, NULL)
+#define BOTH(isa_name, number) \
+    KERNELS(isa_name, number, nde_openblas_gemm, nde_openblas_threads), KERNELS(isa_name, number, NULL, NULL)
 #else
 #define BOTH(isa_name, number) KERNELS(isa_name, number, NULL, NULL)
 #endif

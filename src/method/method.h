@@ -75,10 +75,12 @@ enum {
  *                        the state; `partner` says what they are where slope 0 is made anew: at starts, jumps, knots,
  *                        clips and resets */
 /* Members of a method: its strong orders, twice each. */
-#define NDE_STRONG(diagonal, scalar, additive, commutative, general) .strong = { 0, diagonal, scalar, additive, commutative, general }
+#define NDE_STRONG(diagonal, scalar, additive, commutative, general) \
+    .strong = { 0, diagonal, scalar, additive, commutative, general }
 
 /* And with noise, twice the power of h with which the error estimate of a step goes to zero. */
-#define NDE_ESTIMATE(diagonal, scalar, additive, commutative, general) .estimate = { 0, diagonal, scalar, additive, commutative, general }
+#define NDE_ESTIMATE(diagonal, scalar, additive, commutative, general) \
+    .estimate = { 0, diagonal, scalar, additive, commutative, general }
 
 /* What stage i of a KIND_STOCHASTIC is: the drift, or the noise g with a multiplier of its own, over h. With I_1 = W(h),
  * I_10 the integral of W, and I_11, I_111 the repeated Ito integrals of dW, of one component each:

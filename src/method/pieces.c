@@ -39,8 +39,9 @@ void nde_pieces_sum_transpose(const nde_rhs *r, const nde_lanes *lanes, const do
     for (size_t i = 0; i < r->rows*ld; i += ld)
         for (size_t b = 0; b < n; b++) a_pieces[i + b] += a_k[i + b];
     for (size_t j = 0; j < r->problem.n_terms; j++) {
-        const nde_real *g = piece_at(r, j, pieces, slab), *rate = nde_rhs_rate(r, lanes, j);
+        const nde_real *g = piece_at(r, j, pieces, slab);
         if (!g) continue;
+        const nde_real *rate = nde_rhs_rate(r, lanes, j);
         r->kernels->step->multiply_add(r->dim, n, ld, a_k, rate, a_pieces + (g - pieces), a_pieces + (g - pieces));
         for (size_t i = 0; a_h && i < r->dim*ld; i += ld)
             for (size_t b = 0; b < n; b++)
@@ -53,8 +54,10 @@ void nde_pieces_sum_tangent(const nde_rhs *r, const nde_lanes *lanes, const doub
     const size_t n = lanes->site.n, ld = lanes->site.ld;
     nde_pieces_sum(r, lanes, v_pieces, slab, v_k);
     for (size_t j = 0; j < r->problem.n_terms; j++) {
-        const nde_real *g = piece_at(r, j, pieces, slab), *rate = nde_rhs_rate(r, lanes, j);
-        for (size_t i = 0; g && i < r->dim*ld; i += ld)
+        const nde_real *g = piece_at(r, j, pieces, slab);
+        if (!g) continue;
+        const nde_real *rate = nde_rhs_rate(r, lanes, j);
+        for (size_t i = 0; i < r->dim*ld; i += ld)
             for (size_t b = 0; b < n; b++)
                 v_k[i + b] -= (nde_real)(dt[b] != 0 ? 0.5*(double)g[i + b]*(double)rate[i + b]*v_h[b]/dt[b] : 0);
     }

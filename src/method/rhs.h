@@ -97,7 +97,8 @@ typedef struct nde_lanes {
     size_t *piece;      /* [paths][ld] */
     nde_real *rate;     /* [rates][ld] dW/h of this step; of a splitting with flows its h. rhs.driven: behind it
                          * [rates][ld] of the integral of W over the step, over h^2, as many that nde_rhs_rate writes, and
-                         * sqrt(h) and its inverse, 0 where h is not > 0. rhs.brackets: behind it [pairs][ld] of the Levy areas, over h */
+                         * sqrt(h) and its inverse, 0 where h is not > 0. rhs.brackets: behind it [pairs][ld] of the Levy
+                         * areas, over h */
     int turn;           /* NDE_TURN_*: what the stage evaluates */
     nde_multipliers by; /* of NDE_TURN_NOISE */
     bool turned;        /* of a splitting: second is evaluated, not the drift */

@@ -134,8 +134,8 @@ static nde_status gather_forced(nde_solver *s) {
         const nde_path *path = q->terms[k].path;
         for (size_t j = 0; path && j < path->knots; j++) {
             if (!nde_at_node(s, path->t[j]))
-                return nde_fail(NDE_E_ARG,
-                                "problem.terms[%zu].path->t[%zu] is %g: with noise, knots must be at nodes of the fixed steps", k, j, path->t[j]);
+                return nde_fail(NDE_E_ARG, "problem.terms[%zu].path->t[%zu] is %g: with noise, knots must be at nodes of the "
+                                           "fixed steps", k, j, path->t[j]);
             insert_forced(s, path->t[s->direction > 0 ? j : path->knots - 1 - j], SIZE_MAX, false);
         }
     }

@@ -291,8 +291,8 @@ nde_status nde_stiff_backward(nde_stiff_solver *s, const nde_seed *seed, const n
                                                               : "seed"));
     if (!nde_read_sized(&from, sizeof from, seed, offsetof(nde_seed, error_estimate)) ||
         !nde_read_sized(&to, sizeof to, gradient, offsetof(nde_gradient, recomputed)))
-        return nde_sun_refuse(s, nde_fail(NDE_E_ARG,
-                                          "nde_stiff_backward: size of seed or gradient is not a layout that this library knows"));
+        return nde_sun_refuse(s, nde_fail(NDE_E_ARG, "nde_stiff_backward: size of seed or gradient is not a layout that this "
+                                                     "library knows"));
     const nde_status bad = check(s, &from, &to);
     if (bad) return nde_sun_refuse(s, bad);
     s->seed = &from, s->gradient = &to;

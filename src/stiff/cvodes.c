@@ -165,8 +165,8 @@ static int order(nde_sun_worker *w) {
 static nde_status status(int flag) {
     switch (flag) {
     case CV_MEM_FAIL: case CV_LINIT_FAIL: case CV_NLS_INIT_FAIL: case CV_NLS_SETUP_FAIL: return NDE_E_NOMEM;
-    case CV_RHSFUNC_FAIL: case CV_REPTD_RHSFUNC_ERR: case CV_UNREC_RHSFUNC_ERR: case CV_QRHSFUNC_FAIL: case CV_REPTD_QRHSFUNC_ERR:
-    case CV_UNREC_QRHSFUNC_ERR: case CV_LSETUP_FAIL: case CV_LSOLVE_FAIL: return NDE_E_FIELD;
+    case CV_RHSFUNC_FAIL: case CV_REPTD_RHSFUNC_ERR: case CV_UNREC_RHSFUNC_ERR: case CV_QRHSFUNC_FAIL:
+    case CV_REPTD_QRHSFUNC_ERR: case CV_UNREC_QRHSFUNC_ERR: case CV_LSETUP_FAIL: case CV_LSOLVE_FAIL: return NDE_E_FIELD;
     case CV_FIRST_RHSFUNC_ERR: case CV_FIRST_QRHSFUNC_ERR: return NDE_E_FIELD_FIRST;
     case CV_ILL_INPUT: case CV_BAD_T: case CV_BAD_K: return NDE_E_ARG;
     default: return NDE_E_STEPSIZE; /* too much accuracy, convergence and error failures, no room for a step */

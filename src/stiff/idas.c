@@ -146,10 +146,12 @@ static int slopes(nde_sun_worker *w, bool given) {
 static nde_status status(int flag) {
     switch (flag) {
     case IDA_MEM_FAIL: case IDA_LINIT_FAIL: case IDA_NLS_INIT_FAIL: case IDA_NLS_SETUP_FAIL: return NDE_E_NOMEM;
-    case IDA_RES_FAIL: case IDA_REP_RES_ERR: case IDA_LSETUP_FAIL: case IDA_LSOLVE_FAIL: case IDA_QRHS_FAIL: case IDA_REP_QRHS_ERR:
+    case IDA_RES_FAIL: case IDA_REP_RES_ERR: case IDA_LSETUP_FAIL: case IDA_LSOLVE_FAIL: case IDA_QRHS_FAIL:
+    case IDA_REP_QRHS_ERR:
         return NDE_E_FIELD;
     case IDA_FIRST_RES_FAIL: case IDA_FIRST_QRHS_ERR: return NDE_E_FIELD_FIRST;
-    case IDA_BAD_EWT: case IDA_ILL_INPUT: case IDA_NO_RECOVERY: case IDA_LINESEARCH_FAIL: case IDA_BAD_T: case IDA_BAD_K: return NDE_E_ARG;
+    case IDA_BAD_EWT: case IDA_ILL_INPUT: case IDA_NO_RECOVERY: case IDA_LINESEARCH_FAIL: case IDA_BAD_T: case IDA_BAD_K:
+        return NDE_E_ARG;
     default: return NDE_E_STEPSIZE;
     }
 }

@@ -203,13 +203,13 @@ static nde_status read_linear(nde_stiff_solver *s) {
     if (f->krylov > INT_MAX) return nde_fail(NDE_E_ARG, "stiff.krylov is %zu", f->krylov);
     if (!f->krylov) f->krylov = n < 20 ? n : 20;
     measure_band(s, &lower, &upper);
-    s->linear = f->linear             ? f->linear
+    s->linear = f->linear                      ? f->linear
                 : s->method == NDE_STIFF_ADAMS ? NDE_STIFF_NONE
-                : 4*(lower + upper + 1) < n      ? NDE_STIFF_BAND
+                : 4*(lower + upper + 1) < n    ? NDE_STIFF_BAND
                 : n > MOST_DENSE && drift->jvp ? NDE_STIFF_KRYLOV
-                                                 : NDE_STIFF_DENSE;
-    if (s->linear == NDE_STIFF_NONE && s->method == NDE_STIFF_DAE) return nde_fail(NDE_E_ARG,
-                                                                                   "stiff.linear is NDE_STIFF_NONE: not of NDE_STIFF_DAE");
+                                               : NDE_STIFF_DENSE;
+    if (s->linear == NDE_STIFF_NONE && s->method == NDE_STIFF_DAE)
+        return nde_fail(NDE_E_ARG, "stiff.linear is NDE_STIFF_NONE: not of NDE_STIFF_DAE");
     const nde_status bad = read_jacobian(s);
     if (bad) return bad;
     if (n > INT_MAX) return nde_fail(NDE_E_SIZE, "problem.dim is %zu", n);

@@ -17,8 +17,8 @@ static const nde_mlp nets[PROBLEMS] = {
     [WIDE] = { .size = sizeof(nde_mlp), .layers = 2, .width = widths[WIDE], .hidden = NDE_TANH },
 };
 
-static const int modes[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_REVERSIBLE, NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED, NDE_ADJOINT_QUADRATURE,
-                             NDE_ADJOINT_GAUSS };
+static const int modes[] = { NDE_ADJOINT_DISCRETE, NDE_ADJOINT_REVERSIBLE, NDE_ADJOINT_BACKSOLVE, NDE_ADJOINT_INTERPOLATED,
+                             NDE_ADJOINT_QUADRATURE, NDE_ADJOINT_GAUSS };
 static const char *const mode_names[] = { "discrete", "reversible", "backsolve", "interpolated", "quadrature", "gauss" };
 enum { EXACT = 2 /* the first ones */, MODES = LENGTH(modes), DIM = 2, MOST_P = 400 };
 static const bool single = sizeof(nde_real) == sizeof(float);

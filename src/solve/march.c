@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * march.c - fixed steps while nothing happens but accepted ones: no clocks, watches and decisions in between. It does what
- * attempt and settle of loop.c do, bit for bit, and hands the step at which something is not in order to them. */
+ * nde_lanes_attempt and nde_lanes_settle do, bit for bit, and hands the step at which something is not in order to them. */
 #include "solve/solver.h"
 
 #include <math.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * solver.h - what a solver is made of. Its life: options.c reads what is wanted, choose.c picks method, kernels and controller,
- * setup.c lays it out, solver.c runs it, loop.c steps, panel.c carries out what the loop decides (and what the sweep replays),
- * record.c logs it (walk.c reads that), adjoint/ walks the log back.
+ * setup.c lays it out, solver.c runs it, loop.c steps (joint.c: all together), turnover.c lets trajectories in and out, panel.c
+ * carries out what the loop decides (and what the sweep replays), record.c logs it (walk.c reads that), adjoint/ walks the log
+ * back.
  *
  * A panel is a block of lanes with everything it needs; a shard is what one task works on: with independent steps one panel
  * with a queue of trajectories, with joint steps a run of panels that hold all of theirs. Shards depend on n and dim only. */
@@ -687,9 +688,11 @@ nde_marched nde_march(nde_solver *s, nde_panel *p);
 
 /* ---- loop.c ---- */
 nde_status nde_loop(nde_solver *s);
-/* Appends a list to the record; false without room: the record is lost, and with it nothing but the way back. */
-bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry);
 /* Runs count tasks on the executor, or here. */
 int nde_solver_tasks(nde_solver *s, size_t count, void (*task)(void *arg, size_t i, int worker), void *arg);
+
+/* ---- turnover.c ---- */
+/* Appends a list to the record; false without room: the record is lost, and with it nothing but the way back. */
+bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * sprint.c - the loop for one trajectory while nothing happens but steps, accepted or not; compiled once
- * for each instruction set. It does what attempt and settle of loop.c do, bit for bit, with
+ * for each instruction set. It does what nde_lanes_attempt and nde_lanes_settle do, bit for bit, with
  * everything at hand, and hands an attempt that needs more to them. With a record it works in the room of the next entry. */
 #include "solve/sprint.h"
 #include "controller/weigh.h"
@@ -50,7 +50,7 @@ static inline __attribute__((always_inline)) void hand_on(size_t dim, const nde_
         for (size_t i = 0; i < dim; i++) x[i] = slope[i];
 }
 
-/* Keeps it, as keep of loop.c does, and goes on to the place of the next one if that is the like of it: true. */
+/* Keeps it, as nde_panel_keep does, and goes on to the place of the next one if that is the like of it: true. */
 static inline __attribute__((always_inline)) bool keep(size_t dim, nde_panel *p) {
     nde_entry *entry = &p->slot;
     entry->t[0] = p->t[0], entry->t_new[0] = p->t_new[0];

@@ -350,6 +350,12 @@ enum { NDE_LEVY_W = 1, NDE_LEVY_H = 2, NDE_LEVY_K = 3 };
  * W_j - W_i H_j and a normal of its own for each pair, whose variance is that of what is left over (FOSTER: h^2/20 +
  * (h/5)(H_i^2 + H_j^2)) or the mean of that (DAVIE: h^2/12). */
 enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
+/* noise.normals: what W, H and K of a grid's cells are made of, which decides what path it is.
+ *   DOUBLE  two normals from 128 random bits: 52 for the radius, 52 for the angle, |z| < 8.58
+ *   SINGLE  four from 128, computed in float: 30 bits for the radius, 32 for the angle, |z| < 6.56, beyond which a normal is
+ *           once in 10^10. Twice to three times as fast; for runs whose other errors are larger. Its increments are rounded
+ *           and add up as those of DOUBLE. Of grids only; what is left over of an area stays DOUBLE */
+enum { NDE_NORMALS_DOUBLE = 0, NDE_NORMALS_SINGLE = 1 };
 
 /* Brownian motion as a pure function of (seed, trajectory, component, times): never stored, the same on the way back.
  * Increments W over adjoining steps add up exactly: they are multiples of one power of two, 2^-44 of the least one from
@@ -366,13 +372,16 @@ enum { NDE_AREA_FOSTER = 0, NDE_AREA_DAVIE = 1 };
  *   tolerance    of a tree: a share of the span, 2^-40 to 1; 0: 2^-20
  *   antithetic   1: trajectories 2k and 2k + 1 are a pair: the path of the second is the first one's times -1. Both count as
  *                trajectory k. Not with stored increments
+ *   normals      NDE_NORMALS_*; NDE_NORMALS_SINGLE of grids only
  *   correlation  NULL, or L [dim][dim]: dW becomes L dW, of covariance L L^T dt; only its lower triangle, with the
  *                diagonal, is read. Not copied. Not with stored increments
  * Counter, for ever: Philox4x32-10, key = seed (low word first), words of 32 bits, low bits first: { component/2 : 24,
  * purpose : 8 }, { position, low 32 }, { position, high 16; trajectory, high 16 }, { trajectory, low 32 }. Words 0 and 1 of the
  * result are the radius and words 2 and 3 the angle of a Box-Muller pair: cosine for the even component, sine for the odd one.
- *   grid   W, H, K of a cell: purposes W, H, K, position = its number; times sqrt(cell), sqrt(cell/12), sqrt(cell/720);
- *          rounded to one unit. What is left over of the area of (i, j), j < i: purpose AREA, component i (i - 1)/2 + j
+ * NDE_NORMALS_SINGLE: component/4 in place of component/2, and purposes of its own; words 0 and 1 are radius and angle of
+ * components 4k (cosine) and 4k + 1 (sine), words 2 and 3 those of 4k + 2 and 4k + 3.
+ *   grid   W, H, K of a cell: purposes W, H, K or W_SINGLE ...; position = its number; times sqrt(cell), sqrt(cell/12),
+ *          sqrt(cell/720), in units. Rest of the area of (i, j), j < i: purpose AREA, component i (i - 1)/2 + j
  *   tree   purpose TREE, position = 2^l + number of the interval among those of length 2^-l of the span, by the normal
  *          that halves or cuts it; 0 for the whole span; plus 2^46 for the second normal, 2^47 for the third
  * Sources: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11 (2011); J. Foster, T. Lyons, H. Oberhauser, SIAM
@@ -385,6 +394,7 @@ typedef struct nde_noise {
     int32_t source, levy, area, antithetic; /* NDE_SOURCE_*, NDE_LEVY_*, NDE_AREA_* */
     double tolerance;
     const double *correlation, *w, *h, *k;
+    int32_t normals; /* NDE_NORMALS_* */
 } nde_noise;
 
 /* A question to a path. Times t0 <= s <= t <= t1, of a grid and of stored increments between cells.
@@ -413,7 +423,8 @@ NDE_API NDE_CHECK nde_status nde_noise_between(const nde_noise *noise, const nde
 enum {
     NDE_PURPOSE_W = 0, NDE_PURPOSE_H = 1, NDE_PURPOSE_K = 2, NDE_PURPOSE_AREA = 3, NDE_PURPOSE_TREE = 4,
     NDE_PURPOSE_INITIALISATION = 5, NDE_PURPOSE_SHUFFLE = 6, NDE_PURPOSE_PROBE = 7, NDE_PURPOSE_DROPOUT = 8,
-    NDE_PURPOSE_STEP = 9, NDE_PURPOSE_END = 10
+    NDE_PURPOSE_STEP = 9, NDE_PURPOSE_END = 10, NDE_PURPOSE_W_SINGLE = 11, NDE_PURPOSE_H_SINGLE = 12,
+    NDE_PURPOSE_K_SINGLE = 13
 };
 /* One standard normal: a pure function of its arguments, same bits on every IEEE-754 machine and compiler.
  * component < 2^25, position and trajectory < 2^48 (higher bits are ignored), purpose < 256. */

@@ -4,6 +4,7 @@
 #define NDE_CORE_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "nde/base.h"
 
@@ -22,12 +23,8 @@ bool nde_size_add(size_t a, size_t b, size_t *sum);
  * n = 1. 0 when it does not fit. */
 size_t nde_leading_dimension(size_t n, size_t bytes);
 
-/* Are all of x [n] one number? */
-static inline bool nde_are_equal(size_t n, const double *x) {
-    bool equal = true;
-    for (size_t b = 1; b < n; b++) equal &= x[b] == x[0];
-    return equal;
-}
+/* Are all of x [n] the same bits? */
+static inline bool nde_are_equal(size_t n, const double *x) { return n < 2 || !memcmp(x, x + 1, (n - 1)*sizeof *x); }
 
 /* ---- struct growth ---- */
 

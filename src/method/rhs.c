@@ -88,6 +88,19 @@ static bool runs_back(size_t n, const double *dt) {
     return false;
 }
 
+/* to [n]: each trajectory's own, or one for all. */
+static void spread(size_t n, const size_t *who, const double *each, double all, double *restrict to) {
+    if (each)
+        for (size_t b = 0; b < n; b++) to[b] = each[who[b]];
+    else
+        for (size_t b = 0; b < n; b++) to[b] = all;
+}
+
+/* first [n]: cells from step `zero` on, `cells` a step. */
+static void number_cells(size_t n, const int64_t *step, int64_t zero, int64_t cells, int64_t *restrict first) {
+    for (size_t b = 0; b < n; b++) first[b] = (step[b] - zero)*cells;
+}
+
 /* The slopes of a noise term. */
 static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, const double *t, const double *dt,
                         const int64_t *step) {
@@ -101,12 +114,10 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     const int64_t cells = noise.grid && noise.source != NDE_SOURCE_TREE ? noise.grid/r->steps : 1;
     const bool back = runs_back(n, dt); /* the path is that of its span, whichever way it is gone */
     double *const from = back ? s->to : s->from, *const to = back ? s->from : s->to;
-    for (size_t b = 0; b < n; b++) {
-        from[b] = q->t0_each ? q->t0_each[who[b]] : q->t0;
-        to[b] = q->t1_each ? q->t1_each[who[b]] : q->t1;
-        s->cell[b] = t[b] + dt[b];
-    }
-    for (size_t b = 0; b < n; b++) s->cell_first[b] = (back ? r->steps - 1 - step[b] : step[b])*cells;
+    spread(n, who, q->t0_each, q->t0, from);
+    spread(n, who, q->t1_each, q->t1, to);
+    for (size_t b = 0; b < n; b++) s->cell[b] = t[b] + dt[b];
+    number_cells(n, step, back ? r->steps - 1 : 0, back ? -cells : cells, s->cell_first);
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
                               .t = back ? t : s->cell, .first = s->cell_first, .count = cells,
                               .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .work = s->noise[k],

@@ -19,16 +19,29 @@
 
 /* Words of Philox in 64-bit lanes; their upper halves hold rubbish, which no product reads. */
 typedef uint64_t words __attribute__((vector_size(NDE_VECTOR_BYTES)));
+typedef uint32_t half_words __attribute__((vector_size(NDE_VECTOR_BYTES/2)));
 enum { WORDS = NDE_VECTOR_BYTES/8, CHUNK = NDE_NOISE_PIECE, ROUNDS = 10, AT_ONCE = NDE_VECTOR_BYTES == 64 ? 4 : 2 };
 
-/* Lanes that are worked on together; trajectory and first are filled up to a whole vector. */
+/* Lanes that are worked on together, and what is filled up to a whole number of vectors: `room`. */
 typedef struct chunk {
-    size_t n;
+    size_t n, room, in_block; /* in_block: components of a block */
     words key[ROUNDS][2]; /* of the seed, round by round */
     uint64_t trajectory[CHUNK], first[CHUNK];
+    uint64_t begun[4][CHUNK]; /* what all components have in common of the first two rounds: see begin */
     /* deviations of W, H, K of a cell; 1.5 2^52 units: adding and subtracting it rounds to a unit */
     double scale[3][CHUNK], round[CHUNK];
 } chunk;
+
+/* Random bits of a block for each lane. */
+typedef union drawn {
+    _Alignas(NDE_VECTOR_BYTES) uint64_t half[2][CHUNK];
+    uint32_t word[4][CHUNK];
+} drawn;
+
+/* Two normals for each lane: radius times cosine and radius times sine. */
+typedef struct pairs {
+    _Alignas(NDE_VECTOR_BYTES) double radius[CHUNK], wave[2][CHUNK];
+} pairs;
 
 /* The product of the lower halves. gcc 12 and clang 14 find this instruction by themselves only
  * behind many shuffles. */
@@ -46,6 +59,10 @@ static inline words product(words a, words b) {
 
 static inline words load(const uint64_t *x) { words v; memcpy(&v, x, sizeof v); return v; }
 static inline void store(uint64_t *x, words v) { memcpy(x, &v, sizeof v); }
+static inline void store_words(uint32_t *x, words v) {
+    const half_words low = __builtin_convertvector(v, half_words);
+    memcpy(x, &low, sizeof low);
+}
 
 static void take_seed(chunk *lanes, uint64_t seed) {
     const words none = { 0 };
@@ -54,157 +71,192 @@ static void take_seed(chunk *lanes, uint64_t seed) {
         lanes->key[round][0] = none + k0, lanes->key[round][1] = none + k1;
 }
 
-/* even, odd [n]: the two halves of the blocks of (purpose, component, first + cell): nde_philox of
- * nde_counter, in vectors, several of them at a time: each alone would wait for its products. */
-static void draw(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell,
-                 uint64_t *even, uint64_t *odd) {
+/* The lanes' counters at cell first + cell. Of their words only the first has the component, and two rounds pass before it
+ * has been everywhere: what does not depend on it is made once for all components. */
+static void begin(chunk *lanes, uint64_t cell) {
     const words none = { 0 }, m0 = none + 0xD2511F53u, m1 = none + 0xCD9E8D57u;
-    const uint32_t word0 = nde_counter(purpose, 0, 0, component).x[0];
-    for (size_t b = 0; b < lanes->n; b += AT_ONCE*WORDS) {
+    for (size_t b = 0; b < lanes->room; b += WORDS) {
+        const words trajectory = load(lanes->trajectory + b), position = load(lanes->first + b) + cell;
+        const words q = product((position >> 32 & 0xffff) | (trajectory >> 32 & 0xffff) << 16, m1);
+        const words p = product((q >> 32) ^ position ^ lanes->key[0][0], m0);
+        store(lanes->begun[0] + b, trajectory ^ lanes->key[0][1]);
+        store(lanes->begun[1] + b, q ^ lanes->key[1][0]);
+        store(lanes->begun[2] + b, (p >> 32) ^ lanes->key[1][1]);
+        store(lanes->begun[3] + b, p);
+    }
+}
+
+/* Blocks of (purpose, block number, where the lanes have begun): nde_philox of nde_counter, in vectors, several of them at a
+ * time: each alone would wait for its products. As two halves, or as four words of 32 bits. */
+static void draw(const chunk *lanes, unsigned purpose, uint64_t block, bool in_words, drawn *to) {
+    const words none = { 0 }, m0 = none + 0xD2511F53u, m1 = none + 0xCD9E8D57u;
+    const uint64_t of_block = (uint64_t)0xD2511F53u*nde_counter(purpose, 0, 0, 2*block).x[0];
+    const words high = none + (of_block >> 32), low = none + of_block;
+    for (size_t b = 0; b < lanes->room; b += AT_ONCE*WORDS) {
         words x[AT_ONCE][4];
         for (size_t i = 0; i < AT_ONCE; i++) {
-            const words trajectory = load(lanes->trajectory + b + i*WORDS), position = load(lanes->first + b + i*WORDS) + cell;
-            x[i][0] = none + word0, x[i][1] = position, x[i][3] = trajectory;
-            x[i][2] = (position >> 32 & 0xffff) | (trajectory >> 32 & 0xffff) << 16;
+            const size_t at = b + i*WORDS;
+            const words q = product(load(lanes->begun[0] + at) ^ high, m1);
+            x[i][0] = (q >> 32) ^ load(lanes->begun[1] + at), x[i][1] = q;
+            x[i][2] = load(lanes->begun[2] + at) ^ low, x[i][3] = load(lanes->begun[3] + at);
         }
-        for (int round = 0; round < ROUNDS; round++)
+        for (int round = 2; round < ROUNDS; round++)
             for (size_t i = 0; i < AT_ONCE; i++) {
                 const words p = product(x[i][0], m0), q = product(x[i][2], m1);
                 x[i][0] = (q >> 32) ^ x[i][1] ^ lanes->key[round][0], x[i][1] = q;
                 x[i][2] = (p >> 32) ^ x[i][3] ^ lanes->key[round][1], x[i][3] = p;
             }
-        for (size_t i = 0; i < AT_ONCE; i++) {
-            store(even + b + i*WORDS, (x[i][0] & 0xffffffff) | x[i][1] << 32);
-            store(odd + b + i*WORDS, (x[i][2] & 0xffffffff) | x[i][3] << 32);
-        }
+        for (size_t i = 0, at = b; i < AT_ONCE && !in_words; i++, at += WORDS)
+            for (size_t j = 0; j < 2; j++) store(to->half[j] + at, (x[i][2*j] & 0xffffffff) | x[i][2*j + 1] << 32);
+        for (size_t i = 0, at = b; i < AT_ONCE && in_words; i++, at += WORDS)
+            for (size_t j = 0; j < 4; j++) store_words(to->word[j] + at, x[i][j]);
     }
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* Minus the logarithms [n] of uniform numbers. In loops of their own: in one with what follows most of what
- * a core looks ahead at would wait for a quotient or a root (15 % of a normal by AVX2). */
-INLINE void minus_logs(size_t n, const uint64_t *bits, double *restrict to) {
-    double k[CHUNK], f[CHUNK];
-    for (size_t b = 0; b < n; b++) to[b] = nde_log_parts(nde_to_uniform(bits[b]), &k[b], &f[b]);
-    for (size_t b = 0; b < n; b++) to[b] = nde_minus_log_sum(k[b], f[b], to[b]);
+/* Box-Muller pairs [n] of halves of blocks. Loops left to the compiler, which vectorises them; several, since in one most of
+ * what a core looks ahead at would wait for a quotient or a root (15 % of all by AVX-512, 25 % by AVX2), but no more:
+ * logarithms beside sines wait less than either. */
+static void to_pairs(size_t n, const drawn *from, pairs *to) {
+    double k[CHUNK], f[CHUNK], s[CHUNK];
+    for (size_t b = 0; b < n; b++) s[b] = nde_log_parts(nde_to_uniform(from->half[0][b]), &k[b], &f[b]);
+    for (size_t b = 0; b < n; b++) {
+        to->radius[b] = sqrt(2*nde_minus_log_sum(k[b], f[b], s[b]));
+        nde_sincos(nde_to_uniform(from->half[1][b]), &to->wave[1][b], &to->wave[0][b]);
+    }
 }
 
-/* even, odd [n] (+)= W, H or K of a cell (purpose NDE_PURPOSE_W, _H or _K), for a component and the next,
- * which `both` asks for. Loops with arrays between them: Philox in vectors, Box-Muller left to the
- * compiler, which vectorises it. */
-INLINE void put(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both, int more,
-                double *restrict even, double *restrict odd) {
-    const double *scale = lanes->scale[purpose], *round = lanes->round;
-    uint64_t bits[2][CHUNK];
-    double log[CHUNK];
-    draw(lanes, purpose, component, cell, bits[0], bits[1]);
-    minus_logs(lanes->n, bits[0], log);
+/* The same of two words, in float, as normals. */
+static void to_singles(size_t n, const uint32_t *radii, const uint32_t *angles, float *restrict even, float *restrict odd) {
+    float k[CHUNK], f[CHUNK], radius[CHUNK];
+    for (size_t b = 0; b < n; b++) radius[b] = nde_log_parts_single(nde_to_uniform_single(radii[b]), &k[b], &f[b]);
+    for (size_t b = 0; b < n; b++) {
+        radius[b] = sqrtf(2*nde_minus_log_sum_single(k[b], f[b], radius[b]));
+        nde_sincos_single(angles[b], &odd[b], &even[b]);
+    }
+    for (size_t b = 0; b < n; b++) even[b] *= radius[b], odd[b] *= radius[b];
+}
+
+/* to [n] (+)= W, H or K of a cell, in units: of normals z, or of a pair. */
+static inline __attribute__((always_inline)) void scale(const chunk *lanes, unsigned what, const float *z, const double *radius,
+                                                        const double *wave, bool more, double *restrict to) {
+    const double *deviation = lanes->scale[what], *round = lanes->round;
     for (size_t b = 0; b < lanes->n; b++) {
-        double z0, z1;
-        nde_box_muller(log[b], bits[1][b], &z0, &z1);
-        even[b] = nde_to_unit(scale[b]*z0, round[b]) + (more ? even[b] : 0);
-        if (both) odd[b] = nde_to_unit(scale[b]*z1, round[b]) + (more ? odd[b] : 0);
+        const double x = nde_to_unit(deviation[b]*(z ? (double)z[b] : radius[b]*wave[b]), round[b]);
+        to[b] = more ? to[b] + x : x;
     }
 }
 
-INLINE void add(const chunk *lanes, unsigned purpose, uint64_t component, uint64_t cell, int both, double *even, double *odd) {
-    put(lanes, purpose, component, cell, both, 1, even, odd);
+static void put_pair(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
+    drawn from;
+    pairs z;
+    draw(lanes, what, block, false, &from);
+    to_pairs(lanes->n, &from, &z);
+    for (size_t j = 0; j < rows; j++) scale(lanes, what, NULL, z.radius, z.wave[j], more, to + j*ld);
 }
 
-/* One cell: there is nothing to sum. */
-static void set(const chunk *lanes, unsigned purpose, uint64_t component, double *even, double *odd) {
-    if (odd) put(lanes, purpose, component, 0, 1, 0, even, odd);
-    else put(lanes, purpose, component, 0, 0, 0, even, NULL);
+static void put_singles(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
+    drawn from;
+    _Alignas(NDE_VECTOR_BYTES) float z[2][CHUNK];
+    draw(lanes, NDE_PURPOSE_W_SINGLE + what, block, true, &from);
+    for (size_t j = 0; j < rows; j++) {
+        if (j % 2 == 0) to_singles(lanes->n, from.word[j], from.word[j + 1], z[0], z[1]);
+        scale(lanes, what, z[j % 2], NULL, NULL, more, to + j*ld);
+    }
 }
 
-/* W over `count` cells. */
-INLINE void increments(const chunk *lanes, uint64_t component, uint64_t count, int both, double *even,
-                       double *odd) {
-    for (size_t b = 0; b < lanes->n; b++) even[b] = odd[b] = 0;
-    for (uint64_t cell = 0; cell < count; cell++) add(lanes, NDE_PURPOSE_W, component, cell, both, even, odd);
+/* to [rows][ld] (+)= W, H or K of a cell (what: NDE_PURPOSE_W, _H or _K), of the components of a block. */
+static void put(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
+    (lanes->in_block == 4 ? put_singles : put_pair)(lanes, what, block, rows, more, to, ld);
 }
 
-/* W and H, and K where k is not NULL, over `count` cells > 0, for a component and the next: [2][CHUNK]. */
-static void areas(const chunk *lanes, uint64_t component, uint64_t count, double (*w)[CHUNK],
-                  double (*h)[CHUNK], double (*k)[CHUNK]) {
-    const size_t n = lanes->n;
-    double one[3][2][CHUNK];
-    nde_fold a[2];
-    memset(a, 0, sizeof a);
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* W, H and K where they are not NULL, [m][ld] of one cell, or W alone over more. */
+static void sum_cells(chunk *lanes, size_t m, size_t ld, uint64_t count, double *const *out) {
+    const size_t step = lanes->in_block;
     for (uint64_t cell = 0; cell < count; cell++) {
-        memset(one, 0, sizeof one);
-        add(lanes, NDE_PURPOSE_W, component, cell, 1, one[0][0], one[0][1]);
-        add(lanes, NDE_PURPOSE_H, component, cell, 1, one[1][0], one[1][1]);
-        if (k) add(lanes, NDE_PURPOSE_K, component, cell, 1, one[2][0], one[2][1]);
-        for (size_t i = 0; i < 2; i++) nde_fold_cell(&a[i], n, one[0][i], one[1][i], one[2][i]);
+        begin(lanes, cell);
+        for (size_t i = 0; i < m; i += step)
+            for (unsigned what = 0; what < 3 && out[what]; what++)
+                put(lanes, what, i/step, least(step, m - i), cell > 0, out[what] + i*ld, ld);
     }
-    for (size_t i = 0; i < 2; i++) nde_fold_end(&a[i], n, count, w[i], h[i], k ? k[i] : NULL);
 }
 
-static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory, const double *cell,
-                 const int64_t *first) {
+/* W and H, and K where it is not NULL, over `count` cells. */
+static void fold_cells(chunk *lanes, size_t m, size_t ld, uint64_t count, double *const *out) {
+    const size_t n = lanes->n, step = lanes->in_block;
+    _Alignas(NDE_VECTOR_BYTES) double one[3][4][CHUNK];
+    nde_fold a[4];
+    memset(one, 0, sizeof one);
+    for (size_t i = 0; i < m; i += step) {
+        const size_t rows = least(step, m - i);
+        memset(a, 0, sizeof a);
+        for (uint64_t cell = 0; cell < count; cell++) {
+            begin(lanes, cell);
+            for (unsigned what = 0; what < 3 && out[what]; what++) put(lanes, what, i/step, rows, false, one[what][0], CHUNK);
+            for (size_t j = 0; j < rows; j++) nde_fold_cell(&a[j], n, one[0][j], one[1][j], one[2][j]);
+        }
+        for (size_t j = 0; j < rows; j++)
+            nde_fold_end(&a[j], n, count, out[0] + (i + j)*ld, out[1] + (i + j)*ld, out[2] ? out[2] + (i + j)*ld : NULL);
+    }
+}
+
+/* The lanes of a chunk; beyond n they are those of trajectory 0. */
+static void take_lanes(chunk *lanes, size_t n) {
+    lanes->n = n, lanes->room = n;
+    for (; lanes->room % (AT_ONCE*WORDS); lanes->room++) lanes->trajectory[lanes->room] = lanes->first[lanes->room] = 0;
+}
+
+/* kinds: 1 to 3, W, H and K. */
+static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory, const double *cell, const int64_t *first,
+                 size_t kinds) {
+    static const double part[3] = { 1, 12, 720 };
     const double root = sqrt((double)grid);
-    lanes->n = n;
     for (size_t b = 0; b < n; b++) {
         lanes->trajectory[b] = trajectory[b];
         lanes->first[b] = (uint64_t)first[b];
     }
-    for (size_t b = n; b % (AT_ONCE*WORDS); b++) lanes->trajectory[b] = lanes->first[b] = 0;
+    take_lanes(lanes, n);
     const size_t count = nde_are_equal(n, cell) ? 1 : n;
     for (size_t b = 0; b < count; b++) {
-        lanes->scale[0][b] = sqrt(cell[b]);
-        lanes->scale[1][b] = sqrt(cell[b]/12);
-        lanes->scale[2][b] = sqrt(cell[b]/720);
+        for (size_t what = 0; what < kinds; what++) lanes->scale[what][b] = sqrt(cell[b]/part[what]);
         lanes->round[b] = nde_unit_round(lanes->scale[0][b]*root);
     }
     for (size_t b = count; b < n; b++) {
-        for (size_t what = 0; what < 3; what++) lanes->scale[what][b] = lanes->scale[what][0];
+        for (size_t what = 0; what < kinds; what++) lanes->scale[what][b] = lanes->scale[what][0];
         lanes->round[b] = lanes->round[0];
     }
 }
 
 static void cells(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
                   const double *cell, const int64_t *first, int64_t count, double *w, double *h, double *k) {
-    const uint64_t number = count > 0 ? (uint64_t)count : 0;
-    double *const out[3] = { w, h, k };
-    double x[3][2][CHUNK] = { { { 0 } } };
     chunk lanes;
     take_seed(&lanes, noise->seed);
-    for (size_t begin = 0; begin < n; begin += CHUNK) {
-        const size_t width = n - begin < CHUNK ? n - begin : CHUNK;
-        fill(&lanes, grid, width, trajectory + begin, cell + begin, first + begin);
-        for (size_t i = 0; i < m; i += 2) {
-            const size_t pair = i + 1 < m ? 2 : 1;
-            for (unsigned what = 0; what < 3 && out[what] && number == 1; what++) {
-                double *even = out[what] + i*ld + begin;
-                set(&lanes, what, i, even, pair == 2 ? even + ld : NULL);
-            }
-            if (number == 1) continue;
-            if (h && number) areas(&lanes, i, number, x[0], x[1], k ? x[2] : NULL);
-            else if (pair == 2) increments(&lanes, i, number, 1, x[0][0], x[0][1]);
-            else increments(&lanes, i, number, 0, x[0][0], x[0][1]);
-            for (size_t what = 0; what < 3; what++)
-                for (size_t j = 0; j < pair && out[what]; j++)
-                    memcpy(out[what] + (i + j)*ld + begin, x[what][j], width*sizeof(double));
-        }
+    lanes.in_block = noise->normals == NDE_NORMALS_SINGLE ? 4 : 2;
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t width = least(n - from, CHUNK);
+        double *const out[3] = { w + from, h ? h + from : NULL, k ? k + from : NULL };
+        fill(&lanes, grid, width, trajectory + from, cell + from, first + from, k ? 3 : h ? 2 : 1);
+        if (count > 1 && h) fold_cells(&lanes, m, ld, (uint64_t)count, out);
+        else if (count > 0) sum_cells(&lanes, m, ld, (uint64_t)count, out);
+        for (size_t i = 0; i < 3*m && count <= 0; i++)
+            if (out[i/m]) memset(out[i/m] + i%m*ld, 0, width*sizeof **out);
     }
 }
 
 static void normals(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory, const uint64_t *position,
                     size_t sets, double *z) {
-    uint64_t bits[2][CHUNK];
-    double spare[CHUNK], log[CHUNK];
-    chunk lanes = { .n = n };
+    drawn from;
+    pairs of;
+    chunk lanes;
     take_seed(&lanes, seed);
     for (size_t b = 0; b < n; b++) lanes.trajectory[b] = trajectory[b];
-    for (size_t set = 0; set < sets; set++, z += m*CHUNK) {
+    for (size_t set = 0; set < sets; set++) {
         for (size_t b = 0; b < n; b++) lanes.first[b] = position[b] | (uint64_t)set << 46;
-        for (size_t i = 0; i < m; i += 2) {
-            double *even = z + i*CHUNK, *odd = i + 1 < m ? even + CHUNK : spare;
-            draw(&lanes, purpose, i, 0, bits[0], bits[1]);
-            minus_logs(n, bits[0], log);
-            for (size_t b = 0; b < n; b++) nde_box_muller(log[b], bits[1][b], even + b, odd + b);
+        take_lanes(&lanes, n), begin(&lanes, 0);
+        for (size_t i = 0; i < m; i++, z += CHUNK) {
+            if (i % 2 == 0) draw(&lanes, purpose, i/2, false, &from), to_pairs(n, &from, &of);
+            for (size_t b = 0; b < n; b++) z[b] = of.radius[b]*of.wave[i % 2][b];
         }
     }
 }

@@ -106,4 +106,36 @@ static inline void nde_box_muller(double minus_log, uint64_t odd_bits, double *e
     *odd = radius*sine;
 }
 
+/* ---- normals of 32 bits: the same in float, two from two words --------------------------------- */
+
+static inline uint32_t nde_bits_of_single(float x) { uint32_t u; memcpy(&u, &x, sizeof u); return u; }
+static inline float nde_from_bits_single(uint32_t u) { float x; memcpy(&x, &u, sizeof x); return x; }
+
+/* (k + 1/2) 2^-30 from the upper 30 bits k, rounded: in (0, 1]. */
+static inline float nde_to_uniform_single(uint32_t bits) { return (float)(int32_t)(bits >> 1 | 1)*0x1p-31f; }
+
+/* -ln x of a normal x in (0, 1], below 1.5 ulp: as above. */
+static inline float nde_log_parts_single(float x, float *k, float *f) {
+    const uint32_t least = 0x3f3504f3, u = nde_bits_of_single(x) - least + (UINT32_C(127) << 23);
+    *k = (float)((int32_t)(u >> 23) - 127);
+    *f = nde_from_bits_single((u & 0x007fffff) + least) - 1;
+    return *f/(2 + *f);
+}
+static inline float nde_minus_log_sum_single(float k, float f, float s) {
+    const float z = s*s, half = 0.5f*f*f;
+    const float r = z*(0x1.55555cp-1f + z*(0x1.997c30p-2f + z*0x1.2ee610p-2f)), low = k*0x1.2fefa4p-17f;
+    return ((half - (s*(half + r) + low)) - f) - k*0x1.62e3p-1f;
+}
+
+/* sin and cos of 2 pi x, x = bits/2^32 = q/4 + f with |f| <= 1/8, below 2 ulp. */
+static inline void nde_sincos_single(uint32_t bits, float *sine, float *cosine) {
+    const uint32_t q = bits + (UINT32_C(1) << 29); /* in its upper two bits */
+    const float f = (float)(int32_t)(bits << 2)*0x1p-32f, z = f*f; /* of a quarter */
+    const float s = f*0x1.921fb6p+0f + f*(z*(-0x1.4abbccp-1f + z*(0x1.4665e8p-4f + z*-0x1.2ee7bcp-8f)));
+    const float c = 1 + z*(-0x1.3bd3ccp+0f + z*(0x1.03c1eap-2f + z*(-0x1.55cb98p-6f + z*0x1.db6492p-11f)));
+    const uint32_t swap = 0 - (q >> 30 & 1), a = nde_bits_of_single(s), b = nde_bits_of_single(c), sign = UINT32_C(1) << 31;
+    *sine = nde_from_bits_single(((a & ~swap) | (b & swap)) ^ (q & sign));
+    *cosine = nde_from_bits_single(((b & ~swap) | (a & swap)) ^ ((q + (UINT32_C(1) << 30)) & sign));
+}
+
 #endif

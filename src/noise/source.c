@@ -16,6 +16,11 @@ static nde_status check_source(const nde_noise *x) {
         return nde_fail(NDE_E_ARG, "noise.source is %d", (int)x->source);
     if (x->levy < 0 || x->levy > NDE_LEVY_K) return nde_fail(NDE_E_ARG, "noise.levy is %d", (int)x->levy);
     if (x->area != NDE_AREA_FOSTER && x->area != NDE_AREA_DAVIE) return nde_fail(NDE_E_ARG, "noise.area is %d", (int)x->area);
+    if (x->normals != NDE_NORMALS_DOUBLE && x->normals != NDE_NORMALS_SINGLE)
+        return nde_fail(NDE_E_ARG, "noise.normals is %d", (int)x->normals);
+    if (x->normals == NDE_NORMALS_SINGLE && x->source != NDE_SOURCE_GRID)
+        return nde_fail(NDE_E_ARG, "noise.normals is %d: NDE_NORMALS_SINGLE are of grids, noise.source is %d", (int)x->normals,
+                        (int)x->source);
     if (x->antithetic != 0 && x->antithetic != 1)
         return nde_fail(NDE_E_ARG, "noise.antithetic is %d", (int)x->antithetic);
     if (!(x->tolerance >= 0x1p-40 && x->tolerance <= 1))
@@ -201,11 +206,10 @@ static void take(const nde_noise *noise, const nde_noise_at *at, size_t m, size_
     const double *from = at->t0 + begin, *to = at->t1 + begin;
     const size_t spans = nde_are_equal(p->n, from) && nde_are_equal(p->n, to) ? 1 : p->n;
     for (size_t b = 0; b < p->n; b++) p->trajectory[b] = at->trajectory[begin + b] >> (noise->antithetic ? 1 : 0);
-    for (size_t b = 0; b < spans; b++) {
+    for (size_t b = 0; b < spans; b++)
         p->cell[b] = (to[b] - from[b])/(double)at->grid; /* the span's own cells: one path for any number of steps */
-        p->round[b] = noise->correlation ? nde_unit_round(sqrt(to[b] - from[b])) : 0;
-    }
-    for (size_t b = spans; b < p->n; b++) p->cell[b] = p->cell[0], p->round[b] = p->round[0];
+    for (size_t b = spans; b < p->n; b++) p->cell[b] = p->cell[0];
+    for (size_t b = 0; b < p->n && noise->correlation; b++) p->round[b] = nde_unit_round(sqrt(to[b] - from[b]));
 }
 
 static void negate(const nde_noise_at *at, size_t m, size_t begin, size_t n, double *rows) {

@@ -10,7 +10,7 @@
 typedef double rows[3][M*LD];
 
 static void cells(uint64_t seed, const lanes *l, int64_t offset, int64_t count, rows x) {
-    const nde_noise noise = { .seed = seed };
+    const nde_noise noise = seeded(seed);
     const lanes at = later(l, offset);
     nde_noise_cells(&noise, 1024, M, N, LD, at.trajectory, at.cell, at.first, count, x[0], x[1], x[2]);
 }
@@ -21,7 +21,7 @@ static void w_is_the_same_with_areas(void **state) {
     static rows x, y;
     double *const w = y[0];
     for (int64_t count = 0; count < 4; count++) {
-        const nde_noise noise = { .seed = 4 };
+        const nde_noise noise = seeded(4);
         cells(4, &l, 3, count, x);
         nde_noise_increment(&noise, 1024, M, N, LD, at.trajectory, at.cell, at.first, count, w);
         assert_memory_equal(x[0], w, sizeof x[0]);
@@ -40,7 +40,7 @@ static void a_cell_is_its_normals(void **state) {
     for (size_t i = 0; i < M; i++)
         for (size_t b = 0; b < N; b++)
             for (unsigned what = 0; what < 3; what++) {
-                const double z = nde_normal(77, what, l.trajectory[b], (uint64_t)l.first[b] + 2, i);
+                const double z = normal_of(77, what, l.trajectory[b], (uint64_t)l.first[b] + 2, i);
                 const double unit = 0x1p-44*exp2(ceil(log2(sqrt(1024*l.cell[b])))), value = x[what][i*LD + b];
                 assert_true(value/unit == floor(value/unit));
                 assert_true(fabs(value - sqrt(l.cell[b]/divisor[what])*z) <= 0.5*unit);
@@ -87,7 +87,7 @@ static void areas_are_those_of_the_path(void **state) {
 }
 
 static void as_the_baseline(const nde_noise_kernels *kernels) {
-    const nde_noise noise = { .seed = 5 };
+    const nde_noise noise = seeded(5);
     const lanes l = some_lanes();
     static rows a, b;
     for (int64_t count = 1; count < 50; count += 12) {
@@ -131,7 +131,7 @@ static void laws(void **state) {
     const double cell = 0.7, variance[3] = { 3*cell, 3*cell/12, 3*cell/720 };
     double sum[VALUES] = { 0 }, product[VALUES][VALUES] = { { 0 } }, fourth[VALUES] = { 0 };
     static double x[2][3][3*PATHS];
-    const nde_noise noise = { .seed = 31 };
+    const nde_noise noise = seeded(31);
     for (size_t lot = 0; lot < LOTS; lot++) {
         size_t trajectory[PATHS];
         double length[PATHS];
@@ -164,5 +164,8 @@ int main(void) {
         cmocka_unit_test(areas_are_those_of_the_path), cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(normals_agree), cmocka_unit_test(laws),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (normals = NDE_NORMALS_DOUBLE; normals <= NDE_NORMALS_SINGLE; normals++)
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

@@ -13,7 +13,8 @@ static double stored[3][STEPS*M*N];
 static const nde_noise kinds[] = {
     { .grid = 2*STEPS }, { .source = NDE_SOURCE_TREE }, { .source = NDE_SOURCE_TREE, .levy = NDE_LEVY_K, .tolerance = 0.01 },
     { .grid = STEPS, .antithetic = 1 }, { .source = NDE_SOURCE_TREE, .antithetic = 1 },
-    { .grid = 2*STEPS, .correlation = factor }, { .source = NDE_SOURCE_TREE, .correlation = factor },
+    { .grid = 2*STEPS, .normals = NDE_NORMALS_SINGLE, .antithetic = 1 }, { .grid = 2*STEPS, .correlation = factor },
+    { .source = NDE_SOURCE_TREE, .correlation = factor },
     { .source = NDE_SOURCE_STORED, .grid = STEPS, .w = stored[0], .h = stored[1], .k = stored[2] },
 };
 enum { KINDS = sizeof kinds/sizeof *kinds };

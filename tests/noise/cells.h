@@ -6,6 +6,27 @@
 
 #include "core/isa.h"
 #include "noise/kernel.h"
+#include "noise/normal.h"
+
+static int32_t normals; /* NDE_NORMALS_*: tests run with all of them */
+
+static inline nde_noise seeded(uint64_t seed) { return (nde_noise){ .seed = seed, .normals = normals }; }
+
+/* The normal of W, H or K (NDE_PURPOSE_W, _H, _K), one by one, as the header's layout of the counter says. */
+static inline double normal_of(uint64_t seed, unsigned what, uint64_t trajectory, uint64_t position, uint64_t component) {
+    if (normals == NDE_NORMALS_DOUBLE) return nde_normal(seed, what, trajectory, position, component);
+    const uint32_t counter[4] = { (uint32_t)(component/4) | (11 + what) << 24, (uint32_t)position,
+                                  (uint32_t)(position >> 32) | (uint32_t)(trajectory >> 32) << 16, (uint32_t)trajectory };
+    nde_block x;
+    memcpy(x.x, counter, sizeof counter);
+    x = nde_philox(x, (uint32_t)seed, (uint32_t)(seed >> 32));
+    const uint32_t *word = x.x + component % 4/2*2;
+    float k, f, sine, cosine;
+    const float s = nde_log_parts_single(nde_to_uniform_single(word[0]), &k, &f);
+    const float radius = sqrtf(2*nde_minus_log_sum_single(k, f, s));
+    nde_sincos_single(word[1], &sine, &cosine);
+    return (double)(radius*(component % 2 ? sine : cosine));
+}
 
 enum { M = 5, N = 131, LD = 136 };
 

@@ -101,6 +101,31 @@ static void moments(void **state) {
     assert_true(fabs(sum[4]/n - 3) < 4*sqrt(96/n));
 }
 
+/* Those of 32 bits: their kernels against 64-bit mantissas, in units of float; no radius is beyond the header's bound. */
+static void singles_are_accurate(void **state) {
+    (void)state;
+    const double pi = 3.14159265358979323846;
+    double worst_log = 0, worst_wave = 0;
+    for (uint64_t i = 0; i < 400000; i++) {
+        const uint32_t bits = (uint32_t)(nde_uniform(3, 202, 0, i, 0)*0x1p32) >> (i % 4 ? 0 : i % 29);
+        const float u = i % 3 ? nde_to_uniform_single(bits) : 1 - (float)(bits >> 8)*0x1p-28f;
+        float k, f, wave[2];
+        const float s = nde_log_parts_single(u, &k, &f), log = nde_minus_log_sum_single(k, f, s);
+        nde_sincos_single(bits, &wave[1], &wave[0]);
+        const uint32_t q = (bits + (UINT32_C(1) << 29)) >> 30; /* the nearest quarter */
+        const double of_log = -log1p((double)u - 1), rest = 2*pi*0x1p-32*(double)(int32_t)(bits - (q << 30));
+        const double sines[2] = { sin(rest), cos(rest) };
+        const double exact[2] = { (q + 1) & 2 ? -sines[~q & 1] : sines[~q & 1], q & 2 ? -sines[q & 1] : sines[q & 1] };
+        worst_log = fmax(worst_log, fabs((double)log - of_log)/(of_log*0x1p-23 + 1e-300));
+        for (int j = 0; j < 2; j++)
+            worst_wave = fmax(worst_wave, fabs((double)wave[j] - exact[j])/(fabs(exact[j])*0x1p-23 + 1e-300));
+    }
+    print_message("relative, in 2^-23: log %.3f, sin and cos %.3f\n", worst_log, worst_wave);
+    assert_true(worst_log < 2 && worst_wave < 2);
+    assert_true(nde_to_uniform_single(0) == 0x1p-31f && nde_to_uniform_single(UINT32_MAX) == 1);
+    assert_true(sqrt(2*31*log(2)) < 6.56);
+}
+
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -119,6 +144,34 @@ static double distance(double *x, size_t n, double (*distribution)(double)) {
 }
 static double normal_distribution(double x) { return 0.5*erfc(-x/sqrt(2)); }
 static double uniform_distribution(double x) { return x; }
+
+/* 2^20 normals of 32 bits by the kernels, of all components, many lanes and cells: four moments within four standard errors,
+ * Kolmogorov-Smirnov, and products of those of one block. */
+static void singles_are_normal(void **state) {
+    (void)state;
+    enum { M = 8, N = 128, CELLS = 1024, ALL = M*N*CELLS };
+    const nde_noise noise = { .seed = 21, .normals = NDE_NORMALS_SINGLE };
+    double *x = malloc(ALL*sizeof *x), sum[5] = { 0 }, product[4][4] = { { 0 } }, cell[N];
+    size_t who[N];
+    int64_t first[N];
+    assert_non_null(x);
+    for (int64_t j = 0; j < CELLS; j++) {
+        double *z = x + j*M*N;
+        for (size_t b = 0; b < N; b++) who[b] = b, cell[b] = 1, first[b] = j;
+        nde_noise_increment(&noise, CELLS, M, N, N, who, cell, first, 1, z);
+        for (size_t i = 0; i < M; i++)
+            for (size_t k = 0; k < i % 4; k++)
+                for (size_t b = 0; b < N; b++) product[i % 4][k] += z[i*N + b]*z[(i/4*4 + k)*N + b];
+    }
+    for (size_t i = 0; i < ALL; i++) sum[1] += x[i], sum[2] += x[i]*x[i], sum[3] += pow(x[i], 3), sum[4] += pow(x[i], 4);
+    const double n = ALL;
+    assert_true(fabs(sum[1]/n) < 4*sqrt(1/n) && fabs(sum[2]/n - 1) < 4*sqrt(2/n));
+    assert_true(fabs(sum[3]/n) < 4*sqrt(15/n) && fabs(sum[4]/n - 3) < 4*sqrt(96/n));
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++) assert_true(fabs(product[i][k]) < 4*sqrt(n/4));
+    assert_true(distance(x, ALL, normal_distribution) < 1.95);
+    free(x);
+}
 
 static void distributions(void **state) {
     (void)state;
@@ -227,6 +280,7 @@ int main(void) {
         cmocka_unit_test(known_answers), cmocka_unit_test(counter_layout),
         cmocka_unit_test(uniforms_stay_inside),
         cmocka_unit_test(logarithm_and_circle_are_accurate), cmocka_unit_test(moments),
+        cmocka_unit_test(singles_are_accurate), cmocka_unit_test(singles_are_normal),
         cmocka_unit_test(distributions),
         cmocka_unit_test(independence), cmocka_unit_test(many), cmocka_unit_test(golden_bits),
     };

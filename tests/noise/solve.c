@@ -14,6 +14,7 @@ static double stored[STEPS*ALL];
 static const nde_noise kinds[] = {
     { .grid = 2*STEPS }, { .source = NDE_SOURCE_TREE }, { .source = NDE_SOURCE_TREE, .levy = NDE_LEVY_K, .tolerance = 0.01 },
     { .antithetic = 1 }, { .source = NDE_SOURCE_TREE, .antithetic = 1 }, { .grid = 2*STEPS, .correlation = factor },
+    { .grid = 2*STEPS, .correlation = factor, .normals = NDE_NORMALS_SINGLE },
     { .source = NDE_SOURCE_TREE, .correlation = factor }, { .source = NDE_SOURCE_STORED, .w = stored },
 };
 enum { KINDS = sizeof kinds/sizeof *kinds };

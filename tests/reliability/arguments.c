@@ -300,6 +300,7 @@ static void structs_of_problem(void **state) {
         M(nde_noise, dim, SIZE, ".rrrrr"), M(nde_noise, grid, INT64, ".rrrrr"), M(nde_noise, seed, INT64, "......"),
         M(nde_noise, source, INT32, ".r.rrr"), M(nde_noise, levy, INT32, ".r.rrr"), M(nde_noise, area, INT32, ".r.rrr"),
         M(nde_noise, antithetic, INT32, ".r.rrr"), M(nde_noise, tolerance, DOUBLE, ".rrrrrrr"), M(nde_noise, h, POINTER, "."),
+        M(nde_noise, normals, INT32, ".r.rrr"),
     };
     sweep("noise", NOISE, offsetof(rig, noise), noise, LENGTH(noise), NULL);
     static const member path[] = {

@@ -17,8 +17,8 @@
  * segment from the event to the next forced time (fixed steps: the first of them leads to the next node). There is no
  * derivative, and it is refused with the place, where a g that ends or resets a trajectory, or whose time is asked for, is
  * touched and not crossed; and where a trajectory is ended or reset at the same time as by another event, at a jump, knot
- * or clip, or at t1: which comes first decides what happens. A save time that is that of a reset belongs to the time
- * before it. */
+ * or clip, or at t1: which comes first decides what happens. A save time that is that of a reset belongs to the time before
+ * it. With continuous adjoints the way back is solved in pieces between events, whose rows (options.event_rows) it needs. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 
@@ -98,10 +98,10 @@ typedef struct nde_output_tangent {
  *   solver     ran to NDE_OK, NDE_EVENT, or NDE_E_LANES (trajectories that failed count as constants), with options.adjoint set
  *   seed       cotangents of the outputs; NULL: those of problem.loss
  *   gradient   out
- * Errors: NDE_E_ARG (no record; an event without a derivative, see above; gradients, and events that ended or reset a
- * trajectory, with a continuous adjoint), NDE_E_NO_VJP, NDE_E_FIELD; with continuous adjoints also what ends a solve,
- * NDE_E_BUDGET. Where the record keeps checkpoints, those that have been passed make room for the states of others: once
- * more gives the same bits, but may repeat more steps.
+ * Errors: NDE_E_ARG (no record; an event without a derivative, see above; what a continuous adjoint does not give: some
+ * gradients, events with noise, those that act and have no row), NDE_E_NO_VJP, NDE_E_FIELD; with continuous adjoints also
+ * what ends a solve, NDE_E_BUDGET. Where the record keeps checkpoints, those that have been passed make room for the states
+ * of others: once more gives the same bits, but may repeat more steps.
  * Allocates nothing. Sums over trajectories have the same bits for any number of threads.
  * Source: E. Hairer, C. Lubich, G. Wanner, Geometric Numerical Integration (2006), VI.6; P. Kidger (2021), 5.1. */
 NDE_API NDE_CHECK nde_status nde_backward(nde_solver *solver, const nde_seed *seed, const nde_gradient *gradient);

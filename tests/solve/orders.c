@@ -107,15 +107,18 @@ static double rounding(const nde_method *m) {
     return NDE_TEST_EPS*fmax(1, sum);
 }
 
+static bool is_lost(double error, int64_t steps, double eps) { /* rounding adds up over the steps */
+    return error < 100*eps || error < sqrt((double)steps)*4*eps;
+}
+
 /* Slope of log error against log h, over the smaller half of the errors from 1e-3 down to 100
  * roundings: pairs of order 5 are made so that their leading error is small, and shows last. */
 static double slope(const double *error, const int64_t *steps, int count, double eps, int *used) {
     double x = 0, y = 0, xx = 0, xy = 0;
     int first = 0, end = 0;
     while (first < count && error[first] > 1e-3) first++;
-    for (end = first; end < count; end++) /* rounding adds up over the steps */
-        if (error[end] < 100*eps || error[end] < sqrt((double)steps[end])*4*eps)
-            break;
+    for (end = first; end < count; end++)
+        if (is_lost(error[end], steps[end], eps)) break;
     if (end - first >= 6) first += (end - first)/2;
     *used = 0;
     for (int i = first; i < end; i++) {
@@ -155,13 +158,16 @@ static void orders_are_as_claimed(int32_t error) {
             enum { POINTS = 76 };
             int64_t steps[POINTS];
             double end[POINTS], inside[POINTS];
-            for (int i = 0; i < POINTS; i++) {
+            int points = 0;
+            for (bool lost = false; points < POINTS && !lost; points++) {
+                const int i = points;
                 steps[i] = (int64_t)(4*pow(1.12, i) + 0.5);
                 const run e = errors(method, error, which, steps[i]);
                 end[i] = e.end, inside[i] = e.inside;
+                lost = is_lost(e.end, steps[i], eps) && is_lost(e.inside, steps[i], eps);
             }
             int used;
-            const double order = slope(end, steps, POINTS, eps, &used);
+            const double order = slope(end, steps, points, eps, &used);
             print_message("%-16s problem %zu, order %d: %.3f over %d points\n", nde_method_name(method),
                           which, claimed, order, used);
             const bool enough = used >= 3; /* else too hard, or too easy: another problem decides */
@@ -169,7 +175,7 @@ static void orders_are_as_claimed(int32_t error) {
                 fail_msg("%s: order %g over %d points, claimed is %d", nde_method_name(method), order,
                          used, claimed);
             separated = separated || (enough && order <= claimed + above);
-            const double extension = slope(inside, steps, POINTS, eps, &used);
+            const double extension = slope(inside, steps, points, eps, &used);
             print_message("%-16s   extension, order %d: %.3f over %d points\n", "", dense, extension, used);
             const int least = NDE_TEST_EPS > 1e-10 ? 5 : 3; /* four in float begin above where the slope is reached */
             if (used >= least && !reported && !(extension >= dense - window))

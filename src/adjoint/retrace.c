@@ -79,10 +79,10 @@ static inline __attribute__((always_inline)) int load(size_t dim, const nde_meth
                                        r->k, v->tape, s->rhs.tape);
 }
 
-/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. The newest slab, for which all wait, is read
- * as the field wrote it: of what is live across a call compilers only have a copy in memory. */
+/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. newest: of two rows the slab for which all
+ * wait, as a value: of what is live across a call compilers only have a copy in memory. */
 static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j,
-                                                         nde_real h, const nde_real *A, const nde_real *a, const nde_real *y,
+                                                         nde_real h, const nde_real *A, nde_pair newest, const nde_real *y,
                                                          nde_real *z) {
     if (!known) {
         nde_combine_one(dim, h, &table->column[j], A, dim, y, z);
@@ -92,11 +92,11 @@ static inline __attribute__((always_inline)) void gather(size_t dim, const nde_m
     if (dim == 2) {
         const nde_pair by = { h, h };
         nde_pair sum = nde_pair_at(y);
-        if (known->b[j] != 0) sum += by*(nde_real)known->b[j]*nde_pair_at(A + new*dim);
+        if (known->b[j] != 0)
+            sum += by*(nde_real)known->b[j]*(j == known->stages - 2 ? newest : nde_pair_again(A + new*dim));
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
             if (known->a[i*(i - 1)/2 + j] != 0)
-                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*
-                    (i == j + 1 ? nde_pair_as_written(a + (size_t)i*dim) : nde_pair_at(A + (size_t)i*dim));
+                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*(i == j + 1 ? newest : nde_pair_again(A + (size_t)i*dim));
         nde_pair_put(sum, z);
         return;
     }
@@ -120,7 +120,7 @@ static inline __attribute__((always_inline)) int spread(size_t dim, const nde_me
     double *const t = v->w->scratch.t;
     if (i) {
         nde_real *const Y = v->w->scratch.Y;
-        if (known) nde_known_state(known, i, dim, v->h, v->k, e->y, Y);
+        if (known) nde_known_state(known, i, dim, v->h, v->k, NULL, e->y, Y);
         else nde_combine_one(dim, v->h, &table->row[0][i], v->k, dim, e->y, Y);
         state = Y;
     }
@@ -129,6 +129,22 @@ static inline __attribute__((always_inline)) int spread(size_t dim, const nde_me
     v->to.y = a;
     return v->windowed ? nde_rhs_vjp(&v->s->rhs, lanes, t, state, b, lanes->site.tape, 1, a, v->sink)
                        : f->vjp(f, &lanes->site, state, b, &v->to);
+}
+
+/* The cotangent of a stage's state, ai as its field wrote it, becomes slab Ai and a part of a_y, and that A_new where it is not
+ * NULL. Of two rows it returns which of them is newest. */
+static inline __attribute__((always_inline)) nde_pair take(size_t dim, const nde_method *known, const nde_real *ai,
+                                                           nde_real *Ai, nde_real *a_y, nde_real *A_new) {
+    if (dim == 2) {
+        const nde_pair own = nde_pair_as_written(ai), sum = nde_pair_at(a_y) + own;
+        nde_pair_put(own, Ai), nde_pair_put(sum, a_y);
+        if (A_new) nde_pair_put(sum, A_new);
+        return A_new ? sum : own;
+    }
+    if (known) copy(dim, ai, Ai);
+    add(dim, Ai, a_y);
+    if (A_new) copy(dim, a_y, A_new);
+    return (nde_pair){ 0 };
 }
 
 /* Does the step have rows? */
@@ -168,22 +184,21 @@ static inline __attribute__((always_inline)) int undo(size_t dim, const nde_meth
     if (!bare && fsal) copy(dim, carry, a + (size_t)last*dim);
     if (due) begin_rows(dim, v, e);
     copy(dim, v->a_y, A_new);
+    nde_pair newest = { 0 };
+    if (dim == 2) newest = nde_pair_at(v->a_y);
     NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
         nde_real *const ai = a + (size_t)i*dim, *const Ai = A + (size_t)i*dim;
-        gather(dim, known, table, i, v->h, A, a, !bare ? ai : i == last ? carry : nothing, b);
+        gather(dim, known, table, i, v->h, A, newest, !bare ? ai : i == last ? carry : nothing, b);
         bool idle = i == last && fsal;
         for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0;
         zero(dim, ai);
         if (!idle) {
             const int rc = spread(dim, known, v, i, e, dt, b, ai);
             if (rc) return rc;
-            if (dim == 2) nde_pair_put(nde_pair_as_written(ai), Ai);
-            else if (known) copy(dim, ai, Ai);
-            add(dim, Ai, v->a_y);
+            newest = take(dim, known, ai, Ai, v->a_y, i == last && (known || table->last_is_new) ? A_new : NULL);
         }
-        if (i == last && (known || table->last_is_new)) copy(dim, v->a_y, A_new);
     }
-    if (fsal) gather(dim, known, table, 0, v->h, A, a, bare ? nothing : a, carry);
+    if (fsal) gather(dim, known, table, 0, v->h, A, newest, bare ? nothing : a, carry);
     if (due) end_rows(v);
     return 0;
 }

@@ -67,7 +67,7 @@ static inline bool nde_weigh_unbounded(const nde_control *c, double direction, d
                                        double t_new, double dt, double stop, double *past, double *h, double *t_next,
                                        double *dt_next) {
     if (!(error > 1e-60 && error <= 1)) return false;
-    const double is = nde_log2_normal(error), least = nde_weigh_past(0), most = refused == 0 ? c->factor_max : 1;
+    const double is = nde_log2_one(error), least = nde_weigh_past(0), most = refused == 0 ? c->factor_max : 1;
     const double f = c->safety*nde_exp2_normal(0.5*c->beta**past - 0.5*c->alpha*is), next = dt*f, to = t_new + next;
     if (!(f > c->factor_min && f < most && next <= most_h && next >= -most_h)) return false;
     if (direction*(t_new + 1.01*next) >= direction*stop) return false;

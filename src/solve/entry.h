@@ -116,7 +116,7 @@ static inline void take_apart(const nde_record *r, size_t offset, uint32_t kind,
 /* The like of step e at another offset; false: its parts would not stand in it as they do in e. */
 static inline bool shift(const nde_record *r, size_t offset, nde_entry *e) {
     const size_t from = offset_of(e->at), by = offset - from;
-    if (!e->bytes || by % r->line || e->t != at(r, from + sizeof(header))) return false;
+    if (!e->bytes || by & (r->line - 1) || e->t != at(r, from + sizeof(header))) return false;
     e->at = place_of(offset, 0);
     e->t = at(r, offset + sizeof(header));
     e->t_new = e->t + times_of((uint32_t)e->flags, e->n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * nde-noise.c - normals by the library's kernels of each instruction set, and steps of a grid beside those of a tree, as
- * Markdown tables. Best of several runs, one thread. */
+ * Markdown tables. Best of several runs, processor time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,27 +11,38 @@ enum { LANES = NDE_NOISE_PIECE, MOST = 16, RUNS = 7 };
 
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
 }
 
-static void normals(const char *name, int isa) {
+/* Seconds for a normal, or with `noise` for the increment of a cell that is made of one. */
+static double normal(const nde_noise_kernels *kernels, const nde_noise *noise) {
     enum { ROUNDS = 2000 };
     static double z[MOST*LANES];
     size_t who[LANES];
     uint64_t position[LANES];
-    double best = 1;
-    const nde_noise_kernels *kernels = nde_noise_kernels_get(isa);
-    if (!kernels) return;
-    for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b;
+    int64_t first[LANES];
+    double best = 1, cell[LANES];
+    for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b, first[b] = 0, cell[b] = 0.01;
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
-        for (uint64_t round = 0; round < ROUNDS; round++)
-            position[0] = round, kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
+        for (uint64_t round = 0; round < ROUNDS; round++) {
+            position[0] = round, first[0] = (int64_t)round;
+            if (noise) kernels->cells(noise, 100, MOST, LANES, LANES, who, cell, first, 1, z, NULL, NULL);
+            else kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
+        }
         const double each = (now() - start)/((double)ROUNDS*MOST*LANES);
         best = each < best ? each : best;
     }
-    printf("| %s | %.2f |\n", name, 1e9*best);
+    return best;
+}
+
+static void normals(const char *name, int isa) {
+    const nde_noise of_double = { .seed = 1 }, single = { .seed = 1, .normals = NDE_NORMALS_SINGLE };
+    const nde_noise_kernels *kernels = nde_noise_kernels_get(isa);
+    if (!kernels) return;
+    printf("| %s | %.2f | %.2f | %.2f |\n", name, 1e9*normal(kernels, NULL), 1e9*normal(kernels, &of_double),
+           1e9*normal(kernels, &single));
 }
 
 /* Seconds for a component and a step: `steps` equal steps on [0, 1], from the first to the last. */
@@ -75,7 +86,8 @@ static void sources(int64_t steps, size_t m) {
 }
 
 int main(void) {
-    printf("normals; ns each\n\n| kernel | double |\n|---|---|\n");
+    printf("normals, and increments of a cell; ns each\n\n| kernel | normal | increment | of NDE_NORMALS_SINGLE |\n"
+           "|---|---|---|---|\n");
     normals("baseline", NDE_ISA_BASELINE);
     normals("v3", NDE_ISA_V3);
     normals("v4", NDE_ISA_V4);

@@ -32,6 +32,7 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     gbm *me = calloc(1, sizeof *me);
     if (!me) return NULL;
     const bench_fields *fields = bench_fields_get(setup->isa);
+    const bool exact = sizeof(nde_real) == sizeof(double);
     for (size_t i = 0; i < DIM*COUNT; i++) me->y0[i] = 1;
     me->p[0] = (nde_real)mu;
     me->p[1] = (nde_real)sigma;
@@ -40,7 +41,7 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     me->diffusion = me->brownian = me->drift;
     me->diffusion.eval = fields->volatility;
     me->brownian.eval = fields->one;
-    me->noise = NDE_INIT(nde_noise, .seed = 7);
+    me->noise = NDE_INIT(nde_noise, .seed = 7, .normals = exact ? NDE_NORMALS_DOUBLE : NDE_NORMALS_SINGLE);
     me->term = NDE_INIT(nde_term, .field = &me->diffusion, .noise = &me->noise,
                         .kind = NDE_NOISE_DIAGONAL);
     me->problem = NDE_INIT(nde_problem, .n = COUNT, .t1 = 1, .drift = &me->drift, .y0 = me->y0, .p = me->p,

@@ -98,7 +98,8 @@ static void spread(size_t n, const size_t *who, const double *each, double all, 
 
 /* first [n]: cells from step `zero` on, `cells` a step. */
 static void number_cells(size_t n, const int64_t *step, int64_t zero, int64_t cells, int64_t *restrict first) {
-    for (size_t b = 0; b < n; b++) first[b] = (step[b] - zero)*cells;
+    for (size_t b = 0; b < n; b++) first[b] = step[b] - zero;
+    for (size_t b = 0; b < n && cells != 1; b++) first[b] *= cells;
 }
 
 /* The slopes of a noise term. */
@@ -120,7 +121,7 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
     number_cells(n, step, back ? r->steps - 1 : 0, back ? -cells : cells, s->cell_first);
     const nde_noise_at at = { .n = n, .ld = ld, .trajectory = who, .t0 = s->from, .t1 = s->to, .s = back ? s->cell : t,
                               .t = back ? t : s->cell, .first = s->cell_first, .count = cells,
-                              .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .work = s->noise[k],
+                              .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .isa = r->kernels->isa, .work = s->noise[k],
                               .room = s->noise_room };
     if (r->brackets) nde_noise_area(&noise, &at, part->rates, s->dw, s->dh, s->area, s->area_work);
     else nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);

@@ -29,6 +29,7 @@ static void add_cell(const nde_noise *noise, size_t m, size_t n, size_t ld, cons
 void nde_noise_area(const nde_noise *noise, const nde_noise_at *at, size_t m, double *w, double *h, double *a, double *work) {
     const size_t pairs = m*(m - 1)/2, ld = at->ld;
     double *before = work, *one = before + m*PIECE, *z = one + 2*m*PIECE;
+    const nde_noise_kernels *kernels = nde_noise_kernels_get(at->isa);
     nde_noise_over(noise, at, m, w, h, NULL);
     for (size_t begin = 0; begin < at->n; begin += PIECE) {
         const size_t n = at->n - begin < PIECE ? at->n - begin : PIECE;
@@ -44,8 +45,8 @@ void nde_noise_area(const nde_noise *noise, const nde_noise_at *at, size_t m, do
         for (size_t i = 0; i < pairs; i++) memset(a + i*ld + begin, 0, n*sizeof *a);
         for (int64_t j = 0; j < at->count; j++) {
             for (size_t b = 0; b < n; b++) position[b] = (uint64_t)(first[b] = at->first[begin + b] + j);
-            nde_noise_cells(noise, at->grid, m, n, PIECE, trajectory, cell, first, 1, one, one + m*PIECE, NULL);
-            nde_noise_kernels_get(NDE_ISA_AUTO)->normals(noise->seed, NDE_PURPOSE_AREA, pairs, n, trajectory, position, 1, z);
+            kernels->cells(noise, at->grid, m, n, PIECE, trajectory, cell, first, 1, one, one + m*PIECE, NULL);
+            kernels->normals(noise->seed, NDE_PURPOSE_AREA, pairs, n, trajectory, position, 1, z);
             add_cell(noise, m, n, ld, cell, one, one + m*PIECE, z, before, a + begin); /* even in the path: pairs share it */
             for (size_t i = 0; i < m*PIECE; i++) before[i] += one[i];
         }

@@ -18,7 +18,7 @@ const nde_noise_kernels *nde_noise_kernels_get(int isa) {
     return &nde_noise_kernels_baseline;
 }
 
-/* The best kernels of this machine: all have equal bits, so that options.isa need not reach here. */
+/* By the best kernels of this machine. */
 void nde_noise_cells(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,
                      const double *cell, const int64_t *first, int64_t count, double *w, double *h, double *k) {
     nde_noise_kernels_get(NDE_ISA_AUTO)->cells(noise, grid, m, n, ld, trajectory, cell, first, count, w, h, k);

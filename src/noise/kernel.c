@@ -207,6 +207,12 @@ static void take_lanes(chunk *lanes, size_t n) {
     for (; lanes->room % (AT_ONCE*WORDS); lanes->room++) lanes->trajectory[lanes->room] = lanes->first[lanes->room] = 0;
 }
 
+/* x from `from` on to n like the first. */
+static void repeat(double *x, size_t from, size_t n) {
+    const double first = x[0];
+    for (size_t b = from; b < n; b++) x[b] = first;
+}
+
 /* kinds: 1 to 3, W, H and K. */
 static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory, const double *cell, const int64_t *first,
                  size_t kinds) {
@@ -218,14 +224,12 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
     }
     take_lanes(lanes, n);
     const size_t count = nde_are_equal(n, cell) ? 1 : n;
-    for (size_t b = 0; b < count; b++) {
-        for (size_t what = 0; what < kinds; what++) lanes->scale[what][b] = sqrt(cell[b]/part[what]);
-        lanes->round[b] = nde_unit_round(lanes->scale[0][b]*root);
+    for (size_t what = 0; what < kinds; what++) {
+        for (size_t b = 0; b < count; b++) lanes->scale[what][b] = sqrt(cell[b]/part[what]);
+        repeat(lanes->scale[what], count, n);
     }
-    for (size_t b = count; b < n; b++) {
-        for (size_t what = 0; what < kinds; what++) lanes->scale[what][b] = lanes->scale[what][0];
-        lanes->round[b] = lanes->round[0];
-    }
+    for (size_t b = 0; b < count; b++) lanes->round[b] = nde_unit_round(lanes->scale[0][b]*root);
+    repeat(lanes->round, count, n);
 }
 
 static void cells(const nde_noise *noise, int64_t grid, size_t m, size_t n, size_t ld, const size_t *trajectory,

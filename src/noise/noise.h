@@ -21,6 +21,7 @@ typedef struct nde_noise_at {
     const int64_t *first;     /* [n] its first cell; not of a tree */
     int64_t count, grid;      /* its cells, the cells of the whole span: > 0; not of a tree */
     size_t N;                 /* trajectories of the problem; of stored increments */
+    int isa;                  /* NDE_ISA_*: whose kernels; their bits are the same */
     void *work;               /* nde_noise_bytes of it, for `room` lanes; lane b is best the same lane in the next call */
     size_t room;
 } nde_noise_at;

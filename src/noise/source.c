@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "noise/fold.h"
+#include "noise/kernel.h"
 #include "noise/tree.h"
 #include "noise/unit.h"
 
@@ -90,6 +91,7 @@ static void correlate(const double *factor, size_t m, size_t n, size_t ld, const
 typedef struct piece {
     const nde_noise *noise;
     const nde_noise_at *at;
+    const nde_noise_kernels *kernels;
     size_t m, begin, n, trajectory[PIECE];
     double *out[3]; /* w, h, k: NULL not wanted */
     double cell[PIECE], round[PIECE];
@@ -97,8 +99,8 @@ typedef struct piece {
 
 static void of_grid(const piece *p) {
     const nde_noise_at *at = p->at;
-    nde_noise_cells(p->noise, at->grid, p->m, p->n, at->ld, p->trajectory, p->cell, at->first + p->begin, at->count, p->out[0],
-                    p->out[1], p->out[2]);
+    p->kernels->cells(p->noise, at->grid, p->m, p->n, at->ld, p->trajectory, p->cell, at->first + p->begin, at->count,
+                      p->out[0], p->out[1], p->out[2]);
 }
 
 /* rows [3][m][PIECE] of cell j of each step. */
@@ -108,8 +110,8 @@ static void one_cell(const piece *p, int64_t j, double *rows) {
     int64_t first[PIECE];
     for (size_t b = 0; b < p->n; b++) first[b] = at->first[p->begin + b] + j;
     if (p->noise->source == NDE_SOURCE_GRID) {
-        nde_noise_cells(p->noise, at->grid, m, p->n, PIECE, p->trajectory, p->cell, first, 1, rows,
-                        p->out[1] ? rows + all : NULL, p->out[2] ? rows + 2*all : NULL);
+        p->kernels->cells(p->noise, at->grid, m, p->n, PIECE, p->trajectory, p->cell, first, 1, rows,
+                          p->out[1] ? rows + all : NULL, p->out[2] ? rows + 2*all : NULL);
         return;
     }
     const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
@@ -220,6 +222,7 @@ static void negate(const nde_noise_at *at, size_t m, size_t begin, size_t n, dou
 
 void nde_noise_over(const nde_noise *noise, const nde_noise_at *at, size_t m, double *w, double *h, double *k) {
     piece p;
+    p.kernels = nde_noise_kernels_get(at->isa);
     for (size_t begin = 0; begin < at->n; begin += PIECE) {
         take(noise, at, m, begin, &p);
         p.out[0] = w + begin, p.out[1] = h ? h + begin : NULL, p.out[2] = k ? k + begin : NULL;

@@ -64,8 +64,8 @@ typedef struct shape {
     const nde_noise_kernels *kernels;
 } shape;
 
-static shape shape_of(const nde_noise *noise, size_t m) {
-    shape s = { .m = m, .levy = (size_t)noise->levy, .kernels = nde_noise_kernels_get(NDE_ISA_AUTO) };
+static shape shape_of(const nde_noise *noise, size_t m, int isa) {
+    shape s = { .m = m, .levy = (size_t)noise->levy, .kernels = nde_noise_kernels_get(isa) };
     s.rows = 1 + 2*s.levy, s.level = s.rows*m;
     (void)frexp(noise->tolerance, &s.depth); /* tolerance = f 2^depth, f in [1/2, 1) */
     s.depth = 1 - s.depth;
@@ -77,7 +77,7 @@ static shape shape_of(const nde_noise *noise, size_t m) {
 /* Cursors, levels, normals, the part of a cut that is not kept and a chord. */
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t row, all, normals, cursors;
-    const shape s = shape_of(noise, 1);
+    const shape s = shape_of(noise, 1, NDE_ISA_AUTO);
     if (!nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, s.rows*((size_t)s.depth + 2), &all) ||
         !nde_size_multiply(all, lanes, &all) || !nde_size_multiply(row, (2*s.levy + 1)*NDE_NOISE_PIECE, &normals) ||
         !nde_size_multiply(lanes, sizeof(cursor), &cursors) || !nde_size_add(all, normals, &all) ||
@@ -86,7 +86,7 @@ size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     return all;
 }
 
-double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1).depth); }
+double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1, NDE_ISA_AUTO).depth); }
 
 void nde_tree_clear(void *memory, size_t lanes) {
     cursor *c = memory;
@@ -304,7 +304,7 @@ static size_t ask_all(const nde_noise *noise, const nde_noise_at *at, const shap
 
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
                    double *w, double *h, double *k, double *start) {
-    const shape s = shape_of(noise, m);
+    const shape s = shape_of(noise, m, at->isa);
     double *levels = (double *)((cursor *)at->work + at->room), *z = levels + ((size_t)s.depth + 2)*s.level*at->room,
         *left = z + s.levy*m*NDE_NOISE_PIECE;
     quest q[NDE_NOISE_PIECE];

@@ -53,9 +53,18 @@ static void aim(const nde_solver *s, nde_panel *p, int64_t done) {
     }
 }
 
+/* The same where they were aimed at the step before: it ends where this one begins. */
+static void aim_on(const nde_solver *s, nde_panel *p, int64_t done) {
+    const size_t n = p->live->n;
+    memcpy(p->t, p->t_new, n*sizeof *p->t);
+    for (size_t b = 0; b < n; b++) p->t_new[b] = node_time(s, p, b, p->node[b] + done + 1);
+}
+
 /* What noise has drawn depends on the number of the step. */
 static void count_on(const nde_solver *s, nde_panel *p, int64_t done) {
-    for (size_t b = 0; !s->rhs.plain && b < p->live->n; b++) p->node[b] += done;
+    const size_t n = s->rhs.plain ? 0 : p->live->n;
+    int64_t *const node = p->node;
+    for (size_t b = 0; b < n; b++) node[b] += done;
 }
 
 /* Rates of the step that is `done` ahead of the clocks. */
@@ -76,7 +85,7 @@ static int64_t walk(nde_solver *s, nde_panel *p, int64_t most, bool *waits) {
     int64_t done = 0;
     for (; done < most && !stopped(s); done++) {
         if (s->recorded && !nde_panel_reserve(s, p, &tape)) break;
-        if (done && (s->recorded || !s->rhs.autonomous)) aim(s, p, done);
+        if (done && (s->recorded || !s->rhs.autonomous)) aim_on(s, p, done);
         for (int j = 0; j < unseen->count; j++) slopes[j] = p->k + (size_t)unseen->index[j]*p->slab;
         count_on(s, p, done);
         p->rc = nde_panel_attempt(s, p, tape);
@@ -127,7 +136,7 @@ static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     if (s->rhs.step && p->ld > 1) done = run_compiled(s, p, most);
     else
         for (; done < most && !stopped(s); done++) {
-            if (done && !s->rhs.autonomous) aim(s, p, done);
+            if (done && !s->rhs.autonomous) aim_on(s, p, done);
             begin(s, p, done);
             if (s->body->attempt(&step)) break;
         }

@@ -136,12 +136,23 @@ static void to_singles(size_t n, const uint32_t *radii, const uint32_t *angles, 
     for (size_t b = 0; b < n; b++) even[b] *= radius[b], odd[b] *= radius[b];
 }
 
-/* to [n] (+)= W, H or K of a cell, in units: of normals z, or of a pair. */
-static inline __attribute__((always_inline)) void scale(const chunk *lanes, unsigned what, const float *z, const double *radius,
-                                                        const double *wave, bool more, double *restrict to) {
-    const double *deviation = lanes->scale[what], *round = lanes->round;
+/* W, H or K of a cell out of a normal, in units. */
+static inline double in_units(const chunk *lanes, unsigned what, size_t b, double z) {
+    return nde_to_unit(lanes->scale[what][b]*z, lanes->round[b]);
+}
+
+/* to [n] (+)= that, of a pair. */
+static void scale_wave(const chunk *lanes, unsigned what, const double *radius, const double *wave, bool more,
+                       double *restrict to) {
     for (size_t b = 0; b < lanes->n; b++) {
-        const double x = nde_to_unit(deviation[b]*(z ? (double)z[b] : radius[b]*wave[b]), round[b]);
+        const double x = in_units(lanes, what, b, radius[b]*wave[b]);
+        to[b] = more ? to[b] + x : x;
+    }
+}
+
+static void scale_single(const chunk *lanes, unsigned what, const float *z, bool more, double *restrict to) {
+    for (size_t b = 0; b < lanes->n; b++) {
+        const double x = in_units(lanes, what, b, (double)z[b]);
         to[b] = more ? to[b] + x : x;
     }
 }
@@ -151,7 +162,7 @@ static void put_pair(const chunk *lanes, unsigned what, uint64_t block, size_t r
     pairs z;
     draw(lanes, what, block, false, &from);
     to_pairs(lanes->n, &from, &z);
-    for (size_t j = 0; j < rows; j++) scale(lanes, what, NULL, z.radius, z.wave[j], more, to + j*ld);
+    for (size_t j = 0; j < rows; j++) scale_wave(lanes, what, z.radius, z.wave[j], more, to + j*ld);
 }
 
 static void put_singles(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
@@ -160,7 +171,7 @@ static void put_singles(const chunk *lanes, unsigned what, uint64_t block, size_
     draw(lanes, NDE_PURPOSE_W_SINGLE + what, block, true, &from);
     for (size_t j = 0; j < rows; j++) {
         if (j % 2 == 0) to_singles(lanes->n, from.word[j], from.word[j + 1], z[0], z[1]);
-        scale(lanes, what, z[j % 2], NULL, NULL, more, to + j*ld);
+        scale_single(lanes, what, z[j % 2], more, to + j*ld);
     }
 }
 

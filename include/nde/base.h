@@ -634,7 +634,7 @@ typedef struct nde_options {
     const uint64_t *estimate_seed; /* of the draws of TIME and STEP, read anew by each run: another one for each iteration of a
                                     * training. Must outlive the solver; NULL: 0 */
     size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer
-                                    * where they would be more than 512 lanes, or one with problem.events. 0: 1 */
+                                    * where they would be more than 512 lanes; one if the method takes vjp_jvp. 0: 1 */
     double anchor_limit;           /* of NDE_ADJOINT_REVERSIBLE: all trajectories of a group keep a state where rounding
                                     * since the last one is predicted to have grown more on the way back. Each step counts
                                     * as one rounding; it grows by what undoing a step does (1/coupling, 1/(2 damping - 1))

@@ -335,8 +335,7 @@ static void lay_measure(nde_solver *s, nde_arena *arena) {
 /* Directions of forward mode at once: more lanes than a few vectors gain nothing, and leave the cache. */
 static size_t directions_at_once(const nde_solver *s, size_t capacity) {
     enum { MOST_LANES = 512 };
-    const bool iterates = nde_method_iterates(s->base) && s->base->kind != NDE_KIND_STOCHASTIC,
-               together = iterates && !s->rhs.problem.n_events;
+    const bool together = nde_method_iterates(s->base) && s->base->kind != NDE_KIND_STOCHASTIC;
     const bool by_rows = (nde_method_is_implicit(s->table.method) && !together) || s->rhs.correction != 0 || s->rhs.follows;
     const bool possible = s->options.adjoint && !by_rows;
     const size_t most = MOST_LANES/capacity, wanted = possible ? s->options.directions : 0;

@@ -261,7 +261,7 @@ static void observations(void **state) {
 /* Times of events, what they do to trajectories, and the rows in the steps that they cut. */
 static void through_events(void **state) {
     (void)state;
-    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_REVERSIBLE_HEUN };
+    static const int32_t methods[] = { NDE_TSIT5, NDE_VERN7, NDE_DOP853, NDE_REVERSIBLE_HEUN, NDE_KVAERNO5, NDE_RADAU5 };
     for (size_t k = 0; k < LENGTH(methods); k++)
         for (int way = 0; way < 5; way++) {
             size_t followed = 0;

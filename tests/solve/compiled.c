@@ -14,7 +14,7 @@
 #endif
 
 #define LENGTH(a) (sizeof(a)/sizeof(a)[0])
-enum { MOST = 131, DIM = 3, ROWS = 9 };
+enum { MOST = 131, DIM = 10, ROWS = 9 };
 
 NDE_FORMULA(lorenz, 3, 2, 1, {
     dy[0] = p[0]*(y[1] - y[0]);
@@ -24,6 +24,10 @@ NDE_FORMULA(lorenz, 3, 2, 1, {
 NDE_FORMULA(forced, 2, 1, 0, {
     dy[0] = p[0]*sin(t) - y[0];
     dy[1] = t*t*t*y[0] - y[1];
+})
+/* More components than loops are unrolled for. */
+NDE_FORMULA(chain, 10, 1, 1, {
+    for (int r = 0; r < 10; r++) dy[r] = q[0]*(y[(r + 1) % 10] - y[r])/p[0];
 })
 /* Refused, or stopped, above q[0], which differs from lane to lane. */
 NDE_FORMULA(fragile, 1, 2, 1, {
@@ -35,10 +39,9 @@ NDE_FORMULA(brittle, 1, 1, 1, {
     dy[0] = p[0]*y[0]/(NDE_PART(y[0]) <= NDE_PART(q[0]));
 })
 
-#define EACH_METHOD(X, field, dim, nq) \
-    X(field, dim, nq, bosh3) X(field, dim, nq, dopri5) X(field, dim, nq, tsit5) X(field, dim, nq, vern6) \
-    X(field, dim, nq, vern9)
-#define EACH_FIELD(X) EACH_METHOD(X, lorenz, 3, 1) EACH_METHOD(X, forced, 2, 0) X(fragile, 1, 1, dopri5) X(brittle, 1, 1, dopri5)
+#define EACH_FIELD(X) \
+    X(lorenz, 3, 1, dopri5) X(lorenz, 3, 1, vern6) X(forced, 2, 0, bosh3) X(forced, 2, 0, dopri5) X(forced, 2, 0, tsit5) \
+    X(forced, 2, 0, vern6) X(forced, 2, 0, vern9) X(chain, 10, 1, dopri5) X(fragile, 1, 1, dopri5) X(brittle, 1, 1, dopri5)
 #define DEFINE(field, dim, nq, method) NDE_INLINE_STEP(field##_by_##method, field, dim, nq, method)
 EACH_FIELD(DEFINE)
 static const struct variant {
@@ -142,7 +145,7 @@ static void same_bits(void **state) {
 static void same_failures(void **state) {
     (void)state;
     static const nde_real codes[] = { 1, 2, -7 };
-    const nde_options options[] = { NDE_INIT(nde_options, .rtol = 0), NDE_INIT(nde_options, .steps = 200) };
+    const nde_options options[] = { NDE_INIT(nde_options, .max_steps = 2000), NDE_INIT(nde_options, .steps = 200) };
     for (size_t i = LENGTH(variants) - 2; i < LENGTH(variants); i++)
         for (size_t k = 0; k < LENGTH(options); k++)
             for (size_t j = 0; j < LENGTH(codes); j++) {

@@ -416,6 +416,9 @@ class Problems(unittest.TestCase):
             nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, source="stored", w=w[:, 0])]})
         tree = nde.solve(drift, np.ones((500, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, seed=3, source="tree")]}).y_end
         self.assertTrue(0.1 < tree.std() < 1 and not np.array_equal(tree, found.y_end[:500]))
+        lean = nde.solve(drift, np.ones((4000, 1)), (0, 1), **{**more, "terms": [nde.Noise(g, seed=3, normals="single")]}).y_end
+        self.assertLess(abs(lean.mean() - np.exp(0.3)), 5*lean.std()/np.sqrt(len(lean)) + 0.01)
+        self.assertFalse(np.isclose(lean, found.y_end, rtol=1e-6).any())
         with self.assertRaisesRegex(ValueError, "source is 'trie'; known are grid"):
             nde.Noise(g, source="trie")
         with self.assertRaises(ValueError):

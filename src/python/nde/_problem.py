@@ -89,9 +89,9 @@ class Noise:
 
     field     g(t, y): with kind "diagonal" component i of it goes with dW_i; else the product g(t, y) u with u = dW [dim]
     kind      "diagonal", "scalar", "additive", "commutative", "general"
-    seed      and other members of nde_noise: dim, grid, source="tree" ...: the path is a function of them, or source="stored" with
-              increments w, and h, k where a method needs them, (steps, m, n); noise.seed = k between
-              runs of a Solver gives other paths
+    seed      and other members of nde_noise: dim, grid, source="tree", normals="single" ...: the path is a function of
+              them, or source="stored" with increments w, and h, k where a method needs them, (steps, m, n);
+              noise.seed = k between runs of a Solver gives other paths
     """
 
     def __init__(self, field, kind="diagonal", *, seed=0, **members):

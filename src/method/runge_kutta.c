@@ -108,7 +108,8 @@ static int attempt_compiled(const nde_attempt *s) {
     const nde_site *at = &s->lanes->site;
     const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt,
                                  .p = at->p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane,
-                                 .rtol = s->tolerance->rtol, .atol = s->tolerance->atol, .atol_each = s->tolerance->atol_each, .error = s->error };
+                                 .rtol = s->tolerance->rtol, .atol = s->tolerance->atol,
+                                 .atol_each = s->tolerance->atol_each, .error = s->error };
     s->lanes->scratch->stage = 1;
     return s->rhs->step->run(&site);
 }

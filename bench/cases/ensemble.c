@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a
  * million (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with
- * 1000 equal steps. The field is a callback, or with _inline compiled into the step, or in program_lorenz a program beside
- * that callback, with _gradient to t = 1 and back: the gradient of the sum of all ends by starts and rho. */
+ * 1000 equal steps. The field is compiled into the step, as the reference's is, or with _pointer a callback, or in program_lorenz
+ * a program beside that callback, with _gradient to t = 1 and back: the gradient of the sum of all ends by starts and rho. */
 #include "fields.h"
 
 #include <math.h>
@@ -49,7 +49,8 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
     me->field = NDE_INIT(nde_field, .name = "lorenz", .dim = 3, .out = 3, .nq = 1,
                          .traits = NDE_AUTONOMOUS | NDE_LANEWISE,
                          .eval = bench_fields_get(setup->isa)->lorenz_rho, .vjp = bench_fields_get(setup->isa)->lorenz_rho_vjp);
-    if (strstr(setup->name, "inline")) me->field.step = bench_fields_get(setup->isa)->lorenz_rho_step;
+    if (strncmp(setup->name, "ensemble", 8) == 0 && !strstr(setup->name, "pointer"))
+        me->field.step = bench_fields_get(setup->isa)->lorenz_rho_step;
     const bool program = strncmp(setup->name, "program", 7) == 0 && !setup->beside;
     if (program && nde_program_parse(text_of_lorenz, NULL, &me->program) == NDE_OK) me->field = nde_field_program(me->program);
     me->problem = NDE_INIT(nde_problem, .n = me->count, .t1 = me->gradient ? 1 : 10, .drift = &me->field, .y0 = me->y0,

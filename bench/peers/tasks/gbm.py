@@ -15,12 +15,14 @@ def strong(y, w):
     return float(abs(np.asarray(y, float) - np.exp(MU - SIGMA**2/2 + SIGMA*np.asarray(w, float))).mean())
 
 
+# Normals of 32 bits, of which torch.randn in float32 is made too.
+@run("libnde", **EVERY | {"dtype": ["float32"]}, method=["euler_maruyama", "milstein", "sriw1"], normals=["single"])
 @run("libnde", **EVERY, method=["euler_maruyama", "milstein", "sriw1"])
-def libnde(dtype, threads, method, **_):
+def libnde(dtype, threads, method, normals=None, **_):
     import nde
 
     def made(drift, g, y0, seed, **more):
-        noise = nde.Noise(nde.program(g), seed=seed)
+        noise = nde.Noise(nde.program(g), seed=seed, **{"normals": normals} if normals else {})
         return nde.Solver(nde.program(drift), np.full((BATCH, DIM), y0, dtype), (0, 1), terms=[noise], calculus="ito", steps=STEPS,
                           adjoint="none", threads=threads, **more), noise
 

@@ -241,9 +241,9 @@ static void multiply_add(size_t rows, size_t n, size_t ld, const nde_real *x, co
         for (size_t b = i; b < i + n; b++) z[b] = y0[b] + x[b]*y[b];
 }
 
-static void scale(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *restrict z) {
-    for (size_t i = 0; i < rows*ld; i += ld)
-        for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*x[i + b]);
+static void scale(size_t rows, size_t n, size_t ld, const double *f, const double *x, size_t ldx, nde_real *restrict z) {
+    for (; rows > 0; rows--, x += ldx, z += ld)
+        for (size_t b = 0; b < n; b++) z[b] = (nde_real)(f[b]*x[b]);
 }
 
 static void scale_sum(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y,

@@ -74,8 +74,8 @@ typedef struct nde_step_kernels {
     void (*multiply)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, nde_real *z);
     void (*multiply_add)(size_t rows, size_t n, size_t ld, const nde_real *x, const nde_real *y, const nde_real *y0,
                          nde_real *z);
-    /* z = f x, and z = f (x + y/2), f [n] */
-    void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, nde_real *z);
+    /* z = f x, and z = f (x + y/2), f [n]; rows of the first x stand ldx apart */
+    void (*scale)(size_t rows, size_t n, size_t ld, const double *f, const double *x, size_t ldx, nde_real *z);
     void (*scale_sum)(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y, nde_real *z);
     /* z = m x, or that added to z, x NULL: 1; m is what a stage of a stochastic method multiplies its noise with, over h:
      * m = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h), of row i modulo d.rows;

@@ -123,15 +123,16 @@ static void begin_noise(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
                               .t = back ? t : s->cell, .first = s->cell_first, .count = cells,
                               .grid = r->steps > 0 ? r->steps*cells : 1, .N = r->N, .isa = r->kernels->isa, .work = s->noise[k],
                               .room = s->noise_room };
+    const double *stored = r->areas || r->brackets ? NULL : nde_noise_stored(&noise, &at, part->rates);
     if (r->brackets) nde_noise_area(&noise, &at, part->rates, s->dw, s->dh, s->area, s->area_work);
-    else nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
+    else if (!stored) nde_noise_over(&noise, &at, part->rates, s->dw, r->areas ? s->dh : NULL, NULL);
     nde_real *rate = lanes->rate + part->rate*ld;
     double *inverse = s->cell;
     const size_t count = nde_are_equal(n, dt) ? 1 : n;
     for (size_t b = 0; b < count; b++) inverse[b] = dt[b] != 0 ? 1/fabs(dt[b]) : 0;
     for (size_t b = count; b < n; b++) inverse[b] = inverse[0];
-    r->kernels->step->scale(part->rates, n, ld, inverse, s->dw, rate);
-    if (r->brackets) r->kernels->step->scale(r->pairs, n, ld, inverse, s->area, lanes->rate + r->rates*ld);
+    r->kernels->step->scale(part->rates, n, ld, inverse, stored ? stored : s->dw, stored ? r->N : ld, rate);
+    if (r->brackets) r->kernels->step->scale(r->pairs, n, ld, inverse, s->area, ld, lanes->rate + r->rates*ld);
     if (!r->areas) return;
     r->kernels->step->scale_sum(part->rates, n, ld, inverse, s->dh, s->dw, rate + r->rates*ld);
 }

@@ -29,6 +29,9 @@ typedef struct nde_noise_at {
 /* w, h, k [m][ld]: W, H and K of each step; h and k NULL: not wanted, k only beside h. noise has been read by
  * nde_noise_read, and its levy says at least what is wanted. */
 void nde_noise_over(const nde_noise *noise, const nde_noise_at *at, size_t m, double *w, double *h, double *k);
+/* W of steps of one stored cell, the same one of trajectories that follow each other: where it is stored, rows [m] that stand
+ * at->N apart. NULL: the steps are not such. */
+const double *nde_noise_stored(const nde_noise *noise, const nde_noise_at *at, size_t m);
 /* The cells of a tree, as a share of the span. */
 double nde_noise_cell(const nde_noise *noise);
 /* The memory of `work`; SIZE_MAX: too much. It is cleared once. */

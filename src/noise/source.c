@@ -140,18 +140,22 @@ static void by_cells(const piece *p) {
                      p->out[2] ? p->out[2] + i*ld : NULL);
 }
 
-/* Steps of one cell each, the same one of lanes that stand beside each other: rows as they are stored. */
-static bool is_block(const piece *p) {
-    const int64_t *first = p->at->first + p->begin;
+/* Do lanes that stand beside each other take the same cell? */
+static bool is_block(size_t n, const size_t *trajectory, const int64_t *first) {
     bool is = true;
-    for (size_t b = 1; b < p->n; b++) is &= p->trajectory[b] == p->trajectory[0] + b && first[b] == first[0];
+    for (size_t b = 1; b < n; b++) is &= trajectory[b] == trajectory[0] + b && first[b] == first[0];
     return is;
+}
+
+const double *nde_noise_stored(const nde_noise *noise, const nde_noise_at *at, size_t m) {
+    if (noise->source != NDE_SOURCE_STORED || at->count != 1 || !is_block(at->n, at->trajectory, at->first)) return NULL;
+    return noise->w + (size_t)at->first[0]*m*at->N + at->trajectory[0];
 }
 
 static void of_store(const piece *p) {
     const nde_noise_at *at = p->at;
     const double *const from[3] = { p->noise->w, p->noise->h, p->noise->k };
-    const bool block = is_block(p);
+    const bool block = is_block(p->n, p->trajectory, at->first + p->begin);
     for (size_t what = 0; what < 3 && p->out[what]; what++)
         for (size_t i = 0; i < p->m; i++) {
             const double *row = from[what] + i*at->N;

@@ -196,7 +196,7 @@ static void product_kernel(size_t m, size_t n, size_t k, const nde_real *a, size
 enum { PARTS = BY_PRECISION(8, 16), PASSES = PARTS/LANES, DOTS_PANEL = 512, TURNED_PANEL = 128 };
 enum { TURNED_LEAST = 64, FEW_COLUMNS = 64, FEW_LEAST = 16 };
 /* A transposed copy has WIDE inputs; CHUNK outputs are added at once; BLOCK_OUT outputs stay in the second-level cache. */
-enum { WIDE = VECTORS*LANES, CHUNK = 16, BLOCK_OUT = 256 };
+enum { WIDE = VECTORS*LANES, CHUNK = 16, BLOCK_OUT = 256, ABREAST = 4 };
 
 /* Lane l of the shuffles that swap bit s of a row's number with bit s of a lane's, for rows a (bit clear) and b (bit set). */
 #define LOWER(l, s) ((l) & (s) ? LANES + (l) - (s) : (l))
@@ -367,15 +367,24 @@ static void outer_one(size_t out, size_t in, const nde_real *a, size_t lda, cons
         for (size_t j = 0; j < in; j++) dw[j] += (double)(a[i*lda]*x[j]);
 }
 
-/* The sum of a row in eight interleaved parts, in double. */
-static double row_sum(size_t n, const nde_real *a) {
-    if (n == 1) return (double)a[0];
-    double s[8] = { 0 };
+/* db [rows] += sums of rows of a, each in eight interleaved parts, in double. Rows side by side do not wait for each other. */
+INLINE void add_row_sums(const size_t rows, size_t n, const nde_real *a, size_t lda, double *db) {
+    double s[ABREAST][8] = { { 0 } };
     size_t b = 0;
     for (; b + 8 <= n; b += 8)
-        for (size_t j = 0; j < 8; j++) s[j] += (double)a[b + j];
-    for (size_t j = 0; b + j < n; j++) s[j] += (double)a[b + j];
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+        UNROLL for (size_t r = 0; r < rows; r++)
+            UNROLL for (size_t j = 0; j < 8; j++) s[r][j] += (double)a[r*lda + b + j];
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t j = 0; b + j < n; j++) s[r][j] += (double)a[r*lda + b + j];
+        db[r] += ((s[r][0] + s[r][4]) + (s[r][2] + s[r][6])) + ((s[r][1] + s[r][5]) + (s[r][3] + s[r][7]));
+    }
+}
+
+static void outer_bias(size_t out, size_t n, const nde_real *a, size_t lda, double *db) {
+    size_t i = 0;
+    for (; n == 1 && i < out; i++) db[i] += (double)a[i*lda];
+    for (; i + ABREAST <= out; i += ABREAST) add_row_sums(ABREAST, n, a + i*lda, lda, db + i);
+    for (; i < out; i++) add_row_sums(1, n, a + i*lda, lda, db + i);
 }
 
 static void outer(size_t out, size_t n, size_t in, const nde_real *a, size_t lda, const nde_real *x, size_t ldx, double *dw,
@@ -393,8 +402,7 @@ static void outer(size_t out, size_t n, size_t in, const nde_real *a, size_t lda
         for (size_t b = 0; b < n; b += DOTS_PANEL)
             outer_dots(out, n - b < DOTS_PANEL ? n - b : DOTS_PANEL, in, a + b, lda, x + b, ldx, dw);
     }
-    if (db)
-        for (size_t i = 0; i < out; i++) db[i] += row_sum(n, a + i*lda);
+    if (db) outer_bias(out, n, a, lda, db);
 }
 
 const nde_dense_kernels NDE_ISA_NAME(nde_dense_kernels) = { .product = product_kernel, .outer = outer };

@@ -298,6 +298,7 @@ static int materialise(sweep *v, const nde_entry *e, const nde_real *y, nde_real
 static void each_save(sweep *v, void (*after)(const nde_solver *, const nde_panel *, size_t, size_t *,
                                               int64_t, const nde_seed *, const nde_save_sink *)) {
     nde_worker *w = v->w;
+    if (after ? v->s->saving != NDE_SAVE_TIMES : !v->seed->y) return; /* no lane has anything to do */
     if (!v->times && nde_save_together(v->s, &w->replica, w->saved)) {
         if (after) nde_save_after_together(v->s, &w->replica, w->saved, v->seed, w->a_y);
         else nde_save_before_together(v->s, &w->replica, w->saved[0], v->seed, w->a_y, w->a_k);

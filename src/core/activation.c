@@ -36,13 +36,22 @@ typedef struct pair {
     vec slope, curvature;
 } pair;
 
-/* s (1 + z (1 - s)) and s (1 - s) (2 + z (1 - 2 s)), both by scale; s = 1/(1 + exp(-z)), 1 - s = s exp(-z) */
-INLINE pair silu_derivatives(vec z, nde_real scale) {
-    vec sum;
+/* s (1 + z (1 - s)) and s (1 - s) (2 + z (1 - 2 s)), both by scale; s = 1/(1 + exp(-z)), 1 - s = s exp(-z); e = exp(-|z|) */
+INLINE pair silu_from(vec z, vec e, nde_real scale) {
     z = smaller(splat(-NOTHING), larger(splat(NOTHING), z));
-    const vec e = logistic_parts(z, 1, &sum), high = 1/sum, low = e*high;
+    const vec high = 1/fused(e, splat(1), splat(1)), low = e*high;
     const vec s = if_above(z, splat(0), high, low), rest = if_above(z, splat(0), low, high), scaled = s*(1/scale);
     return (pair){ scaled*fused(z, rest, splat(1)), scaled*rest*fused(z, rest - s, splat(2)) };
+}
+INLINE pair silu_derivatives(vec z, nde_real scale) {
+    vec sum;
+    return silu_from(z, logistic_parts(z, 1, &sum), scale);
+}
+INLINE vec silu_with_slope(vec z, nde_real scale, vec *slope) {
+    vec sum;
+    const vec e = logistic_parts(z, scale, &sum), bounded = larger(splat(NOTHING), z);
+    *slope = silu_from(z, e, scale).slope;
+    return if_above(z, splat(0), z, bounded*e)/sum;
 }
 
 /* z Phi(z) = max(z, 0) - |z| Phi(-|z|), Phi the normal distribution; 0 at -infinity */
@@ -94,6 +103,15 @@ INLINE pair derivatives_of(const int id, vec s) {
     }
 }
 
+/* The value with its slope, of those that keep their input: they share the dearest part. */
+INLINE vec both_of(const int id, vec z, vec *slope) {
+    switch (id) {
+    case NDE_SILU: return silu_with_slope(z, 1, slope);
+    case NDE_LIPSWISH: return silu_with_slope(z, (nde_real)1.1, slope);
+    default: *slope = derivatives_of(id, z).slope; return value_of(id, z);
+    }
+}
+
 /* ---- blocks ----
  * Rows that touch are one row. A row ends with a vector that overlaps the one before it, read before that one is written; a row
  * shorter than a vector is worked on in a padded copy. */
@@ -135,6 +153,26 @@ INLINE void value_rows(const int id, size_t rows, size_t n, const nde_real *z, s
         const vec end = load(from + last);
         EACH_VECTOR(b, last) store(to + b, value_of(id, b == last ? end : load(from + b)));
         write_row(x, pad, n);
+    }
+}
+
+INLINE void both_rows(const int id, size_t rows, size_t n, nde_real *z, size_t ldz, nde_real *x, size_t ldx) {
+    if (!nde_activation_keeps_input(id)) return;
+    join(&rows, &n, ldz == n && ldx == n);
+    nde_real pad_z[LANES] = { 0 }, pad[LANES];
+    const size_t last = n < LANES ? 0 : n - LANES;
+    for (; rows > 0; rows--, z += ldz) {
+        const nde_real *from = read_row(pad_z, z, n);
+        nde_real *slope = n < LANES ? pad_z : z, *to = n < LANES ? pad : x;
+        const vec end = load(from + last);
+        EACH_VECTOR(b, last) {
+            vec d;
+            const vec v = both_of(id, b == last ? end : load(from + b), &d);
+            store(slope + b, d);
+            if (x) store(to + b, v);
+        }
+        write_row(z, pad_z, n);
+        if (x) write_row(x, pad, n), x += ldx;
     }
 }
 
@@ -187,6 +225,12 @@ static void value(int id, size_t rows, size_t n, const nde_real *z, size_t ldz, 
 #undef NDE_X
 }
 
+static void with_slope(int id, size_t rows, size_t n, nde_real *z, size_t ldz, nde_real *x, size_t ldx) {
+#define NDE_X(name, number, text) case number: both_rows(number, rows, n, z, ldz, x, ldx); break;
+    EACH_ACTIVATION(NDE_X)
+#undef NDE_X
+}
+
 static void slope(int id, size_t rows, size_t n, const nde_real *kept, size_t ld_kept, const nde_real *a, size_t lda,
                   nde_real *d, size_t ldd) {
 #define NDE_X(name, number, text) case number: slope_rows(number, rows, n, kept, ld_kept, a, lda, d, ldd); break;
@@ -202,5 +246,5 @@ static void curve(int id, size_t rows, size_t n, size_t ld, const nde_real *kept
 }
 
 const nde_activation_kernels NDE_ISA_NAME(nde_activation_kernels) = {
-    .value = value, .slope = slope, .curve = curve,
+    .value = value, .with_slope = with_slope, .slope = slope, .curve = curve,
 };

@@ -36,6 +36,8 @@ static inline bool nde_activation_keeps_input(int id) {
 typedef struct nde_activation_kernels {
     /* x = s(z), which may be in place; id: nde_activation, not DEFAULT. */
     void (*value)(int id, size_t rows, size_t n, const nde_real *z, size_t ldz, nde_real *x, size_t ldx);
+    /* x = s(z), and s'(z) in the place of z, for those that keep their input; x NULL: not wanted. */
+    void (*with_slope)(int id, size_t rows, size_t n, nde_real *z, size_t ldz, nde_real *x, size_t ldx);
     /* d = a s'; from `kept`, the value or the input (above); d may be a. */
     void (*slope)(int id, size_t rows, size_t n, const nde_real *kept, size_t ld_kept, const nde_real *a, size_t lda,
                   nde_real *d, size_t ldd);

@@ -203,7 +203,12 @@ static void add(size_t rows, size_t n, const nde_real *a, size_t lda, const nde_
     for (size_t i = 0; i < rows; i++, a += lda, b += ldb, out += ld_out) NDE_LANES(l, n) out[l] = a[l] + b[l];
 }
 
+static void multiply(size_t rows, size_t n, const nde_real *a, size_t lda, const nde_real *b, size_t ldb, nde_real *out,
+                     size_t ld_out) {
+    for (size_t i = 0; i < rows; i++, a += lda, b += ldb, out += ld_out) NDE_LANES(l, n) out[l] = a[l]*b[l];
+}
+
 const nde_norm_kernels NDE_ISA_NAME(nde_norm_kernels) = {
     .value = value, .again = again, .reverse = reverse, .tangent = tangent, .second = second, .gradient = gradient,
-    .add = add,
+    .add = add, .multiply = multiply,
 };

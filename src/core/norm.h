@@ -33,9 +33,11 @@ typedef struct nde_norm_kernels {
     /* product [rows] += sum over lanes of a x, sum [rows] += that of a (NULL: not wanted), in double. */
     void (*gradient)(size_t rows, size_t n, const nde_real *a, size_t lda, const nde_real *x, size_t ldx, double *product,
                      double *sum);
-    /* out = a + b, a residual; out may be either. */
+    /* out = a + b, a residual, and out = a b, entry by entry; out may be either. */
     void (*add)(size_t rows, size_t n, const nde_real *a, size_t lda, const nde_real *b, size_t ldb, nde_real *out,
                 size_t ld_out);
+    void (*multiply)(size_t rows, size_t n, const nde_real *a, size_t lda, const nde_real *b, size_t ldb, nde_real *out,
+                     size_t ld_out);
 } nde_norm_kernels;
 
 extern const nde_norm_kernels nde_norm_kernels_baseline;

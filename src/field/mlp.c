@@ -3,10 +3,12 @@
  * normalised (z'), x_{l+1} = s(z') perhaps + x_l, F = x_L.
  *
  * tape      for each layer: x_l [in]; of a normalised one z before gain and shift [out] and 1/deviation [1] (norm.h's x and r);
- *           and [out] rows of what the activation's derivative is taken from, its value or its input, where neither x_{l+1}
- *           nor what was normalised gives it. z' is made again from the normalised z, one product an entry: to keep it would
- *           cost a store and a load of a row that is long out of the cache. x_{l+1} is kept beside its z all the same: the
- *           weights' gradient reads it, and an exponential costs more than a load
+ *           and [out] rows of what the activation's derivative is taken from, where neither x_{l+1} nor what was normalised
+ *           gives it: its value, or where that does not determine the derivative, the derivative itself, which shares its
+ *           exponential with the value (its input, where second derivatives are to come). z' is made again from the
+ *           normalised z, one product an entry: to keep it would cost a store and a load of a row that is long out of the
+ *           cache. x_{l+1} is kept beside all the same: the weights' gradient reads it, and an exponential costs more than
+ *           a load
  * cotape    for each layer the delta, cotangent of z_l [out], and of a normalised one that of z'_l [out]
  * prepared  W_0' ... W_{L-1}', each [in][out]: the forward product reads its weights along rows, and below one vector of
  *           lanes the lanes run over outputs
@@ -101,9 +103,12 @@ typedef struct block {
     size_t ld;
 } block;
 
+/* A tape for first derivatives, or for second ones: it has the inputs of activations where the other has slopes. */
+typedef enum keeping { NO_TAPE, SLOPES, INPUTS } keeping;
+
 /* x   keep: [tape][ldx], all of the tape; else work, whose halves serve in turn
  * out [out][ld]; NULL: F itself is not wanted, only the tape */
-static void forward(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *x, size_t ldx, bool keep,
+static void forward(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *x, size_t ldx, keeping keep,
                     nde_real *out) {
     const nde_mlp *mlp = self->ctx;
     const nde_kernels *kernels = kernels_of(at);
@@ -116,7 +121,8 @@ static void forward(const nde_field *self, const nde_site *at, const nde_real *y
         const nde_layer k = nde_layer_at(mlp, l);
         const size_t n = at->n, rows = k.out;
         const bool last = l + 1 == mlp->layers, by_input = nde_activation_keeps_input(k.id);
-        if (last && !out && k.id == NDE_IDENTITY) return;
+        const bool wanted = !last || out;
+        if (!wanted && k.id == NDE_IDENTITY) return;
         const block next = last && out ? (block){ out, at->ld } : (block){ keep ? x + k.tape*ldx : buffer[(l + 1) % 2], ldx };
         const block kept = keep && k.apart ? (block){ x + (k.tape - rows)*ldx, ldx } : next;
         const block z = keep && k.norm ? (block){ x + k.in*ldx, ldx } : kept, s = by_input ? next : kept;
@@ -126,9 +132,11 @@ static void forward(const nde_field *self, const nde_site *at, const nde_real *y
             kernels->norm->value(rows, n, mlp->norm_epsilon > 0 ? mlp->norm_epsilon : 1e-5, gain, gain + rows, z.x, z.ld,
                                  keep ? z.x + rows*ldx : NULL, kept.x, kept.ld);
         }
-        if (last && !out && by_input) return;
-        kernels->activation->value(k.id, rows, n, kept.x, kept.ld, s.x, s.ld);
-        if (last && !out) return;
+        if (keep == SLOPES && k.slopes)
+            kernels->activation->with_slope(k.id, rows, n, kept.x, kept.ld, wanted ? s.x : NULL, s.ld);
+        else if (wanted || !by_input)
+            kernels->activation->value(k.id, rows, n, kept.x, kept.ld, s.x, s.ld);
+        if (!wanted) return;
         if (k.residual) kernels->norm->add(rows, n, s.x, s.ld, from, ld, next.x, next.ld);
         else if (s.x != next.x) copy_rows(rows, n, s.x, s.ld, next.x, next.ld);
         from = next.x, ld = next.ld;
@@ -139,8 +147,8 @@ static void forward(const nde_field *self, const nde_site *at, const nde_real *y
 }
 
 static int eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
-    if (at->tape) forward(self, at, y, at->tape, at->tape_ld, true, dy);
-    else forward(self, at, y, at->work, at->ld, false, dy);
+    if (at->tape) forward(self, at, y, at->tape, at->tape_ld, SLOPES, dy);
+    else forward(self, at, y, at->work, at->ld, NO_TAPE, dy);
     return NDE_FIELD_OK;
 }
 
@@ -161,6 +169,13 @@ static part read_part(const nde_kernels *kernels, const nde_layer *k, size_t n, 
     kernels->norm->again(k->out, n, y.gain, y.shift, y.normal, ldx, again, ld);
     y.kept = again, y.ld_kept = ld;
     return y;
+}
+
+/* d = a s', from what the layer has on a tape for first derivatives. */
+static void apply_slope(const nde_kernels *kernels, const nde_layer *k, size_t n, const part *on, const nde_real *a, size_t lda,
+                        nde_real *d, size_t ldd) {
+    if (k->slopes) kernels->norm->multiply(k->out, n, a, lda, on->kept, on->ld_kept, d, ldd);
+    else kernels->activation->slope(k->id, k->out, n, on->kept, on->ld_kept, a, lda, d, ldd);
 }
 
 /* ---- reverse ---- */
@@ -189,7 +204,7 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
     nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*at->ld;
     const size_t ldx = at->tape ? at->tape_ld : at->ld;
     const nde_real *x = at->tape ? at->tape : at->work, *p = at->p + self->np;
-    if (!at->tape) forward(self, at, y, at->work, ldx, true, NULL);
+    if (!at->tape) forward(self, at, y, at->work, ldx, SLOPES, NULL);
     x += self->tape*ldx;
 
     double *ap = to->p && !to->cotape ? to->p + self->np : NULL;
@@ -207,7 +222,7 @@ static int vjp(const nde_field *self, const nde_site *at, const nde_real *y, con
             ld = cotape ? at->tape_ld : at->ld;
             nde_real *z = own && !held ? own : other_than(buffer, size, own, NULL);
             if (cotape) z = cotape - k.out*ld, cotape -= (k.norm ? 2 : 1)*k.out*ld;
-            kernels->activation->slope(k.id, k.out, n, on.kept, on.ld_kept, upper, ld_upper, z, ld);
+            apply_slope(kernels, &k, n, &on, upper, ld_upper, z, ld);
             d = d_norm = z;
             if (k.norm) {
                 nde_real *to_z = cotape ? cotape : other_than(buffer, size, z, held);
@@ -264,7 +279,7 @@ static void tangent_product(const nde_kernels *kernels, size_t n, size_t ld, con
 }
 
 /* Along v, on the tape in work that `forward` left there.
- * dx  keep: [tangents], all of them but dx_L; else two buffers
+ * dx  keep: [tangents], all of them but dx_L, and the tape is one for second derivatives; else two buffers
  * sum two buffers; dv [out][ld], not with keep */
 static void push(const nde_field *self, const nde_site *at, const nde_tangent *v, primal of, nde_real *dx, bool keep,
                  nde_real *sum, nde_real *dv) {
@@ -287,7 +302,8 @@ static void push(const nde_field *self, const nde_site *at, const nde_tangent *v
                                    dz + b, (keep ? dz + k.out*ld : dz) + b, dz_norm + b, ld);
         }
         if (keep && last) return;
-        kernels->activation->slope(k.id, k.out, n, on.kept, on.ld_kept, dz_norm, ld, next, ld);
+        if (keep) kernels->activation->slope(k.id, k.out, n, on.kept, on.ld_kept, dz_norm, ld, next, ld);
+        else apply_slope(kernels, &k, n, &on, dz_norm, ld, next, ld);
         if (k.residual) kernels->norm->add(k.out, n, dx, ld, next, ld, next, ld);
         dx = next;
         x += k.tape*ld, of.x += k.tape*of.ld;
@@ -297,8 +313,8 @@ static void push(const nde_field *self, const nde_site *at, const nde_tangent *v
     }
 }
 
-static primal forward_all(const nde_field *self, const nde_site *at, const nde_real *y) {
-    forward(self, at, y, at->work, at->ld, true, NULL);
+static primal forward_all(const nde_field *self, const nde_site *at, const nde_real *y, keeping keep) {
+    forward(self, at, y, at->work, at->ld, keep, NULL);
     return (primal){ at->work, at->n, at->ld };
 }
 
@@ -307,7 +323,7 @@ static primal forward_once(const nde_field *self, const nde_site *at, const nde_
     const size_t ld = nde_leading_dimension(lanes, sizeof *own);
     nde_site one = *at;
     one.n = lanes;
-    forward(self, &one, y, own, ld, true, NULL);
+    forward(self, &one, y, own, ld, SLOPES, NULL);
     for (size_t i = 0; i < self->tape; i++)
         for (size_t b = 0; b < at->n; b += lanes) copy_rows(1, lanes, own + i*ld, ld, at->work + i*at->ld + b, at->ld);
     return (primal){ own, lanes, ld };
@@ -318,7 +334,7 @@ static int jvp(const nde_field *self, const nde_site *at, const nde_real *y, con
     const size_t size = widest(self->ctx)*at->ld;
     nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*at->ld;
     const bool once = v->lanes && nde_leading_dimension(v->lanes, sizeof *y) <= at->ld/2;
-    const primal of = once ? forward_once(self, at, y, v->lanes, buffer + 4*size) : forward_all(self, at, y);
+    const primal of = once ? forward_once(self, at, y, v->lanes, buffer + 4*size) : forward_all(self, at, y, SLOPES);
     push(self, at, v, v->lanes && !once ? (primal){ of.x, v->lanes, of.ld } : of, buffer, false, buffer + 2*size, dv);
     return NDE_FIELD_OK;
 }
@@ -330,7 +346,7 @@ static int jacobian(const nde_field *self, const nde_site *at, const nde_real *y
     nde_real *const buffer = at->work + nde_aligned_rows(self->tape)*ld, *unit = buffer + 4*size, *column = buffer + 5*size;
     nde_site taped = *at;
     taped.tape = at->work, taped.tape_ld = ld;
-    const primal of = forward_all(self, at, y);
+    const primal of = forward_all(self, at, y, SLOPES);
     copy_rows(by_columns ? dim : out, at->n, NULL, ld, unit, ld);
     if (!by_columns) copy_rows(out*dim, at->n, NULL, ld, j, ld);
     for (size_t i = 0; i < (by_columns ? dim : out); i++) {
@@ -364,7 +380,7 @@ static int vjp_jvp(const nde_field *self, const nde_site *at, const nde_real *y,
     nde_real *dx = at->work + nde_aligned_rows(self->tape)*ld;
     nde_real *alpha = dx + nde_aligned_rows(tangents)*ld, *beta = alpha + size, *alpha_next = alpha + 2*size;
     nde_real *beta_next = alpha + 3*size, *sum = alpha + 4*size, *held = alpha + 6*size;
-    push(self, at, v, forward_all(self, at, y), dx, true, sum, NULL);
+    push(self, at, v, forward_all(self, at, y, INPUTS), dx, true, sum, NULL);
 
     const nde_real *x = at->work + self->tape*ld, *p = at->p + self->np, *v_p = v->p ? v->p + self->np : NULL;
     double *p_y = to_y->p ? to_y->p + self->np : NULL, *p_v = to_v->p ? to_v->p + self->np : NULL;

@@ -12,6 +12,7 @@ typedef struct nde_layer {
     bool norm;     /* z is normalised before its activation */
     bool residual; /* x_{l+1} = s + x_l */
     bool apart;    /* the activation's derivative is taken from rows of the tape that are kept for it alone */
+    bool slopes;   /* it stands there itself */
     size_t tape;   /* rows of the tape from x_l to x_{l+1} */
     size_t np;     /* parameters */
 } nde_layer;
@@ -24,6 +25,7 @@ static inline nde_layer nde_layer_at(const nde_mlp *mlp, size_t l) {
     y.norm = !last && mlp->layer_norm;
     y.residual = !last && mlp->residual && y.in == y.out;
     y.apart = y.id != NDE_IDENTITY && (last || (nde_activation_keeps_input(y.id) ? !y.norm : y.residual));
+    y.slopes = y.apart && nde_activation_keeps_input(y.id);
     y.tape = y.in + (y.norm ? y.out + 1 : 0) + (y.apart ? y.out : 0);
     y.np = (y.in + 1)*y.out + (y.norm ? 2*y.out : 0);
     return y;

@@ -232,6 +232,21 @@ static void run_all(const nde_activation_kernels *kernels, int id, size_t from, 
     memcpy(kept, nde_activation_keeps_input(id) ? x + from : o->value, size);
     kernels->slope(id, rows, n, kept, ld, o->slope, ld, o->slope, ld);
     kernels->curve(id, rows, n, ld, kept, dz + from, o->a, o->b);
+    if (!nde_activation_keeps_input(id)) return;
+    nde_real slope[N + 1], value[N + 1]; /* both at once: the same, and nothing beyond is touched */
+    memcpy(slope, x + from, size), memcpy(value, beside, size);
+    for (size_t i = 0; i < rows; i++) memset(value + i*ld, 0, n*sizeof *x);
+    kernels->with_slope(id, rows, n, slope, ld, value, ld);
+    assert_memory_equal(value, beside, size);
+    memcpy(value, x + from, size);
+    kernels->with_slope(id, rows, n, value, ld, NULL, 0);
+    assert_memory_equal(value, slope, size);
+    for (size_t i = 0; i < rows*ld; i++)
+        if (i % ld < n) slope[i] *= q[from + i];
+    for (size_t i = 0; i <= rows*ld; i++) {
+        const bool inside = i < rows*ld && i % ld < n;
+        assert_memory_equal(slope + i, (inside ? o->slope : x + from) + i, sizeof *x);
+    }
 }
 
 /* The same bits in every place of a row, in rows of every length, tight or not; nothing beyond is touched. */

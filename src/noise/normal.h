@@ -77,22 +77,36 @@ static inline double nde_minus_log(double x) {
     return nde_minus_log_sum(k, f, s);
 }
 
-/* sin and cos of 2 pi x for x in (0, 1), below 2 ulp: x = q/4 + f with |f| <= 1/8, exactly. */
-static inline void nde_sincos(double x, double *sine, double *cosine) {
-    const double t = 4*x + 0x1.8p52; /* q stands in its low bits */
-    const double f = x - 0.25*(t - 0x1.8p52), z = f*f, w = z*z;
+/* sin and cos of 2 pi x for x in (0, 1), below 2 ulp: x = q/4 + f with |f| <= 1/8, exactly. In parts: f, and q in the low bits
+ * of what is returned; sine and cosine of f; those of x. */
+static inline uint64_t nde_quarter(double x, double *f) {
+    const double t = 4*x + 0x1.8p52;
+    *f = x - 0.25*(t - 0x1.8p52);
+    return nde_bits_of(t);
+}
+static inline double nde_sine(double f) {
+    const double z = f*f, w = z*z;
     const double s0 = -0x1.4abbce625be52p+5 + z*0x1.466bc6775a476p+6;
     const double s1 = -0x1.32d2cce500387p+6 + z*0x1.50783208843ebp+5;
     const double s2 = -0x1.e3027dea82bd7p+3 + z*0x1.e4a9d9166f052p+1;
-    const double s = f*0x1.921fb54442d18p+2 + f*(0x1.1a62633145c07p-52 + z*(s0 + w*(s1 + w*s2)));
+    return f*0x1.921fb54442d18p+2 + f*(0x1.1a62633145c07p-52 + z*(s0 + w*(s1 + w*s2)));
+}
+static inline double nde_cosine(double f) {
+    const double z = f*f, w = z*z;
     const double c0 = -0x1.3bd3cc9be45dep+4 + z*0x1.03c1f081b5ac0p+6;
     const double c1 = -0x1.55d3c7e3cb241p+6 + z*0x1.e1f5068688d5bp+5;
     const double c2 = -0x1.a6d1eef479be1p+4 + z*0x1.f9ce245cada0bp+2;
-    const double c = 1 + z*(c0 + w*(c1 + w*(c2 + w*-0x1.b2f3eb054afcdp+0)));
-    const uint64_t q = nde_bits_of(t);
+    return 1 + z*(c0 + w*(c1 + w*(c2 + w*-0x1.b2f3eb054afcdp+0)));
+}
+static inline void nde_turn_quarters(uint64_t q, double s, double c, double *sine, double *cosine) {
     const uint64_t swap = 0 - (q & 1), a = nde_bits_of(s), b = nde_bits_of(c);
     *sine = nde_from_bits(((a & ~swap) | (b & swap)) ^ (q >> 1 & 1) << 63);
     *cosine = nde_from_bits(((b & ~swap) | (a & swap)) ^ ((q + 1) >> 1 & 1) << 63);
+}
+static inline void nde_sincos(double x, double *sine, double *cosine) {
+    double f;
+    const uint64_t q = nde_quarter(x, &f);
+    nde_turn_quarters(q, nde_sine(f), nde_cosine(f), sine, cosine);
 }
 
 /* Two independent standard normals, below 3.5 ulp of that function of the bits; none beyond 8.58, from

@@ -14,7 +14,11 @@ enum { KNOWN_DIM = 3, KNOWN = 8*KNOWN_DIM }; /* where the table is known: rows o
 static const nde_real nothing[KNOWN_DIM] = { 0 };
 
 static inline __attribute__((always_inline)) void zero(size_t dim, nde_real *x) {
-    for (size_t i = 0; i < dim; i++) x[i] = 0;
+    const nde_pair none = { 0, 0 };
+    if (dim == 2) nde_pair_put(none, x);
+    else if (dim == 3) nde_pair_put(none, x), x[2] = 0;
+    else
+        for (size_t i = 0; i < dim; i++) x[i] = 0;
 }
 
 static inline __attribute__((always_inline)) void copy(size_t dim, const nde_real *from, nde_real *x) {
@@ -79,10 +83,20 @@ static inline __attribute__((always_inline)) int load(size_t dim, const nde_meth
                                        r->k, v->tape, s->rhs.tape);
 }
 
-/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. newest: of two rows the slab for which all
- * wait, as a value: of what is live across a call compilers only have a copy in memory. */
+/* As nde_pair_again. */
+static inline __attribute__((always_inline)) nde_real again(const nde_real *x) { return *(const volatile nde_real *)x; }
+
+/* A slab of two or three rows as a value: for the newest one all wait, and of what is live across a call compilers only have a
+ * copy in memory. */
+typedef struct slab {
+    nde_pair pair;
+    nde_real each[KNOWN_DIM];
+} slab;
+
+/* z = y + h sum over who has a share of slope j, in the order of nde_table.column. newest: the slab after j, where the table is
+ * known. */
 static inline __attribute__((always_inline)) void gather(size_t dim, const nde_method *known, const nde_table *table, int j,
-                                                         nde_real h, const nde_real *A, nde_pair newest, const nde_real *y,
+                                                         nde_real h, const nde_real *A, const slab *newest, const nde_real *y,
                                                          nde_real *z) {
     if (!known) {
         nde_combine_one(dim, h, &table->column[j], A, dim, y, z);
@@ -93,58 +107,71 @@ static inline __attribute__((always_inline)) void gather(size_t dim, const nde_m
         const nde_pair by = { h, h };
         nde_pair sum = nde_pair_at(y);
         if (known->b[j] != 0)
-            sum += by*(nde_real)known->b[j]*(j == known->stages - 2 ? newest : nde_pair_again(A + new*dim));
+            sum += by*(nde_real)known->b[j]*(j == known->stages - 2 ? newest->pair : nde_pair_again(A + new*dim));
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
             if (known->a[i*(i - 1)/2 + j] != 0)
-                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*(i == j + 1 ? newest : nde_pair_again(A + (size_t)i*dim));
+                sum += by*(nde_real)known->a[i*(i - 1)/2 + j]*(i == j + 1 ? newest->pair : nde_pair_again(A + (size_t)i*dim));
         nde_pair_put(sum, z);
         return;
     }
     NDE_UNROLL for (size_t r = 0; r < dim; r++) {
         nde_real sum = y[r];
-        if (known->b[j] != 0) sum += h*(nde_real)known->b[j]*A[new*dim + r];
+        if (known->b[j] != 0)
+            sum += h*(nde_real)known->b[j]*(j == known->stages - 2 ? newest->each[r] : again(A + new*dim + r));
         NDE_UNROLL for (int i = known->stages - 2; i > j; i--)
-            if (known->a[i*(i - 1)/2 + j] != 0) sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*A[(size_t)i*dim + r];
+            if (known->a[i*(i - 1)/2 + j] != 0)
+                sum += h*(nde_real)known->a[i*(i - 1)/2 + j]*(i == j + 1 ? newest->each[r] : again(A + (size_t)i*dim + r));
         z[r] = sum;
     }
 }
 
-/* Adds to a what the field makes of cotangent b of slope i. */
-static inline __attribute__((always_inline)) int spread(size_t dim, const nde_method *known, way *v, int i,
-                                                        const nde_entry *e, double dt, const nde_real *b, nde_real *a) {
-    const nde_table *table = &v->s->table;
+/* The state of stage i, and what its field is to know besides. All that is written here is written before what b waits for, so
+ * that the stores which the field waits for come right before it, in all stages alike: processors guess which store a load is
+ * of, and guess wrong otherwise. */
+static inline __attribute__((always_inline)) const nde_real *aim(size_t dim, const nde_method *known, way *v, int i,
+                                                                 const nde_entry *e, double dt, nde_real *a) {
     nde_lanes *lanes = &v->w->replica.lanes;
-    const nde_field *f = v->s->rhs.drift.field;
-    const double c = (known ? known : table->method)->c[i];
-    const nde_real *state = e->y;
-    double *const t = v->w->scratch.t;
-    if (i) {
-        nde_real *const Y = v->w->scratch.Y;
-        if (known) nde_known_state(known, i, dim, v->h, v->k, NULL, e->y, Y);
-        else nde_combine_one(dim, v->h, &table->row[0][i], v->k, dim, e->y, Y);
-        state = Y;
-    }
-    t[0] = c == 0 ? e->t[0] : c == 1 ? e->t_new[0] : e->t[0] + c*dt;
+    const double c = (known ? known : v->s->table.method)->c[i];
+    nde_real *const Y = v->w->scratch.Y;
+    v->w->scratch.t[0] = c == 0 ? e->t[0] : c == 1 ? e->t_new[0] : e->t[0] + c*dt;
     lanes->site.tape = v->tape ? v->tape + (size_t)i*v->s->rhs.tape : NULL;
     v->to.y = a;
-    return v->windowed ? nde_rhs_vjp(&v->s->rhs, lanes, t, state, b, lanes->site.tape, 1, a, v->sink)
+    if (!i) return e->y;
+    if (known) nde_known_state(known, i, dim, v->h, v->k, NULL, e->y, Y);
+    else nde_combine_one(dim, v->h, &v->s->table.row[0][i], v->k, dim, e->y, Y);
+    return Y;
+}
+
+/* Adds to a what the field makes of cotangent b of a slope there. */
+static inline __attribute__((always_inline)) int spread(way *v, const nde_real *state, const nde_real *b, nde_real *a) {
+    nde_lanes *lanes = &v->w->replica.lanes;
+    const nde_field *f = v->s->rhs.drift.field;
+    return v->windowed ? nde_rhs_vjp(&v->s->rhs, lanes, v->w->scratch.t, state, b, lanes->site.tape, 1, a, v->sink)
                        : f->vjp(f, &lanes->site, state, b, &v->to);
 }
 
 /* The cotangent of a stage's state, ai as its field wrote it, becomes slab Ai and a part of a_y, and that A_new where it is not
- * NULL. Of two rows it returns which of them is newest. */
-static inline __attribute__((always_inline)) nde_pair take(size_t dim, const nde_method *known, const nde_real *ai,
-                                                           nde_real *Ai, nde_real *a_y, nde_real *A_new) {
+ * NULL. Which of them is newest, where the table is known. */
+static inline __attribute__((always_inline)) slab take(size_t dim, const nde_method *known, const nde_real *ai, nde_real *Ai,
+                                                       nde_real *a_y, nde_real *A_new) {
+    slab newest = { .pair = { 0, 0 } };
     if (dim == 2) {
         const nde_pair own = nde_pair_as_written(ai), sum = nde_pair_at(a_y) + own;
         nde_pair_put(own, Ai), nde_pair_put(sum, a_y);
         if (A_new) nde_pair_put(sum, A_new);
-        return A_new ? sum : own;
+        newest.pair = A_new ? sum : own;
+    } else if (known) {
+        for (size_t r = 0; r < dim; r++) {
+            const nde_real own = ai[r], sum = a_y[r] + own;
+            Ai[r] = own, a_y[r] = sum;
+            if (A_new) A_new[r] = sum;
+            newest.each[r] = A_new ? sum : own;
+        }
+    } else {
+        add(dim, Ai, a_y);
+        if (A_new) copy(dim, a_y, A_new);
     }
-    if (known) copy(dim, ai, Ai);
-    add(dim, Ai, a_y);
-    if (A_new) copy(dim, a_y, A_new);
-    return (nde_pair){ 0 };
+    return newest;
 }
 
 /* Does the step have rows? */
@@ -184,21 +211,24 @@ static inline __attribute__((always_inline)) int undo(size_t dim, const nde_meth
     if (!bare && fsal) copy(dim, carry, a + (size_t)last*dim);
     if (due) begin_rows(dim, v, e);
     copy(dim, v->a_y, A_new);
-    nde_pair newest = { 0 };
-    if (dim == 2) newest = nde_pair_at(v->a_y);
+    slab newest = { .pair = { 0, 0 } };
+    if (dim == 2) newest.pair = nde_pair_at(v->a_y);
+    else if (known) copy(dim, v->a_y, newest.each);
     NDE_UNROLL_KNOWN for (int i = last; i >= first; i--) {
         nde_real *const ai = a + (size_t)i*dim, *const Ai = A + (size_t)i*dim;
-        gather(dim, known, table, i, v->h, A, newest, !bare ? ai : i == last ? carry : nothing, b);
+        const nde_real *const state = aim(dim, known, v, i, e, dt, ai);
+        gather(dim, known, table, i, v->h, A, &newest, !bare ? ai : i == last ? carry : nothing, b);
         bool idle = i == last && fsal;
         for (size_t j = 0; j < dim; j++) idle = idle && b[j] == 0;
         zero(dim, ai);
         if (!idle) {
-            const int rc = spread(dim, known, v, i, e, dt, b, ai);
+            const int rc = spread(v, state, b, ai);
             if (rc) return rc;
-            newest = take(dim, known, ai, Ai, v->a_y, i == last && (known || table->last_is_new) ? A_new : NULL);
+            const nde_real *const volatile written = ai; /* not where the zeros went, as far as processors know that */
+            newest = take(dim, known, written, Ai, v->a_y, i == last && (known || table->last_is_new) ? A_new : NULL);
         }
     }
-    if (fsal) gather(dim, known, table, 0, v->h, A, newest, bare ? nothing : a, carry);
+    if (fsal) gather(dim, known, table, 0, v->h, A, &newest, bare ? nothing : a, carry);
     if (due) end_rows(v);
     return 0;
 }

@@ -122,10 +122,10 @@ static inline __attribute__((always_inline)) int nde_known_attempt(const nde_met
     if (dim == 2) nde_pair_put(nde_pair_at(k), K), nde_pair_put(nde_pair_as_written(y), start), y = start;
     NDE_UNROLL for (int i = 1; i < m->stages; i++) {
         nde_real *const Y = i == m->stages - 1 ? z : X, *const ki = k + (size_t)i*dim;
-        nde_known_state(m, i, dim, (nde_real)dt, K, ki - dim, y, Y);
         time[0] = m->c[i] == 1 ? t_new : t + m->c[i]*dt;
         if (tape) at->tape = tape + (size_t)i*tape_slab;
-        ki[0] = (nde_real)NAN;
+        ki[0] = (nde_real)NAN; /* what the field waits for is stored last, right before it */
+        nde_known_state(m, i, dim, (nde_real)dt, K, ki - dim, y, Y);
         const int rc = f->eval(f, at, Y, ki);
         if (rc) return lanes->scratch->stage = i, rc;
         if (dim == 2) nde_pair_put(nde_pair_as_written(ki), K + (size_t)i*dim);

@@ -3,16 +3,19 @@
  * with every method, in every form of the record. The general ones are had by a clip beyond the end. */
 #include "adjoint/proof.h"
 
-enum { CALLBACK, TAPED, NETWORK, FIELDS };
-static const char *const field_names[FIELDS] = { "callback", "with a tape", "network" };
+enum { CALLBACK, TAPED, NETWORK, ROWS, FIELDS };
+static const char *const field_names[FIELDS] = { "callback", "with a tape", "network", "three rows" };
 
 static void make(int which, proof *f, bool backwards, size_t saves) {
     static const size_t width[] = { 2 + 1, 5, 2 };
     static const nde_mlp mlp = { .size = sizeof mlp, .layers = 2, .width = width, .time_input = 1 };
     const double t0 = backwards ? 3 : 0, t1 = 3 - t0, times[] = { t0, 0.4*t1 + 0.6*t0, 0.45*t1 + 0.55*t0, t1 };
-    proof_begin(f, 1, &duffing_model, which == TAPED, t0, t1, 0.5);
-    proof_parameters(f, 2, (double[]){ 0.5, 0.25 });
-    f->problem.q = proof_input_make(f, IN_Q, 2, false, false, 1.5, 0.25);
+    proof_begin(f, 1, which == ROWS ? &lorenz_model : &duffing_model, which == TAPED, t0, t1, 0.5);
+    if (which == ROWS) proof_parameters(f, 3, (double[]){ 0.5, 0.75, 0.25 });
+    else {
+        proof_parameters(f, 2, (double[]){ 0.5, 0.25 });
+        f->problem.q = proof_input_make(f, IN_Q, 2, false, false, 1.5, 0.25);
+    }
     if (which == NETWORK) {
         f->drift = nde_field_mlp(&mlp);
         proof_parameters(f, f->drift.np, NULL);
@@ -35,13 +38,14 @@ static void check(proof *f, const char *what) {
     proof_create(f);
     if (proof_run(f) != NDE_OK) fail_msg("%s: %s", what, nde_solver_error(f->solver));
     const nde_stats stats = f->solution.stats[0];
-    const nde_real end[] = { f->solution.y_end[0], f->solution.y_end[1] };
+    nde_real end[3] = { 0 };
+    memcpy(end, f->solution.y_end, f->dim*sizeof *end);
     const size_t bytes = f->solution.record_bytes;
     const proof_copy fast = differentiate(f);
     f->options.clip_t = &beyond, f->options.n_clip = 1;
     proof_create(f);
     assert_int_equal(proof_run(f), NDE_OK);
-    if (memcmp(&stats, f->solution.stats, sizeof stats) || memcmp(end, f->solution.y_end, sizeof end) ||
+    if (memcmp(&stats, f->solution.stats, sizeof stats) || memcmp(end, f->solution.y_end, f->dim*sizeof *end) ||
         /* of known steps others are kept */
         (bytes != f->solution.record_bytes && f->solution.record != NDE_RECORD_CHECKPOINTS))
         fail_msg("%s: another solve: %d and %d steps, %d and %d rejected", what, (int)stats.accepted,
@@ -85,14 +89,15 @@ static void saved_rows(void **state) {
     (void)state;
     static const int methods[] = { NDE_DOPRI5, NDE_TSIT5, NDE_VERN7, NDE_RK4 };
     for (size_t k = 0; k < LENGTH(methods); k++)
-        for (int every = 0; every <= 1; every++) {
-            proof f;
-            make(CALLBACK, &f, every, every ? 0 : 4);
-            f.options.method = methods[k], f.options.save_every = every ? 2 : 0;
-            f.options.steps = methods[k] == NDE_RK4 ? 23 : 0, f.options.max_steps = every ? 400 : 0;
-            check(&f, nde_method_name(nde_method_get(methods[k])));
-            proof_end(&f);
-        }
+        for (int which = CALLBACK; which < FIELDS; which++)
+            for (int every = 0; every <= 1; every++) {
+                proof f;
+                make(which, &f, every, every ? 0 : 4);
+                f.options.method = methods[k], f.options.save_every = every ? 2 : 0;
+                f.options.steps = methods[k] == NDE_RK4 ? 23 : 0, f.options.max_steps = every ? 400 : 0;
+                check(&f, nde_method_name(nde_method_get(methods[k])));
+                proof_end(&f);
+            }
 }
 
 /* A drift may find its own parameters behind those of others. */

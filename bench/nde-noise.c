@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * nde-noise.c - normals by the library's kernels of each instruction set, and steps of a grid beside those of a tree, as
- * Markdown tables. Best of several runs, processor time. */
+ * nde-noise.c - normals by the library's kernels of each instruction set beside those of the reference, and steps of a grid
+ * beside those of a tree, as Markdown tables. Best of several runs, processor time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "child.h"
 #include "noise/kernel.h"
+#include "singles.h"
 
-enum { LANES = NDE_NOISE_PIECE, MOST = 16, RUNS = 7 };
+enum { LANES = NDE_NOISE_PIECE, MOST = 16, RUNS = 7, ROUNDS = 2000 };
 
 static double now(void) {
     struct timespec t;
@@ -15,35 +17,65 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9*(double)t.tv_nsec;
 }
 
-/* Seconds for a normal, or with `noise` for the increment of a cell that is made of one. */
-static double normal(const nde_noise_kernels *kernels, const nde_noise *noise) {
-    enum { ROUNDS = 2000 };
+/* ---- normals --------------------------------------------------------------------------------- */
+
+/* What is drawn, by whom. */
+typedef struct normal {
+    const nde_noise_kernels *kernels; /* its normals in double, or with `noise` increments of cells, one of a normal */
+    const nde_noise *noise;
+    bench_singles *singles;           /* normals of 32 bits */
+    child *reference;                 /* its normals, 4096 a time */
+} normal;
+
+/* Seconds for one. */
+static double draw(const normal *of) {
     static double z[MOST*LANES];
+    static float singles[MOST*LANES];
     size_t who[LANES];
     uint64_t position[LANES];
     int64_t first[LANES];
-    double best = 1, cell[LANES];
+    double cell[LANES];
+    if (of->reference) return child_run(of->reference, ROUNDS/4)/((double)(ROUNDS/4)*4096);
     for (size_t b = 0; b < LANES; b++) who[b] = b, position[b] = 1000*b, first[b] = 0, cell[b] = 0.01;
-    for (int run = 0; run < RUNS; run++) {
-        const double start = now();
-        for (uint64_t round = 0; round < ROUNDS; round++) {
-            position[0] = round, first[0] = (int64_t)round;
-            if (noise) kernels->cells(noise, 100, MOST, LANES, LANES, who, cell, first, 1, z, NULL, NULL);
-            else kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
-        }
-        const double each = (now() - start)/((double)ROUNDS*MOST*LANES);
-        best = each < best ? each : best;
+    const double start = now();
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        position[0] = round, first[0] = (int64_t)round;
+        if (of->singles) of->singles(1, MOST, LANES, who, position, singles);
+        else if (of->noise) of->kernels->cells(of->noise, 100, MOST, LANES, LANES, who, cell, first, 1, z, NULL, NULL);
+        else of->kernels->normals(1, NDE_PURPOSE_TREE, MOST, LANES, who, position, 1, z);
     }
-    return best;
+    return (now() - start)/((double)ROUNDS*MOST*LANES);
 }
 
-static void normals(const char *name, int isa) {
-    const nde_noise of_double = { .seed = 1 }, single = { .seed = 1, .normals = NDE_NORMALS_SINGLE };
+/* One row, all in turns. */
+static void normals(const char *name, int isa, bench_singles *singles) {
+    enum { KINDS = 6 };
+    const nde_noise in_double = { .seed = 1 }, in_single = { .seed = 1, .normals = NDE_NORMALS_SINGLE };
     const nde_noise_kernels *kernels = nde_noise_kernels_get(isa);
+    char program[64], text[256];
+    child reference[2];
     if (!kernels) return;
-    printf("| %s | %.2f | %.2f | %.2f |\n", name, 1e9*normal(kernels, NULL), 1e9*normal(kernels, &of_double),
-           1e9*normal(kernels, &single));
+    snprintf(program, sizeof program, "reference_sde_roofline_%s", name);
+    const bool has[2] = { child_start(&reference[0], program, "normals", "double", text, sizeof text),
+                          child_start(&reference[1], program, "normals", "single", text, sizeof text) };
+    const normal of[KINDS] = { { .kernels = kernels }, { .reference = has[0] ? &reference[0] : NULL },
+                               { .singles = singles }, { .reference = has[1] ? &reference[1] : NULL },
+                               { kernels, &in_double, NULL, NULL }, { kernels, &in_single, NULL, NULL } };
+    double best[KINDS];
+    for (int run = 0; run < RUNS; run++)
+        for (int i = 0; i < KINDS; i++) {
+            const bool is = of[i].kernels || of[i].singles || of[i].reference;
+            const double each = is ? draw(&of[i]) : 0;
+            best[i] = run == 0 || each < best[i] ? each : best[i];
+        }
+    printf("| %s |", name);
+    for (int i = 0; i < KINDS; i++) printf(best[i] > 0 ? " %.2f |" : " |", 1e9*best[i]);
+    printf("\n");
+    for (int i = 0; i < 2; i++)
+        if (has[i]) child_end(&reference[i]);
 }
+
+/* ---- sources --------------------------------------------------------------------------------- */
 
 /* Seconds for a component and a step: `steps` equal steps on [0, 1], from the first to the last. */
 static double walk(nde_noise noise, size_t m, int64_t steps) {
@@ -86,11 +118,14 @@ static void sources(int64_t steps, size_t m) {
 }
 
 int main(void) {
-    printf("normals, and increments of a cell; ns each\n\n| kernel | normal | increment | of NDE_NORMALS_SINGLE |\n"
-           "|---|---|---|---|\n");
-    normals("baseline", NDE_ISA_BASELINE);
-    normals("v3", NDE_ISA_V3);
-    normals("v4", NDE_ISA_V4);
+    setenv("NDE_BENCH_CPU", "1", 1);
+    printf("normals in double, of 32 bits, and increments of a cell of either; ns each\n\n"
+           "| kernel | normal | reference | 32 bits | reference | increment | of 32 bits |\n|---|---|---|---|---|---|---|\n");
+    normals("baseline", NDE_ISA_BASELINE, bench_singles_baseline);
+#ifdef BENCH_HAVE_X86
+    normals("v3", NDE_ISA_V3, bench_singles_v3);
+    normals("v4", NDE_ISA_V4, bench_singles_v4);
+#endif
     printf("\nsteps of 64 trajectories, tolerance 2^-10; ns for a component and a step\n\n"
            "| steps | components | | grid | tree | ratio |\n|---|---|---|---|---|---|\n");
     for (size_t m = 1; m <= MOST; m *= 4) sources(1024, m), sources(1000, m);

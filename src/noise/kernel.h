@@ -12,6 +12,8 @@ typedef struct nde_tree_halves {
     double r, length, round; /* adding and subtracting round rounds to the unit of W */
     const double *z, *from;
     double *left, *right;
+    double *begin; /* [m][ld] of W where the left part begins (stays: r is 1/2), or the right one */
+    bool stays;    /* else the left part is written with H alone: sums of W need none */
     size_t ld, left_ld, right_ld;
 } nde_tree_halves;
 
@@ -33,14 +35,19 @@ typedef struct nde_noise_kernels {
     void (*normals)(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory, const uint64_t *position,
                     size_t sets, double *z);
     void (*halve)(const nde_tree_halves *parts);
+    /* From a left half on to the right one: level [m][ld] of W at its beginning, W, H, K of it, W, H, K of the other. */
+    void (*pass)(size_t m, size_t n, size_t levy, size_t ld, double *level);
     void (*append)(const nde_tree_sum *to); /* the sums become those of both */
 } nde_noise_kernels;
 
 void nde_tree_halve_baseline(const nde_tree_halves *parts);
 void nde_tree_halve_v3(const nde_tree_halves *parts);
 void nde_tree_halve_v4(const nde_tree_halves *parts);
+void nde_tree_pass_baseline(size_t m, size_t n, size_t levy, size_t ld, double *level);
 void nde_tree_append_baseline(const nde_tree_sum *to);
+void nde_tree_pass_v3(size_t m, size_t n, size_t levy, size_t ld, double *level);
 void nde_tree_append_v3(const nde_tree_sum *to);
+void nde_tree_pass_v4(size_t m, size_t n, size_t levy, size_t ld, double *level);
 void nde_tree_append_v4(const nde_tree_sum *to);
 
 extern const nde_noise_kernels nde_noise_kernels_baseline, nde_noise_kernels_v3, nde_noise_kernels_v4;

@@ -45,7 +45,7 @@ typedef struct cursor {
 /* What n lanes beside each other are asked for, which stand at one place and go to one place: the first one's cursor moves. */
 typedef struct quest {
     cursor *at;
-    size_t n, ld;        /* of lanes; rows of levels stand ld apart */
+    size_t n, ld;        /* of lanes; of the shape */
     double *levels;
     double tick;
     int64_t from, x, to; /* in ticks; x: how far the sums go */
@@ -57,15 +57,16 @@ typedef struct quest {
 } quest;
 
 /* Rows of lanes, m of each, of one level: W from t0 to the beginning; W, H, K of the interval; W, H, K of its right sibling,
- * when it is a left half. */
+ * when it is a left half. A cut goes along all of them at once: they must not fall into the same sets of a cache. */
 typedef struct shape {
-    size_t m, levy, rows, level; /* level: rows of one */
+    size_t m, levy, rows, level, ld; /* level: rows of one */
     int depth;
     const nde_noise_kernels *kernels;
 } shape;
 
-static shape shape_of(const nde_noise *noise, size_t m, int isa) {
-    shape s = { .m = m, .levy = (size_t)noise->levy, .kernels = nde_noise_kernels_get(isa) };
+static shape shape_of(const nde_noise *noise, size_t m, size_t lanes, int isa) {
+    shape s = { .m = m, .levy = (size_t)noise->levy, .ld = nde_leading_dimension(lanes, sizeof(double)),
+                .kernels = nde_noise_kernels_get(isa) };
     s.rows = 1 + 2*s.levy, s.level = s.rows*m;
     (void)frexp(noise->tolerance, &s.depth); /* tolerance = f 2^depth, f in [1/2, 1) */
     s.depth = 1 - s.depth;
@@ -77,16 +78,17 @@ static shape shape_of(const nde_noise *noise, size_t m, int isa) {
 /* Cursors, levels, normals, the part of a cut that is not kept and a chord. */
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t row, all, normals, cursors;
-    const shape s = shape_of(noise, 1, NDE_ISA_AUTO);
-    if (!nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, s.rows*((size_t)s.depth + 2), &all) ||
-        !nde_size_multiply(all, lanes, &all) || !nde_size_multiply(row, (2*s.levy + 1)*NDE_NOISE_PIECE, &normals) ||
+    const shape s = shape_of(noise, 1, lanes, NDE_ISA_AUTO);
+    const size_t levels = s.rows*((size_t)s.depth + 2);
+    if (s.ld < lanes || !nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, levels, &all) ||
+        !nde_size_multiply(all, s.ld, &all) || !nde_size_multiply(row, (2*s.levy + 1)*NDE_NOISE_PIECE, &normals) ||
         !nde_size_multiply(lanes, sizeof(cursor), &cursors) || !nde_size_add(all, normals, &all) ||
         !nde_size_add(all, cursors, &all))
         return SIZE_MAX;
     return all;
 }
 
-double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1, NDE_ISA_AUTO).depth); }
+double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1, 1, NDE_ISA_AUTO).depth); }
 
 void nde_tree_clear(void *memory, size_t lanes) {
     cursor *c = memory;
@@ -132,7 +134,7 @@ static void append(const shape *s, quest *q, int64_t ticks, const double *w, con
 /* Takes the whole interval at which the cursor stands into the sums and goes behind it. */
 static void pass(const shape *s, quest *q) {
     cursor *c = q->at;
-    const size_t ld = q->ld, kinds = s->levy*s->m*ld;
+    const size_t ld = q->ld;
     const double *own = level_of(s, q, c->level) + s->m*ld;
     const int64_t end = end_at(s, c, c->level);
     append(s, q, end - c->begin, own, kind_of(own, 1, s, ld), kind_of(own, 2, s, ld), ld);
@@ -142,9 +144,7 @@ static void pass(const shape *s, quest *q) {
         c->level = END;
         return;
     }
-    double *at = level_of(s, q, c->level), *w = at + s->m*ld; /* on to its sibling */
-    EACH_ENTRY(i, l, s, q) at[i*ld + l] += w[i*ld + l];
-    for (size_t i = 0; i < kinds; i += ld) memcpy(w + i, w + kinds + i, q->n*sizeof *w);
+    s->kernels->pass(s->m, q->n, s->levy, ld, level_of(s, q, c->level));
 }
 
 /* Up to the interval that holds `target`, from which cuts lead to it; of those that begin there to the longest: what is
@@ -241,9 +241,8 @@ static void cut(const shape *s, quest *q, const double *z, double *left) {
     const nde_tree_halves parts = { .m = m, .n = q->n, .levy = s->levy, .r = (double)(middle - begin)/(double)length,
                                     .length = (double)length*q->tick, .round = c->round, .z = z, .from = parent,
                                     .left = stays ? own : left, .right = stays ? own + s->levy*m*ld : own, .ld = ld,
-                                    .left_ld = stays ? ld : spare, .right_ld = ld };
+                                    .begin = child, .stays = stays, .left_ld = stays ? ld : spare, .right_ld = ld };
     s->kernels->halve(&parts);
-    EACH_ENTRY(i, l, s, q) child[i*ld + l] = parent[i*ld + l] + (stays ? 0 : left[i*spare + l]);
     if (again) {
         EACH_ENTRY(i, l, s, q) chord[i*spare + l] += child[i*ld + l];
         append(s, q, middle - c->begin, chord, NULL, NULL, spare);
@@ -292,7 +291,7 @@ static size_t ask_all(const nde_noise *noise, const nde_noise_at *at, const shap
             continue;
         }
         quest *new = &q[count++];
-        *new = (quest){ .at = &c[b], .n = 1, .ld = at->room, .levels = levels + b, .sum_ld = at->ld,
+        *new = (quest){ .at = &c[b], .n = 1, .ld = s->ld, .levels = levels + b, .sum_ld = at->ld,
                         .start = start ? start + b : NULL };
         for (size_t what = 0; what < 3; what++) new->sum[what] = out[what] ? out[what] + b : NULL;
         ask(new, at->s[a], at->t[a]);
@@ -304,8 +303,8 @@ static size_t ask_all(const nde_noise *noise, const nde_noise_at *at, const shap
 
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
                    double *w, double *h, double *k, double *start) {
-    const shape s = shape_of(noise, m, at->isa);
-    double *levels = (double *)((cursor *)at->work + at->room), *z = levels + ((size_t)s.depth + 2)*s.level*at->room,
+    const shape s = shape_of(noise, m, at->room, at->isa);
+    double *levels = (double *)((cursor *)at->work + at->room), *z = levels + ((size_t)s.depth + 2)*s.level*s.ld,
         *left = z + s.levy*m*NDE_NOISE_PIECE;
     quest q[NDE_NOISE_PIECE];
     size_t who[NDE_NOISE_PIECE], cuts[NDE_NOISE_PIECE], due, lanes;

@@ -3,6 +3,7 @@
  * beside those of a tree, as Markdown tables. Best of several runs, processor time. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "child.h"
@@ -77,8 +78,21 @@ static void normals(const char *name, int isa, bench_singles *singles) {
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
-/* Seconds for a component and a step: `steps` equal steps on [0, 1], from the first to the last. */
-static double walk(nde_noise noise, size_t m, int64_t steps) {
+/* Equal steps on [0, 1], by an instruction set; `apart`: each trajectory takes its own a little earlier than the one before. */
+typedef struct stroll {
+    int64_t steps;
+    bool apart;
+    int isa;
+} stroll;
+
+static double time_of(const stroll *how, int64_t node, size_t lane) {
+    const double t = (double)node/(double)how->steps;
+    return how->apart && node > 0 && node < how->steps ? t - 1e-6*(double)lane : t;
+}
+
+/* Seconds for a component and a step, from the first to the last. */
+static double walk(nde_noise noise, size_t m, const stroll *how) {
+    const int64_t steps = how->steps;
     static double x[3*MOST*LANES];
     size_t who[LANES];
     double t0[LANES] = { 0 }, t1[LANES], s[LANES], t[LANES], best = 1;
@@ -87,14 +101,15 @@ static double walk(nde_noise noise, size_t m, int64_t steps) {
     if (!work) return 0;
     const size_t all = m*LANES;
     const nde_noise_at at = { .n = LANES, .ld = LANES, .trajectory = who, .t0 = t0, .t1 = t1, .s = s, .t = t,
-                              .first = first, .count = 1, .grid = steps, .N = LANES, .work = work, .room = LANES };
+                              .first = first, .count = 1, .grid = steps, .N = LANES, .isa = how->isa, .work = work,
+                              .room = LANES };
     nde_noise_clear(&noise, work, LANES);
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
         for (int64_t j = 0; j < steps; j++) {
             for (size_t b = 0; b < LANES; b++)
-                who[b] = (size_t)run*LANES + b, t1[b] = 1, first[b] = j, s[b] = (double)j/(double)steps,
-                t[b] = (double)(j + 1)/(double)steps;
+                who[b] = (size_t)run*LANES + b, t1[b] = 1, first[b] = j, s[b] = time_of(how, j, b),
+                t[b] = time_of(how, j + 1, b);
             nde_noise_over(&noise, &at, m, x, noise.levy > 1 ? x + all : NULL, noise.levy > 2 ? x + 2*all : NULL);
         }
         const double each = (now() - start)/((double)steps*(double)all);
@@ -104,20 +119,26 @@ static double walk(nde_noise noise, size_t m, int64_t steps) {
     return best;
 }
 
-static void sources(int64_t steps, size_t m) {
+static void sources(const stroll *how, size_t m) {
     static const char *const names[] = { "W", "W, H", "W, H, K" };
     for (int levy = NDE_LEVY_W; levy <= NDE_LEVY_K; levy++) {
         nde_noise noise = { .size = sizeof noise, .seed = 1, .levy = levy, .tolerance = 0x1p-10 }, read;
         if (nde_noise_read(&read, &noise)) return;
-        const double grid = walk(read, m, steps);
+        const double grid = walk(read, m, how);
         read.source = NDE_SOURCE_TREE;
-        const double tree = walk(read, m, steps);
-        printf("| %lld | %zu | %s | %.2f | %.2f | %.2f |\n", (long long)steps, m, names[levy - 1], 1e9*grid, 1e9*tree,
-               tree/grid);
+        const double tree = walk(read, m, how);
+        printf("| %lld%s | %zu | %s | %.2f | %.2f | %.2f |\n", (long long)how->steps, how->apart ? ", apart" : "", m,
+               names[levy - 1], 1e9*grid, 1e9*tree, tree/grid);
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    const bool v3 = argc == 2 && strcmp(argv[1], "v3") == 0, v4 = argc == 2 && strcmp(argv[1], "v4") == 0;
+    const int isa = v3 ? NDE_ISA_V3 : v4 ? NDE_ISA_V4 : NDE_ISA_AUTO;
+    if (argc > 2 || (argc == 2 && !v3 && !v4) || !nde_noise_kernels_get(isa)) {
+        fprintf(stderr, "usage: nde-noise [v3|v4]: what trees and grids are drawn by; the default is the machine's best\n");
+        return 2;
+    }
     setenv("NDE_BENCH_CPU", "1", 1);
     printf("normals in double, of 32 bits, and increments of a cell of either; ns each\n\n"
            "| kernel | normal | reference | 32 bits | reference | increment | of 32 bits |\n|---|---|---|---|---|---|---|\n");
@@ -128,6 +149,8 @@ int main(void) {
 #endif
     printf("\nsteps of 64 trajectories, tolerance 2^-10; ns for a component and a step\n\n"
            "| steps | components | | grid | tree | ratio |\n|---|---|---|---|---|---|\n");
-    for (size_t m = 1; m <= MOST; m *= 4) sources(1024, m), sources(1000, m);
+    const stroll strolls[] = { { 1024, false, isa }, { 1000, false, isa }, { 1000, true, isa } };
+    for (size_t m = 1; m <= MOST; m *= 4)
+        for (size_t i = 0; i < sizeof strolls/sizeof *strolls; i++) sources(&strolls[i], m);
     return 0;
 }

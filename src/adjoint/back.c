@@ -207,6 +207,7 @@ nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
     shape(k, s);
     TAKE(k->y0, k->rows, N), TAKE(k->t0, 1, N), TAKE(k->t1, 1, N), TAKE(k->deviation, k->solves_state, N);
     TAKE(k->stats, 1, N), TAKE(k->hit, s->rhs.problem.n_events > 0, N);
+    TAKE(k->cut, s->rhs.problem.n_events > 0, N);
     TAKE(k->at_hit, s->rhs.problem.n_events > 0, 5*s->rhs.rows + s->rhs.nq);
     lay_scratch(k, arena);
     TAKE(k->jump_t, saves, 1), TAKE(k->jump_row, saves + 1, 1);
@@ -216,7 +217,7 @@ nde_status nde_back_lay(nde_solver *s, nde_arena *arena) {
         TAKE(k->estimate, 2*s->n_workers, sums);
     }
     if (!s->back && (bad = count(k))) return bad;
-    if (!k->solves_state) nde_history_lay(&k->forward, arena, N, s->rhs.dim, (size_t)s->table.slopes);
+    if (s->logs) nde_history_lay(&k->forward, arena, N, k->solves_state ? 0 : s->rhs.dim, (size_t)s->table.slopes);
     if (!k->solves_integrals) nde_history_lay(&k->adjoint, arena, N, k->rows, s->back_slopes);
     return NDE_OK;
 }
@@ -270,7 +271,7 @@ static void begin(nde_back *k) {
         k->t0[who] = failed ? nde_start_of(s, who) : s->t_end[who];
         k->t1[who] = nde_start_of(s, who);
         if (k->deviation) k->deviation[who] = 0;
-        if (k->hit) k->hit[who] = failed ? 0 : s->hits.kept[who];
+        if (k->hit) k->hit[who] = failed ? 0 : s->hits.kept[who], k->cut[who] = failed || !s->logs ? 0 : k->forward.cuts[who];
         if (failed) continue;
         if (k->hit) nde_crossing_aim(k, who);
         nde_save_end_transpose(s, who, &states, a, s->N);
@@ -420,7 +421,7 @@ nde_status nde_back_run(nde_solver *s, const nde_seed *seed, const nde_gradient 
     nde_back *k = s->back;
     const char *refusal = not_given(s, seed, gradient);
     if (refusal) return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "%s", refusal));
-    nde_status bad = k->solves_state ? NDE_OK : nde_history_open(&k->forward, s);
+    nde_status bad = s->logs ? nde_history_open(&k->forward, s) : NDE_OK;
     if (bad) return nde_solver_refuse(s, bad);
     k->seed = *seed;
     for (size_t row = 0; row < s->rows_saved && s->saving == NDE_SAVE_TIMES; row++)

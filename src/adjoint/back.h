@@ -37,11 +37,11 @@ typedef struct nde_back {
     size_t *jump_row;                   /* [n_jumps + 1] a jump's rows end here, and begin where those of the next one end */
     double *deviation;                  /* [N] of the state solved backwards */
     double *estimate;                   /* [n_workers][2][np + nq] an interval by Gauss-Kronrod quadrature, and its error */
-    size_t *hit;                        /* [N] hits of events that the way back has not come to; NULL: there are none */
+    size_t *hit, *cut;                  /* [N] rows of hits, and cuts, that the way back has not come to; NULL: no events */
     nde_real *at_hit;                   /* [5 rows + nq] of one of them: see crossing.c */
     nde_stats *stats;                   /* [N] of the way so far */
     nde_seed seed;
-    nde_history forward, adjoint;       /* dense solutions */
+    nde_history forward, adjoint;       /* dense solutions; forward with the state solved backwards: its cuts alone */
 } nde_back;
 
 /* ---- augmented.c ---- */
@@ -57,11 +57,11 @@ int nde_integral(nde_back *back);
 int nde_slope_at(nde_solver *s, size_t who, double t, double ahead, const nde_real *y, size_t stride, const nde_real **k);
 
 /* ---- crossing.c: where the way back comes to events ---- */
-/* Are all hits there that it has to know of? NDE_E_ARG with text. */
+/* Is it known what events do? NDE_E_ARG with text. */
 nde_status nde_crossing_check(const nde_back *back);
-/* From t0[who] it goes on to t1[who], the next hit that matters, or the start: sets that. */
+/* From t0[who] it goes on to t1[who], the next cut or hit that is asked for, or the start: sets that. */
 void nde_crossing_aim(nde_back *back, size_t who);
-/* Does a trajectory stand at a hit? Then the next one takes it to the state and cotangents before that, and aims. Returns
+/* Does a trajectory stand at one? Then the next function takes it to the state and cotangents before that, and aims. Returns
  * what a field returned, or NDE_OBSTACLE. */
 bool nde_crossing_is_due(const nde_back *back, size_t who);
 int nde_crossing_take(nde_back *back, size_t who);

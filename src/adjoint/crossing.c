@@ -11,84 +11,38 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- which hits --------------------------------------------------------------------------------- */
+/* ---- which ------------------------------------------------------------------------------------- */
 
 static double time_of(const nde_back *k, size_t row, size_t who) { return k->s->hits.t[row*k->s->N + who]; }
 
-static bool ends(const nde_back *k, size_t row, size_t who) {
-    const nde_solver *s = k->s;
-    return s->status[who] == NDE_EVENT && s->hits.end[who] == s->hits.which[row*s->N + who] &&
-           time_of(k, row, who) == s->t_end[who];
-}
-
-/* Has it cut a step? */
-static bool acts(const nde_back *k, size_t row, size_t who) {
-    const nde_solver *s = k->s;
-    return ends(k, row, who) || s->rhs.event[s->hits.which[row*s->N + who]].reset.field;
-}
-
-/* The first of the rows that are at the same time as the one before `end`. */
-static size_t first_of(const nde_back *k, size_t end, size_t who) {
-    size_t row = end - 1;
-    while (row > 0 && k->s->hits.together[row*k->s->N + who]) row--;
-    return row;
-}
-
-/* Of the rows [first, end): the first one that acts; end: none. */
-static size_t acting(const nde_back *k, size_t first, size_t end, size_t who) {
-    while (first < end && !acts(k, first, who)) first++;
-    return first;
+/* The cut that the way back comes to next; NULL: there is none. */
+static const nde_cut *next_cut(const nde_back *k, size_t who) {
+    return k->cut[who] ? &k->forward.cut[who][k->cut[who] - 1] : NULL;
 }
 
 static bool is_asked(const nde_back *k) { return k->seed.event_t || k->seed.event_y; }
 
 void nde_crossing_aim(nde_back *k, size_t who) {
-    nde_solver *s = k->s;
-    const double start = nde_start_of(s, who);
-    size_t end = k->hit[who], row = end;
-    k->t1[who] = start;
-    for (; end > 0; end = row) {
-        row = first_of(k, end, who);
-        const size_t cut = acting(k, row, end, who);
-        const double t = time_of(k, cut < end ? cut : end - 1, who);
-        if (t == start) break;
-        if (cut == end && !is_asked(k)) continue;
-        k->t1[who] = t;
-        break;
+    const nde_solver *s = k->s;
+    const nde_cut *cut = next_cut(k, who);
+    k->t1[who] = cut ? cut->t : nde_start_of(s, who);
+    if (is_asked(k) && k->hit[who]) {
+        const double t = time_of(k, k->hit[who] - 1, who);
+        if (s->direction*t > s->direction*k->t1[who] && !(cut && nde_events_meet(t, cut->t))) k->t1[who] = t;
     }
-    k->hit[who] = end;
     if (!k->solves_state) nde_history_between(&k->forward, who, k->t1[who], k->t0[who]);
 }
 
 bool nde_crossing_is_due(const nde_back *k, size_t who) {
-    return k->hit && k->hit[who] > 0 && k->t0[who] == k->t1[who] && k->t1[who] != nde_start_of(k->s, who);
-}
-
-/* Hits that have acted, but for those at the start: as counted, and as kept. */
-static int64_t count_acting(const nde_back *k, size_t who, int64_t *kept) {
-    const nde_solver *s = k->s;
-    const int32_t last = s->status[who] == NDE_EVENT ? s->hits.end[who] : -1;
-    int64_t all = last >= 0 && !s->rhs.event[last].reset.field;
-    *kept = 0;
-    for (size_t e = 0; e < s->rhs.problem.n_events; e++)
-        if (s->rhs.event[e].reset.field) all += s->hits.count[e*s->N + who];
-    for (size_t row = 0; row < s->hits.kept[who]; row++) *kept += acts(k, row, who);
-    return all;
+    return k->hit && k->t0[who] == k->t1[who] && k->t1[who] != nde_start_of(k->s, who);
 }
 
 nde_status nde_crossing_check(const nde_back *k) {
     const nde_solver *s = k->s;
-    for (size_t who = 0; k->hit && who < s->N; who++) {
-        int64_t kept;
-        if (s->status[who] < 0 || (s->hits.kept[who] == 0 && s->hits.rows > 0)) continue;
-        const int64_t all = count_acting(k, who, &kept);
-        if (all > kept)
-            return nde_fail(NDE_E_ARG, "nde_backward: options.event_rows is %zu: a continuous adjoint needs the rows of all "
-                            "%lld events that ended or reset trajectory %zu", s->hits.rows, (long long)all, who);
-        if (s->rhs.noisy && (all > 0 || is_asked(k)))
+    for (size_t who = 0; s->rhs.noisy && k->hit && who < s->N; who++)
+        if (s->status[who] >= 0 && ((s->logs && k->forward.cuts[who]) || (is_asked(k) && s->hits.kept[who])))
             return nde_fail(NDE_E_ARG, "nde_backward: with noise, continuous adjoints do not know what events do: "
                             "NDE_ADJOINT_DISCRETE does");
-    }
     return NDE_OK;
 }
 
@@ -98,22 +52,22 @@ nde_status nde_crossing_check(const nde_back *k) {
 typedef struct crossing {
     nde_back *k;
     nde_worker *w;
-    size_t who, row, event;
+    size_t who, event;
     double t, b, *p;            /* p: the shard's sum, NULL: none */
     nde_real *before, *after;   /* [dim] y- and y+ */
     nde_real *rate, *a;         /* [rows] F-; a */
     nde_real *normal, *q;       /* [dim] g_y; [nq] */
 } crossing;
 
-static crossing look_at(nde_back *k, size_t who, size_t row) {
+/* y [dim]: y-, `apart` apart. */
+static crossing look_at(nde_back *k, size_t who, size_t event, double t, const nde_real *y, size_t apart) {
     nde_solver *s = k->s;
-    const size_t rows = s->rhs.rows, N = s->N;
+    const size_t rows = s->rhs.rows;
     nde_real *to = k->at_hit;
-    const crossing c = { .k = k, .w = s->worker, .who = who, .row = row, .event = (size_t)s->hits.which[row*N + who],
-                         .t = time_of(k, row, who), .p = s->shard[s->panel[who/s->panel[0].count].shard].p, .before = to,
-                         .after = to + rows, .rate = to + 2*rows, .a = to + 3*rows, .normal = to + 4*rows,
-                         .q = to + 5*rows };
-    for (size_t i = 0; i < s->rhs.dim; i++) c.before[i] = s->hits.y[(row*s->rhs.dim + i)*N + who];
+    const crossing c = { .k = k, .w = s->worker, .who = who, .event = event, .t = t,
+                         .p = s->shard[s->panel[who/s->panel[0].count].shard].p, .before = to, .after = to + rows,
+                         .rate = to + 2*rows, .a = to + 3*rows, .normal = to + 4*rows, .q = to + 5*rows };
+    for (size_t i = 0; i < s->rhs.dim; i++) c.before[i] = y[i*apart];
     return c;
 }
 
@@ -196,24 +150,7 @@ static int through_zero(crossing *c) {
     return rc;
 }
 
-/* What is seeded to a hit's row. */
-static void add_seeds(crossing *c) {
-    const nde_seed *seed = &c->k->seed;
-    const size_t N = c->k->s->N, dim = c->k->s->rhs.dim;
-    if (seed->event_t) c->b += seed->event_t[c->row*N + c->who];
-    for (size_t i = 0; seed->event_y && i < dim; i++) c->a[i] += seed->event_y[(c->row*dim + i)*N + c->who];
-}
-
 /* ---- all at one time -------------------------------------------------------------------------------- */
-
-/* Does something else happen there that decides what follows? */
-static bool is_tied(const nde_back *k, size_t row, size_t end, size_t who) {
-    const nde_solver *s = k->s;
-    const double t = time_of(k, row, who);
-    const size_t f = nde_forced_after(s, t);
-    return acting(k, row + 1, end, who) < end || nde_events_meet(t, nde_end_of(s, who)) ||
-           (f < s->forced.count && nde_events_meet(t, s->forced.t[f])) || (f > 0 && s->forced.t[f - 1] == t);
-}
 
 /* The state solved backwards begins anew; how far it was from what followed the hit. */
 static void begin_state(const crossing *c, bool reset) {
@@ -246,14 +183,14 @@ static void put_cotangents(const crossing *c, bool add) {
     }
 }
 
-static int cross_acting(nde_back *k, size_t who, size_t row) {
-    crossing c = look_at(k, who, row);
-    const bool end = ends(k, row, who);
+static int cross_cut(nde_back *k, size_t who, const nde_cut *cut) {
+    const nde_solver *s = k->s;
+    const bool end = !cut->y;
+    crossing c = look_at(k, who, cut->event, cut->t, end ? s->y_end + who : cut->y, end ? s->N : cut->apart);
     int rc = 0;
     take_cotangents(&c);
     if (!end) rc = through_reset(&c);
     else if (k->seed.t_end) c.b = k->seed.t_end[who];
-    add_seeds(&c);
     if (!rc) rc = through_zero(&c);
     if (rc) return rc;
     put_cotangents(&c, false);
@@ -261,11 +198,15 @@ static int cross_acting(nde_back *k, size_t who, size_t row) {
     return 0;
 }
 
-/* A hit that does nothing, but that somebody asks for. */
+/* A hit that somebody asks for, one that cuts too: what is seeded to its row, beside what follows it. */
 static int cross_asked(nde_back *k, size_t who, size_t row) {
-    crossing c = look_at(k, who, row);
-    memset(c.a, 0, k->s->rhs.rows*sizeof *c.a);
-    add_seeds(&c);
+    const nde_solver *s = k->s;
+    const nde_seed *seed = &k->seed;
+    const size_t N = s->N, dim = s->rhs.dim, at = row*N + who, y = row*dim*N + who;
+    crossing c = look_at(k, who, (size_t)s->hits.which[at], s->hits.t[at], s->hits.y + y, N);
+    memset(c.a, 0, s->rhs.rows*sizeof *c.a);
+    if (seed->event_t) c.b = seed->event_t[at];
+    for (size_t i = 0; seed->event_y && i < dim; i++) c.a[i] = seed->event_y[y + i*N];
     const int rc = through_zero(&c);
     if (!rc) put_cotangents(&c, true);
     return rc;
@@ -273,18 +214,21 @@ static int cross_asked(nde_back *k, size_t who, size_t row) {
 
 int nde_crossing_take(nde_back *k, size_t who) {
     nde_solver *s = k->s;
-    const size_t end = k->hit[who], first = first_of(k, end, who), cut = acting(k, first, end, who), N = s->N, dim = s->rhs.dim;
+    const double t = k->t1[who];
+    const nde_cut *cut = next_cut(k, who);
+    const size_t N = s->N, dim = s->rhs.dim;
     int rc = 0;
-    if (cut < end && is_tied(k, cut, end, who))
-        return nde_saltation_meet(s->worker, who, (size_t)s->hits.which[cut*N + who], k->t1[who], true);
-    if (cut < end) rc = cross_acting(k, who, cut);
-    for (size_t row = end; row-- > first && !rc && is_asked(k);)
-        if (row != cut) rc = cross_asked(k, who, row);
-    const bool last = k->t1[who] == s->t_end[who]; /* whose rows have been there from the beginning */
+    if (cut && cut->t == t) {
+        if (cut->event >= NDE_CUT_TIED) return nde_saltation_meet(s->worker, who, cut->event - NDE_CUT_TIED, t, true);
+        rc = cross_cut(k, who, cut);
+        k->cut[who]--;
+    }
+    for (; is_asked(k) && !rc && k->hit[who] && nde_events_meet(time_of(k, k->hit[who] - 1, who), t); k->hit[who]--)
+        rc = cross_asked(k, who, k->hit[who] - 1);
+    const bool last = t == s->t_end[who]; /* whose rows have been there from the beginning */
     for (size_t row = 0; !last && k->seed.y && s->saving == NDE_SAVE_TIMES && row < s->saved[who]; row++)
-        for (size_t i = 0; s->save_t[row] == k->t1[who] && i < dim; i++)
+        for (size_t i = 0; s->save_t[row] == t && i < dim; i++)
             k->y0[(k->a + i)*N + who] += k->seed.y[(row*dim + i)*N + who];
-    k->hit[who] = first;
     nde_crossing_aim(k, who);
     return rc;
 }

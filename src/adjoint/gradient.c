@@ -120,7 +120,7 @@ static bool asks_events(const nde_seed *from) { return from->event_t || from->ev
 
 /* Is there a record, and in it all that is asked for? */
 static nde_status check(nde_solver *s, const nde_seed *from, const nde_gradient *to) {
-    if (!(s->recorded || s->adjoint == NDE_ADJOINT_BACKSOLVE) || !s->finished)
+    if (!(s->logged || (s->adjoint == NDE_ADJOINT_BACKSOLVE && !s->logs)) || !s->finished)
         return refuse(s, "there is no complete record: options.adjoint, and a run to its end, are needed");
     const nde_status bad = nde_saltation_check(s, "nde_backward", asks_events(from));
     if (bad) return bad;

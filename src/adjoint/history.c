@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * history.c - the dense solution of a recorded run: an index of each trajectory's steps behind the log, and the last step asked
- * for in columns of its own. Steps whose slopes the record no longer has are repeated. */
+ * history.c - the dense solution of a recorded run: an index of each trajectory's steps and cuts behind the log, and the last
+ * step asked for in columns of its own. Steps whose slopes the record no longer has are repeated. */
 #include "adjoint/history.h"
 
 #include <string.h>
@@ -14,37 +14,71 @@ void nde_history_lay(nde_history *h, nde_arena *arena, size_t n, size_t dim, siz
     if (!nde_size_multiply(n, dim, &reals) || !nde_size_multiply(reals, 1 + slopes, &reals)) arena->overflow = true;
     h->count = nde_arena_take(arena, n, sizeof *h->count), h->first = nde_arena_take(arena, n, sizeof *h->first),
         h->last = nde_arena_take(arena, n, sizeof *h->last), h->step = nde_arena_take(arena, n, sizeof *h->step);
+    h->cuts = nde_arena_take(arena, n, sizeof *h->cuts), h->cut = nde_arena_take(arena, n, sizeof *h->cut);
+    h->lane = nde_arena_take(arena, n, sizeof *h->lane);
     h->passage = nde_arena_take(arena, n, sizeof *h->passage), h->values = nde_arena_take(arena, reals, sizeof *h->values);
 }
 
 /* ---- the index ------------------------------------------------------------------------------- */
 
-/* Walks a panel's log and counts the steps of its trajectories, or writes them down too. */
-static size_t walk(nde_history *h, const nde_panel *p, bool write) {
-    nde_solver *s = h->s;
-    nde_worker *w = &s->worker[0];
-    nde_panel *r = &w->replica;
-    nde_entry e;
-    size_t total = 0;
-    memset(h->count + p->first, 0, p->count*sizeof *h->count);
-    nde_replay_map(s, w, NULL, 0);
-    for (size_t at = SIZE_MAX; nde_record_after(&p->record, at, &e); at = e.at) {
-        size_t n = r->live->n;
-        if (e.kind == NDE_ENTRY_ENTER) {
-            memcpy(r->trajectory + n, e.who, e.n*sizeof *e.who);
-            nde_panel_resize(r, n + e.n);
-        } else if (e.kind == NDE_ENTRY_LEAVE) {
-            for (size_t k = 0; k < e.n; k++) r->trajectory[e.lane[k]] = r->trajectory[--n];
-            nde_panel_resize(r, n);
-        }
-        for (size_t b = 0; e.kind == NDE_ENTRY_STEP && b < n; b++) {
-            const size_t who = r->trajectory[b];
-            if (!nde_entry_took(&e, b)) continue;
-            if (write) h->step[who][h->count[who]] = (nde_stride){ .t = e.t[b*e.stride], .at = e.at, .lane = b };
-            h->count[who]++, total++;
-        }
+static void note_steps(nde_history *h, const nde_entry *e, bool write) {
+    for (size_t b = 0; b < e->n; b++) {
+        const size_t who = h->lane[b];
+        if (!nde_entry_took(e, b)) continue;
+        if (write) h->step[who][h->count[who]] = (nde_stride){ .t = e->t[b*e->stride], .at = e->at, .lane = b };
+        h->count[who]++;
     }
-    return total;
+}
+
+static void note_cuts(nde_history *h, const nde_cuts *cuts, bool write) {
+    for (size_t k = 0; k < cuts->n; k++) {
+        const size_t who = h->lane[cuts->lane[k]];
+        if (write) h->cut[who][h->cuts[who]] = (nde_cut){ .t = cuts->t[k], .event = cuts->event[k] };
+        h->cuts[who]++;
+    }
+}
+
+/* What the last cut of each lane has reset. */
+static void note_resets(const nde_history *h, const nde_entry *e) {
+    for (size_t k = 0; k < e->n; k++) {
+        const size_t who = h->lane[e->lane[k]];
+        nde_cut *cut = &h->cut[who][h->cuts[who] - 1];
+        cut->y = e->y + k, cut->apart = e->n;
+    }
+}
+
+/* Walks a panel's log and counts the steps and cuts of its trajectories, or writes them down too. */
+static void walk(nde_history *h, const nde_panel *p, bool write) {
+    size_t n = 0;
+    nde_entry e;
+    memset(h->count + p->first, 0, p->count*sizeof *h->count), memset(h->cuts + p->first, 0, p->count*sizeof *h->cuts);
+    for (size_t at = SIZE_MAX; nde_record_after(&p->record, at, &e); at = e.at) {
+        for (size_t k = 0; e.kind == NDE_ENTRY_ENTER && k < e.n; k++) h->lane[n++] = e.who[k];
+        for (size_t k = 0; e.kind == NDE_ENTRY_LEAVE && k < e.n; k++) h->lane[e.lane[k]] = h->lane[--n];
+        if (e.kind == NDE_ENTRY_STEP) note_steps(h, &e, write);
+        if (e.kind == NDE_ENTRY_CUT) note_cuts(h, &e.cuts, write);
+        if (e.kind == NDE_ENTRY_RESET && write) note_resets(h, &e);
+    }
+}
+
+/* Makes room for a panel's index, and divides it. */
+static nde_status lay_index(nde_history *h, nde_panel *p) {
+    const size_t end = p->first + p->count;
+    size_t steps = 0, cuts = 0, room;
+    for (size_t who = p->first; who < end; who++) steps += h->count[who], cuts += h->cuts[who];
+    nde_stride *step = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
+    while (room/sizeof *step < steps || (room - steps*sizeof *step)/sizeof(nde_cut) < cuts) {
+        if (!nde_record_fall(&p->record))
+            return nde_fail(NDE_E_BUDGET, "nde_backward: options.budget leaves no room to list %zu steps and %zu cuts of them by "
+                            "events", steps, cuts);
+        step = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
+    }
+    nde_cut *cut = (nde_cut *)(void *)(step + steps);
+    for (size_t who = p->first; who < end; who++) {
+        h->step[who] = step, h->cut[who] = cut;
+        step += h->count[who], cut += h->cuts[who];
+    }
+    return NDE_OK;
 }
 
 nde_status nde_history_open(nde_history *h, nde_solver *s) {
@@ -52,15 +86,10 @@ nde_status nde_history_open(nde_history *h, nde_solver *s) {
     h->quick = s->table.slopes == s->table.stages;
     for (size_t k = 0; k < s->n_panels; k++) {
         nde_panel *p = &s->panel[k];
-        size_t room, needed = walk(h, p, false);
-        nde_stride *at = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
-        while (room/sizeof *at < needed) {
-            if (!nde_record_fall(&p->record))
-                return nde_fail(NDE_E_BUDGET, "nde_backward: options.budget leaves no room to list %zu steps", needed);
-            at = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
-        }
-        for (size_t who = p->first; who < p->first + p->count; who++) h->step[who] = at, at += h->count[who];
-        (void)walk(h, p, true);
+        walk(h, p, false);
+        const nde_status bad = lay_index(h, p);
+        if (bad) return bad;
+        walk(h, p, true);
         h->quick = h->quick && p->record.form <= NDE_RECORD_STAGES;
     }
     for (size_t who = 0; who < s->N; who++) h->passage[who].step = SIZE_MAX, h->first[who] = 0, h->last[who] = h->count[who];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * history.h - the dense solution of every trajectory of a recorded run at any time, from several threads, in any order. */
+ * history.h - the dense solution of every trajectory of a recorded run at any time, from several threads, in any order, and
+ * where events have cut its steps. */
 #ifndef NDE_HISTORY_H
 #define NDE_HISTORY_H
 
@@ -10,6 +11,14 @@ typedef struct nde_stride {
     double t;
     size_t at, lane;
 } nde_stride;
+
+/* Where an event has ended or reset a trajectory. */
+typedef struct nde_cut {
+    double t;
+    size_t event;      /* as in nde_cuts */
+    const nde_real *y; /* [dim], `apart` apart: the state that it has reset; NULL: it was the end */
+    size_t apart;
+} nde_cut;
 
 /* The step of a trajectory that was asked for last. */
 typedef struct nde_passage {
@@ -23,12 +32,16 @@ typedef struct nde_history {
     size_t *count;         /* [N] steps */
     size_t *first, *last;  /* [N] of those that are looked into: [first, last) */
     nde_stride **step;     /* [N] in the order of the solve: behind the records */
+    size_t *cuts;          /* [N] */
+    nde_cut **cut;         /* [N] in the order of the solve: behind the steps */
+    size_t *lane;          /* [N] whose a panel's lanes are, while its log is walked through */
     nde_passage *passage;  /* [N] */
     nde_real *values;      /* [N][1 + slopes][dim] its state and slopes */
 } nde_history;
 
 void nde_history_lay(nde_history *history, nde_arena *arena, size_t n, size_t dim, size_t slopes);
-/* After a run: finds the steps. Records fall back until there is room for the index. NDE_E_BUDGET with text. */
+/* After a run: finds the steps, if they are recorded, and the cuts. Records fall back until there is room for the index.
+ * NDE_E_BUDGET with text. */
 nde_status nde_history_open(nde_history *history, nde_solver *s);
 /* Only the steps of a trajectory between two times count from now on, from < to in the direction of time: where an event has
  * cut a step, the state that led to `to` and that which `from` began with. */

@@ -366,7 +366,7 @@ void nde_lanes_settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         nde_panel_advance(s, p, all);
         p->live->accepted++;
     }
-    if (cut && s->recorded) nde_events_log(s, p, w);
+    if (cut && s->logged) nde_events_log(s, p, w);
     move_clocks(s, p);
     if (cut) restart(s, p, w);
     settle_lanes(s, p, w, attend, attending);

@@ -209,6 +209,9 @@ static nde_status read_events(nde_solver *s) {
     const size_t count = s->rhs.problem.n_events, rows = s->options.event_rows;
     if (count && rows > MOST_ENTRIES) return nde_fail(NDE_E_SIZE, "options.event_rows is %zu", rows);
     s->hits.rows = count ? rows ? rows : 16 : 0;
+    s->logs = s->options.adjoint;
+    for (size_t e = 0; e < count && s->adjoint == NDE_ADJOINT_BACKSOLVE; e++)
+        s->logs = s->logs || s->rhs.event[e].reset.field || s->rhs.event[e].terminal > 0;
     for (size_t e = 0; e < count && s->joint && s->N > 1; e++)
         if (s->rhs.event[e].reset.field)
             return nde_fail(NDE_E_ARG,

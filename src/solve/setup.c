@@ -77,7 +77,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->state[0], s->state_rows, ld), TAKE(p->state[1], s->state_rows, ld), TAKE(p->q, s->rhs.nq, ld);
     TAKE(p->own_k, (size_t)s->table.stages*rows, ld);
     TAKE(p->g, s->rhs.problem.n_events, ld);
-    TAKE(p->since, s->rhs.problem.n_events && s->options.adjoint, capacity);
+    TAKE(p->since, s->rhs.problem.n_events && s->logs, capacity);
 }
 
 static void lay_attempt(nde_panel *p, nde_arena *arena, const nde_solver *s) {
@@ -444,7 +444,7 @@ static nde_status sizes(nde_solver *s, size_t *total, size_t *slice) {
     const nde_status bad = lay(s, &arena);
     if (bad) return bad;
     *slice = 0;
-    if (s->options.adjoint) {
+    if (s->logs) {
         const size_t budget = s->options.budget ? s->options.budget : nde_budget_default();
         *slice = budget/s->n_panels/64*64;
     }

@@ -168,8 +168,11 @@ static int64_t attended_steps(const nde_solver *s) {
     return o->max_steps > 0 && o->max_steps < some ? o->max_steps : some;
 }
 
+static void lose_record(nde_solver *s) { s->logged = s->recorded = false; }
+
 static nde_status begin(nde_solver *s) {
-    s->started = s->finished = s->recorded = false;
+    s->started = s->finished = false;
+    lose_record(s);
     s->error[0] = 0;
     s->loss_value = (double)NAN;
     nde_status bad = check_arrays(s);
@@ -205,7 +208,7 @@ static nde_status begin(nde_solver *s) {
     if (s->rhs.problem.n_events) nde_events_begin(s);
     if (s->reduces) nde_reduce_begin(s);
     for (size_t k = 0; k < s->n_workers; k++) s->worker[k].loaded = false, s->worker[k].rows.lanes.site.n = 0;
-    s->recorded = s->options.adjoint == NDE_ADJOINT_DISCRETE;
+    s->logged = s->logs, s->recorded = s->options.adjoint == NDE_ADJOINT_DISCRETE;
     return NDE_OK;
 }
 
@@ -299,7 +302,7 @@ static void present(nde_solver *s, nde_solution *solution) {
     for (size_t k = 0; k < s->n_panels; k++) {
         const nde_panel *p = &s->panel[k];
         lanes += (double)p->live->lane_attempts, room += (double)p->live->lane_room;
-        if (!s->options.adjoint) continue;
+        if (!s->logs) continue;
         out.record_bytes += nde_record_bytes(&p->record);
         if (p->record.form > out.record) out.record = p->record.form;
     }
@@ -336,7 +339,7 @@ static nde_status add_losses(nde_solver *s) {
         if (!rc) continue;
         snprintf(s->error, sizeof s->error, "%s: problem.loss returned %d at save time %zu",
                  nde_status_text(NDE_E_FIELD), rc, k);
-        s->recorded = false;
+        lose_record(s);
         return NDE_E_FIELD;
     }
     s->loss_value = value + nde_estimate_loss(s);
@@ -351,7 +354,7 @@ static nde_status go(nde_solver *s, int64_t steps, nde_solution *solution) {
     nde_status lost = NDE_OK;
     for (size_t k = 0; k < s->n_panels; k++)
         if (s->panel[k].over_budget && lost != NDE_E_IO) lost = s->panel[k].record.failed ? NDE_E_IO : NDE_E_BUDGET;
-    if (lost) s->recorded = false;
+    if (lost) lose_record(s);
     if (loop != NDE_OK) show_progress(s);
     if (s->reduces) nde_reduce_end(s);
     nde_status status = summary(s, loop, lost);
@@ -466,7 +469,7 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
             good = s->hits.kept[i] <= s->hits.rows && s->hits.end[i] < (int64_t)s->rhs.problem.n_events;
         if (!good) {
             (void)begin(s);
-            s->recorded = false;
+            lose_record(s);
             return nde_solver_refuse(s, nde_fail(NDE_E_ARG, "nde_solver_restore: the state is damaged"));
         }
     }
@@ -474,7 +477,7 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
     for (size_t k = 0; k < s->n_panels; k++)
         for (size_t b = 0; b < s->panel[k].live->n; b++) nde_panel_watch(s, &s->panel[k], b);
     s->started = given.started;
-    s->recorded = false;
+    lose_record(s);
     return NDE_OK;
 }
 

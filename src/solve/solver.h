@@ -267,7 +267,9 @@ struct nde_solver {
     double cell_share;     /* restless: the longest cell of a path, as a share of its span */
     double cell;           /* restless: no step is shorter than the longest cell of a path */
     bool adaptive, joint;  /* joint: adaptive with one step size for all */
-    bool started, finished, recorded;
+    bool started, finished;
+    bool logs;             /* what happens goes to the record: with BACKSOLVE where an event may end or reset a trajectory */
+    bool logged, recorded; /* in this run, so far; and steps too */
     double direction, per_dim; /* 1/counted */
     size_t directions;     /* that forward mode follows at once */
     size_t N, rows_saved;  /* rows of the output; NDE_ROWS_UNLIMITED */

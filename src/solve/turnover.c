@@ -50,7 +50,7 @@ static void end_lane(nde_solver *s, nde_panel *p, size_t b, nde_status status) {
 }
 
 bool nde_log_list(const nde_solver *s, nde_panel *p, int kind, size_t m, nde_entry *entry) {
-    if (!s->recorded || p->over_budget) return false;
+    if (!s->logged || p->over_budget) return false;
     p->over_budget = nde_record_list(&p->record, kind, m, entry) != NDE_OK;
     return !p->over_budget;
 }

@@ -223,20 +223,68 @@ static void ensembles_agree(void **state) {
     }
 }
 
-static void rows_of_hits_are_needed(void **state) {
-    (void)state;
+/* Rows of hits change nothing but what they are asked for. */
+static void check_rows(proof *f) {
+    f->seed_hit = NULL, f->seed_when = NULL;
     for (size_t m = 0; m < LENGTH(modes); m++) {
-        proof f;
-        oscillators(&f, 7, 0, 0);
-        f.event[0].direction = 0, f.options.adjoint = modes[m], f.options.event_rows = 1;
-        proof_create(&f);
-        assert_int_equal(proof_run(&f), NDE_OK);
-        assert_true(count_hits(&f, 0) > 7);
-        const nde_seed seed = NDE_INIT(nde_seed, .y_end = f.seed_end);
-        assert_int_equal(nde_backward(f.solver, &seed, &NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g)), NDE_E_ARG);
-        if (!strstr(nde_solver_error(f.solver), "options.event_rows is 1")) fail_msg("%s", nde_solver_error(f.solver));
-        proof_end(&f);
+        int of = 0;
+        f->options.event_rows = 64;
+        const double *all = differentiate(f, modes[m], NULL, NULL);
+        f->options.event_rows = 1;
+        if (!(apart_of(f, differentiate(f, modes[m], NULL, NULL), all, &of) == 0)) fail_msg("%s: other bits", mode_names[m]);
     }
+}
+
+static void hits_need_no_rows(void **state) {
+    (void)state;
+    static const int problems[] = { OSCILLATORS, OSCILLATORS_THAT_END, COUNTED };
+    const double wanted = SINGLE ? 1e-5 : 1e-9;
+    for (size_t i = 0; i < LENGTH(problems); i++)
+        for (int back = 0; back < 2; back++) {
+            proof f;
+            int of = 0;
+            pose(&f, problems[i], back);
+            f.options.rtol = f.options.atol = SINGLE ? 2e-7 : 1e-12, f.options.event_rows = 1;
+            const double *exact = differentiate(&f, NDE_ADJOINT_DISCRETE, NULL, NULL);
+            f.options.rtol = f.options.atol = wanted;
+            const double least = apart_of(&f, differentiate(&f, NDE_ADJOINT_DISCRETE, NULL, NULL), exact, &of);
+            for (size_t m = 0; m < LENGTH(modes); m++) {
+                const double error = apart_of(&f, differentiate(&f, modes[m], NULL, NULL), exact, &of);
+                if (!(error <= 100*wanted || error <= 10*least))
+                    fail_msg("%s, %s, back %d: error %g of %s, discrete %g", problem_names[problems[i]], mode_names[m], back,
+                             error, input_names[of], least);
+            }
+            assert_true(count_hits(&f, 0) >= 4);
+            check_rows(&f);
+            proof_end(&f);
+        }
+}
+
+/* With the state solved backwards the record has nothing but what events did: in little, or it says so. */
+static void cuts_stay_within_the_budget(void **state) {
+    (void)state;
+    int lost = 0, unlisted = 0;
+    proof f;
+    oscillators(&f, 7, 0, 0);
+    f.event[0].direction = 0, f.options.event_rows = 1;
+    const double *all = differentiate(&f, NDE_ADJOINT_BACKSOLVE, NULL, NULL);
+    assert_true(f.solution.record_bytes > 0);
+    for (f.options.budget = 256;; f.options.budget += 64) {
+        const nde_seed seed = proof_seeds(&f);
+        proof_create(&f);
+        const nde_status run = proof_run(&f);
+        if (run == NDE_OK && nde_backward(f.solver, &seed, &NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g)) == NDE_OK) break;
+        if (run == NDE_OK && !strstr(nde_solver_error(f.solver), "options.budget leaves no room to list 0 steps and"))
+            fail_msg("%s", nde_solver_error(f.solver));
+        if (run != NDE_OK && run != NDE_E_BUDGET && run != NDE_E_LANES) fail_msg("%s", nde_solver_error(f.solver));
+        if (run != NDE_OK)
+            assert_int_equal(nde_backward(f.solver, &seed, &NDE_INIT(nde_gradient, .y0 = f.in[IN_Y0].g)), NDE_E_ARG);
+        lost += run != NDE_OK, unlisted += run == NDE_OK;
+    }
+    assert_true(lost && unlisted && f.options.budget < (size_t)1 << 15);
+    int of = 0;
+    assert_true(apart_of(&f, differentiate(&f, NDE_ADJOINT_BACKSOLVE, NULL, NULL), all, &of) == 0);
+    proof_end(&f);
 }
 
 int main(void) {
@@ -248,7 +296,8 @@ int main(void) {
         cmocka_unit_test(steps_converge_by_their_order),
 #endif
         cmocka_unit_test(ensembles_agree),
-        cmocka_unit_test(rows_of_hits_are_needed),
+        cmocka_unit_test(hits_need_no_rows),
+        cmocka_unit_test(cuts_stay_within_the_budget),
     };
     find_ways();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static nde_status lay_index(nde_history *h, nde_panel *p) {
     nde_stride *step = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
     while (room/sizeof *step < steps || (room - steps*sizeof *step)/sizeof(nde_cut) < cuts) {
         if (!nde_record_fall(&p->record))
-            return nde_fail(NDE_E_BUDGET, "nde_backward: options.budget leaves no room to list %zu steps and %zu cuts of them by "
+            return nde_fail(NDE_E_BUDGET, "nde_backward: options.budget leaves no room to list %zu steps and %zu cuts by "
                             "events", steps, cuts);
         step = (nde_stride *)(void *)nde_record_tail(&p->record, &room);
     }

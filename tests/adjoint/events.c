@@ -405,6 +405,14 @@ static void lone_is_refused(lone *a, nde_status run, const nde_seed *seed, nde_s
     const nde_status forward = nde_forward(a->solver, &v, &out);
     if (expected == NDE_E_ARG && a->problem.n_events) assert_int_equal(forward, NDE_E_ARG);
     nde_solver_destroy(a->solver);
+    for (int adjoint = NDE_ADJOINT_BACKSOLVE; adjoint <= NDE_ADJOINT_GAUSS; adjoint++) {
+        a->options.adjoint = adjoint;
+        lone_solve(a, run);
+        assert_int_equal(nde_backward(a->solver, seed, &g), expected);
+        if (!strstr(nde_solver_error(a->solver), what)) fail_msg("adjoint %d: %s", adjoint, nde_solver_error(a->solver));
+        nde_solver_destroy(a->solver);
+    }
+    a->options.adjoint = NDE_ADJOINT_DISCRETE;
 }
 
 static void what_has_no_derivative_is_refused(void **state) {

@@ -25,6 +25,7 @@ enum { WORDS = NDE_VECTOR_BYTES/8, CHUNK = NDE_NOISE_PIECE, ROUNDS = 10, AT_ONCE
 /* Lanes that are worked on together, and what is filled up to a whole number of vectors: `room`. */
 typedef struct chunk {
     size_t n, room, in_block; /* in_block: components of a block */
+    bool alike;              /* cells are of one length */
     words key[ROUNDS][2]; /* of the seed, round by round */
     uint64_t trajectory[CHUNK], first[CHUNK];
     uint64_t begun[4][CHUNK]; /* what all components have in common of the first two rounds: see begin */
@@ -40,7 +41,7 @@ typedef union drawn {
 
 /* Two normals for each lane: radius times cosine and radius times sine. */
 typedef struct pairs {
-    _Alignas(NDE_VECTOR_BYTES) double radius[CHUNK], wave[2][CHUNK];
+    _Alignas(NDE_VECTOR_BYTES) double z[2][CHUNK];
 } pairs;
 
 /* The product of the lower halves. gcc 12 and clang 14 find this instruction by themselves only
@@ -117,16 +118,19 @@ static void draw(const chunk *lanes, unsigned purpose, uint64_t block, bool in_w
  * ahead no further than one long chain of operations and would wait for its quotient, root or polynomial. Halves of these, of
  * logarithms and of the rest, take 11 % longer by AVX2 and 5 % by AVX-512; more loops gain nothing. */
 static void to_pairs(size_t n, const drawn *from, pairs *to) {
-    double k[CHUNK], f[CHUNK], s[CHUNK];
+    double k[CHUNK], f[CHUNK], s[CHUNK], radius[CHUNK];
     uint64_t q[CHUNK];
     for (size_t b = 0; b < n; b++) s[b] = nde_log_parts(nde_to_uniform(from->half[0][b]), &k[b], &f[b]);
     for (size_t b = 0; b < n; b++) s[b] = 2*nde_minus_log_sum(k[b], f[b], s[b]);
     for (size_t b = 0; b < n; b++) {
-        to->radius[b] = sqrt(s[b]);
+        radius[b] = sqrt(s[b]);
         q[b] = nde_quarter(nde_to_uniform(from->half[1][b]), &f[b]);
     }
-    for (size_t b = 0; b < n; b++)
-        nde_turn_quarters(q[b], nde_sine(f[b]), nde_cosine(f[b]), &to->wave[1][b], &to->wave[0][b]);
+    for (size_t b = 0; b < n; b++) {
+        double sine, cosine;
+        nde_turn_quarters(q[b], nde_sine(f[b]), nde_cosine(f[b]), &sine, &cosine);
+        to->z[0][b] = radius[b]*cosine, to->z[1][b] = radius[b]*sine;
+    }
 }
 
 /* The same of two words, in float, as normals. */
@@ -140,25 +144,25 @@ static void to_singles(size_t n, const uint32_t *radii, const uint32_t *angles, 
     for (size_t b = 0; b < n; b++) even[b] *= radius[b], odd[b] *= radius[b];
 }
 
-/* W, H or K of a cell out of a normal, in units. */
-static inline double in_units(const chunk *lanes, unsigned what, size_t b, double z) {
-    return nde_to_unit(lanes->scale[what][b]*z, lanes->round[b]);
-}
-
-/* to [n] (+)= that, of a pair. */
-static void scale_wave(const chunk *lanes, unsigned what, const double *radius, const double *wave, bool more,
-                       double *restrict to) {
+/* to [n] (+)= W, H or K of a cell out of normals, in units. alike: of cells of one length. */
+static inline __attribute__((always_inline)) void in_units(bool alike, const chunk *lanes, unsigned what, const double *z,
+                                                           const float *single, bool more, double *restrict to) {
+    const double one = lanes->scale[what][0], round = lanes->round[0];
     for (size_t b = 0; b < lanes->n; b++) {
-        const double x = in_units(lanes, what, b, radius[b]*wave[b]);
+        const double scale = alike ? one : lanes->scale[what][b], normal = single ? (double)single[b] : z[b];
+        const double x = nde_to_unit(scale*normal, alike ? round : lanes->round[b]);
         to[b] = more ? to[b] + x : x;
     }
 }
 
-static void scale_single(const chunk *lanes, unsigned what, const float *z, bool more, double *restrict to) {
-    for (size_t b = 0; b < lanes->n; b++) {
-        const double x = in_units(lanes, what, b, (double)z[b]);
-        to[b] = more ? to[b] + x : x;
-    }
+static void put_row(const chunk *lanes, unsigned what, const double *z, bool more, double *to) {
+    if (lanes->alike && !more) in_units(true, lanes, what, z, NULL, false, to);
+    else in_units(false, lanes, what, z, NULL, more, to);
+}
+
+static void put_single(const chunk *lanes, unsigned what, const float *z, bool more, double *to) {
+    if (lanes->alike && !more) in_units(true, lanes, what, NULL, z, false, to);
+    else in_units(false, lanes, what, NULL, z, more, to);
 }
 
 static void put_pair(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
@@ -166,7 +170,7 @@ static void put_pair(const chunk *lanes, unsigned what, uint64_t block, size_t r
     pairs z;
     draw(lanes, what, block, false, &from);
     to_pairs(lanes->n, &from, &z);
-    for (size_t j = 0; j < rows; j++) scale_wave(lanes, what, z.radius, z.wave[j], more, to + j*ld);
+    for (size_t j = 0; j < rows; j++) put_row(lanes, what, z.z[j], more, to + j*ld);
 }
 
 static void put_singles(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {
@@ -175,7 +179,7 @@ static void put_singles(const chunk *lanes, unsigned what, uint64_t block, size_
     draw(lanes, NDE_PURPOSE_W_SINGLE + what, block, true, &from);
     for (size_t j = 0; j < rows; j++) {
         if (j % 2 == 0) to_singles(lanes->n, from.word[j], from.word[j + 1], z[0], z[1]);
-        scale_single(lanes, what, z[j % 2], more, to + j*ld);
+        put_single(lanes, what, z[j % 2], more, to + j*ld);
     }
 }
 
@@ -238,7 +242,8 @@ static void fill(chunk *lanes, int64_t grid, size_t n, const size_t *trajectory,
         lanes->first[b] = (uint64_t)first[b];
     }
     take_lanes(lanes, n);
-    const size_t count = nde_are_equal(n, cell) ? 1 : n;
+    lanes->alike = nde_are_equal(n, cell);
+    const size_t count = lanes->alike ? 1 : n;
     for (size_t what = 0; what < kinds; what++) {
         for (size_t b = 0; b < count; b++) lanes->scale[what][b] = sqrt(cell[b]/part[what]);
         repeat(lanes->scale[what], count, n);
@@ -275,7 +280,7 @@ static void normals(uint64_t seed, unsigned purpose, size_t m, size_t n, const s
         take_lanes(&lanes, n), begin(&lanes, 0);
         for (size_t i = 0; i < m; i++, z += CHUNK) {
             if (i % 2 == 0) draw(&lanes, purpose, i/2, false, &from), to_pairs(n, &from, &of);
-            for (size_t b = 0; b < n; b++) z[b] = of.radius[b]*of.wave[i % 2][b];
+            for (size_t b = 0; b < n; b++) z[b] = of.z[i % 2][b];
         }
     }
 }

@@ -94,6 +94,79 @@ static void combine_equal(size_t rows, size_t ld, nde_real h, const nde_row *row
     combine_passes(true, 1, rows*ld, 0, &h, row, k, slab, y, z);
 }
 
+/* The multipliers as polynomials in x: c [4]. */
+typedef struct polynomial {
+    nde_real c[4], area;
+} polynomial;
+static polynomial read_multipliers(const nde_multipliers *m) {
+    return (polynomial){ { (nde_real)(m->root - m->twice/2), (nde_real)(m->w - m->thrice/2), (nde_real)(m->twice/2),
+                           (nde_real)(m->thrice/6) }, (nde_real)m->area };
+}
+
+static bool moves(const nde_multipliers *m) {
+    return m->w != 0 || m->area != 0 || m->root != 0 || m->twice != 0 || m->thrice != 0;
+}
+
+/* The slopes of a row that are multiples of others. */
+typedef struct multiples {
+    bool any[MOST], powers[MOST], area[MOST];
+    polynomial of[MOST];
+} multiples;
+
+static void read_multiples(multiples *to, int count, const nde_multipliers *by) {
+    for (int j = 0; j < count; j++) {
+        const polynomial *p = &to->of[j];
+        to->any[j] = moves(&by[j]), to->of[j] = read_multipliers(&by[j]);
+        to->powers[j] = p->c[2] != 0 || p->c[3] != 0, to->area[j] = p->area != 0;
+    }
+}
+
+static inline __attribute__((always_inline)) vec multiple(const multiples *by, int j, vec x, vec a) {
+    const polynomial *p = &by->of[j];
+    vec m = by->powers[j] ? ((p->c[3]*x + p->c[2])*x + p->c[1])*x + p->c[0] : p->c[1]*x + p->c[0];
+    if (by->area[j]) m += p->area*a;
+    return m;
+}
+
+/* combine_some of slopes that are partly multiples; area and root a step are multiplied as drive_row does. */
+static inline __attribute__((always_inline)) void combine_multiples(int count, bool equal, size_t rows, size_t n, size_t ld,
+                                                                    const nde_real *h, const nde_row *row, int first,
+                                                                    const nde_multipliers *by, const nde_driven *d,
+                                                                    const nde_real *k, size_t slab, const nde_real *y,
+                                                                    nde_real *z) {
+    terms t;
+    multiples many;
+    vec c[MOST], root = d->root[0] - (vec){ 0 };
+    read_terms(&t, count, row, first, k, slab);
+    read_multiples(&many, count, by + first);
+    for (int j = 0; equal && j < count; j++) c[j] = h[0]*t.w[j] - (vec){ 0 };
+    for (size_t b = 0; b < n; b += LANES) {
+        for (int j = 0; !equal && j < count; j++) c[j] = load(h + b)*t.w[j];
+        if (!equal) root = load(d->root + b);
+        for (size_t i = 0, of = 0, at = b; i < rows; i++, of = of + 1 < d->rows ? of + 1 : 0, at += ld) {
+            const vec x = load(d->r + of*ld + b)*root, a = load(d->a + of*ld + b)*root;
+            vec s = load(y + at);
+            for (int j = 0; j < count; j++) {
+                vec kj = load(t.k[j] + at);
+                if (many.any[j]) kj *= multiple(&many, j, x, a);
+                s += c[j]*kj;
+            }
+            store(z + at, s);
+        }
+    }
+}
+
+static void combine_driven(bool equal, size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+                           const nde_multipliers *by, const nde_driven *d, const nde_real *k, size_t slab, const nde_real *y,
+                           nde_real *z) {
+    const bool flat = equal && d->rows == rows;
+    for (int first = 0; first < row->count; first += MOST, y = z) {
+        const int count = row->count - first < MOST ? row->count - first : MOST;
+        if (flat) combine_multiples(count, true, 1, rows*ld, 0, h, row, first, by, d, k, slab, y, z);
+        else combine_multiples(count, false, rows, n, ld, h, row, first, by, d, k, slab, y, z);
+    }
+}
+
 typedef double wide __attribute__((vector_size(LANES*8))); /* as many lanes, in double */
 typedef int64_t wide_mask __attribute__((vector_size(LANES*8)));
 
@@ -252,15 +325,6 @@ static void scale_sum(size_t rows, size_t n, size_t ld, const double *f, const d
         for (size_t b = 0; b < n; b++) z[i + b] = (nde_real)(f[b]*(x[i + b] + 0.5*y[i + b]));
 }
 
-/* The multipliers as polynomials in x: c [4]. */
-typedef struct polynomial {
-    nde_real c[4], area;
-} polynomial;
-static polynomial read_multipliers(const nde_multipliers *m) {
-    return (polynomial){ { (nde_real)(m->root - m->twice/2), (nde_real)(m->w - m->thrice/2), (nde_real)(m->twice/2),
-                           (nde_real)(m->thrice/6) }, (nde_real)m->area };
-}
-
 /* One row, by what its multipliers have a part of. */
 static inline __attribute__((always_inline)) void drive_row(bool moves, bool powers, bool like, size_t n, const polynomial *p,
                                                             const nde_driven *d, size_t row, const nde_real *x, bool adds,
@@ -276,9 +340,8 @@ static inline __attribute__((always_inline)) void drive_row(bool moves, bool pow
         } else if (moves) {
             m = c1*(r[b]*root[b]) + c0;
         }
-        m *= inverse[b];
-        if (moves && area != 0) m += area*a[b]; /* else a is not there */
-        if (like) m *= root[b];
+        if (!like) m *= inverse[b];
+        if (moves && area != 0) m += area*(like ? a[b]*root[b] : a[b]); /* else a is not there */
         if (x) m *= x[b];
         z[b] = adds ? z[b] + m : m;
     }
@@ -299,6 +362,7 @@ static void drive(size_t rows, size_t n, size_t ld, const nde_driven *d, bool li
 const nde_step_kernels NDE_ISA_NAME(nde_step_kernels) = {
     .combine = combine,
     .combine_equal = combine_equal,
+    .combine_driven = combine_driven,
     .error = error,
     .finite = finite,
     .measure = measure,

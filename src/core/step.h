@@ -54,6 +54,11 @@ typedef struct nde_step_kernels {
     /* The same with one h for all lanes, padding included: whole slabs in one loop. */
     void (*combine_equal)(size_t rows, size_t ld, nde_real h, const nde_row *row, const nde_real *k, size_t slab,
                           const nde_real *y, nde_real *z);
+    /* z = y + sum_j (h w_j) m_j k_j where any of by[j] is not 0, m_j as `drive` has it for `like`; others are k_j itself.
+     * d.by is not looked at; equal: all lanes have h[0], padding included. z may be y */
+    void (*combine_driven)(bool equal, size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row,
+                           const nde_multipliers *by, const nde_driven *d, const nde_real *k, size_t slab, const nde_real *y,
+                           nde_real *z);
     /* sum [n]: over rows of (error / tolerance)^2 where error = sum_j (h w_j) k_j and the tolerance is atol + rtol
      * max(|y|, |z|); NaN when z is not finite */
     void (*error)(size_t rows, size_t n, size_t ld, const nde_real *h, const nde_row *row, const nde_real *k,
@@ -79,7 +84,7 @@ typedef struct nde_step_kernels {
     void (*scale_sum)(size_t rows, size_t n, size_t ld, const double *f, const double *x, const double *y, nde_real *z);
     /* z = m x, or that added to z, x NULL: 1; m is what a stage of a stochastic method multiplies its noise with, over h:
      * m = w r + area a + (root + twice (x^2 - 1)/2 + thrice (x^3 - 3 x)/6)/sqrt(h) with x = r sqrt(h), of row i modulo d.rows;
-     * `like`: m sqrt(h). 0 where h is not > 0. z may be x */
+     * `like`: m sqrt(h), without the quotient. 0 where h is not > 0, but not of `like`. z may be x */
     void (*drive)(size_t rows, size_t n, size_t ld, const nde_driven *d, bool like, const nde_real *x, bool adds, nde_real *z);
 } nde_step_kernels;
 

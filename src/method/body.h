@@ -114,6 +114,7 @@ typedef struct nde_attempt {
     size_t slab;
     bool onward;                  /* of a method with last_is_new: the last slope goes to slab 0, for the next step, and not to
                                    * its own; z may be y */
+    bool bare;                    /* nobody looks at k behind the step: slopes that are multiples of others need not be there */
     nde_real *tape;               /* stage i at tape + i*tape_slab, [tape][ld]; NULL: none kept */
     size_t tape_slab;
     const nde_tolerance *tolerance; /* of the errors that a compiled step measures */

@@ -4,7 +4,7 @@
  *
  * Letters: g_j the columns of a term, dim rows; a diagonal term's j-th one is g_j e_j, of which only row j depends on y_j: its
  * derivative along its own value is that of all columns at once. */
-#include "method/method.h"
+#include "method/body.h"
 #include "method/rhs.h"
 
 #include <string.h>
@@ -22,8 +22,12 @@ static void clear(nde_real *x, size_t rows, size_t n, size_t ld) {
 
 static bool moves(const nde_drive *d) { return d->w != 0 || d->area != 0 || d->root != 0 || d->twice != 0 || d->thrice != 0; }
 
+static nde_multipliers multipliers(const nde_drive *d) {
+    return (nde_multipliers){ .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
+}
+
 void nde_rhs_turn(nde_lanes *lanes, const nde_drive *d) {
-    lanes->by = (nde_multipliers){ .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
+    lanes->by = multipliers(d);
     lanes->turn = moves(d) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
 }
 
@@ -62,6 +66,24 @@ void nde_rhs_times_rate(const nde_rhs *r, const nde_lanes *lanes, size_t k, cons
 static void times_ratio(const nde_rhs *r, const nde_lanes *lanes, const nde_real *from, bool adds, nde_real *to) {
     const nde_driven d = driven(r, lanes, 0, r->rates);
     r->kernels->step->drive(r->dim, lanes->site.n, lanes->site.ld, &d, true, from, adds, to);
+}
+
+bool nde_like_sum(const nde_rhs *r, const nde_lanes *lanes, const nde_drive *drive, bool equal, const nde_real *h,
+                  const nde_row *row, const nde_real *k, size_t slab, const nde_real *y, nde_real *z) {
+    int index[NDE_MOST_STAGES];
+    nde_multipliers by[NDE_MOST_STAGES];
+    const nde_driven d = driven(r, lanes, 0, r->rates);
+    const nde_row multiples = { .count = row->count, .index = index, .weight = row->weight };
+    bool any = false;
+    for (int j = 0; j < row->count; j++) {
+        const nde_drive *of = &drive[row->index[j]];
+        by[j] = of->like ? multipliers(of) : (nde_multipliers){ 0 };
+        index[j] = of->like ? of->like - 1 : row->index[j];
+        any = any || of->like;
+    }
+    if (any)
+        r->kernels->step->combine_driven(equal, r->dim, lanes->site.n, lanes->site.ld, h, &multiples, by, &d, k, slab, y, z);
+    return any;
 }
 
 void nde_like_eval(const nde_rhs *r, const nde_lanes *lanes, const nde_real *from, nde_real *k) {

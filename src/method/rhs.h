@@ -218,6 +218,10 @@ void nde_rhs_turn(nde_lanes *lanes, const struct nde_drive *drive);
 /* k [rows][ld] = what the noise of slope `from`, whose multiplier is sqrt(h), is with that of this stage: their ratio times
  * `from`, and so are tangents; and the transpose, which adds to a_from. */
 void nde_like_eval(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *from, nde_real *k);
+/* z = y + h sum w_j k_j on the rows of the state, where those slopes are made that nde_like_eval has not; equal: with h[0] in
+ * all lanes. false: there are none, and nothing is done. drive [stages] of the method. */
+bool nde_like_sum(const nde_rhs *rhs, const nde_lanes *lanes, const struct nde_drive *drive, bool equal, const nde_real *h,
+                  const nde_row *row, const nde_real *k, size_t slab, const nde_real *y, nde_real *z);
 void nde_like_vjp(const nde_rhs *rhs, const nde_lanes *lanes, const nde_real *a, nde_real *a_from);
 /* k [rows][ld] = derivative of the noise at (t, y) along h v: v [dim][ld]. */
 int nde_along_eval(const nde_rhs *rhs, nde_lanes *lanes, const double *t, const nde_real *h, const nde_real *y,

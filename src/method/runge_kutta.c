@@ -8,12 +8,17 @@
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+/* Are slopes that are multiples of others made where they are summed, and not stored? */
+static bool makes_none(const nde_attempt *s) { return s->bare && s->rhs->driven && !s->rhs->nz; }
+
 /* z = y + h sum w k for the rows of both sets, z rows of the quadrature with the first one's. */
 static void combine(const nde_attempt *s, const nde_row *first, const nde_row *second, size_t rows,
                     const nde_real *k, const nde_real *y, nde_real *z) {
     const nde_step_kernels *use = s->rhs->kernels->step;
     const size_t n = s->lanes->site.n, ld = s->lanes->site.ld, split = s->table->split,
                  dim = s->rhs->dim;
+    const nde_drive *drive = s->table->method->drive;
+    if (makes_none(s) && nde_like_sum(s->rhs, s->lanes, drive, s->equal, s->h, first, k, s->slab, y, z)) return;
     if (split == dim && s->equal) {
         use->combine_equal(rows, ld, s->h[0], first, k, s->slab, y, z);
         return;
@@ -90,6 +95,7 @@ static int evaluate(const nde_attempt *s, int first, int end) {
     for (int i = first; i < end; i++) {
         take_turn(s, i);
         const int like = likened(s, i);
+        if (like >= 0 && makes_none(s)) continue;
         if (like >= 0) {
             nde_like_eval(s->rhs, s->lanes, s->k + (size_t)like*s->slab, s->k + (size_t)i*s->slab);
             continue;

@@ -132,7 +132,7 @@ static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     for (size_t b = 0; b < p->live->n; b++) p->h_real[b] = (nde_real)p->dt[b];
     step.t_new = p->t_new, step.z = p->y;
     step.equal = p->ld > 1 && p->live->n + 2*NDE_LANE_UNIT >= p->ld && are_equal(p);
-    step.onward = s->table.last_is_new;
+    step.onward = s->table.last_is_new, step.bare = p->ld > 1;
     if (s->rhs.step && p->ld > 1) done = run_compiled(s, p, most);
     else
         for (; done < most && !stopped(s); done++) {

@@ -144,25 +144,25 @@ static void to_singles(size_t n, const uint32_t *radii, const uint32_t *angles, 
     for (size_t b = 0; b < n; b++) even[b] *= radius[b], odd[b] *= radius[b];
 }
 
-/* to [n] (+)= W, H or K of a cell out of normals, in units. alike: of cells of one length. */
-static inline __attribute__((always_inline)) void in_units(bool alike, const chunk *lanes, unsigned what, const double *z,
-                                                           const float *single, bool more, double *restrict to) {
+/* to [n] (+)= W, H or K of a cell out of normals, double or single, in units. alike: of cells of one length. */
+static inline __attribute__((always_inline)) void in_units(bool alike, const chunk *lanes, unsigned what, bool single,
+                                                           const void *z, bool more, double *restrict to) {
     const double one = lanes->scale[what][0], round = lanes->round[0];
     for (size_t b = 0; b < lanes->n; b++) {
-        const double scale = alike ? one : lanes->scale[what][b], normal = single ? (double)single[b] : z[b];
-        const double x = nde_to_unit(scale*normal, alike ? round : lanes->round[b]);
+        const double normal = single ? (double)((const float *)z)[b] : ((const double *)z)[b];
+        const double x = nde_to_unit((alike ? one : lanes->scale[what][b])*normal, alike ? round : lanes->round[b]);
         to[b] = more ? to[b] + x : x;
     }
 }
 
 static void put_row(const chunk *lanes, unsigned what, const double *z, bool more, double *to) {
-    if (lanes->alike && !more) in_units(true, lanes, what, z, NULL, false, to);
-    else in_units(false, lanes, what, z, NULL, more, to);
+    if (lanes->alike && !more) in_units(true, lanes, what, false, z, false, to);
+    else in_units(false, lanes, what, false, z, more, to);
 }
 
 static void put_single(const chunk *lanes, unsigned what, const float *z, bool more, double *to) {
-    if (lanes->alike && !more) in_units(true, lanes, what, NULL, z, false, to);
-    else in_units(false, lanes, what, NULL, z, more, to);
+    if (lanes->alike && !more) in_units(true, lanes, what, true, z, false, to);
+    else in_units(false, lanes, what, true, z, more, to);
 }
 
 static void put_pair(const chunk *lanes, unsigned what, uint64_t block, size_t rows, bool more, double *to, size_t ld) {

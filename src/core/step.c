@@ -103,10 +103,6 @@ static polynomial read_multipliers(const nde_multipliers *m) {
                            (nde_real)(m->thrice/6) }, (nde_real)m->area };
 }
 
-static bool moves(const nde_multipliers *m) {
-    return m->w != 0 || m->area != 0 || m->root != 0 || m->twice != 0 || m->thrice != 0;
-}
-
 /* The slopes of a row that are multiples of others. */
 typedef struct multiples {
     bool any[MOST], powers[MOST], area[MOST];
@@ -116,7 +112,7 @@ typedef struct multiples {
 static void read_multiples(multiples *to, int count, const nde_multipliers *by) {
     for (int j = 0; j < count; j++) {
         const polynomial *p = &to->of[j];
-        to->any[j] = moves(&by[j]), to->of[j] = read_multipliers(&by[j]);
+        to->any[j] = nde_any_multiplier(&by[j]), to->of[j] = read_multipliers(&by[j]);
         to->powers[j] = p->c[2] != 0 || p->c[3] != 0, to->area[j] = p->area != 0;
     }
 }

@@ -40,6 +40,10 @@ typedef struct nde_multipliers {
     double w, area, root, twice, thrice;
 } nde_multipliers;
 
+static inline bool nde_any_multiplier(const nde_multipliers *m) {
+    return m->w != 0 || m->area != 0 || m->root != 0 || m->twice != 0 || m->thrice != 0;
+}
+
 /* Of a step: r = W/h and a, the integral of W over h^2, [rows][ld]; sqrt(h) and its inverse, [n], both 0 where h is not > 0. */
 typedef struct nde_driven {
     nde_multipliers by;

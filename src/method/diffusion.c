@@ -20,15 +20,13 @@ static void clear(nde_real *x, size_t rows, size_t n, size_t ld) {
 
 /* ---- multipliers ----------------------------------------------------------------------------- */
 
-static bool moves(const nde_drive *d) { return d->w != 0 || d->area != 0 || d->root != 0 || d->twice != 0 || d->thrice != 0; }
-
 static nde_multipliers multipliers(const nde_drive *d) {
     return (nde_multipliers){ .w = d->w, .area = d->area, .root = d->root, .twice = d->twice, .thrice = d->thrice };
 }
 
 void nde_rhs_turn(nde_lanes *lanes, const nde_drive *d) {
     lanes->by = multipliers(d);
-    lanes->turn = moves(d) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
+    lanes->turn = nde_any_multiplier(&lanes->by) ? NDE_TURN_NOISE : NDE_TURN_DRIFT;
 }
 
 /* Of `rows` multipliers from `first` on. */

@@ -286,4 +286,4 @@ static void normals(uint64_t seed, unsigned purpose, size_t m, size_t n, const s
 }
 
 const nde_noise_kernels NDE_ISA_NAME(nde_noise_kernels) = { cells, normals, NDE_ISA_NAME(nde_tree_halve),
-                                                            NDE_ISA_NAME(nde_tree_pass), NDE_ISA_NAME(nde_tree_append) };
+                                                            NDE_ISA_NAME(nde_tree_append) };

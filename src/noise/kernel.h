@@ -5,26 +5,36 @@
 
 #include "noise/noise.h"
 
-/* Intervals of a tree, of n lanes and m components, that are cut at r times their length: rows [m] of W at the start, W, H and
- * K in `from`, and W, H, K of the parts; normals z [levy][m][NDE_NOISE_PIECE]. The law is in tree.c. */
+/* Lanes of a tree that do the same: rows of theirs begin at `levels` plus numbers of each, and are ld apart; H and K stand
+ * m rows apart. Together: lanes stand beside each other and are at one place, and only entries 0 are there. */
+typedef struct nde_tree_lanes {
+    size_t m, n, levy, ld; /* n <= NDE_NOISE_PIECE */
+    bool together;
+    double *levels;
+} nde_tree_lanes;
+
+/* Intervals that are cut at r times their length; the law is in tree.c. */
 typedef struct nde_tree_halves {
-    size_t m, n, levy;
-    double r, length, round; /* adding and subtracting round rounds to the unit of W */
-    const double *z, *from;
-    double *left, *right;
-    double *begin; /* [m][ld] of W where the left part begins (stays: r is 1/2), or the right one */
-    bool stays;    /* else the left part is written with H alone: sums of W need none */
-    size_t ld, left_ld, right_ld;
+    nde_tree_lanes lanes;
+    const double *z; /* [levy][m][NDE_NOISE_PIECE] normals */
+    double r[NDE_NOISE_PIECE], length[NDE_NOISE_PIECE];
+    double round[NDE_NOISE_PIECE]; /* adding and subtracting it rounds to the unit of W */
+    size_t begin[NDE_NOISE_PIECE], end[NDE_NOISE_PIECE]; /* W at both ends */
+    size_t areas[NDE_NOISE_PIECE]; /* H, K */
+    size_t cut[NDE_NOISE_PIECE];   /* where W in between goes, then H, K of the left part, H, K of the right one */
 } nde_tree_halves;
 
-/* Sums of W, H and K over r of an interval, and over the rest of it w, h, k; K, h and k NULL: not wanted, zero. */
-typedef struct nde_tree_sum {
-    size_t m, n;
-    double r, *sum[3];
+/* Sums of W, H and K over r of an interval, to which the rest of it is added. Of lanes together, sums over nothing need not be
+ * there: r is 0. Without H, W is that of all: r, the sum and areas are not read. */
+typedef struct nde_tree_sums {
+    nde_tree_lanes lanes;
+    const double *start; /* [m][NDE_NOISE_PIECE]: W where the sums begin */
+    double *sum[3];      /* [m][sum_ld]; NULL: no K, nor H */
     size_t sum_ld;
-    const double *w, *h, *k;
-    size_t ld;
-} nde_tree_sum;
+    double r[NDE_NOISE_PIECE];
+    size_t lane[NDE_NOISE_PIECE]; /* of start and sums */
+    size_t end[NDE_NOISE_PIECE], areas[NDE_NOISE_PIECE]; /* W at the end of the rest, its H, K */
+} nde_tree_sums;
 
 typedef struct nde_noise_kernels {
     /* nde_noise_cells. */
@@ -35,20 +45,15 @@ typedef struct nde_noise_kernels {
     void (*normals)(uint64_t seed, unsigned purpose, size_t m, size_t n, const size_t *trajectory, const uint64_t *position,
                     size_t sets, double *z);
     void (*halve)(const nde_tree_halves *parts);
-    /* From a left half on to the right one: level [m][ld] of W at its beginning, W, H, K of it, W, H, K of the other. */
-    void (*pass)(size_t m, size_t n, size_t levy, size_t ld, double *level);
-    void (*append)(const nde_tree_sum *to); /* the sums become those of both */
+    void (*append)(const nde_tree_sums *to);
 } nde_noise_kernels;
 
 void nde_tree_halve_baseline(const nde_tree_halves *parts);
 void nde_tree_halve_v3(const nde_tree_halves *parts);
 void nde_tree_halve_v4(const nde_tree_halves *parts);
-void nde_tree_pass_baseline(size_t m, size_t n, size_t levy, size_t ld, double *level);
-void nde_tree_append_baseline(const nde_tree_sum *to);
-void nde_tree_pass_v3(size_t m, size_t n, size_t levy, size_t ld, double *level);
-void nde_tree_append_v3(const nde_tree_sum *to);
-void nde_tree_pass_v4(size_t m, size_t n, size_t levy, size_t ld, double *level);
-void nde_tree_append_v4(const nde_tree_sum *to);
+void nde_tree_append_baseline(const nde_tree_sums *to);
+void nde_tree_append_v3(const nde_tree_sums *to);
+void nde_tree_append_v4(const nde_tree_sums *to);
 
 extern const nde_noise_kernels nde_noise_kernels_baseline, nde_noise_kernels_v3, nde_noise_kernels_v4;
 

@@ -172,9 +172,9 @@ static void of_tree(const piece *p) {
     const nde_noise_at *at = p->at;
     const double *factor = p->noise->correlation;
     const size_t m = p->m, n = p->n, ld = at->ld;
-    void *behind = factor ? (char *)at->work + nde_tree_bytes(p->noise, m, at->room) : NULL;
+    void *behind = (char *)at->work + nde_tree_bytes(p->noise, m, at->room);
     double *start = behind;
-    nde_tree_over(p->noise, at, m, p->begin, n, p->trajectory, p->out[0], p->out[1], p->out[2], start);
+    nde_tree_over(p->noise, at, m, p->begin, n, p->trajectory, p->out, start);
     if (!factor) return;
     double *w = p->out[0];
     for (size_t i = 0; i < m; i++)
@@ -193,7 +193,7 @@ size_t nde_noise_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t bytes = 0, row = sizeof(double)*PIECE;
     if (noise->source == NDE_SOURCE_TREE) {
         const size_t tree = nde_tree_bytes(noise, m, lanes);
-        const bool fits = nde_size_multiply(m, noise->correlation ? row : 0, &bytes) && nde_size_add(bytes, tree, &bytes);
+        const bool fits = nde_size_multiply(m, row, &bytes) && nde_size_add(bytes, tree, &bytes);
         return fits ? bytes : SIZE_MAX;
     }
     if (noise->source == NDE_SOURCE_GRID && !noise->correlation) return 0;

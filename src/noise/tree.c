@@ -27,10 +27,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bits.h"
 #include "noise/kernel.h"
 #include "noise/unit.h"
 
-enum { TICKS = 48, EMPTY = -2, END = -1 };
+enum { TICKS = 48, EMPTY = -2, END = -1, PIECE = NDE_NOISE_PIECE };
 static const int64_t whole = (int64_t)1 << TICKS;
 
 /* Where a lane stands: at the beginning of the interval of a level, 0: all. Beyond the depth: what is left of a cell. */
@@ -42,32 +43,43 @@ typedef struct cursor {
     int64_t begin;        /* in ticks */
 } cursor;
 
-/* What n lanes beside each other are asked for, which stand at one place and go to one place: the first one's cursor moves. */
-typedef struct quest {
-    cursor *at;
-    size_t n, ld;        /* of lanes; of the shape */
-    double *levels;
-    double tick;
-    int64_t from, x, to; /* in ticks; x: how far the sums go */
-    int64_t target;      /* of the cut that is due */
-    bool moving;         /* it has found `from` */
-    double *sum[3];      /* where W, H and K go, sum_ld apart; NULL: not wanted */
-    size_t sum_ld;
-    double *start;       /* NULL, or where W(from) goes: [m][NDE_NOISE_PIECE] */
-} quest;
-
-/* Rows of lanes, m of each, of one level: W from t0 to the beginning; W, H, K of the interval; W, H, K of its right sibling,
- * when it is a left half. A cut goes along all of them at once: they must not fall into the same sets of a cache. */
+/* Rows of lanes, m of each. A level has W in the middle of the interval above, and H, K of its left half and of its right one.
+ * Level 0: W(t1), and H, K of all. Behind the level of times within a cell: zeros, W(t0) among them. Since W is known at both
+ * ends of an interval, it need not be known of it. A cut goes along all rows at once: they must not fall into the same sets of
+ * a cache. */
 typedef struct shape {
     size_t m, levy, rows, level, ld; /* level: rows of one */
     int depth;
     const nde_noise_kernels *kernels;
 } shape;
 
+/* What n lanes beside each other are asked for, which stand at one place and go to one place: the first one's cursor moves. */
+typedef struct quest {
+    cursor *at;
+    size_t n, lane;      /* of lanes; the first one's number */
+    int64_t from, x, to; /* in ticks; x: how far the sums go */
+    int64_t target;      /* of the cut that is due */
+    int64_t end;         /* of the part that is due: how far the sums go next */
+    size_t areas;        /* its rows of H, K */
+    bool moving;         /* it has found `from` */
+} quest;
+
+/* All that are asked for at a time. */
+typedef struct walk {
+    shape s;
+    uint64_t seed;
+    size_t count;
+    quest *quests;
+    double *levels, *z;  /* normals: [levy][m][PIECE] */
+    double *start;       /* [m][PIECE]: W(from) */
+    double *sum[3];      /* where W, H and K go, sum_ld apart; NULL: not wanted */
+    size_t sum_ld;
+} walk;
+
 static shape shape_of(const nde_noise *noise, size_t m, size_t lanes, int isa) {
     shape s = { .m = m, .levy = (size_t)noise->levy, .ld = nde_leading_dimension(lanes, sizeof(double)),
                 .kernels = nde_noise_kernels_get(isa) };
-    s.rows = 1 + 2*s.levy, s.level = s.rows*m;
+    s.rows = 2*s.levy - 1, s.level = s.rows*m;
     (void)frexp(noise->tolerance, &s.depth); /* tolerance = f 2^depth, f in [1/2, 1) */
     s.depth = 1 - s.depth;
     return s;
@@ -75,13 +87,13 @@ static shape shape_of(const nde_noise *noise, size_t m, size_t lanes, int isa) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Cursors, levels, normals, the part of a cut that is not kept and a chord. */
+/* Cursors, levels and normals. */
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t row, all, normals, cursors;
     const shape s = shape_of(noise, 1, lanes, NDE_ISA_AUTO);
-    const size_t levels = s.rows*((size_t)s.depth + 2);
+    const size_t levels = s.rows*((size_t)s.depth + 3);
     if (s.ld < lanes || !nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, levels, &all) ||
-        !nde_size_multiply(all, s.ld, &all) || !nde_size_multiply(row, (2*s.levy + 1)*NDE_NOISE_PIECE, &normals) ||
+        !nde_size_multiply(all, s.ld, &all) || !nde_size_multiply(row, s.levy*PIECE, &normals) ||
         !nde_size_multiply(lanes, sizeof(cursor), &cursors) || !nde_size_add(all, normals, &all) ||
         !nde_size_add(all, cursors, &all))
         return SIZE_MAX;
@@ -95,7 +107,7 @@ void nde_tree_clear(void *memory, size_t lanes) {
     for (size_t b = 0; b < lanes; b++) c[b].level = EMPTY;
 }
 
-/* ---- moving ---------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 static int64_t length_at(int level) { return whole >> level; }
 
@@ -107,44 +119,36 @@ static int64_t end_at(const shape *s, const cursor *c, int level) {
     const int l = level > s->depth ? s->depth : level;
     return (c->begin & ~(length_at(l) - 1)) + length_at(l);
 }
-static bool is_left(const shape *s, const cursor *c, int level) {
-    return level && level <= s->depth && !(c->begin >> (TICKS - level) & 1);
+static bool is_left(const shape *s, int level, int64_t begin) {
+    return level && level <= s->depth && !(begin >> (TICKS - level) & 1);
 }
 
-/* Lanes of a row, and of all rows of one kind. */
-#define EACH_LANE(l, q) for (size_t l = 0; l < (q)->n; l++)
-#define EACH_ENTRY(i, l, s, q) for (size_t i = 0; i < (s)->m; i++) EACH_LANE(l, q)
-
-static double *level_of(const shape *s, const quest *q, int level) { return q->levels + (size_t)level*s->level*q->ld; }
-
-/* Rows of W, H or K behind those of W; NULL: there are none. */
-static const double *kind_of(const double *w, size_t what, const shape *s, size_t ld) {
-    return what < s->levy ? w + what*s->m*ld : NULL;
+/* The level that has W at a time. */
+static int level_with(const shape *s, int64_t tick) {
+    const int level = tick ? TICKS - __builtin_ctzll((uint64_t)tick) : s->depth + 2;
+    return level > s->depth + 1 && tick ? s->depth + 1 : level;
 }
 
-/* Another part behind the sums: `ticks` long, with rows of W, H, K; NULL: zero. W alone needs no sum: see settle. */
-static void append(const shape *s, quest *q, int64_t ticks, const double *w, const double *h, const double *k, size_t ld) {
-    const nde_tree_sum to = { .m = s->m, .n = q->n, .sum = { q->sum[0], q->sum[1], q->sum[2] }, .sum_ld = q->sum_ld,
-                              .w = w, .h = h, .k = k, .ld = ld,
-                              .r = (double)(q->x - q->from)/(double)(q->x - q->from + ticks) };
-    if (q->sum[1]) s->kernels->append(&to);
-    q->x += ticks;
+/* Rows of the first lane: of a level, of W at a time, of H and K of a half, or the only interval, of a level. */
+static size_t row_of(const shape *s, int level) { return (size_t)level*s->level*s->ld; }
+static size_t row_at(const shape *s, int64_t tick) { return row_of(s, level_with(s, tick)); }
+static size_t areas_of(const shape *s, int level, bool left) {
+    return row_of(s, level) + (!level || left ? 1 : s->levy)*s->m*s->ld;
+}
+static size_t areas_here(const shape *s, const cursor *c) {
+    const int level = c->level;
+    return areas_of(s, level, is_left(s, level, c->begin));
 }
 
-/* Takes the whole interval at which the cursor stands into the sums and goes behind it. */
-static void pass(const shape *s, quest *q) {
+/* ---- moving ---------------------------------------------------------------------------------- */
+
+/* Takes the whole interval at which the cursor stands into the sums and goes behind it, to the longest that begins there. */
+static void pass(const walk *w, quest *q) {
     cursor *c = q->at;
-    const size_t ld = q->ld;
-    const double *own = level_of(s, q, c->level) + s->m*ld;
-    const int64_t end = end_at(s, c, c->level);
-    append(s, q, end - c->begin, own, kind_of(own, 1, s, ld), kind_of(own, 2, s, ld), ld);
-    while (c->level > 0 && !is_left(s, c, c->level)) c->level--;
+    const int64_t end = end_at(&w->s, c, c->level);
+    q->end = end, q->areas = areas_here(&w->s, c);
     c->begin = end;
-    if (!c->level) {
-        c->level = END;
-        return;
-    }
-    s->kernels->pass(s->m, q->n, s->levy, ld, level_of(s, q, c->level));
+    c->level = end == whole ? END : level_with(&w->s, end);
 }
 
 /* Up to the interval that holds `target`, from which cuts lead to it; of those that begin there to the longest: what is
@@ -159,45 +163,52 @@ static void climb(const shape *s, cursor *c, int64_t target) {
     c->begin = begin_at(s, c, c->level);
 }
 
-/* W from t0 to where the cursor stands: [m]. */
-static const double *w_here(const shape *s, const quest *q) {
-    return q->at->level == END ? q->levels + s->m*q->ld : level_of(s, q, q->at->level);
-}
-
-/* W alone: at the end less at the start, exactly; areas were summed on the way. */
-static void settle(const shape *s, const quest *q) {
-    const double *w = q->moving && !q->sum[1] ? w_here(s, q) : NULL;
-    for (size_t i = 0; w && i < s->m; i++)
-        EACH_LANE(l, q) q->sum[0][i*q->sum_ld + l] = w[i*q->ld + l] - q->sum[0][i*q->sum_ld + l];
-}
-
 /* The cursor stands at `from`. */
-static void depart(const shape *s, quest *q) {
-    const double *w = w_here(s, q);
+static void depart(const walk *w, quest *q) {
+    const double *here = w->levels + row_at(&w->s, q->at->begin) + q->lane;
+    double *start = w->start + q->lane;
     q->moving = true;
-    for (size_t i = 0; i < s->m; i++) {
-        if (q->start) memcpy(q->start + i*NDE_NOISE_PIECE, w + i*q->ld, q->n*sizeof *w);
-        if (!q->sum[1]) memcpy(q->sum[0] + i*q->sum_ld, w + i*q->ld, q->n*sizeof *w);
-    }
+    for (size_t i = 0; i < w->s.m; i++, here += w->s.ld, start += PIECE)
+        if (q->n == 1) *start = *here;
+        else memcpy(start, here, q->n*sizeof *start);
 }
 
-/* Goes on until a cut is due, at q->target: true; or the sums are complete: false. */
-static bool advance(const shape *s, quest *q) {
+/* What has to be done next with rows. */
+typedef enum task { ROOT, CUT, APPEND, NOTHING } task;
+
+static task advance(const walk *w, quest *q) {
+    const shape *s = &w->s;
     cursor *c = q->at;
-    if (q->x == q->to) return false;
-    if (c->level == EMPTY) return true;
+    if (q->x == q->to) return NOTHING;
+    if (c->level == EMPTY) return ROOT;
     if (!q->moving) {
         climb(s, c, q->from);
         q->target = q->from;
-        if (c->begin != q->from) return true;
-        depart(s, q);
+        if (c->begin != q->from) return CUT;
+        depart(w, q);
     }
-    while (q->x < q->to && end_at(s, c, c->level) <= q->to) pass(s, q);
     q->target = q->to;
-    return q->x < q->to;
+    const bool part_by_part = w->sum[1]; /* W alone is known at the end */
+    while (q->end < q->to && end_at(s, c, c->level) <= q->to && !(part_by_part && q->x < q->end)) pass(w, q);
+    return q->end == q->to || (part_by_part && q->x < q->end) ? APPEND : CUT;
 }
 
-/* ---- cutting --------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* Quests that have the same to do. */
+typedef struct party {
+    size_t count;
+    quest *of[PIECE];
+} party;
+
+/* The lanes of a party: one quest stands together, of more each lane goes by itself. */
+static nde_tree_lanes lanes_of(const walk *w, const party *p) {
+    nde_tree_lanes lanes = { .m = w->s.m, .levy = w->s.levy, .ld = w->s.ld, .levels = w->levels, .together = p->count == 1 };
+    for (size_t j = 0; j < p->count; j++) lanes.n += p->of[j]->n;
+    return lanes;
+}
+/* Lanes of a quest that are described, the first one's standing for all if they stand together. */
+static size_t described(const party *p, const quest *q) { return p->count == 1 ? 1 : q->n; }
 
 /* The number of the interval that is to be cut; 0: the root is to be drawn. */
 static uint64_t number(const shape *s, const cursor *c) {
@@ -206,122 +217,165 @@ static uint64_t number(const shape *s, const cursor *c) {
     return (uint64_t)(length_at(TICKS - level) + (c->begin >> (TICKS - level)));
 }
 
-static void draw_root(const shape *s, quest *q, const double *z) {
-    static const double divisor[3] = { 1, 12, 720 };
-    cursor *c = q->at;
-    const size_t ld = q->ld, kind = s->m*ld;
-    const double span = c->t1 - c->t0;
-    EACH_ENTRY(i, l, s, q) q->levels[i*ld + l] = 0;
-    for (size_t what = 0; what < s->levy; what++) {
-        const double scale = sqrt(span/divisor[what]);
-        double *to = q->levels + (1 + what)*kind;
-        EACH_ENTRY(i, l, s, q) to[i*ld + l] = scale*z[(what*s->m + i)*NDE_NOISE_PIECE + l];
+static void draw(const walk *w, const party *p) {
+    size_t who[PIECE], n = 0;
+    uint64_t position[PIECE];
+    for (size_t j = 0; j < p->count; j++) {
+        const quest *q = p->of[j];
+        const uint64_t of = number(&w->s, q->at);
+        for (size_t l = 0; l < q->n; l++) who[n] = q->at[l].trajectory, position[n++] = of;
     }
-    EACH_ENTRY(i, l, s, q) q->levels[kind + i*ld + l] = nde_to_unit(q->levels[kind + i*ld + l], c->round);
+    w->s.kernels->normals(w->seed, NDE_PURPOSE_TREE, w->s.m, n, who, position, w->s.levy, w->z);
+}
+
+static void draw_root(const walk *w, const quest *q, const double *z) {
+    static const double divisor[3] = { 1, 12, 720 };
+    const shape *s = &w->s;
+    cursor *c = q->at;
+    double *to = w->levels + q->lane, *zeros = to + row_of(s, s->depth + 2);
+    for (size_t what = 0; what < s->levy; what++) {
+        const double scale = sqrt((c->t1 - c->t0)/divisor[what]);
+        for (size_t i = what*s->m; i < (what + 1)*s->m; i++)
+            for (size_t l = 0; l < q->n; l++) {
+                const double x = scale*z[i*PIECE + l];
+                to[i*s->ld + l] = what ? x : nde_to_unit(x, c->round), zeros[i*s->ld + l] = 0;
+            }
+    }
     c->level = 0, c->begin = 0;
 }
 
-/* Cuts the interval at which the cursor stands and takes the part that holds the target. left: rows for one that is
- * not kept. */
-static void cut(const shape *s, quest *q, const double *z, double *left) {
+static void draw_roots(const walk *w, const party *p) {
+    draw(w, p);
+    for (size_t j = 0, n = 0; j < p->count; n += p->of[j++]->n) draw_root(w, p->of[j], w->z + n);
+}
+
+/* Halves, and cells where they are asked for. Of a cell that has been cut before, when the path goes on within it, the part
+ * from there on is a chord, without areas. */
+static int64_t cut_at(const shape *s, const quest *q) {
+    const cursor *c = q->at;
+    return c->level >= s->depth ? q->target : c->begin + length_at(c->level + 1);
+}
+
+/* A step that goes on from the left half takes it, if it goes on beyond. */
+static void enter(const walk *w, quest *q) {
+    const shape *s = &w->s;
     cursor *c = q->at;
-    if (c->level == EMPTY) {
-        draw_root(s, q, z);
-        return;
+    const int64_t middle = cut_at(s, q);
+    const bool is_cell = c->level >= s->depth;
+    if (is_cell && q->moving) q->end = middle, q->areas = areas_of(s, s->depth + (c->level > s->depth ? 2 : 1), true);
+    if (is_cell || (!q->moving && q->target >= middle)) c->begin = middle;
+    c->level = is_cell ? s->depth + 1 : c->level + 1;
+}
+
+static void cut(const walk *w, const party *p) {
+    const shape *s = &w->s;
+    nde_tree_halves to;
+    to.lanes = lanes_of(w, p), to.z = w->z;
+    for (size_t j = 0, b = 0; j < p->count; j++) {
+        const quest *q = p->of[j];
+        const cursor *c = q->at;
+        const int level = c->level > s->depth ? s->depth : c->level;
+        const int64_t begin = begin_at(s, c, level), length = length_at(level);
+        const double r = (double)(cut_at(s, q) - begin)/(double)length, span = (double)length*((c->t1 - c->t0)*0x1p-48);
+        const size_t from = row_at(s, begin), end = row_at(s, begin + length), at = row_of(s, level + 1),
+            areas = areas_of(s, level, is_left(s, level, begin));
+        for (size_t l = 0; l < described(p, q); l++, b++) {
+            const size_t lane = q->lane + l;
+            to.r[b] = r, to.length[b] = span, to.round[b] = c->round;
+            to.begin[b] = from + lane, to.end[b] = end + lane, to.areas[b] = areas + lane, to.cut[b] = at + lane;
+        }
     }
-    const bool again = c->level > s->depth; /* moving on within one cell: the path from the first time is a chord */
-    if (again) c->level = s->depth;
-    const size_t m = s->m, ld = q->ld, spare = NDE_NOISE_PIECE;
-    const int64_t begin = begin_at(s, c, c->level), length = length_at(c->level);
-    const int64_t middle = c->level == s->depth ? q->target : begin + length/2;
-    const bool stays = q->target < middle;
-    const double *parent = level_of(s, q, c->level);
-    double *child = level_of(s, q, c->level + 1), *own = child + m*ld, *chord = left + s->levy*m*spare;
-    if (again) EACH_ENTRY(i, l, s, q) chord[i*spare + l] = -child[i*ld + l];
-    const nde_tree_halves parts = { .m = m, .n = q->n, .levy = s->levy, .r = (double)(middle - begin)/(double)length,
-                                    .length = (double)length*q->tick, .round = c->round, .z = z, .from = parent,
-                                    .left = stays ? own : left, .right = stays ? own + s->levy*m*ld : own, .ld = ld,
-                                    .begin = child, .stays = stays, .left_ld = stays ? ld : spare, .right_ld = ld };
-    s->kernels->halve(&parts);
-    if (again) {
-        EACH_ENTRY(i, l, s, q) chord[i*spare + l] += child[i*ld + l];
-        append(s, q, middle - c->begin, chord, NULL, NULL, spare);
-    } else if (q->moving && !stays) {
-        append(s, q, middle - begin, left, kind_of(left, 1, s, spare), kind_of(left, 2, s, spare), spare);
+    draw(w, p);
+    s->kernels->halve(&to);
+    for (size_t j = 0; j < p->count; j++) enter(w, p->of[j]);
+}
+
+static void append(const walk *w, const party *p) {
+    nde_tree_sums to;
+    to.lanes = lanes_of(w, p), to.start = w->start, to.sum_ld = w->sum_ld;
+    memcpy(to.sum, w->sum, sizeof to.sum);
+    for (size_t j = 0, b = 0; j < p->count; j++) {
+        quest *q = p->of[j];
+        const double r = (double)(q->x - q->from)/(double)(q->end - q->from);
+        for (size_t l = 0; l < described(p, q); l++, b++) {
+            const size_t lane = q->lane + l;
+            to.r[b] = r, to.lane[b] = lane, to.end[b] = row_at(&w->s, q->end) + lane, to.areas[b] = q->areas + lane;
+        }
+        q->x = q->end;
     }
-    c->level++;
-    c->begin = stays ? begin : middle;
+    w->s.kernels->append(&to);
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 static int64_t ticks(double share) { return share > 0 ? share < 1 ? (int64_t)(share*0x1p48 + 0.5) : whole : 0; }
 
+/* 0: the same. Many comparisons at once, without branches. */
+static uint64_t difference(double a, double b) { return nde_bits_of(a) ^ nde_bits_of(b); }
+static uint64_t distance(const cursor *a, const cursor *b) {
+    return (uint64_t)(a->level ^ b->level) | (uint64_t)(a->begin ^ b->begin) | difference(a->t0, b->t0) |
+           difference(a->t1, b->t1);
+}
+
 /* Where a lane that is asked for (s, t) of [t0, t1] stands; at nothing of use: nowhere. */
 static void place(cursor *c, uint64_t seed, size_t trajectory, double t0, double t1) {
-    if (c->level != EMPTY && c->seed == seed && c->trajectory == trajectory && c->t0 == t0 && c->t1 == t1) return;
+    const uint64_t other = (c->seed ^ seed) | (c->trajectory ^ trajectory) | difference(c->t0, t0) | difference(c->t1, t1);
+    if (!other && c->level != EMPTY) return;
     *c = (cursor){ .seed = seed, .trajectory = trajectory, .t0 = t0, .t1 = t1, .level = EMPTY,
                    .round = nde_unit_round(sqrt(t1 - t0)) };
 }
 
-static bool stand_together(const cursor *a, const cursor *b) {
-    return a->level == b->level && a->begin == b->begin && a->t0 == b->t0 && a->t1 == b->t1;
-}
-
-static void ask(quest *q, double s, double t) {
-    const cursor *c = q->at;
-    const double span = c->t1 - c->t0;
-    q->tick = span*0x1p-48;
-    q->from = q->x = ticks((s - c->t0)/span);
-    q->to = ticks((t - c->t0)/span);
-    q->moving = false;
-}
-
-/* Lanes from `first` on as quests; their count. The sums begin at zero. */
-static size_t ask_all(const nde_noise *noise, const nde_noise_at *at, const shape *s, size_t first, size_t n,
-                      const size_t *trajectory, double *const out[3], double *start, quest *q) {
+/* Lanes from `first` on as quests. */
+static void ask(walk *w, const nde_noise_at *at, size_t first, size_t n, const size_t *trajectory) {
     cursor *c = (cursor *)at->work + first;
-    double *levels = (double *)((cursor *)at->work + at->room) + first;
-    size_t count = 0;
+    w->count = 0;
     for (size_t b = 0; b < n; b++) {
         const size_t a = first + b;
-        place(&c[b], noise->seed, trajectory[b], at->t0[a], at->t1[a]);
-        if (b && stand_together(&c[b], q[count - 1].at) && at->s[a] == at->s[a - 1] && at->t[a] == at->t[a - 1]) {
-            q[count - 1].n++;
+        quest *q = &w->quests[w->count];
+        place(&c[b], w->seed, trajectory[b], at->t0[a], at->t1[a]);
+        if (b && !(distance(&c[b], q[-1].at) | difference(at->s[a], at->s[a - 1]) | difference(at->t[a], at->t[a - 1]))) {
+            q[-1].n++;
             continue;
         }
-        quest *new = &q[count++];
-        *new = (quest){ .at = &c[b], .n = 1, .ld = s->ld, .levels = levels + b, .sum_ld = at->ld,
-                        .start = start ? start + b : NULL };
-        for (size_t what = 0; what < 3; what++) new->sum[what] = out[what] ? out[what] + b : NULL;
-        ask(new, at->s[a], at->t[a]);
+        const double span = at->t1[a] - at->t0[a];
+        const int64_t from = ticks((at->s[a] - at->t0[a])/span), to = ticks((at->t[a] - at->t0[a])/span);
+        *q = (quest){ .at = &c[b], .n = 1, .lane = b, .from = from, .x = from, .to = to, .end = from };
+        w->count++;
     }
-    for (size_t what = 0; what < 3; what++)
-        for (size_t i = 0; i < s->m && out[what]; i++) memset(out[what] + i*at->ld, 0, n*sizeof *out[what]);
-    return count;
+}
+
+/* The sums begin at zero; those of one quest begin with its first part. */
+static void clear_sums(const walk *w, size_t n) {
+    if (w->count == 1 && w->quests->from < w->quests->to) return;
+    for (size_t i = 0; i < w->s.m; i++) {
+        memset(w->start + i*PIECE, 0, n*sizeof *w->start);
+        for (size_t what = 0; what < 3 && w->sum[what]; what++)
+            memset(w->sum[what] + i*w->sum_ld, 0, n*sizeof *w->sum[what]);
+    }
 }
 
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
-                   double *w, double *h, double *k, double *start) {
-    const shape s = shape_of(noise, m, at->room, at->isa);
-    double *levels = (double *)((cursor *)at->work + at->room), *z = levels + ((size_t)s.depth + 2)*s.level*s.ld,
-        *left = z + s.levy*m*NDE_NOISE_PIECE;
-    quest q[NDE_NOISE_PIECE];
-    size_t who[NDE_NOISE_PIECE], cuts[NDE_NOISE_PIECE], due, lanes;
-    uint64_t position[NDE_NOISE_PIECE];
-    const size_t count = ask_all(noise, at, &s, first, n, trajectory, (double *const[]){ w, h, k }, start, q);
+                   double *const out[3], double *start) {
+    static void (*const act[NOTHING])(const walk *, const party *) = { draw_roots, cut, append };
+    quest quests[PIECE];
+    walk w = { .seed = noise->seed, .quests = quests, .start = start, .sum = { out[0], out[1], out[2] }, .sum_ld = at->ld };
+    party parties[NOTHING + 1];
+    w.s = shape_of(noise, m, at->room, at->isa);
+    w.levels = (double *)((cursor *)at->work + at->room) + first;
+    w.z = w.levels - first + row_of(&w.s, w.s.depth + 3);
+    ask(&w, at, first, n, trajectory);
+    clear_sums(&w, n);
     do {
-        due = lanes = 0;
-        for (size_t j = 0; j < count; j++) {
-            if (!advance(&s, &q[j])) continue;
-            for (size_t l = 0; l < q[j].n; l++) who[lanes] = q[j].at[l].trajectory, position[lanes++] = number(&s, q[j].at);
-            cuts[due++] = j;
+        for (size_t i = 0; i <= NOTHING; i++) parties[i].count = 0;
+        for (size_t j = 0; j < w.count; j++) {
+            party *p = &parties[advance(&w, &w.quests[j])];
+            p->of[p->count++] = &w.quests[j];
         }
-        if (lanes) s.kernels->normals(noise->seed, NDE_PURPOSE_TREE, m, lanes, who, position, s.levy, z);
-        for (size_t j = 0, from = 0; j < due; from += q[cuts[j++]].n) cut(&s, &q[cuts[j]], z + from, left);
-    } while (due);
-    for (size_t j = 0; j < count; j++) {
-        settle(&s, &q[j]);
-        for (size_t l = 1; l < q[j].n; l++) q[j].at[l].level = q[j].at->level, q[j].at[l].begin = q[j].at->begin;
+        for (size_t i = 0; i < NOTHING; i++)
+            if (parties[i].count) act[i](&w, &parties[i]);
+    } while (parties[NOTHING].count < w.count);
+    for (size_t j = 0; j < w.count; j++) {
+        const quest *q = &w.quests[j];
+        for (size_t l = 1; l < q->n; l++) q->at[l].level = q->at->level, q->at[l].begin = q->at->begin;
     }
 }

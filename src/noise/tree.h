@@ -13,9 +13,9 @@ void nde_tree_clear(void *memory, size_t lanes);
 /* A cell, as a share of the span. */
 double nde_tree_cell(const nde_noise *noise);
 
-/* w, h, k [m][ld] as nde_noise_over's, for lanes `first` to first + n - 1 of the memory, n <= NDE_NOISE_PIECE; trajectory [n].
- * start NULL or [m][NDE_NOISE_PIECE]: W from t0 to s. */
+/* out [m][ld] as nde_noise_over's w, h, k, for lanes `first` to first + n - 1 of the memory, n <= NDE_NOISE_PIECE; trajectory
+ * [n]. start [m][NDE_NOISE_PIECE]: W from t0 to s goes there, or zero where nothing is asked for: s is t. */
 void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
-                   double *w, double *h, double *k, double *start);
+                   double *const out[3], double *start);
 
 #endif

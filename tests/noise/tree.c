@@ -14,6 +14,7 @@ typedef struct asker {
     size_t m, n;
     void *work;
     double t0, t1;
+    int isa;
 } asker;
 
 static asker begin(nde_noise noise, size_t m, size_t n, double t0, double t1) {
@@ -23,6 +24,7 @@ static asker begin(nde_noise noise, size_t m, size_t n, double t0, double t1) {
     assert_int_equal(nde_noise_need(&a.noise, NDE_LEVY_W), NDE_OK);
     a.work = malloc(nde_noise_bytes(&a.noise, m, n) + 1);
     assert_non_null(a.work);
+    memset(a.work, 0xff, nde_noise_bytes(&a.noise, m, n)); /* not a number: what is read has been written */
     nde_noise_clear(&a.noise, a.work, n);
     return a;
 }
@@ -36,7 +38,7 @@ static void ask_each(asker *a, const size_t *who, const double *from, const doub
     const int64_t cell[MOST] = { 0 };
     for (size_t b = 0; b < a->n; b++) t0[b] = a->t0, t1[b] = a->t1;
     const nde_noise_at at = { .n = a->n, .ld = a->n, .trajectory = who, .t0 = t0, .t1 = t1, .s = from, .t = to,
-                              .first = cell, .count = 1, .grid = 1, .N = a->n, .work = a->work, .room = a->n };
+                              .first = cell, .count = 1, .grid = 1, .N = a->n, .isa = a->isa, .work = a->work, .room = a->n };
     const size_t all = a->m*a->n;
     nde_noise_over(&a->noise, &at, a->m, x, a->noise.levy > 1 ? x + all : NULL, a->noise.levy > 2 ? x + 2*all : NULL);
 }
@@ -78,7 +80,8 @@ static void no_order_matters(void **state) {
     }
 }
 
-/* Lanes that are asked for one step after different ones, or change places: each as if it were alone. */
+/* Lanes that are asked for one step after different ones, or change places, or for no time at all: each as if it were alone,
+ * by any instruction set. */
 static void lanes_part_and_meet(void **state) {
     (void)state;
     enum { M = 3, N = 7 };
@@ -94,11 +97,12 @@ static void lanes_part_and_meet(void **state) {
                 const size_t draw = round % 2 ? b/(1 + round % 5) : 0;
                 const double s = floor(8*nde_uniform(2, 200, round, draw, 0))/8, t = nde_uniform(2, 200, round, draw, 1);
                 who[b] = round % 9 < 6 ? b : (b*(1 + round % 6) + round) % N;
-                from[b] = fmin(s, t), to[b] = fmax(s, t);
+                from[b] = fmin(s, t), to[b] = (round + b) % 11 ? fmax(s, t) : from[b];
             }
             ask_each(&together, who, from, to, x);
             for (size_t b = 0; b < N && levy; b++) {
                 asker alone = begin(tree, M, 1, 0, 1);
+                alone.isa = round % 2 ? NDE_ISA_BASELINE : NDE_ISA_AUTO;
                 ask_each(&alone, &who[b], &from[b], &to[b], y);
                 end(&alone);
                 for (size_t i = 0; i < M*(size_t)levy; i++) assert_true(x[i*N + b] == y[i]);
@@ -157,6 +161,22 @@ static void areas_are_those_of_the_parts(void **state) {
     print_message("areas of parts: %.1e\n", worst);
     assert_true(worst < 1e-11); /* times are rounded to 2^-48 */
     end(&a);
+}
+
+/* From the first time within a cell to the second, W moves and has no areas; lanes together and apart. */
+static void chords_have_no_areas(void **state) {
+    (void)state;
+    enum { N = 2 };
+    const double from[N] = { 0.3, 0.4 }, to[N] = { 0.7, 0.8 };
+    const size_t who[N] = { 0, 1 };
+    double x[3*N];
+    for (int apart = 0; apart < 2; apart++) {
+        asker a = begin((nde_noise){ .source = NDE_SOURCE_TREE, .levy = 3, .tolerance = 1 }, 1, N, 0, 1);
+        if (apart) ask_each(&a, who, from, to, x);
+        else ask(&a, 0, 0.3, 0.7, x);
+        for (size_t i = 0; i < 3*N; i++) assert_true((x[i] != 0) == (i < N));
+        end(&a);
+    }
 }
 
 /* ---- laws ------------------------------------------------------------------------------------ */
@@ -304,6 +324,22 @@ static void factors(void **state) {
     }
 }
 
+/* Correlated, among lanes that move and alone: W at the start is asked for, but not of the tree. */
+static void nothing_happens_in_no_time(void **state) {
+    (void)state;
+    enum { M = 2, N = 3 };
+    const double factor[M*M] = { 0.5, 0, -1, 2 }, from[N] = { 0.2, 0.3, 0.9 }, to[N] = { 0.2, 0.7, 0.9 };
+    const size_t who[N] = { 0, 1, 2 };
+    for (size_t moving = 0; moving < 2; moving++) {
+        asker a = begin((nde_noise){ .source = NDE_SOURCE_TREE, .levy = 3, .correlation = factor, .dim = M }, M, N, 0, 1);
+        double x[3*M*N];
+        if (moving) ask_each(&a, who, from, to, x);
+        else ask(&a, 0, 0.5, 0.5, x);
+        for (size_t i = 0; i < 3*M*N; i++) assert_true((x[i] != 0) == (moving && i % N == 1));
+        end(&a);
+    }
+}
+
 /* The increments of a grid, stored and played again: the same W, H and K over any number of cells. */
 static void stored_increments_come_back(void **state) {
     (void)state;
@@ -390,10 +426,10 @@ static void golden_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_order_matters), cmocka_unit_test(lanes_part_and_meet), cmocka_unit_test(increments_add_exactly),
-            cmocka_unit_test(areas_are_those_of_the_parts),
+        cmocka_unit_test(areas_are_those_of_the_parts), cmocka_unit_test(chords_have_no_areas),
         cmocka_unit_test(laws), cmocka_unit_test(the_wrong_bridge_is_seen), cmocka_unit_test(pairs_are_opposite),
-        cmocka_unit_test(factors), cmocka_unit_test(stored_increments_come_back), cmocka_unit_test(arguments),
-        cmocka_unit_test(golden_bits),
+        cmocka_unit_test(factors), cmocka_unit_test(nothing_happens_in_no_time),
+        cmocka_unit_test(stored_increments_come_back), cmocka_unit_test(arguments), cmocka_unit_test(golden_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

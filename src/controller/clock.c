@@ -26,7 +26,7 @@ static void judge_filtered(const nde_control *control, const nde_clock *clock, s
                              h_last[b + l], h_last2[b + l], t[b + l], t_new[b + l], dt[b + l], stop[b + l], past + b + l,
                              past2 + b + l, good + l, h + b + l, t_next + b + l, dt_next + b + l);
             h_last2[b + l] = good[l] != 0 ? h_last[b + l] : h_last2[b + l];
-            refused[b + l] = 1 - good[l];
+            refused[b + l] = good[l] != 0 ? 0 : refused[b + l] + 1;
         }
         for (size_t l = 0; l < m; l++) j->accept[b + l] = good[l] != 0;
     }
@@ -46,7 +46,7 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
         nde_weigh(control, direction, most_h, *j->error*scale, *j->refused, *j->past, *j->t,
                   *j->t_new, *j->dt, *j->stop, j->past, &good, j->h, j->t_next, j->dt_next);
         *j->accept = good != 0;
-        *j->refused = 1 - good;
+        *j->refused = good != 0 ? 0 : *j->refused + 1;
         return;
     }
     const nde_control c = *control;
@@ -65,17 +65,17 @@ static void judge(const nde_control *control, const nde_clock *clock, size_t n,
         NDE_IVDEP
         for (size_t l = 0; l < m; l++) {
             factor[l] = nde_weigh_factor(&c, e[l], rate[l], refused[b + l]);
-            refused[b + l] = e[l] <= 1 ? 0 : 1;
+            refused[b + l] = e[l] <= 1 ? 0 : refused[b + l] + 1;
         }
         NDE_IVDEP
         for (size_t l = 0; l < m; l++)
             nde_weigh_step(factor[l], direction, most_h, e[l] <= 1, t[b + l], t_new[b + l], dt[b + l], stop[b + l], h + b + l,
                            t_next + b + l, dt_next + b + l);
-        for (size_t l = 0; l < m; l++) accept[b + l] = e[l] <= 1;
+        for (size_t l = 0; l < m; l++) accept[b + l] = (unsigned char)(refused[b + l] == 0);
     }
 }
 
-static size_t attend(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new,
+static size_t attend(const nde_clock *clock, size_t n, const double *refused, const double *t_new,
                      const double *watch, const int64_t *accepted, const int64_t *rejected,
                      size_t *restrict lane) {
     enum { CHUNK = 128 };
@@ -85,7 +85,7 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     size_t count = 0;
     if (n == 1) {
         lane[0] = 0;
-        return direction**t_new >= direction**watch || !*accept ||
+        return direction**t_new >= direction**watch || *refused != 0 ||
                *accepted + *rejected + 1 >= most || nde_clock_looks(clock->look, *accepted + 1);
     }
     for (size_t b = 0; b < n; b += CHUNK) {
@@ -93,7 +93,7 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
         uint64_t flag[CHUNK], any = 0; /* as wide as the clocks */
         for (size_t l = 0; l < m; l++) {
             const int64_t good = accepted[b + l], bad = rejected[b + l];
-            uint64_t f = accept[b + l] ^ 1;
+            uint64_t f = refused[b + l] != 0;
             f |= direction*t_new[b + l] >= direction*watch[b + l];
             f |= good + bad + 1 >= most;
             f |= nde_clock_looks(look, good + 1);
@@ -104,17 +104,14 @@ static size_t attend(const nde_clock *clock, size_t n, const unsigned char *acce
     return count;
 }
 
-static void move(size_t n, const unsigned char *accept, const double *t_new, const double *dt,
-                 double *restrict t, double *restrict h_first, double *restrict h_last,
-                 int64_t *restrict accepted, int64_t *restrict rejected, int64_t *restrict refusals) {
+static void move(size_t n, const double *refused, const double *t_new, const double *dt, double *restrict t,
+                 double *restrict h_first, double *restrict h_last, int64_t *restrict accepted) {
     for (size_t b = 0; b < n; b++) {
-        const int64_t good = accept[b];
+        const bool good = refused[b] == 0;
         t[b] = good ? t_new[b] : t[b];
         h_first[b] = accepted[b] == 0 ? dt[b] : h_first[b];
         h_last[b] = good ? dt[b] : h_last[b];
         accepted[b] += good;
-        rejected[b] += 1 - good;
-        refusals[b] = good ? 0 : refusals[b] + 1;
     }
 }
 

@@ -26,7 +26,7 @@ typedef struct nde_judgement {
     const nde_filter *filter;  /* NULL: I or PI, which need no more than that */
     double *past2, *h_last2;   /* in, out with a filter: of the accepted step before the last; all three 0 at the start */
     const double *h_last;      /* the last accepted step; 0: none */
-    double *refused;           /* in, out: 1 when the last attempt was rejected, else 0 */
+    double *refused;           /* in, out: attempts rejected in a row */
     unsigned char *accept;     /* out: 1 or 0 */
     double *h;                 /* out: next step size */
     double *t_next, *dt_next;  /* out: t_new and dt of the next attempt */
@@ -36,11 +36,11 @@ typedef struct nde_clock_kernels {
     void (*judge)(const nde_control *control, const nde_clock *clock, size_t n, const nde_judgement *attempt);
     /* Which lanes need more than their clock moved: those rejected, those accepted that reach their watch (the next save,
      * forced time or end), have no step left or are looked at. lane [n]: out, ascending; returns how many. */
-    size_t (*attend)(const nde_clock *clock, size_t n, const unsigned char *accept, const double *t_new, const double *watch,
+    size_t (*attend)(const nde_clock *clock, size_t n, const double *refused, const double *t_new, const double *watch,
                      const int64_t *accepted, const int64_t *rejected, size_t *lane);
     /* Moves the clocks: accepted lanes to t_new. */
-    void (*move)(size_t n, const unsigned char *accept, const double *t_new, const double *dt, double *t, double *h_first,
-                 double *h_last, int64_t *accepted, int64_t *rejected, int64_t *refusals);
+    void (*move)(size_t n, const double *refused, const double *t_new, const double *dt, double *t, double *h_first,
+                 double *h_last, int64_t *accepted);
 } nde_clock_kernels;
 
 extern const nde_clock_kernels nde_clock_kernels_baseline;

@@ -99,6 +99,13 @@ void nde_lanes_attempt(nde_solver *s, nde_panel *p) {
     inspect(s, p);
 }
 
+/* Lanes of whole vectors: a kernel takes as long for some lanes of the last one as for all of it. What it writes there is not
+ * read: arrays of lanes end with a vector. */
+static size_t whole(size_t n) {
+    enum { UNIT = 64/sizeof(double) };
+    return n > 1 ? (n + UNIT - 1)/UNIT*UNIT : n;
+}
+
 /* ---- settle ---------------------------------------------------------------------------------- */
 
 /* Was this the first call of all for a lane? Methods that need slope 0 make it before. */
@@ -139,17 +146,17 @@ static nde_status after_rejection(const nde_solver *s, const nde_panel *p, const
                            : isnan(p->error[b]) ? NDE_E_NONFINITE
                                                 : NDE_E_STEPSIZE;
     if (!s->adaptive) return why;
-    if (p->refusals[b] > MOST_REFUSALS || fabs(p->h[b]) < nde_least_step(s, p->t[b]) || p->t[b] + p->h[b] == p->t[b])
+    if (p->refused[b] > MOST_REFUSALS || fabs(p->h[b]) < nde_least_step(s, p->t[b]) || p->t[b] + p->h[b] == p->t[b])
         return why;
     return NDE_OK;
 }
 
-/* Moves the clocks of all lanes. */
-static void move_clocks(const nde_solver *s, nde_panel *p) {
+/* Moves the clocks of all lanes; those rejected are among the attended. */
+static void move_clocks(const nde_solver *s, nde_panel *p, const size_t *attend, size_t attending) {
     const size_t n = p->live->n;
     if (s->adaptive) {
-        s->rhs.kernels->clock->move(n, p->accept, p->t_new, p->dt, p->t, p->h_first, p->h_last,
-                                    p->accepted, p->rejected, p->refusals);
+        for (size_t j = 0; j < attending; j++) p->rejected[attend[j]] += !p->accept[attend[j]];
+        s->rhs.kernels->clock->move(whole(n), p->refused, p->t_new, p->dt, p->t, p->h_first, p->h_last, p->accepted);
         /* what comes next takes the place of what is done */
         double *const t_new = p->t_new, *const dt = p->dt;
         p->t_new = p->t_done, p->dt = p->dt_done;
@@ -320,7 +327,7 @@ static void decide(nde_solver *s, nde_panel *p) {
     if (s->decide.decide)
         nde_decide(s, p);
     else
-        nde_judge(s, p, 0, p->live->n);
+        nde_judge(s, p, 0, whole(p->live->n));
     if (p->forced_steps) nde_hold_least(s, p);
 }
 
@@ -341,11 +348,11 @@ void nde_lanes_settle(nde_solver *s, nde_panel *p, nde_worker *w) {
     if (s->adaptive)
         decide(s, p);
     else
-        for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]);
+        for (size_t b = 0; b < n; b++) p->accept[b] = (unsigned char)!isnan(p->error[b]), p->refused[b] = !p->accept[b];
     size_t *attend = w->attend;
     const bool all = !memchr(p->accept, 0, n), taken = all || memchr(p->accept, 1, n);
     size_t attending =
-        clock->attend(&s->clock, n, p->accept, p->t_new, p->watch, p->accepted, p->rejected, attend);
+        clock->attend(&s->clock, n, p->refused, p->t_new, p->watch, p->accepted, p->rejected, attend);
     if (taken && s->recorded) nde_panel_keep(s, p, all);
     if (taken && s->error_estimate) nde_estimate_step(s, w, p, false);
     const bool cut = s->rhs.problem.n_events && nde_events_step(s, p, w);
@@ -367,7 +374,7 @@ void nde_lanes_settle(nde_solver *s, nde_panel *p, nde_worker *w) {
         p->live->accepted++;
     }
     if (cut && s->logged) nde_events_log(s, p, w);
-    move_clocks(s, p);
+    move_clocks(s, p, attend, attending);
     if (cut) restart(s, p, w);
     settle_lanes(s, p, w, attend, attending);
 }

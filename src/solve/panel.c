@@ -90,7 +90,7 @@ void nde_panel_enter(const nde_solver *s, nde_panel *p, const size_t *who, size_
         for (size_t f = 0; f < p->forced[b]; f++) p->interval[b] += s->forced.jump[f] != SIZE_MAX;
         p->saved[b] = 0;
         if (p->revisits) p->revisits[b] = 0;
-        p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = p->refusals[b] = 0;
+        p->node[b] = p->accepted[b] = p->rejected[b] = p->evals[b] = 0;
         p->h[b] = s->adaptive ? 0 : (p->t1[b] - p->t[b])/(double)s->options.steps;
         p->h_first[b] = p->h_last[b] = 0;
         nde_forget_steps(s, p, b);
@@ -120,8 +120,7 @@ void nde_panel_leave(const nde_solver *s, nde_panel *p, size_t b) {
         p->trajectory[b] = p->trajectory[last], p->interval[b] = p->interval[last],
         p->forced[b] = p->forced[last];
         p->saved[b] = p->saved[last], p->node[b] = p->node[last], p->accepted[b] = p->accepted[last];
-        p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last],
-        p->refusals[b] = p->refusals[last];
+        p->rejected[b] = p->rejected[last], p->evals[b] = p->evals[last];
         p->t[b] = p->t[last], p->t1[b] = p->t1[last], p->h[b] = p->h[last],
         p->past[b] = p->past[last];
         p->stop[b] = p->stop[last], p->watch[b] = p->watch[last], p->t_new[b] = p->t_new[last],

@@ -44,10 +44,10 @@ static void go_on(const nde_solver *s, nde_panel *p, size_t b, double h) {
 /* ---- the caller's controller ------------------------------------------------------------------------------------- */
 
 int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_decision *d) {
-    const double past = p->past[b], past2 = p->past2[b], h_last2 = p->h_last2[b];
+    const double past = p->past[b], past2 = p->past2[b], h_last2 = p->h_last2[b], refused = p->refused[b];
     *d = (nde_decision){ .trajectory = p->trajectory[b],
                          .order = (int32_t)nde_method_estimate_power(s->table.method, s->rhs.noise) - 1,
-                         .refused = (int32_t)p->refusals[b],
+                         .refused = (int32_t)p->refused[b],
                          .t = p->t[b],
                          .h = p->dt[b],
                          .error = sqrt(p->error[b]*p->error_scale),
@@ -61,7 +61,7 @@ int nde_ask_controller(const nde_solver *s, const nde_panel *p, size_t b, nde_de
     const int rc = s->decide.decide(s->decide.ctx, d);
     d->accept = d->accept && isfinite(d->error) && !rc;
     d->factor = !(d->factor >= s->control.factor_min) ? s->control.factor_min : fmin(d->factor, s->control.factor_max);
-    p->past[b] = past, p->past2[b] = past2, p->h_last2[b] = h_last2;
+    p->past[b] = past, p->past2[b] = past2, p->h_last2[b] = h_last2, p->refused[b] = refused;
     return rc;
 }
 
@@ -75,7 +75,7 @@ void nde_decide(nde_solver *s, nde_panel *p) {
             atomic_store(&s->stop, 1);
         }
         p->accept[b] = d->accept != 0;
-        p->refused[b] = d->accept ? 0 : 1;
+        p->refused[b] = d->accept ? 0 : p->refused[b] + 1;
         if (d->accept) {
             p->past2[b] = p->past[b], p->h_last2[b] = p->h_last[b];
             p->past[b] = nde_weigh_past(d->error*d->error);

@@ -63,7 +63,7 @@ static void lay_state(nde_panel *p, nde_arena *arena, const nde_solver *s, size_
     TAKE(p->t, 1, capacity), TAKE(p->t1, 1, capacity), TAKE(p->h, 1, capacity),
         TAKE(p->past, 1, capacity), TAKE(p->h_last, 1, capacity);
     TAKE(p->h_first, 1, capacity), TAKE(p->stop, 1, capacity), TAKE(p->watch, 1, capacity);
-    TAKE(p->refused, 1, capacity), TAKE(p->refusals, 1, capacity);
+    TAKE(p->refused, 1, capacity);
     const bool history = s->filter.on || s->decide.decide;
     TAKE(p->past2, history, capacity), TAKE(p->h_last2, history, capacity);
     const bool decides = s->decide.decide != NULL;

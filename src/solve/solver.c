@@ -464,7 +464,7 @@ nde_status nde_solver_restore(nde_solver *s, const void *block, size_t bytes) {
                    (!p->revisits || p->revisits[b] <= NDE_MOST_REVISITS) && countable(p->rejected[b]) &&
                    countable(p->evals[b]) && (!p->iterations || countable(p->iterations[b])) &&
                    (!p->products || countable(p->products[b])) &&
-                   (!p->implicit || countable(p->implicit[b])) && countable(p->refusals[b]);
+                   (!p->implicit || countable(p->implicit[b])) && p->refused[b] >= 0;
         for (size_t i = 0; good && s->hits.kept && i < s->N; i++)
             good = s->hits.kept[i] <= s->hits.rows && s->hits.end[i] < (int64_t)s->rhs.problem.n_events;
         if (!good) {

@@ -69,8 +69,7 @@ typedef struct nde_panel {
     double *t, *t1, *h, *past, *h_first, *h_last;   /* h: proposed, or of whole fixed steps; past: see nde_weigh_past */
     double *stop, *watch;                           /* next forced time or t1; the next time at which there is something to
                                                      * do */
-    double *refused;                                /* 1: the last attempt was rejected; 0 */
-    int64_t *refusals;                              /* attempts rejected in a row */
+    double *refused;                                /* attempts rejected in a row */
     double *past2, *h_last2;                        /* of the accepted step before the last; NULL: no controller asks */
     double *error_last, *error_last2;               /* of the last accepted steps, at least 1e-4; NULL: the caller does not
                                                      * decide */
@@ -636,9 +635,6 @@ void nde_hold_least(const nde_solver *s, nde_panel *p);
 
 /* ---- stiff.c ---- */
 
-/* The norm of the Jacobian over an attempted step of lane b: of the difference of two slopes by that of the states where
- * they were taken. NaN where they are the same. */
-double nde_stiff_jacobian(const nde_solver *s, const nde_panel *p, size_t b);
 /* Looks at those of the lanes whose accepted step it is to look at. */
 void nde_stiff_look(const nde_solver *s, nde_panel *p, const size_t *lane, size_t m);
 /* Into stats, where the lane has looked stiff for long enough. */

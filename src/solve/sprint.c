@@ -21,7 +21,7 @@ static inline bool is_watched(const nde_solver *s, const nde_panel *p) {
 static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, double error, double most_h, int64_t most) {
     double past, good, h, t_next, dt_next;
     const double t = p->t[0];
-    if (!(error <= DBL_MAX) || p->refusals[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most ||
+    if (!(error <= DBL_MAX) || p->refused[0] >= FEW || p->accepted[0] + p->rejected[0] + 1 >= most ||
         is_watched(s, p) || s->filter.on)
         return false;
     nde_weigh(&s->control, s->direction, most_h, error, p->refused[0], p->past[0], t, p->t_new[0], p->dt[0], p->stop[0],
@@ -29,7 +29,7 @@ static __attribute__((noinline)) bool refuse(const nde_solver *s, nde_panel *p, 
     if (fabs(h) < nde_least_step(s, t) || t + h == t) return false;
     if (p->accepted[0] == 0) p->h_first[0] = p->dt[0];
     p->past[0] = past, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
-    p->refused[0] = 1, p->refusals[0]++, p->rejected[0]++;
+    p->refused[0]++, p->rejected[0]++;
     return true;
 }
 
@@ -130,7 +130,7 @@ static inline __attribute__((always_inline)) void sprint(size_t dim, const nde_m
         p->past[0] = past, p->h[0] = h, p->t_new[0] = t_next, p->dt[0] = dt_next;
         p->t[0] = t_new, p->h_last[0] = dt;
         p->accepted[0]++;
-        p->refused[0] = 0, p->refusals[0] = 0;
+        p->refused[0] = 0;
         live->accepted++;
         t = t_new, t_new = t_next, dt = dt_next;
     }

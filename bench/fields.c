@@ -3,7 +3,10 @@
 #include "fields.h"
 
 #include <math.h>
-#ifndef BENCH_SINGLE
+#ifdef BENCH_SINGLE
+#include "nde/inlinef.h"
+#define NDE_INLINE_NOISY_STEP NDEF_INLINE_NOISY_STEP
+#else
 #include "nde/inline.h"
 #endif
 
@@ -204,6 +207,19 @@ static int volatility(const nde_field *self, const nde_site *at, const nde_real 
     return scaled(at->p[1], self, at, y, g);
 }
 
+static inline int growth_point(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+    (void)t, (void)ctx;
+    for (size_t i = 0; i < BENCH_GBM; i++) dy[i] = p[0]*y[i];
+    return 0;
+}
+static inline int volatility_point(double t, const nde_real *y, const nde_real *p, nde_real *g, void *ctx) {
+    (void)t, (void)ctx;
+    for (size_t i = 0; i < BENCH_GBM; i++) g[i] = p[1]*y[i];
+    return 0;
+}
+NDE_INLINE_NOISY_STEP(gbm_by_euler_maruyama, growth_point, volatility_point, BENCH_GBM, 0, euler_maruyama)
+NDE_INLINE_NOISY_STEP(gbm_by_sriw1, growth_point, volatility_point, BENCH_GBM, 0, sriw1)
+
 static int one(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *g) {
     (void)y;
     for (size_t i = 0; i < self->dim; i++)
@@ -216,6 +232,7 @@ const bench_fields BENCH_NAME(BENCH_FIELDS) = {
     .volterra = volterra, .volterra_vjp = volterra_vjp, .lorenz_vjp = lorenz_vjp, .lorenz_jvp = lorenz_jvp,
     .robertson = robertson, .robertson_jacobian = robertson_jacobian,
     .growth = growth, .volatility = volatility, .one = one,
+    .gbm_step = &gbm_by_euler_maruyama, .gbm_srk_step = &gbm_by_sriw1,
     .lorenz_point = lorenz_point, .kepler_point = kepler_point,
 #ifndef BENCH_SINGLE
     .solve_lorenz = solve_lorenz, .lorenz_rho_step = &lorenz_rho_step,

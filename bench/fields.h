@@ -13,6 +13,8 @@ typedef int bench_point(double t, const nde_real *y, const nde_real *p, nde_real
 typedef nde_status bench_solve(double t0, double t1, nde_real *y, const nde_real *p, void *ctx, const nde_options *options,
                                nde_real *saved, nde_stats *stats);
 
+enum { BENCH_GBM = 16 }; /* components of the two */
+
 typedef struct bench_fields {
     bench_eval *lorenz;        /* p: sigma, rho, beta */
     bench_eval *lorenz_rho;    /* q: rho; sigma = 10, beta = 8/3 */
@@ -27,6 +29,7 @@ typedef struct bench_fields {
     bench_point *lorenz_point, *kepler_point;
     bench_solve *solve_lorenz; /* lorenz_point and dopri5 by nde/inline.h; double only */
     const nde_step *lorenz_rho_step; /* the same */
+    const nde_step *gbm_step, *gbm_srk_step; /* growth and volatility */
 } bench_fields;
 
 extern const bench_fields BENCH_NAME(bench_fields_baseline);

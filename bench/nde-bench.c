@@ -46,6 +46,8 @@ typedef struct bench_case {
     .subject = { &bench_ensemble_double }, .program = "ode_batch", .argument = "ensemble_million",                          \
     .builds = { "v3_w16", "v4_w8" }, .slow = true
 #define ROBERTSON .subject = { &bench_robertson_double }
+#define BROWNIAN                                                                                                             \
+    .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .builds = { "v3", "v4" }
 #define FIXED .subject = { &bench_ensemble_double }, .program = "ode_batch_fixed", .builds = { "v3", "v4" }
 
 static const bench_case cases[] = {
@@ -77,12 +79,11 @@ static const bench_case cases[] = {
       .subject = { &bench_ensemble_double }, .beside = "by_hand" },
     { "program_small", "small's with a program as the network, beside nde_field_mlp", NETWORK },
     { "program_mid", "mid's, likewise", NETWORK },
-    { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama",
-      .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm",
-      .builds = { "v3", "v4" } },
-    { "gbm_srk", "the same by sriw1, of strong order 1.5",
-      .subject = { &bench_gbm_double, &bench_gbm_single }, .program = "sde_roofline", .argument = "gbm_srk",
-      .builds = { "v3", "v4" } },
+    { "gbm", "geometric Brownian motion, 4096 x 16, 1000 steps of Euler-Maruyama; fields compiled into the step",
+      BROWNIAN, .argument = "gbm" },
+    { "gbm_pointer", "the same, fields by pointer", BROWNIAN, .argument = "gbm" },
+    { "gbm_srk", "by sriw1, of strong order 1.5; fields compiled into the step", BROWNIAN, .argument = "gbm_srk" },
+    { "gbm_srk_pointer", "the same, fields by pointer", BROWNIAN, .argument = "gbm_srk" },
     { "sde_train", "training step of a neural SDE 16-64-16, batch 512, 64 steps of reversible Heun",
       .subject = { &bench_sde_train_double, &bench_sde_train_single }, .program = "sde_train", .argument = "sde_train",
       .builds = { "v3", "v4" } },

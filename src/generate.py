@@ -104,17 +104,23 @@ def tests(headers):
     return rename(headers, "ndef_real") + "".join(f"#define {guard}\n" for guard in guards)
 
 
-TABLE = re.compile(r"\bstatic const nde_coefficient (\w+)\[\]")
+TABLE = re.compile(r"\bstatic const nde_(?:coefficient|drive) (\w+)\[\]")
 
 
 def table(text, name, prefix="nde_inline", kind="nde_inline_method"):
     """A method's file as part of a header: names of its own, and its macros undefined again."""
     for array in TABLE.findall(text):
-        text = re.sub(rf"(static const nde_coefficient |= ){array}\b", rf"\1{prefix}_{name}_{array}", text)
+        text = re.sub(rf"(static const nde_(?:coefficient|drive) |= ){array}\b", rf"\1{prefix}_{name}_{array}", text)
     text = text.replace(f"const nde_method nde_method_{name}", f"static const {kind} {prefix}_{name}")
     text = re.sub(r"\b(R|D|ROW)\(", r"NDE_INLINE_\1(", text).replace("nde_coefficient", "double")
     ends = "".join(f"#undef {macro}\n" for macro in re.findall(r"^#define (\w+)", text, re.M) + ["NDE_INLINE_R", "NDE_INLINE_D"])
     return "#define NDE_INLINE_R(p, q) ((double)(p)/(double)(q))\n#define NDE_INLINE_D(x) x\n" + text + ends
+
+
+def noisy(text, name):
+    """That of a method for noise; what it converges to is for the library to know."""
+    text = table(re.sub(r"\bNDE_(STRONG|ESTIMATE)\([^)]*\),? ?", "", text), name, "nde_inline_noisy")
+    return text.replace("nde_drive", "nde_inline_drive")
 
 
 def known(paths):
@@ -133,7 +139,7 @@ def inline(headers, path, seen):
             return ""
         seen.add(name)
         text = inline(headers, other, seen).replace("/* SPDX-License-Identifier: MIT\n * ", "/* ")
-        return table(text, other.stem) if other.suffix == ".c" else text
+        return text if other.suffix != ".c" else noisy(text, other.stem) if "NDE_STRONG(" in text else table(text, other.stem)
 
     return INCLUDE.sub(put, path.read_text())
 

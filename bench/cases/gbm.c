@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT = 4096, DIM = 16, STEPS = 1000 };
+enum { COUNT = 4096, DIM = BENCH_GBM, STEPS = 1000 };
 static const double mu = 0.05, sigma = 0.2;
 
 typedef struct gbm {
@@ -46,7 +46,9 @@ static void *make(const bench_setup *setup, char *text, size_t text_size) {
                         .kind = NDE_NOISE_DIAGONAL);
     me->problem = NDE_INIT(nde_problem, .n = COUNT, .t1 = 1, .drift = &me->drift, .y0 = me->y0, .p = me->p,
                            .terms = &me->term, .n_terms = 1, .calculus = NDE_ITO);
-    const int32_t method = strcmp(setup->name, "gbm_srk") == 0 ? NDE_SRIW1 : NDE_EULER_MARUYAMA;
+    const bool srk = strncmp(setup->name, "gbm_srk", 7) == 0, by_pointer = strstr(setup->name, "_pointer") != NULL;
+    if (!by_pointer) me->drift.step = me->diffusion.step = srk ? fields->gbm_srk_step : fields->gbm_step;
+    const int32_t method = srk ? NDE_SRIW1 : NDE_EULER_MARUYAMA;
     me->options = NDE_INIT(nde_options, .method = method, .steps = STEPS, .isa = setup->isa, .threads = setup->threads);
     if (nde_solver_create(&me->problem, &me->options, &me->solver) == NDE_OK) return me;
     snprintf(text, text_size, "%s", nde_error());

@@ -36,6 +36,8 @@ nde_status nde_field_validate(const nde_field *field, const char *who) {
     if (f.step && (f.step->dim != f.dim || f.step->nq != f.nq))
         return nde_fail(NDE_E_ARG, "%s (%s): step is of dim %zu and nq %zu, the field of %zu and %zu", who, name, f.step->dim,
                         f.step->nq, f.dim, f.nq);
+    if (f.step && f.step->size >= sizeof *f.step && f.step->noise && f.step->noise != NDE_NOISE_DIAGONAL)
+        return nde_fail(NDE_E_ARG, "%s (%s): step.noise is %d", who, name, f.step->noise);
     if (f.sparsity_start) {
         for (size_t i = 0; i < f.out; i++)
             if (f.sparsity_start[i + 1] < f.sparsity_start[i] || f.sparsity_start[0] != 0)

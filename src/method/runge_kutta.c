@@ -112,19 +112,30 @@ static int evaluate(const nde_attempt *s, int first, int end) {
 
 static int attempt_compiled(const nde_attempt *s) {
     const nde_site *at = &s->lanes->site;
-    const nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt,
-                                 .p = at->p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane,
-                                 .rtol = s->tolerance->rtol, .atol = s->tolerance->atol,
-                                 .atol_each = s->tolerance->atol_each, .error = s->error };
+    const nde_rhs *r = s->rhs;
+    nde_step_site site = { .n = at->n, .ld = at->ld, .slab = s->slab, .t = s->t, .t_new = s->t_new, .dt = s->dt,
+                           .p = r->plain ? at->p : r->problem.p, .q = at->q, .y = s->y, .z = s->z, .k = s->k, .lane = at->lane,
+                           .rtol = s->tolerance->rtol, .atol = s->tolerance->atol,
+                           .atol_each = s->tolerance->atol_each, .error = s->error };
+    if (r->noisy) {
+        const nde_real *const rate = s->lanes->rate, *const area = rate + r->rates*at->ld;
+        if (s->bare) site.k = NULL;
+        site.slopes = (size_t)s->table->stages, site.rate = rate;
+        if (r->areas) site.area = area;
+        if (r->driven) site.root = area + 2*r->rates*at->ld;
+    }
     s->lanes->scratch->stage = 1;
-    return s->rhs->step->run(&site);
+    return r->step->run(&site);
 }
 
 static int extend(const nde_attempt *s) { return evaluate(s, s->table->stages, s->table->slopes); }
 
 static int attempt(const nde_attempt *s) {
     const nde_table *table = s->table;
-    if (s->rhs->step && s->lanes->site.ld > 1) return attempt_compiled(s);
+    if (s->rhs->step && s->lanes->site.ld > 1) {
+        const int rc = attempt_compiled(s);
+        if (!rc || s->bare || !s->rhs->noisy) return rc; /* else at which stage it failed is for the calls to say */
+    }
     if (!table->compensated && nde_is_one(s->rhs, table, s->lanes)) return attempt_one(s);
     const size_t ld = s->lanes->site.ld, dim = s->rhs->dim, rows = s->rhs->rows;
     const int rc = evaluate(s, table->fsal ? 1 : 0, table->stages);

@@ -291,17 +291,34 @@ static nde_status check_parts(const nde_problem *q, const nde_method *m) {
     return NDE_OK;
 }
 
-/* Steps with the drift compiled in, where they are all that a step is. */
-static void choose_step(nde_solver *s) {
-    const nde_method *m = s->table.method;
+/* The code that a field brings for steps of a method, if it is for such noise; NULL: none. */
+static const nde_step *step_of(const nde_field *given, const nde_method *m, int noise) {
     nde_field f;
-    s->rhs.step = NULL, s->measured_inside = false;
-    if (!nde_read_sized(&f, sizeof f, s->rhs.problem.drift, sizeof f) || !f.step) return;
-    if (!s->rhs.plain || s->options.compensated || f.tape || m->kind != NDE_KIND_RUNGE_KUTTA || m != s->base || !m->name)
-        return;
-    if (strcmp(m->name, f.step->method)) return;
-    s->rhs.step = f.step;
-    s->measured_inside = s->adaptive && !s->measured && f.step->size >= sizeof *f.step && f.step->measures;
+    if (!nde_read_sized(&f, sizeof f, given, sizeof f) || !f.step || f.tape || !m->name) return NULL;
+    const int made_for = f.step->size >= sizeof *f.step ? f.step->noise : 0;
+    return made_for == noise && !strcmp(m->name, f.step->method) ? f.step : NULL;
+}
+
+/* Is a drift without inputs and one term of diagonal noise, which see the same of q and all of p, all that there is? */
+static bool is_drift_and_diffusion(const nde_rhs *r) {
+    const nde_problem *q = &r->problem;
+    if (!q->drift || q->n_terms != 1 || r->noise != NDE_NOISE_DIAGONAL || r->correction != 0 || q->splitting || r->nz) return false;
+    const nde_field *f = r->drift.field, *g = r->term[0].field;
+    return r->term[0].rates == r->dim && f->nq == g->nq && !f->nu && !g->nu && !f->q_first && !g->q_first && !f->p_first &&
+           !g->p_first;
+}
+
+/* Steps with fields compiled in, where they are all that a step is. */
+static void choose_step(nde_solver *s) {
+    const nde_rhs *r = &s->rhs;
+    const nde_method *m = s->base, *in_use = s->table.method;
+    const bool explicit = in_use->kind == NDE_KIND_RUNGE_KUTTA || in_use->kind == NDE_KIND_STOCHASTIC;
+    const nde_step *step = NULL;
+    if (explicit && r->plain && m == in_use) step = step_of(r->problem.drift, m, 0);
+    if (explicit && is_drift_and_diffusion(r)) step = step_of(r->problem.drift, m, NDE_NOISE_DIAGONAL);
+    if (step && r->noisy && step != step_of(r->problem.terms[0].field, m, NDE_NOISE_DIAGONAL)) step = NULL;
+    s->rhs.step = s->options.compensated ? NULL : step;
+    s->measured_inside = s->rhs.step && s->adaptive && !s->measured && step->size >= sizeof *step && step->measures;
 }
 
 static const char *const noise_names[] = { "no", "diagonal", "scalar", "additive", "commutative", "general" };

@@ -133,7 +133,7 @@ static int64_t run(const nde_solver *s, nde_panel *p, int64_t most) {
     step.t_new = p->t_new, step.z = p->y;
     step.equal = p->ld > 1 && p->live->n + 2*NDE_LANE_UNIT >= p->ld && are_equal(p);
     step.onward = s->table.last_is_new, step.bare = p->ld > 1;
-    if (s->rhs.step && p->ld > 1) done = run_compiled(s, p, most);
+    if (s->rhs.step && s->rhs.plain && p->ld > 1) done = run_compiled(s, p, most);
     else
         for (; done < most && !stopped(s); done++) {
             if (done && !s->rhs.autonomous) aim_on(s, p, done);
@@ -174,7 +174,7 @@ nde_marched nde_march(nde_solver *s, nde_panel *p) {
     if (!most) return NDE_MARCH_NOT;
     memset(p->mark, NDE_LANE_OK, n);
     aim(s, p, 0);
-    const bool compiled = s->rhs.step && p->ld > 1;
+    const bool compiled = s->rhs.step && s->rhs.plain && p->ld > 1;
     int64_t done = 0;
     if (s->runs && most >= LEAST && stays_visible(&s->table) && (!compiled || are_equal(p)))
         done = s->recorded ? run_recorded(s, p, most) : run(s, p, most);

@@ -18,7 +18,7 @@
  * derivative, and it is refused with the place, where a g that ends or resets a trajectory, or whose time is asked for, is
  * touched and not crossed; and where a trajectory is ended or reset at the same time as by another event, at a jump, knot
  * or clip, or at t1: which comes first decides what happens. A save time that is that of a reset belongs to the time before
- * it. With continuous adjoints the way back is solved in pieces between events, whose rows (options.event_rows) it needs. */
+ * it. With continuous adjoints the way back is solved in pieces between events. */
 #ifndef NDE_ADJOINT_H
 #define NDE_ADJOINT_H
 

@@ -274,8 +274,9 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
 /* options.adjoint: how nde_backward differentiates.
  *   NONE          not at all; nothing is recorded
  *   DISCRETE      the transpose of the steps, from a record of them: exact
- *   BACKSOLVE     state, adjoint and the integrals for p and q are solved backwards from the end: no record. The state is
- *                 set to the saved one at save times; between them it is as good as the way back is stable
+ *   BACKSOLVE     state, adjoint and the integrals for p and q are solved backwards from the end: no record, but of what
+ *                 events end or reset, if they may: a state and some 150 bytes each, in options.budget. The state is set to
+ *                 the saved one at save times; between them it is as good as the way back is stable
  *   INTERPOLATED  adjoint and integrals are solved backwards along the dense solution of the record
  *   QUADRATURE    the adjoint alone; then the integrals by adaptive Gauss-Kronrod quadrature along both dense solutions
  *   GAUSS         the same with Gauss-Legendre nodes in each step of the way back
@@ -284,13 +285,13 @@ enum { NDE_STEP_INDEPENDENT = 0, NDE_STEP_JOINT = 1 };
  *                 reversible_heun, options.coupling, the compositions and velocity_verlet (which is then run as one, as with
  *                 options.quantum). Right to rounding times what it grows by on the way back; with options.quantum the bits
  *                 of DISCRETE
- * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips, hits of events
- * without a row (event_rows), loss_error and gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic
- * adjoint: the Stratonovich problem of state, adjoint and integrals along the same path, made again; right to the order of
- * the steps (see options.back; 0: heun where the method is for forwards only), which may be others on the same grid. Save
- * times are at nodes then, but for trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs
- * options.convert, jvp and vjp_jvp of its fields. Those after BACKSOLVE are fast while the record keeps slopes (tape,
- * stages); of what it no longer has, steps are repeated for each trajectory.
+ * The others are right to the tolerances of the solve and of options.back. They do not know jumps, clips, loss_error and
+ * gradients of paths. With noise, BACKSOLVE and INTERPOLATED are the stochastic adjoint: the Stratonovich problem of
+ * state, adjoint and integrals along the same path, made again; right to the order of the steps (see options.back; 0: heun
+ * where the method is for forwards only), which may be others on the same grid. Save times are at nodes then, but for
+ * trees; gradients by times are DISCRETE's. Ito noise, if it is not additive, needs options.convert, jvp and vjp_jvp of
+ * its fields. Those after BACKSOLVE are fast while the record keeps slopes (tape, stages); of what it no longer has, steps
+ * are repeated for each trajectory.
  * Sources: R. Chen et al., Neural ordinary differential equations, NeurIPS (2018); A. Norcliffe, M. Deisenroth, Faster
  * training of neural ODEs using Gauss-Legendre quadrature, TMLR (2023); R. Piessens et al., QUADPACK (1983); X. Li, T.-K.
  * L. Wong, R. Chen, D. Duvenaud, Scalable gradients for stochastic differential equations, AISTATS (2020). */
@@ -634,7 +635,7 @@ typedef struct nde_options {
     const uint64_t *estimate_seed; /* of the draws of TIME and STEP, read anew by each run: another one for each iteration of a
                                     * training. Must outlive the solver; NULL: 0 */
     size_t directions;             /* > 1: forward mode has room to follow so many at once (nde_forward_many), or fewer
-                                    * where they would be more than 512 lanes, or one with problem.events. 0: 1 */
+                                    * where they would be more than 512 lanes; one if the method takes vjp_jvp. 0: 1 */
     double anchor_limit;           /* of NDE_ADJOINT_REVERSIBLE: all trajectories of a group keep a state where rounding
                                     * since the last one is predicted to have grown more on the way back. Each step counts
                                     * as one rounding; it grows by what undoing a step does (1/coupling, 1/(2 damping - 1))

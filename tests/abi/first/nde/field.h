@@ -71,15 +71,22 @@ typedef struct nde_step_site {
     double rtol, atol;            /* steps 0: what the error of component i is measured by, atol + rtol max(|y|, |z|) */
     const double *atol_each;      /* [dim] in place of atol, or NULL */
     double *error;                /* [ld] out: steps 0: the sum of (error of component i over that)^2; NaN: z is not finite */
+    /* Of a step with noise, and then the only difference: steps is 0, k has no slope 0 to begin with, z may be y. */
+    size_t slopes;                /* how many of k are wanted; k NULL: none */
+    const nde_real *rate, *area;  /* [dim][ld] W/h and the integral of W over h^2, W the path's increment in the step; area
+                                   * NULL: the method does without */
+    const nde_real *root;         /* [2][ld] sqrt(h) and its inverse, 0 where h is not > 0; NULL like area */
 } nde_step_site;
 
-/* A method's steps with a field compiled in: NDE_INLINE_STEP of nde/inline.h makes one, and says what it is good for. */
+/* A method's steps with a field compiled in, or a drift and its diffusion: NDE_INLINE_STEP and NDE_INLINE_NOISY_STEP of
+ * nde/inline.h make them, and say what they are good for. */
 typedef struct nde_step {
     size_t size;
     const char *method;           /* which one's */
     size_t dim, nq;               /* of the field */
     int (*run)(const nde_step_site *at); /* returns what eval may return */
     int measures;                 /* 1: fills error; 0: the library measures */
+    int noise;                    /* NDE_NOISE_DIAGONAL: of a drift and of such a diffusion; 0: of a drift alone */
 } nde_step;
 
 /* A field. Only dim, out and eval are required. The struct belongs to the caller and must outlive every solver made with
@@ -120,7 +127,8 @@ struct nde_field {
     /* Flops in dense products, a lane: of eval, and of vjp to y and p. For nde_plan; 0: none. */
     double gemm_eval, gemm_vjp;
     /* The field compiled into the steps of one method. A solve of an ensemble by that method, whose right-hand side is
-     * this field alone, takes them instead of calling eval in each stage; all others do as if it were not there. NULL: none. */
+     * this field alone, or a drift and a diffusion that both have this step, takes them instead of calling eval in each stage;
+     * all others do as if it were not there. NULL: none. */
     const nde_step *step;
 };
 

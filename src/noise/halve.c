@@ -29,9 +29,9 @@ INLINE void scatter(const bool together, size_t n, const double *row, double *to
 
 /* ---- cutting --------------------------------------------------------------------------------- */
 
-/* What components have in common: r, 1 - r and functions of them, quotients by them, and deviations of the normals. */
+/* What components have in common: r and functions of it, quotients by them, and deviations of the normals. */
 typedef struct law {
-    double r[PIECE], rest[PIECE], x[PIECE], skew[PIECE], p[PIECE], v[PIECE], g[PIECE], by_p[PIECE], by_v[PIECE], by_g[PIECE],
+    double r[PIECE], x[PIECE], skew[PIECE], p[PIECE], v[PIECE], g[PIECE], by_p[PIECE], by_v[PIECE], by_g[PIECE],
         of_h[PIECE], of_k[PIECE], of_b[PIECE], of_d[PIECE], of_y[PIECE];
 } law;
 
@@ -42,7 +42,7 @@ INLINE void take_law(const size_t levy, size_t count, const nde_tree_halves *c, 
         to->r[l] = r;
         to->of_b[l] = sqrt(c->length[l]*x*(levy == 1 ? 1 : levy == 2 ? p : g));
         if (levy == 1) continue;
-        to->rest[l] = rest, to->x[l] = x, to->skew[l] = rest - r, to->p[l] = p, to->by_p[l] = 1/p, to->of_h[l] = 6*x;
+        to->x[l] = x, to->skew[l] = rest - r, to->p[l] = p, to->by_p[l] = 1/p, to->of_h[l] = 6*x;
         to->of_d[l] = sqrt(c->length[l]*x*(levy == 2 ? 1/p : v/g)/12);
         if (levy == 2) continue;
         to->v[l] = v, to->g[l] = g, to->by_v[l] = 1/v, to->by_g[l] = 1/g;
@@ -51,19 +51,19 @@ INLINE void take_law(const size_t levy, size_t count, const nde_tree_halves *c, 
 }
 
 /* a/b to the last bit, with 1/b, rounded: the quotient is corrected by its remainder, which a fused product has exactly.
- * Source: N. Brisebarre, J.-M. Muller, S. Raina, IEEE Trans. Comput. 53 (2004) 1069-1072. In the middle, b is a power of
- * two (or a is 0). */
-INLINE double over(const bool middle, double a, double b, double by_b) {
-    const double q = a*by_b;
-    if (middle) return q;
+ * Source: N. Brisebarre, J.-M. Muller, S. Raina, IEEE Trans. Comput. 53 (2004) 1069-1072. */
+INLINE double over(double a, double b, double by_b) {
 #ifdef __FMA__
+    const double q = a*by_b;
     return nde_fma(nde_fma(-q, b, a), by_b, q);
 #else
+    (void)by_b;
     return a/b;
 #endif
 }
 
-/* Row i. levy, together and middle are constants: a loop for each case. */
+/* Row i. levy, together and middle are constants: a loop for each case. In the middle p, v and g are powers of two and the
+ * skew is 0. */
 INLINE void halve_row(const size_t levy, const bool together, const bool middle, const nde_tree_halves *c, const law *by,
                       size_t i) {
     const nde_tree_lanes *of = &c->lanes;
@@ -80,23 +80,23 @@ INLINE void halve_row(const size_t levy, const bool together, const bool middle,
     NDE_IVDEP
     for (size_t l = 0; l < n; l++) {
         const size_t a = together ? 0 : l;
-        const double r = by->r[a], w = end[l] - start[l];
-        const double of_areas = levy == 1 ? 0 : levy == 2 ? by->of_h[a]*h[l] : by->of_h[a]*h[l] + by->of_k[a]*k[l];
+        const double r = middle ? 0.5 : by->r[a], rest = 1 - r, w = end[l] - start[l];
+        const double of_areas = levy == 1 ? 0 : levy == 2 || middle ? by->of_h[a]*h[l] : by->of_h[a]*h[l] + by->of_k[a]*k[l];
         between[l] = nde_to_unit(start[l] + (r*w + of_areas + by->of_b[a]*z1[l]), c->round[a]);
         if (levy == 1) continue;
-        const double rest = by->rest[a], x = by->x[a], skew = by->skew[a], bend = between[l] - start[l] - r*w;
-        const double mean = h[l] - 0.5*bend, tilt = over(middle, -skew*mean, by->p[a], by->by_p[a]);
+        const double x = middle ? 0.25 : by->x[a], skew = by->skew[a], bend = between[l] - start[l] - r*w;
+        const double mean = h[l] - 0.5*bend, tilt = middle ? 0 : over(-skew*mean, by->p[a], by->by_p[a]);
         if (levy == 2) {
-            const double d = tilt + 0 + by->of_d[a]*z2[l];
+            const double d = tilt + by->of_d[a]*z2[l];
             h1[l] = mean + rest*d, h2[l] = mean - r*d;
             continue;
         }
-        const double drop = k[l] - over(middle, skew*bend, 12, 1./12);
-        const double d = tilt + over(middle, 30*x*x*(drop - 0.5*x*tilt), by->g[a], by->by_g[a]) + by->of_d[a]*z2[l];
-        const double sum = drop - 0.5*x*d, y = by->of_y[a]*z3[l];
+        const double drop = middle ? k[l] : k[l] - over(skew*bend, 12, 1./12);
+        const double more = middle ? 7.5*drop : over(30*x*x*(drop - 0.5*x*tilt), by->g[a], by->by_g[a]);
+        const double d = tilt + more + by->of_d[a]*z2[l], sum = drop - 0.5*x*d, y = by->of_y[a]*z3[l];
         h1[l] = mean + rest*d, h2[l] = mean - r*d;
-        k1[l] = over(middle, r*r*r*sum, by->v[a], by->by_v[a]) + rest*rest*y;
-        k2[l] = over(middle, rest*rest*rest*sum, by->v[a], by->by_v[a]) - r*r*y;
+        k1[l] = (middle ? 2*sum : over(r*r*r*sum, by->v[a], by->by_v[a])) + rest*rest*y;
+        k2[l] = (middle ? 2*sum : over(rest*rest*rest*sum, by->v[a], by->by_v[a])) - r*r*y;
     }
     scatter(together, n, between, levels, c->cut);
     if (levy > 1) scatter(together, n, h1, h_left, c->cut), scatter(together, n, h2, h_right, c->cut);
@@ -143,7 +143,7 @@ INLINE void append_row(const size_t levy, const bool together, const bool fresh,
         if (levy > 1 && !fresh) {
             const double r = to->r[together ? 0 : l], rest = 1 - r, skew = rest*w1[l] - r*(all - w1[l]);
             if (levy > 2)
-                k[l] = r*r*k1[l] + rest*rest*k2[l] + 0.5*r*rest*(h1[l] - h2[l]) + over(false, (rest - r)*skew, 12, 1./12);
+                k[l] = r*r*k1[l] + rest*rest*k2[l] + 0.5*r*rest*(h1[l] - h2[l]) + over((rest - r)*skew, 12, 1./12);
             h[l] = r*h1[l] + rest*h2[l] + 0.5*skew;
         } else if (levy > 1) {
             h[l] = h2[l];

@@ -172,9 +172,7 @@ static void of_tree(const piece *p) {
     const nde_noise_at *at = p->at;
     const double *factor = p->noise->correlation;
     const size_t m = p->m, n = p->n, ld = at->ld;
-    void *behind = (char *)at->work + nde_tree_bytes(p->noise, m, at->room);
-    double *start = behind;
-    nde_tree_over(p->noise, at, m, p->begin, n, p->trajectory, p->out, start);
+    double *start = nde_tree_over(p->noise, at, m, p->begin, n, p->trajectory, p->out);
     if (!factor) return;
     double *w = p->out[0];
     for (size_t i = 0; i < m; i++)
@@ -191,11 +189,7 @@ static void of_tree(const piece *p) {
 
 size_t nde_noise_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t bytes = 0, row = sizeof(double)*PIECE;
-    if (noise->source == NDE_SOURCE_TREE) {
-        const size_t tree = nde_tree_bytes(noise, m, lanes);
-        const bool fits = nde_size_multiply(m, row, &bytes) && nde_size_add(bytes, tree, &bytes);
-        return fits ? bytes : SIZE_MAX;
-    }
+    if (noise->source == NDE_SOURCE_TREE) return nde_tree_bytes(noise, m, lanes);
     if (noise->source == NDE_SOURCE_GRID && !noise->correlation) return 0;
     return nde_size_multiply(m, sizeof(nde_fold) + 3*row, &bytes) ? bytes : SIZE_MAX;
 }

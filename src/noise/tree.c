@@ -31,7 +31,7 @@
 #include "noise/kernel.h"
 #include "noise/unit.h"
 
-enum { TICKS = 48, EMPTY = -2, END = -1, PIECE = NDE_NOISE_PIECE };
+enum { TICKS = 48, EMPTY = -2, END = -1, PIECE = NDE_NOISE_PIECE, LINE = 64 };
 static const int64_t whole = (int64_t)1 << TICKS;
 
 /* Where a lane stands: at the beginning of the interval of a level, 0: all. Beyond the depth: what is left of a cell. */
@@ -87,17 +87,24 @@ static shape shape_of(const nde_noise *noise, size_t m, size_t lanes, int isa) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Cursors, levels and normals. */
+/* Cursors; levels, normals and W where steps begin, from a cache line on: rows are then read and written by whole ones. */
 size_t nde_tree_bytes(const nde_noise *noise, size_t m, size_t lanes) {
     size_t row, all, normals, cursors;
     const shape s = shape_of(noise, 1, lanes, NDE_ISA_AUTO);
     const size_t levels = s.rows*((size_t)s.depth + 3);
     if (s.ld < lanes || !nde_size_multiply(m, sizeof(double), &row) || !nde_size_multiply(row, levels, &all) ||
-        !nde_size_multiply(all, s.ld, &all) || !nde_size_multiply(row, s.levy*PIECE, &normals) ||
+        !nde_size_multiply(all, s.ld, &all) || !nde_size_multiply(row, (s.levy + 1)*PIECE, &normals) ||
         !nde_size_multiply(lanes, sizeof(cursor), &cursors) || !nde_size_add(all, normals, &all) ||
-        !nde_size_add(all, cursors, &all))
+        !nde_size_add(all, cursors, &all) || !nde_size_add(all, LINE - 1, &all))
         return SIZE_MAX;
     return all;
+}
+
+static double *levels_in(void *memory, size_t lanes) {
+    char *end = memory;
+    end += lanes*sizeof(cursor);
+    void *line = end + (LINE - (uintptr_t)end%LINE)%LINE;
+    return line;
 }
 
 double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 1, 1, NDE_ISA_AUTO).depth); }
@@ -276,7 +283,7 @@ static void cut(const walk *w, const party *p) {
         const cursor *c = q->at;
         const int level = c->level > s->depth ? s->depth : c->level;
         const int64_t begin = begin_at(s, c, level), length = length_at(level);
-        const double r = (double)(cut_at(s, q) - begin)/(double)length, span = (double)length*((c->t1 - c->t0)*0x1p-48);
+        const double r = (double)(cut_at(s, q) - begin)*0x1p-48*(double)((int64_t)1 << level), span = (double)length*((c->t1 - c->t0)*0x1p-48);
         const size_t from = row_at(s, begin), end = row_at(s, begin + length), at = row_of(s, level + 1),
             areas = areas_of(s, level, is_left(s, level, begin));
         for (size_t l = 0; l < described(p, q); l++, b++) {
@@ -354,15 +361,15 @@ static void clear_sums(const walk *w, size_t n) {
     }
 }
 
-void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
-                   double *const out[3], double *start) {
+double *nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n,
+                      const size_t *trajectory, double *const out[3]) {
     static void (*const act[NOTHING])(const walk *, const party *) = { draw_roots, cut, append };
     quest quests[PIECE];
-    walk w = { .seed = noise->seed, .quests = quests, .start = start, .sum = { out[0], out[1], out[2] }, .sum_ld = at->ld };
+    walk w = { .seed = noise->seed, .quests = quests, .sum = { out[0], out[1], out[2] }, .sum_ld = at->ld };
     party parties[NOTHING + 1];
     w.s = shape_of(noise, m, at->room, at->isa);
-    w.levels = (double *)((cursor *)at->work + at->room) + first;
-    w.z = w.levels - first + row_of(&w.s, w.s.depth + 3);
+    double *levels = levels_in(at->work, at->room);
+    w.levels = levels + first, w.z = levels + row_of(&w.s, w.s.depth + 3), w.start = w.z + w.s.levy*m*PIECE;
     ask(&w, at, first, n, trajectory);
     clear_sums(&w, n);
     do {
@@ -378,4 +385,5 @@ void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, siz
         const quest *q = &w.quests[j];
         for (size_t l = 1; l < q->n; l++) q->at[l].level = q->at->level, q->at[l].begin = q->at->begin;
     }
+    return w.start;
 }

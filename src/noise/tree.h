@@ -14,8 +14,9 @@ void nde_tree_clear(void *memory, size_t lanes);
 double nde_tree_cell(const nde_noise *noise);
 
 /* out [m][ld] as nde_noise_over's w, h, k, for lanes `first` to first + n - 1 of the memory, n <= NDE_NOISE_PIECE; trajectory
- * [n]. start [m][NDE_NOISE_PIECE]: W from t0 to s goes there, or zero where nothing is asked for: s is t. */
-void nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n, const size_t *trajectory,
-                   double *const out[3], double *start);
+ * [n]. Returns W from t0 to s, zero where nothing is asked for: s is t; rows [m][NDE_NOISE_PIECE] of the memory, the caller's
+ * until the next call. */
+double *nde_tree_over(const nde_noise *noise, const nde_noise_at *at, size_t m, size_t first, size_t n,
+                      const size_t *trajectory, double *const out[3]);
 
 #endif

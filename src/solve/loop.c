@@ -99,13 +99,6 @@ void nde_lanes_attempt(nde_solver *s, nde_panel *p) {
     inspect(s, p);
 }
 
-/* Lanes of whole vectors: a kernel takes as long for some lanes of the last one as for all of it. What it writes there is not
- * read: arrays of lanes end with a vector. */
-static size_t whole(size_t n) {
-    enum { UNIT = 64/sizeof(double) };
-    return n > 1 ? (n + UNIT - 1)/UNIT*UNIT : n;
-}
-
 /* ---- settle ---------------------------------------------------------------------------------- */
 
 /* Was this the first call of all for a lane? Methods that need slope 0 make it before. */
@@ -156,7 +149,8 @@ static void move_clocks(const nde_solver *s, nde_panel *p, const size_t *attend,
     const size_t n = p->live->n;
     if (s->adaptive) {
         for (size_t j = 0; j < attending; j++) p->rejected[attend[j]] += !p->accept[attend[j]];
-        s->rhs.kernels->clock->move(whole(n), p->refused, p->t_new, p->dt, p->t, p->h_first, p->h_last, p->accepted);
+        s->rhs.kernels->clock->move(nde_whole_vectors(n), p->refused, p->t_new, p->dt, p->t, p->h_first, p->h_last,
+                                    p->accepted);
         /* what comes next takes the place of what is done */
         double *const t_new = p->t_new, *const dt = p->dt;
         p->t_new = p->t_done, p->dt = p->dt_done;
@@ -327,7 +321,7 @@ static void decide(nde_solver *s, nde_panel *p) {
     if (s->decide.decide)
         nde_decide(s, p);
     else
-        nde_judge(s, p, 0, whole(p->live->n));
+        nde_judge(s, p, 0, nde_whole_vectors(p->live->n));
     if (p->forced_steps) nde_hold_least(s, p);
 }
 

@@ -303,7 +303,8 @@ nde_attempt nde_panel_step(const nde_solver *s, nde_panel *p, nde_real *tape) {
 
 int nde_panel_attempt(const nde_solver *s, nde_panel *p, nde_real *tape) {
     const size_t n = p->live->n;
-    for (size_t b = 0; b < n; b++) p->h_real[b] = (nde_real)p->dt[b];
+    const bool compiled = s->measured_inside && p->ld > 1 && !s->options.adjoint; /* reads dt, as do all that follow */
+    for (size_t b = 0; !compiled && b < n; b++) p->h_real[b] = (nde_real)p->dt[b];
     if (!s->rhs.plain) nde_rhs_begin(&s->rhs, &p->lanes, p->t, p->dt, p->node);
     if (p->k != p->carry && s->table.fsal) memcpy(p->k, p->carry, p->slab*sizeof *p->k);
     const nde_attempt step = nde_panel_step(s, p, tape);
@@ -358,7 +359,8 @@ void nde_panel_advance(const nde_solver *s, nde_panel *p, bool all) {
         return;
     }
     const nde_step_kernels *use = s->rhs.kernels->step;
-    for (size_t b = 0; b < n; b++) p->chosen[b] = p->accept[b];
-    use->blend(s->state_rows, n, p->ld, p->chosen, p->z, p->y);
-    if (s->table.fsal) use->blend(s->rhs.rows, n, p->ld, p->chosen, last, p->carry);
+    const size_t whole = nde_whole_vectors(n);
+    for (size_t b = 0; b < whole; b++) p->chosen[b] = p->accept[b];
+    use->blend(s->state_rows, whole, p->ld, p->chosen, p->z, p->y);
+    if (s->table.fsal) use->blend(s->rhs.rows, whole, p->ld, p->chosen, last, p->carry);
 }

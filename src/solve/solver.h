@@ -678,6 +678,12 @@ void nde_anchors_step(const nde_solver *s, nde_panel *p, nde_worker *w);
 /* ---- march.c ---- */
 
 enum { NDE_LANE_UNIT = 64/(int)sizeof(nde_real) }; /* kernels pass over whole vectors of lanes */
+/* Lanes with clocks that fill vectors: some of a vector take as long as all of it. All arrays of lanes end with a vector; what
+ * is written behind the last lane is not read. */
+static inline size_t nde_whole_vectors(size_t n) {
+    enum { UNIT = 64/sizeof(double) };
+    return n > 1 ? (n + UNIT - 1)/UNIT*UNIT : n;
+}
 
 /* Takes many fixed steps of a panel that marches, as long as nothing is due. WAITS: one more attempt has been made that is
  * not in order, and is not judged. */

@@ -109,9 +109,10 @@ static void draw(const chunk *lanes, unsigned purpose, uint64_t block, bool in_w
     }
 }
 
-/* Box-Muller pairs [n] of halves of blocks: radius times cosine and radius times sine. Loops left to the compiler, which vectorises them; several, since a core looks
- * ahead no further than one long chain of operations and would wait for its quotient, root or polynomial. Halves of these, of
- * logarithms and of the rest, take 11 % longer by AVX2 and 5 % by AVX-512; more loops gain nothing. */
+/* Box-Muller pairs [n] of halves of blocks: radius times cosine and radius times sine. Loops left to the compiler, which
+ * vectorises them; several, since a core looks ahead no further than one long chain of operations and would wait for its
+ * quotient, root or polynomial. Halves of these, of logarithms and of the rest, take 11 % longer by AVX2 and 5 % by AVX-512;
+ * more loops gain nothing. */
 static void to_pairs(size_t n, const drawn *from, double *restrict even, double *restrict odd) {
     double k[CHUNK], f[CHUNK], s[CHUNK], radius[CHUNK];
     uint64_t q[CHUNK];

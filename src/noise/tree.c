@@ -283,7 +283,8 @@ static void cut(const walk *w, const party *p) {
         const cursor *c = q->at;
         const int level = c->level > s->depth ? s->depth : c->level;
         const int64_t begin = begin_at(s, c, level), length = length_at(level);
-        const double r = (double)(cut_at(s, q) - begin)*0x1p-48*(double)((int64_t)1 << level), span = (double)length*((c->t1 - c->t0)*0x1p-48);
+        const double r = (double)(cut_at(s, q) - begin)*0x1p-48*(double)((int64_t)1 << level);
+        const double span = (double)length*((c->t1 - c->t0)*0x1p-48);
         const size_t from = row_at(s, begin), end = row_at(s, begin + length), at = row_of(s, level + 1),
             areas = areas_of(s, level, is_left(s, level, begin));
         for (size_t l = 0; l < described(p, q); l++, b++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ensemble, ensemble_million, ensemble_fixed: Lorenz trajectories, rho from 20 to 40, t from 0 to 10, dopri5: 10,000 or a
  * million (the 10,000 a hundred times) with own steps, rtol = atol = 1e-6, from the reference's first step; or 10,000 with
- * 1000 equal steps. The field is compiled into the step, as the reference's is, or with _pointer a callback, or in program_lorenz
+ * 1000 equal steps. The field is compiled into the step, as the reference's is, with _pointer a callback, or in program_lorenz
  * a program beside that callback, with _gradient to t = 1 and back: the gradient of the sum of all ends by starts and rho. */
 #include "fields.h"
 

@@ -135,7 +135,7 @@ def compare(group, repeats, seconds):
 
 def machine():
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    return {"cpu": cpu, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version(), "system": platform.platform(),
+    return {"cpu": cpu, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version(),
             "date": subprocess.run(["date", "-I"], capture_output=True, text=True).stdout.strip()}
 
 

@@ -302,7 +302,8 @@ static const nde_step *step_of(const nde_field *given, const nde_method *m, int 
 /* Is a drift without inputs and one term of diagonal noise, which see the same of q and all of p, all that there is? */
 static bool is_drift_and_diffusion(const nde_rhs *r) {
     const nde_problem *q = &r->problem;
-    if (!q->drift || q->n_terms != 1 || r->noise != NDE_NOISE_DIAGONAL || r->correction != 0 || q->splitting || r->nz) return false;
+    if (!q->drift || q->n_terms != 1 || q->splitting || r->nz) return false;
+    if (r->noise != NDE_NOISE_DIAGONAL || r->correction != 0) return false;
     const nde_field *f = r->drift.field, *g = r->term[0].field;
     return r->term[0].rates == r->dim && f->nq == g->nq && !f->nu && !g->nu && !f->q_first && !g->q_first && !f->p_first &&
            !g->p_first;

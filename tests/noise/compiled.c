@@ -158,11 +158,12 @@ static void same_bits(void **state) {
                 scene c;
                 double less;
                 const struct variant *v = &variants[i];
-                const bool adaptive = !options[k].steps;
-                if ((adaptive || options[k].estimates) && !nde_method_estimate(nde_method_find(v->step->method), NDE_NOISE_DIAGONAL)) continue;
+                const bool adaptive = !options[k].steps, judged = adaptive || options[k].estimates;
+                if (judged && !nde_method_estimate(nde_method_find(v->step->method), NDE_NOISE_DIAGONAL)) continue;
                 nde_problem problem = scene_make(&c, v, sizes[j], adaptive);
                 assert_int_equal(both_ways(v, problem, &options[k], &less), NDE_OK);
-                if (!(less < (adaptive ? 0.5 : 0.1))) fail_msg("%s: %g of the calls, options %zu, %zu lanes", v->text, less, k, sizes[j]);
+                if (!(less < (adaptive ? 0.5 : 0.1)))
+                    fail_msg("%s: %g of the calls, options %zu, %zu lanes", v->text, less, k, sizes[j]);
                 if (options[k].n_save || options[k].stepping) continue;
                 problem.t0_each = c.t0, problem.t1_each = c.t1;
                 for (size_t b = 0; b < sizes[j]; b++) c.t1[b] = c.t0[b] + (double)(b % 5)/4;
@@ -189,15 +190,16 @@ static void same_failures(void **state) {
 
 /* ---- gradients: of dy = p_0 y dt + p_1 y dW --------------------------------------------------------------------------- */
 
-static inline int gbm_drift(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+/* Named like parameters of the header. */
+static inline int first(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)t, (void)ctx;
     return dy[0] = p[0]*y[0], 0;
 }
-static inline int gbm_noise(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
+static inline int n(double t, const nde_real *y, const nde_real *p, nde_real *dy, void *ctx) {
     (void)t, (void)ctx;
     return dy[0] = p[1]*y[0], 0;
 }
-NDE_INLINE_NOISY_STEP(gbm_by_sriw1, gbm_drift, gbm_noise, 1, 0, sriw1)
+NDE_INLINE_NOISY_STEP(gbm_by_sriw1, first, n, 1, 0, sriw1)
 
 static int gbm_eval(const nde_field *self, const nde_site *at, const nde_real *y, nde_real *dy) {
     const size_t which = (size_t)(self->ctx != NULL);

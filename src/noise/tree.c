@@ -111,7 +111,7 @@ double nde_tree_cell(const nde_noise *noise) { return ldexp(1, -shape_of(noise, 
 
 void nde_tree_clear(void *memory, size_t lanes) {
     cursor *c = memory;
-    for (size_t b = 0; b < lanes; b++) c[b].level = EMPTY;
+    for (size_t b = 0; b < lanes; b++) c[b] = (cursor){ .level = EMPTY };
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

@@ -318,10 +318,12 @@ void nde_lanes_fail(nde_solver *s, nde_panel *p, nde_worker *w, int rc) {
 
 /* Which lanes are accepted, and how they go on. */
 static void decide(nde_solver *s, nde_panel *p) {
+    const size_t n = p->live->n, whole = nde_whole_vectors(n);
+    for (size_t b = n; b < whole; b++) p->error[b] = 0; /* fields write nothing there */
     if (s->decide.decide)
         nde_decide(s, p);
     else
-        nde_judge(s, p, 0, nde_whole_vectors(p->live->n));
+        nde_judge(s, p, 0, whole);
     if (p->forced_steps) nde_hold_least(s, p);
 }
 
